@@ -1,0 +1,55 @@
+# make repro   set up once, reproduce the quickstart study, print the comparison
+# make test    set up once, run all tests
+# make ui      every run in MLflow, on this machine only
+# make help    the rest
+
+PYTHON ?= python3
+BIN    := .venv/bin
+READY  := .venv/.ready
+STUDY  ?= quickstart
+PORT   ?= 5000
+# MLflow asks nobody, DVC neither.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test ui lint bench lock help clean
+.DEFAULT_GOAL := help
+
+repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its comparison
+	dvc repro $(if $(filter quickstart,$(STUDY)),,experiments/$(STUDY)/dvc.yaml)
+	frostline compare experiments/$(STUDY)
+
+test: $(READY)  ## all tests
+	pytest
+
+ui: $(READY)  ## open MLflow on http://127.0.0.1:5000 (PORT=5000)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
+	  --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///runs/mlflow/mlflow.db} \
+	  --default-artifact-root runs/mlflow/artifacts
+
+lint: $(READY)  ## style and types
+	ruff check . && ruff format --check . && mypy
+
+bench: $(READY)  ## measure every figure that the project claims (ONLY=name for one)
+	python -m benchmarks $(ONLY)
+
+lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+	  --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## remove the environment and everything that runs have made
+	rm -rf .venv runs .dvc/cache .dvc/tmp
+
+help:
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+# The stamp is older than the lock or the project file only if those changed: a second call sets nothing up again.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Frostline needs Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) --version): set PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	uv pip sync --quiet --python $(BIN)/python requirements.lock
+	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)

@@ -1,0 +1,1 @@
+"""Frostline: which pretrained architecture, how deep frozen, for how long?"""

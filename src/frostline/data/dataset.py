@@ -1,0 +1,103 @@
+"""A prepared dataset on disk: what `prepare` wrote and everything else reads.
+
+- dataset.json: name, classes, counts, what was found and done, hashes
+- train.json, val.json, test.json: COCO, with the fields `scene`, `label`, `mask` and `boxes_annotated` per image
+- images/<id>.jpg or .png: plain RGB or grey, 8 bits, as displayed
+- masks/<id>.png: 8-bit class numbers, 255 where unknown
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frostline.data.scenes import SPLITS, Classes, Scene
+from frostline.errors import FrostlineError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A prepared dataset; make one with `Dataset.open`.
+
+    info: the content of dataset.json.
+    """
+
+    path: Path
+    info: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Dataset":
+        """Open a prepared dataset. Raises FrostlineError where there is none, one of another format or half of one."""
+        path = Path(path)
+        try:
+            info = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FrostlineError(f"{path} holds no prepared dataset: run `frostline prepare` first.") from None
+        except ValueError as error:
+            raise FrostlineError(f"{path / 'dataset.json'} is damaged ({error}): prepare the dataset anew.") from error
+        if info.get("format") != FORMAT:
+            raise FrostlineError(
+                f"{path} has format {info.get('format')} and this version reads {FORMAT}: prepare the dataset anew."
+            )
+        # Listing each folder once is far cheaper than asking for every file.
+        present = {f"{folder}/{file.name}" for folder in ("images", "masks") for file in (path / folder).glob("*")}
+        present |= {file.name for file in path.glob("*.json")}
+        if missing := sorted(set(info["files"]) - present):
+            raise FrostlineError(
+                f"{path} lacks {len(missing)} of its files, {missing[0]} first: prepare the dataset anew."
+            )
+        return cls(path, info)
+
+    @property
+    def name(self) -> str:
+        return str(self.info["name"])
+
+    @property
+    def data_hash(self) -> str:
+        """One sha256 over the contents: equal wherever and whenever the same scenes were prepared and split alike."""
+        return str(self.info["data_hash"])
+
+    @cached_property
+    def classes(self) -> Classes:
+        names = self.info["classes"]
+        return Classes(**{kind: tuple(names[kind]) if names[kind] is not None else None for kind in names})
+
+    def scenes(self, split: str) -> list[Scene]:
+        """The scenes of one of SPLITS in the order of their ids, with pictures and masks as paths."""
+        return list(self._scenes[split])
+
+    @cached_property
+    def _scenes(self) -> dict[str, tuple[Scene, ...]]:
+        return {split: tuple(self._read(split)) for split in SPLITS}
+
+    def _read(self, split: str) -> list[Scene]:
+        coco = json.loads((self.path / f"{split}.json").read_text(encoding="utf-8"))
+        annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in coco["images"]}
+        for annotation in coco["annotations"]:
+            annotations[annotation["image_id"]].append(annotation)
+        scenes = []
+        for image in coco["images"]:
+            boxes = labels = None
+            if image["boxes_annotated"]:
+                found = annotations[image["id"]]
+                xywh = np.array([annotation["bbox"] for annotation in found], np.float64).reshape(-1, 4)
+                boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
+                labels = np.array([annotation["category_id"] - 1 for annotation in found], np.int64)
+            scenes.append(
+                Scene(
+                    id=image["scene"],
+                    image=self.path / image["file_name"],
+                    label=image["label"],
+                    boxes=boxes,
+                    box_labels=labels,
+                    mask=None if image["mask"] is None else self.path / image["mask"],
+                    split=split,
+                    size=(image["width"], image["height"]),
+                )
+            )
+        return scenes

@@ -1,0 +1,86 @@
+"""A scene: one picture with whatever was annotated on it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Protocol
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+VOID = 255  # value of a mask's pixel that nobody annotated; losses and metrics leave it out
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names of the classes of each kind of annotation; None where a dataset has no such annotation.
+
+    The position in the tuple is the class number. `masks` counts the background, where there is one, as a class.
+    """
+
+    labels: tuple[str, ...] | None = None
+    boxes: tuple[str, ...] | None = None
+    masks: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One annotated picture. An annotation that nobody made is None, which is not the same as an empty one.
+
+    Boxes and masks belong to the picture as it is displayed, that is with its EXIF rotation applied.
+
+    id: unique within the dataset, usable as a file name (`scene_ids` makes such names).
+    image: a file, or the picture itself, (height, width, 3) uint8 RGB.
+    label: class number of the whole picture.
+    boxes: (n, 4) float32, x0 y0 x1 y1 in pixels of the picture, 0 <= x0 < x1 <= width; n = 0: "looked, found none".
+    box_labels: (n,) int64, class number of each box.
+    mask: a single-channel PNG or the array itself, (height, width) uint8 class numbers, VOID where unknown.
+    split: one of SPLITS where the source says so.
+    mask_map: class number of each value of the mask's pixels, where the source numbers them otherwise; VOID stays VOID.
+    fault: what is wrong, file named, where the source could not read an annotation; `prepare` takes it from there.
+    size: width and height of the picture, where known without opening it (always, in a prepared dataset).
+    """
+
+    id: str
+    image: Path | np.ndarray
+    label: int | None = None
+    boxes: np.ndarray | None = None
+    box_labels: np.ndarray | None = None
+    mask: Path | np.ndarray | None = None
+    split: str | None = None
+    mask_map: Mapping[int, int] | None = None
+    fault: str | None = None
+    size: tuple[int, int] | None = None
+
+
+class Source(Protocol):
+    """Reads scenes from somewhere. Faulty annotations pass through: `prepare` finds and names them.
+
+    A source that derives annotations (say, boxes from masks) says so in an attribute `derived`, a mapping from the kind
+    of annotation to a sentence; it ends up in dataset.json.
+    """
+
+    classes: Classes
+
+    def scenes(self) -> Iterable[Scene]:
+        """Every scene, in an order that depends on nothing but the source's own content."""
+        ...
+
+
+def scene_ids(paths: Iterable[PurePath]) -> list[str]:
+    """File-name-safe ids of files given by their paths relative to one root, distinct even where case does not count.
+
+    `rose/2.jpg` becomes `rose-2`; if that is taken (by `rose-2.png`, say), `rose-2~1`. The result depends on the order.
+    """
+    taken: set[str] = set()
+    ids = []
+    for path in paths:
+        stem = re.sub(r"[^\w.-]", "-", "-".join(path.with_suffix("").parts))
+        candidate, number = stem, 0
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f"{stem}~{number}"
+        taken.add(candidate.casefold())
+        ids.append(candidate)
+    return ids

@@ -1,0 +1,100 @@
+"""The Oxford-IIIT Pet dataset in its own layout: breeds, head boxes, and trimaps of pet, background and border."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+
+from frostline.data.scenes import Classes, Scene
+from frostline.data.sources.folder import picture_files
+from frostline.errors import FrostlineError
+
+MASKS = ("pet", "background", "border")
+_MASK_MAP = {value + 1: value for value in range(len(MASKS))}
+
+
+def read_voc_boxes(path: Path) -> np.ndarray:
+    """Boxes of a VOC XML file: (n, 4) float32, x0 y0 x1 y1.
+
+    VOC counts pixels from 1 and includes the last one, so only the minima move: a box over the whole of a picture
+    w wide has xmin = 1 and xmax = w there, 0 and w here. (In the Pets files no minimum is 0 and many are 1.)
+    Raises ValueError for a file that is not such XML.
+    """
+    try:
+        objects = ElementTree.parse(path).getroot().findall("object")
+        boxes = [
+            [float(found.findtext(f"bndbox/{key}", "absent")) for key in ("xmin", "ymin", "xmax", "ymax")]
+            for found in objects
+        ]
+    except (ParseError, DefusedXmlException) as error:
+        raise ValueError(f"{path} is no readable XML ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path} has a box whose corners are no numbers ({error})") from error
+    return np.array(boxes, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
+
+
+class Pets:
+    """Pictures, breeds, head boxes and trimaps below `root` (or below `root/oxford-iiit-pet`).
+
+    The breed is the file's name up to its last underscore; breeds present, sorted, are the classes of labels and boxes
+    (the XML files say only cat or dog). Every picture in `images/` is a scene, whether the lists name it or not;
+    a scene without an XML file has no boxes and one without a trimap no mask. Pictures of `trainval.txt` say split
+    "train", those of `test.txt` "test", for whoever wants the official split.
+
+    Raises FrostlineError where `root` has no such layout.
+    """
+
+    derived = {"boxes": "the class of a box is the breed in the file's name; the XML says only cat or dog"}
+
+    def __init__(self, root: str | Path) -> None:
+        base = Path(root).expanduser()
+        self.root = base / "oxford-iiit-pet" if (base / "oxford-iiit-pet").is_dir() else base
+        if not (self.root / "images").is_dir():
+            raise FrostlineError(f"{self.root} has no folder 'images': point dataset.root at the Oxford-IIIT Pet data.")
+        self._images = picture_files(self.root / "images")
+        if nameless := [path for path in self._images if "_" not in path.stem]:
+            raise FrostlineError(f"{nameless[0]} tells no breed: rename it to <breed>_<number>{nameless[0].suffix}.")
+        self._annotations = self.root / "annotations"
+        breeds = tuple(sorted({self._breed(path) for path in self._images}))
+        self.classes = Classes(
+            labels=breeds,
+            boxes=breeds if any((self._annotations / "xmls").glob("*.xml")) else None,
+            masks=MASKS if any((self._annotations / "trimaps").glob("*.png")) else None,
+        )
+
+    @staticmethod
+    def _breed(path: Path) -> str:
+        return path.stem.rpartition("_")[0]
+
+    def _listed(self, name: str) -> set[str]:
+        path = self._annotations / name
+        return {line.split()[0] for line in path.read_text().splitlines() if line.strip()} if path.is_file() else set()
+
+    def scenes(self) -> Iterator[Scene]:
+        labels = {breed: number for number, breed in enumerate(self.classes.labels or ())}
+        split_of = dict.fromkeys(self._listed("trainval.txt"), "train")
+        split_of |= dict.fromkeys(self._listed("test.txt"), "test")
+        for path in self._images:
+            label = labels[self._breed(path)]
+            xml = self._annotations / "xmls" / f"{path.stem}.xml"
+            trimap = self._annotations / "trimaps" / f"{path.stem}.png"
+            boxes, fault = None, None
+            if xml.is_file():
+                try:
+                    boxes = read_voc_boxes(xml)
+                except ValueError as error:
+                    fault = str(error)
+            yield Scene(
+                id=path.stem,
+                image=path,
+                label=label,
+                boxes=boxes,
+                box_labels=None if boxes is None else np.full(len(boxes), label, np.int64),
+                mask=trimap if trimap.is_file() else None,
+                mask_map=_MASK_MAP,
+                split=split_of.get(path.stem),
+                fault=fault,
+            )

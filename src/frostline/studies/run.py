@@ -1,0 +1,214 @@
+"""One run: train, choose the best epoch on the validation split, evaluate it on the test split, write it all down."""
+
+import json
+import logging
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from safetensors.torch import save_file
+
+from frostline.config import Config, build, to_yaml
+from frostline.data.datamodule import SceneDataModule, check_serves, class_names
+from frostline.data.dataset import Dataset
+from frostline.data.scenes import SPLITS
+from frostline.errors import FrostlineError
+from frostline.freezing.callback import FrostLine
+from frostline.freezing.groups import count
+from frostline.models.backbones import Backbone
+from frostline.studies import provenance
+from frostline.tasks.base import Task
+from frostline.tasks.drawing import prediction_sheet
+from frostline.tracking import mlflow_run
+from frostline.tracking.journal import Journal, Stopwatch
+
+
+def run_name(config: Config) -> str:
+    """A readable, file-safe name of what is run, such as `detection-pets-resnet18-dense-thaw-0`."""
+    parts = [config[group]["name"] for group in ("task", "dataset", "backbone", "head", "schedule")]
+    return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
+
+
+def train(config: Config, dataset: Dataset, out: Path, work: Path, name: str) -> dict[str, Any]:
+    """Train and evaluate one run; returns what `result.json` holds.
+
+    out: folder of the results; it appears whole, at the end. work: folder of the checkpoints of a run under way; a
+    killed run of the same configuration and data goes on from there.
+    Raises FrostlineError before any training where the run cannot work.
+    """
+    _quieten()
+    pl.seed_everything(config["seed"], verbose=False)
+    task, data = assemble(config, dataset)
+    _fresh_unless_resumable(work, to_yaml(config) + dataset.data_hash)
+    commit, dirty = provenance.commit()
+    tags = {key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")}
+    tags |= {"seed": str(config["seed"]), "data_hash": dataset.data_hash, "mlflow.source.git.commit": commit}
+    run_id_file = work / "mlflow_run_id"
+    run_id = run_id_file.read_text().strip() if run_id_file.exists() else None
+    logger = mlflow_run.start(config, name, tags, run_id)
+    run_id_file.write_text(str(logger.run_id))
+
+    settings = config["trainer"]
+    stopwatch = Stopwatch()
+    best = ModelCheckpoint(
+        work, filename="best", monitor=f"val_{task.primary}", mode="max", save_last=True, enable_version_counter=False
+    )
+    bar = [TQDMProgressBar(leave=False)] if sys.stderr.isatty() else []
+    trainer = pl.Trainer(
+        max_epochs=settings["epochs"],
+        accelerator=settings["accelerator"],
+        devices=settings["devices"],
+        precision=settings["precision"],
+        gradient_clip_val=settings["clip_norm"],
+        logger=logger,
+        callbacks=[FrostLine(), _EpochSeed(config["seed"]), stopwatch, Journal(work / "epochs.jsonl"), best, *bar],
+        deterministic="warn",
+        use_distributed_sampler=False,  # ours neither pads nor repeats
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        enable_progress_bar=bool(bar),
+        default_root_dir=work,
+    )
+    with mlflow_run.system_metrics(logger, config["tracking"]["system_metrics"]):
+        last = work / "last.ckpt"
+        trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        trainable_last = count(p for p in task.parameters() if p.requires_grad)
+        measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
+
+    result = {
+        "study": config["study"],
+        "run": name,
+        **{key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")},
+        "seed": config["seed"],
+        "metrics": {key.removeprefix("test_"): value for key, value in sorted(measured.items())},
+        "primary": task.primary,
+        "epochs": settings["epochs"],
+        "best_epoch": torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"],
+        "images_seen": stopwatch.images_seen,
+        "train_seconds": round(stopwatch.train_seconds, 3),
+        "images_per_second": round(stopwatch.images_seen / stopwatch.train_seconds, 2),
+        "params_total": count(task.parameters()),
+        "params_trainable_last": trainable_last,
+        "image_size": config["image_size"],
+        "scenes": {split: len(data.items(split)) for split in SPLITS},
+        "scenes_left_out": data.left_out,
+        "commit": commit,
+        "dirty": dirty,
+        "data_hash": dataset.data_hash,
+        "machine": provenance.machine(),
+        "command": " ".join(["frostline", *sys.argv[1:]]),
+        "versions": provenance.versions(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    _write(out, work, config, task, data, result, logger)
+    shutil.rmtree(work)
+    return result
+
+
+def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
+    """The task and its data, built from a resolved configuration. Raises FrostlineError where they do not fit."""
+    needs = task_class(config).needs
+    check_serves(dataset, config["task"]["name"], needs)
+    task = build_task(config, class_names(dataset.classes, needs))
+    data = SceneDataModule(
+        dataset,
+        needs=needs,
+        image_size=config["image_size"],
+        batch_size=config["trainer"]["batch_size"],
+        augment=build(config["augment"]),
+        seed=config["seed"],
+        workers=config["trainer"]["workers"],
+    )
+    return task, data
+
+
+def build_task(config: Config, classes: tuple[str, ...]) -> Task:
+    """The backbone, the head on it, and the task over both."""
+    reads_embedding = _class_of(config["head"]["_target_"]).reads_embedding
+    backbone: Backbone = build(config["backbone"], with_embedding=reads_embedding, image_size=config["image_size"])
+    head = build(config["head"], backbone, len(classes), without=["name"])
+    training = {key: config["trainer"][key] for key in ("epochs", "lr", "weight_decay", "warmup")}
+    task: Task = build(
+        config["task"], backbone, head, classes, schedule=config["schedule"], without=["name"], **training
+    )
+    return task
+
+
+def task_class(config: Config) -> type[Task]:
+    """The LightningModule that a configuration names."""
+    found: type[Task] = _class_of(config["task"]["_target_"])
+    return found
+
+
+class _EpochSeed(pl.Callback):
+    """Dropout draws in epoch n are a function of (seed, n), so that a resumed run draws what it would have drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+
+def _class_of(target: str) -> Any:
+    from hydra.utils import get_class
+
+    try:
+        return get_class(target)
+    except Exception as error:
+        raise FrostlineError(f"'{target}' (a _target_ in conf/) names no class: {error}.") from error
+
+
+def _fresh_unless_resumable(work: Path, identity: str) -> None:
+    """Empty the folder of a run under way, unless it is of exactly this run."""
+    mark = work / "identity"
+    if not (mark.is_file() and mark.read_text() == identity):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        mark.write_text(identity)
+
+
+def _write(
+    out: Path, work: Path, config: Config, task: Task, data: SceneDataModule, result: Mapping[str, Any], logger: Any
+) -> None:
+    aside = work / "results"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    prediction_sheet(task.cpu(), _first_batches(data, 12), aside / "predictions.png")
+    weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
+    save_file(weights, aside / "model.safetensors", {"run": str(result["run"])})
+    (aside / "config.yaml").write_text(to_yaml(config))
+    (aside / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    shutil.copy(work / "epochs.jsonl", aside)
+    files: dict[Path, str | None] = {path: None for path in sorted(aside.iterdir())}
+    mlflow_run.file_artifacts(logger, files)
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside.rename(out)
+
+
+def _first_batches(data: SceneDataModule, pictures: int) -> list[dict[str, Any]]:
+    batches: list[dict[str, Any]] = []
+    for batch in data.test_dataloader():
+        batches.append(batch)
+        if sum(len(b["image"]) for b in batches) >= pictures:
+            break
+    return batches
+
+
+def _quieten() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")

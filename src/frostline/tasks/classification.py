@@ -1,0 +1,48 @@
+"""Classification: which class is the picture of?"""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from frostline.tasks.base import Batch, Task
+from frostline.tasks.drawing import caption
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Classification(Task):
+    """Softmax over the classes; cross-entropy. top_k: also count the class among the k most likely."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"label"})
+    primary: ClassVar[str] = "accuracy"
+
+    def __init__(self, *args: Any, top_k: int = 2, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        self.top_k, self.label_smoothing = top_k, label_smoothing
+        super().__init__(*args, **kwargs)
+
+    def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {"class": F.cross_entropy(outputs, batch["label"], label_smoothing=self.label_smoothing)}
+
+    def postprocess(self, outputs: Tensor) -> Tensor:
+        """Scores (B, C) -> probabilities (B, C)."""
+        return outputs.softmax(1)
+
+    def make_metrics(self) -> MetricCollection:
+        n = len(self.classes)
+        metrics = {"accuracy": MulticlassAccuracy(n, average="micro")}
+        if 1 < self.top_k < n:
+            metrics[f"top{self.top_k}"] = MulticlassAccuracy(n, average="micro", top_k=self.top_k)
+        return MetricCollection(dict(metrics), compute_groups=False)
+
+    def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
+        metrics.update(predictions, batch["label"])
+
+    def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
+        share, found = predictions[index].max(0)
+        truth = int(batch["label"][index])
+        caption(axes, f"{self.classes[int(found)]} {share:.0%}", int(found) == truth, self.classes[truth])

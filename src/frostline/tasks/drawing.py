@@ -1,0 +1,75 @@
+"""Predictions drawn over pictures: the truth in white, what was predicted in colour."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frostline.data.scenes import VOID
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from frostline.tasks.base import Batch, Task
+
+RIGHT, WRONG, FOUND = "#009e73", "#d55e00", "#e69f00"  # Okabe and Ito's colours, told apart by colour-blind eyes too
+
+
+def prediction_sheet(task: "Task", batches: "list[Batch]", path: Path, columns: int = 6, rows: int = 2) -> None:
+    """Write a PNG of a task's predictions for the first pictures of these batches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * 1.7, rows * 1.9), layout="constrained", dpi=110)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    cells = iter(grid.flat)
+    task.eval()
+    with torch.no_grad():
+        for batch in batches:
+            predictions = task.postprocess(task(batch["image"].to(task.device)))
+            for index, (picture, axes) in enumerate(zip(batch["image"], cells, strict=False)):
+                axes.imshow(picture.permute(1, 2, 0).numpy())
+                task.draw(axes, _on_cpu(predictions), batch, index)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    figure.savefig(path)
+
+
+def caption(axes: "Axes", text: str, right: bool, truth: str) -> None:
+    """Name what was predicted above a picture, and the truth where it was something else."""
+    axes.set_title(text if right else f"{text}\nis {truth}", fontsize=7, color=RIGHT if right else WRONG)
+
+
+def rectangle(axes: "Axes", box: Tensor, text: str = "", truth: bool = False) -> None:
+    """A box, x0 y0 x1 y1 in pixels."""
+    from matplotlib.patches import Rectangle
+
+    x0, y0, x1, y1 = box.tolist()
+    style: dict[str, Any] = {"edgecolor": "white" if truth else FOUND, "linestyle": "--" if truth else "-"}
+    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, linewidth=1.2, **style))
+    if text:
+        axes.text(x0, y0, text, fontsize=5, va="bottom", backgroundcolor=FOUND, bbox={"pad": 0.5, "color": FOUND})
+
+
+def overlay(axes: "Axes", found: Tensor, classes: int, truth: Tensor) -> None:
+    """Class numbers (H, W) as a veil over the picture, and the outlines of the true areas in white."""
+    import matplotlib
+
+    colours = matplotlib.colormaps["tab10" if classes <= 10 else "tab20"](np.arange(classes) % 20)
+    axes.imshow(colours[found.numpy()][..., :3], alpha=0.45)
+    known = np.where(truth.numpy() == VOID, 0, truth.numpy())
+    edge = np.zeros(known.shape, bool)
+    edge[1:] |= known[1:] != known[:-1]
+    edge[:, 1:] |= known[:, 1:] != known[:, :-1]
+    veil = np.zeros((*edge.shape, 4))
+    veil[edge] = (1, 1, 1, 0.9)
+    axes.imshow(veil)
+
+
+def _on_cpu(predictions: Any) -> Any:
+    if isinstance(predictions, Tensor):
+        return predictions.cpu()
+    if isinstance(predictions, dict):
+        return {key: _on_cpu(value) for key, value in predictions.items()}
+    return [_on_cpu(value) for value in predictions]

@@ -1,0 +1,75 @@
+"""One MLflow run per run: its logger, system metrics, and what is filed with it at the end."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import MLFlowLogger
+
+from frostline.tracking.store import open_experiment, tracking_uri
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+PARAM_LIMIT = 250  # characters; MLflow's stores cut longer values
+
+
+def start(config: Mapping[str, Any], run_name: str, tags: Mapping[str, str], run_id: str | None) -> MLFlowLogger:
+    """The logger of a run, with the store reached, the experiment there and the parameters logged.
+
+    run_id: of the run that a killed process left, to go on in it. Raises FrostlineError before anything is trained.
+    """
+    uri = tracking_uri(config["tracking"]["uri"])
+    open_experiment(uri, config["study"])
+    logger = MLFlowLogger(
+        experiment_name=config["study"],
+        run_name=run_name,
+        tracking_uri=uri,
+        tags=dict(tags),
+        run_id=run_id,
+        synchronous=False,  # 0.3 ms a call instead of 13; `finalize` waits for all of them
+    )
+    if run_id is None:
+        assert logger.run_id is not None
+        flat = {key: str(value)[:PARAM_LIMIT] for key, value in _flat(config).items()}
+        for key, value in flat.items():
+            logger.experiment.log_param(logger.run_id, key, value, synchronous=False)
+    else:  # MLflow does not take a finished run up again by itself
+        logger.experiment.update_run(run_id, status="RUNNING")
+    return logger
+
+
+@contextmanager
+def system_metrics(logger: MLFlowLogger, enabled: bool) -> Iterator[None]:
+    """Processor, memory and GPU use of this machine, logged with the run (MLFlowLogger does not do that itself)."""
+    if not enabled:
+        yield
+        return
+    import mlflow
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    mlflow.set_tracking_uri(logger._tracking_uri)
+    monitor = SystemMetricsMonitor(str(logger.run_id), sampling_interval=2, samples_before_logging=1)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
+def file_artifacts(logger: MLFlowLogger, files: Mapping[Path, str | None]) -> None:
+    """Upload files, each to a folder of the run's artifacts (None: the top)."""
+    for path, folder in files.items():
+        logger.experiment.log_artifact(str(logger.run_id), str(path), folder)
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,86 @@
+"""The MLflow tracking store: which one, whether it answers, and its safe creation."""
+
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from filelock import FileLock
+
+from frostline.errors import FrostlineError
+
+LOCAL_STORE = Path("runs/mlflow")
+ANSWER_WITHIN = 10.0  # seconds; MLflow's own client would retry for minutes
+
+
+def tracking_uri(configured: str | None) -> str:
+    """The configured address; else MLFLOW_TRACKING_URI; else a local sqlite file."""
+    given = configured or os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{(LOCAL_STORE / 'mlflow.db').resolve()}"
+
+
+def open_experiment(uri: str, name: str) -> str:
+    """The id of the experiment of this name, created with its store where they are not there yet.
+
+    Safe when many runs start at once: several processes that migrate one fresh sqlite file break it, so that happens
+    under a lock. Raises FrostlineError where the store cannot be reached or written.
+    """
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+        return _experiment(uri, name, None)
+    if not uri.startswith("sqlite:"):
+        return _experiment(uri, name, None)
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FrostlineError(
+            f"The tracking store {uri} cannot be written ({error.strerror}): "
+            "make its folder writable, or set tracking.uri or MLFLOW_TRACKING_URI to another one."
+        ) from error
+    with FileLock(folder / ".lock", timeout=120):
+        return _experiment(uri, name, (folder / "artifacts").resolve().as_uri())
+
+
+def _experiment(uri: str, name: str, artifacts: str | None) -> str:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        client = MlflowClient(uri)
+        if found := client.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        try:
+            # MLflow's pages open as a model's experiment, not as a chat application's.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
+        except MlflowException:  # somebody else was quicker
+            if found := client.get_experiment_by_name(name):
+                return str(found.experiment_id)
+            raise
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FrostlineError(
+            f"The tracking store {uri} cannot be used ({reason}): check its address and rights, "
+            "or unset MLFLOW_TRACKING_URI and tracking.uri for a local one."
+        ) from error
+
+
+def _check_server(uri: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_WITHIN):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code < 500:  # it answers; MLflow's client brings its own credentials
+            return
+        reason: object = f"HTTP {error.code}"
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+    raise FrostlineError(
+        f"The tracking server {uri} cannot be reached ({reason}): start it, or unset MLFLOW_TRACKING_URI and "
+        "tracking.uri for a local store."
+    )

@@ -1,0 +1,236 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
+
+from frostline.data.datamodule import SceneDataModule, ShardSampler, ViewSampler, check_serves
+from frostline.data.prepare import prepare
+from frostline.data.scenes import SPLITS, VOID, Classes, Scene
+from frostline.errors import FrostlineError
+
+LIGHT = instantiate(OmegaConf.load(Path(__file__).parents[2] / "conf" / "augment" / "light.yaml"))
+EVERYTHING = {"label", "boxes", "mask"}
+
+
+def module(dataset, needs=frozenset({"label"}), **options):
+    return SceneDataModule(dataset, needs, **{"image_size": 48, "batch_size": 5} | options)
+
+
+def epochs(dataset, needs, **options):
+    """Batches of two epochs of training, then of validation."""
+    data = module(dataset, needs, augment=LIGHT, **options)
+    loader = data.train_dataloader()
+    batches = []
+    for epoch in (0, 1):
+        loader.sampler.set_epoch(epoch)
+        batches += list(loader)
+    return batches + list(data.val_dataloader())
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return one == other
+
+
+@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}, {"memory_budget_gb": 0.0}])
+def test_batches_do_not_depend_on_workers_or_memory(dataset, options):
+    torch.manual_seed(1)
+    alone = epochs(dataset, EVERYTHING)
+    torch.manual_seed(2)
+    assert same(alone, epochs(dataset, EVERYTHING, **options))
+
+
+def test_views_differ_between_epochs_and_seeds_and_return_with_their_epoch(dataset):
+    items = module(dataset, augment=LIGHT, seed=0).items("train")
+    other = module(dataset, augment=LIGHT, seed=1).items("train")
+    first = items[3, 0]["image"]
+    assert torch.equal(first, items[3, 0]["image"])
+    assert not torch.equal(first, items[3, 1]["image"])
+    assert not torch.equal(first, other[3, 0]["image"])
+
+
+def test_making_items_leaves_the_random_stream_alone(dataset):
+    data = module(dataset, augment=LIGHT)
+    data.setup()
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    list(data.train_dataloader())
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_view_is_the_same_whichever_task_asks(dataset):
+    views = {}
+    for needs in ({"label"}, {"boxes"}, {"mask"}):
+        items = module(dataset, needs, augment=LIGHT).items("train")
+        for position, index in enumerate(items.indices):
+            views.setdefault(index, []).append(items[position, 2]["image"])
+    assert any(len(found) == 3 for found in views.values())
+    assert all(torch.equal(found[0], image) for found in views.values() for image in found)
+
+
+class Recorder(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 1)
+        self.seen, self.judged = [], []
+
+    def training_step(self, batch, _):
+        self.seen.append((self.current_epoch, batch["id"], batch["image"].sum()))
+        return self.layer(batch["image"].mean((2, 3))).mean()
+
+    def validation_step(self, batch, _):
+        self.judged.append((batch["id"], batch["image"].sum()))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_lightning_moves_the_view_on_each_epoch(dataset, tmp_path, workers):
+    data = module(dataset, augment=LIGHT, workers=workers, batch_size=4)
+    recorder = Recorder()
+    trainer = pl.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(recorder, datamodule=data)
+    expected = []
+    sampler = ViewSampler(len(data.items("train")), 0, 4)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        items = [data.items("train")[key] for key in sampler]
+        for start in range(0, len(items), 4):
+            batch = items[start : start + 4]
+            total = torch.stack([item["image"].as_subclass(torch.Tensor) for item in batch]).float().div(255).sum()
+            expected.append((epoch, [item["id"] for item in batch], total))
+    assert recorder.seen == expected
+    assert [ids for ids, _ in recorder.judged[:2]] == [ids for ids, _ in recorder.judged[-2:]]
+
+
+def test_batch_has_the_promised_shapes_and_ranges(dataset):
+    data = module(dataset, {"boxes", "mask"}, augment=LIGHT, batch_size=4)
+    for batch in data.train_dataloader():
+        size = len(batch["id"])
+        assert batch["image"].shape == (size, 3, 48, 48) and batch["image"].dtype == torch.float32
+        assert batch["image"].min() >= 0 and 0.5 < batch["image"].max() <= 1
+        assert batch["mask"].shape == (size, 48, 48) and batch["mask"].dtype == torch.int64
+        assert set(batch["mask"].unique().tolist()) <= {0, 1, VOID}
+        for boxes, labels in zip(batch["boxes"], batch["box_labels"], strict=True):
+            assert boxes.shape == (len(labels), 4) and boxes.dtype == torch.float32 and labels.dtype == torch.int64
+            assert ((boxes >= 0) & (boxes <= 48)).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+        assert all(type(found) is torch.Tensor for found in (batch["image"], batch["mask"], *batch["boxes"]))
+        scenes = data.dataset.scenes("train")
+        assert [scenes[index].id for index in batch["index"]] == batch["id"]
+        assert "label" not in batch
+
+
+def test_pictures_are_stretched_with_their_boxes_and_masks(dataset):
+    batch = next(iter(module(dataset, {"boxes", "mask"}, batch_size=100).val_dataloader()))
+    found = 0
+    for image, boxes, mask in zip(batch["image"], batch["boxes"], batch["mask"], strict=True):
+        for box in boxes:
+            y, x = torch.nonzero(mask == 1, as_tuple=True)
+            extent = torch.tensor([x.min(), y.min(), x.max() + 1, y.max() + 1])
+            assert (extent - box).abs().max() <= 1
+            assert image[:, y, x].mean() > 0.9
+            found += 1
+    assert found >= 4
+
+
+def test_localization_takes_the_largest_box_and_its_class(tmp_path, listed, drawn):
+    scenes = []
+    for scene in drawn(20):
+        boxes = np.array([[0, 0, 5, 5], [4, 4, 24, 20], [1, 1, 9, 9]], np.float32)
+        scenes.append(Scene(scene.id, scene.image, 0, boxes, np.array([0, 1, 0])))
+    dataset = prepare(listed(scenes, Classes(("a",), ("x", "y"))), tmp_path / "out", name="many")
+    data = module(dataset, {"label", "boxes"}, batch_size=100)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["label"].tolist() == [1] * len(batch["id"])
+    assert all(boxes.tolist() == [[6, 8, 36, 40]] for boxes in batch["boxes"])
+    assert data.classes == ("x", "y")
+
+
+def test_scenes_that_lack_something_are_left_out_and_counted(dataset, caplog):
+    everything = {split: dataset.scenes(split) for split in SPLITS}
+    with caplog.at_level(logging.INFO):
+        detection = module(dataset, {"boxes"})
+    without = {split: sum(scene.boxes is None for scene in everything[split]) for split in SPLITS}
+    assert detection.left_out == without and sum(without.values()) == 10
+    assert len(caplog.records) == 1 and f"train {without['train']}" in caplog.text
+    assert sum(module(dataset, {"label", "boxes"}).left_out.values()) == 11
+    assert len(detection.items("train")) == len(everything["train"]) - without["train"]
+    assert sum(module(dataset, {"mask"}).left_out.values()) == 0
+
+
+def test_a_dataset_that_cannot_serve_says_so(tmp_path, listed, drawn):
+    plain = [Scene(scene.id, scene.image, scene.label) for scene in drawn(20)]
+    dataset = prepare(listed(plain, Classes(labels=("a", "b"))), tmp_path / "plain", name="plain")
+    check_serves(dataset, "classification", {"label"})
+    with pytest.raises(FrostlineError, match="dataset 'plain' has no boxes, so it cannot serve localization"):
+        check_serves(dataset, "localization", {"label", "boxes"})
+    with pytest.raises(FrostlineError, match="no masks"):
+        module(dataset, {"mask"})
+    half = [
+        Scene(scene.id, scene.image, scene.label, mask=None if n < 5 else scene.mask, split=SPLITS[min(2, n // 5)])
+        for n, scene in enumerate(drawn(20))
+    ]
+    dataset = prepare(listed(half), tmp_path / "half", name="half", split={"given": True})
+    with pytest.raises(FrostlineError, match="no masks in its split 'train', so it cannot serve segmentation"):
+        check_serves(dataset, "segmentation", {"mask"})
+
+
+def test_shards_are_disjoint_complete_and_unpadded():
+    for count, world in [(10, 3), (9, 3), (2, 3)]:
+        shards = [list(ShardSampler(count, rank, world)) for rank in range(world)]
+        assert sorted(sum(shards, [])) == [(position, 0) for position in range(count)]
+        assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "world", "each"), [(10, 3, 1, 9), (10, 4, 1, 10), (11, 4, 2, 4), (5, 1, 2, 2)]
+)
+def test_training_shards_are_equal_and_never_end_in_a_batch_of_one(count, batch, world, each):
+    samplers = [ViewSampler(count, 0, batch, rank, world) for rank in range(world)]
+    seen = set()
+    for epoch in range(20):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        shards = [list(sampler) for sampler in samplers]
+        assert [len(shard) for shard in shards] == [len(sampler) for sampler in samplers] == [each] * world
+        keys = sum(shards, [])
+        assert len(set(keys)) == len(keys) and {view for _, view in keys} == {epoch}
+        seen |= {position for position, _ in keys}
+    assert seen == set(range(count))
+    assert list(ViewSampler(count, 0, batch)) != list(ViewSampler(count, 1, batch))
+
+
+def test_a_train_split_too_small_for_a_batch_is_told():
+    for count, world in [(1, 1), (3, 2), (1, 2)]:
+        with pytest.raises(FrostlineError, match="too few"):
+            ViewSampler(count, 0, 4, 0, world)
+
+
+def test_pictures_in_files_are_what_models_see(dataset):
+    scene = dataset.scenes("test")[0]
+    item = module(dataset).items("test")[0, 0]
+    expected = np.asarray(Image.open(scene.image).resize((48, 48), Image.Resampling.BILINEAR))
+    assert (item["image"].permute(1, 2, 0).numpy() == expected).all()

@@ -1,0 +1,363 @@
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from frostline.data.dataset import Dataset
+from frostline.data.prepare import prepare, prepare_from_config
+from frostline.data.scenes import SPLITS, VOID, Classes, Scene
+from frostline.data.sources.folder import Folder
+from frostline.errors import FrostlineError
+
+
+def every(dataset):
+    return {scene.id: scene for split in SPLITS for scene in dataset.scenes(split)}
+
+
+def gradient(width=40, height=30):
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return np.stack([x, y, 0 * x], -1).astype(np.uint8)
+
+
+def test_what_goes_in_comes_out(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    scenes[3] = Scene("s003", scenes[3].image, None, None, None, None)
+    scenes[4] = Scene("s004", scenes[4].image, 0, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), None)
+    dataset = prepare(listed(scenes), tmp_path / "out", name="drawn")
+    found = every(dataset)
+    assert sorted(found) == [scene.id for scene in scenes]
+    for scene in scenes:
+        back = found[scene.id]
+        assert (np.asarray(Image.open(back.image)) == scene.image).all()
+        assert back.label == scene.label and back.size == (32, 24)
+        for kind in ("boxes", "box_labels"):
+            was, now = getattr(scene, kind), getattr(back, kind)
+            assert (was is None) == (now is None)
+            assert was is None or np.array_equal(was, now)
+        assert (scene.mask is None) == (back.mask is None)
+        assert scene.mask is None or (np.asarray(Image.open(back.mask)) == scene.mask).all()
+    assert dataset.classes == Classes(("a", "b"), ("x", "y"), ("back", "front"))
+    assert found["s003"].boxes is None and len(found["s004"].boxes) == 0
+
+
+def test_coco_files_say_what_coco_means(tmp_path, listed, drawn):
+    prepare(listed(drawn(20)), tmp_path / "out", name="drawn")
+    coco = json.loads((tmp_path / "out" / "val.json").read_text())
+    scene = {scene.id: scene for scene in drawn(20)}[coco["images"][0]["scene"]]
+    annotation = next(found for found in coco["annotations"] if found["image_id"] == coco["images"][0]["id"])
+    x0, y0, x1, y1 = scene.boxes[0].tolist()
+    assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0] and annotation["area"] == 120
+    assert annotation["iscrowd"] == 0
+    assert {found["id"]: found["name"] for found in coco["categories"]}[annotation["category_id"]] == "xy"[scene.label]
+    assert coco["images"][0]["width"] == 32 and coco["images"][0]["height"] == 24
+
+
+def test_dataset_json_has_the_hash_of_every_file(tmp_path, listed, drawn):
+    dataset = prepare(listed(drawn(20)), tmp_path / "out", name="drawn")
+    files = {path.relative_to(dataset.path).as_posix() for path in dataset.path.rglob("*") if path.is_file()}
+    assert files == {*dataset.info["files"], "dataset.json"}
+    for file, digest in dataset.info["files"].items():
+        assert sha256((dataset.path / file).read_bytes()).hexdigest() == digest
+    assert str(tmp_path) not in (dataset.path / "dataset.json").read_text()
+
+
+def test_data_hash_depends_on_content_alone(tmp_path, folders):
+    first = prepare(Folder(folders), tmp_path / "one", name="one", workers=1)
+    shutil.copytree(folders, tmp_path / "elsewhere")
+    moved = prepare(Folder(tmp_path / "elsewhere"), tmp_path / "two", name="two", workers=3)
+    assert first.data_hash == moved.data_hash
+    other_seed = prepare(Folder(folders), tmp_path / "three", name="one", split={"seed": 1})
+    assert first.data_hash != other_seed.data_hash
+    pixels = np.asarray(Image.open(folders / "a" / "0.png")).copy()
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(folders / "a" / "0.png")
+    assert prepare(Folder(folders), tmp_path / "four", name="one").data_hash != first.data_hash
+
+
+def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_path, folders):
+    def made():
+        prepare(Folder(folders), tmp_path / "out", name="x", split={"seed": seed})
+        return (tmp_path / "out" / "dataset.json").stat().st_ino
+
+    seed = 0
+    first = made()
+    assert made() == first
+    seed = 1
+    second = made()
+    assert second != first
+    (folders / "a" / "0.png").unlink()
+    assert made() != second
+    assert len(every(Dataset.open(tmp_path / "out"))) == 19
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".out.lock"]
+
+
+def test_what_is_no_dataset_is_never_replaced(tmp_path, folders):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(FrostlineError, match="no prepared dataset"):
+        prepare(Folder(folders), tmp_path / "out", name="x")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+
+
+def test_plain_jpeg_is_copied_byte_for_byte_whatever_its_suffix(tmp_path, folders):
+    Image.fromarray(gradient()).save(folders / "a" / "photo.png", "JPEG")
+    Image.fromarray(gradient(20)).convert("L").save(folders / "a" / "grey.JPEG", "JPEG")
+    found = every(prepare(Folder(folders), tmp_path / "out", name="x"))
+    assert found["a-photo"].image.name == "a-photo.jpg"
+    assert found["a-photo"].image.read_bytes() == (folders / "a" / "photo.png").read_bytes()
+    assert found["a-grey"].image.read_bytes() == (folders / "a" / "grey.JPEG").read_bytes()
+
+
+def rgba(path):
+    pixels = np.dstack([gradient(), np.full((30, 40), 255, np.uint8)])
+    pixels[:, 20:, 3] = 0
+    Image.fromarray(pixels).save(path, "PNG")
+    expected = gradient()
+    expected[:, 20:] = 255
+    return expected
+
+
+def gif(path):
+    Image.fromarray(np.repeat(gradient()[:, :, :1] // 64 * 64, 3, 2)).convert("P").save(path, "GIF")
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def cmyk(path):
+    Image.fromarray(gradient()).convert("CMYK").save(path, "JPEG", quality=100)
+    return gradient()
+
+
+def deep(path):
+    Image.fromarray(gradient()[:, :, 0].astype(np.uint16) * 256 + 13).save(path, "PNG")
+    return np.repeat(gradient()[:, :, :1], 3, 2)
+
+
+@pytest.mark.parametrize("write", [rgba, gif, cmyk, deep])
+def test_other_pictures_become_plain_png(tmp_path, folders, write):
+    expected = write(folders / "a" / "odd.jpg")
+    dataset = prepare(Folder(folders), tmp_path / "out", name="x")
+    scene = every(dataset)["a-odd"]
+    image = Image.open(scene.image)
+    assert (scene.image.suffix, image.format, image.mode) == (".png", "PNG", "RGB")
+    assert np.abs(np.asarray(image).astype(int) - expected).max() <= (12 if write is cmyk else 0)
+    assert [(fault["scene"], fault["done"]) for fault in dataset.info["faults"]] == [("a-odd", "mended")]
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_exif_rotation_is_applied_and_boxes_stay_on_their_object(tmp_path, listed, drawn, orientation):
+    displayed = np.zeros((48, 64, 3), np.uint8)
+    displayed[8:16, 40:56] = 255
+    stored = {
+        2: np.fliplr(displayed),
+        3: np.rot90(displayed, 2),
+        4: np.flipud(displayed),
+        5: displayed.transpose(1, 0, 2),
+        6: np.rot90(displayed, 1),
+        7: np.rot90(displayed, 2).transpose(1, 0, 2),
+        8: np.rot90(displayed, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    box = np.array([[40, 8, 56, 16]], np.float32)
+    turned = Scene("turned", tmp_path / "turned.jpg", 0, box, np.array([1]), (displayed[..., 0] > 0).astype(np.uint8))
+    scene = every(prepare(listed([*drawn(20), turned]), tmp_path / "out", name="x"))["turned"]
+    y, x = np.nonzero(np.asarray(Image.open(scene.image))[..., 0] > 128)
+    assert scene.size == (64, 48)
+    assert scene.boxes[0].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1] == [40, 8, 56, 16]
+    assert not Image.open(scene.image).getexif()
+
+
+def text(folder, scene):
+    (folder / "bad.jpg").write_text("not a picture")
+    return {"image": folder / "bad.jpg"}, "bad.jpg is no picture"
+
+
+def truncated(folder, scene):
+    Image.fromarray(gradient(200, 200)).save(folder / "bad.jpg", quality=95)
+    (folder / "bad.jpg").write_bytes((folder / "bad.jpg").read_bytes()[:-800])
+    return {"image": folder / "bad.jpg"}, "bad.jpg cannot be decoded"
+
+
+def empty_file(folder, scene):
+    (folder / "bad.jpg").touch()
+    return {"image": folder / "bad.jpg"}, "bad.jpg is no picture"
+
+
+def missing(folder, scene):
+    return {"image": folder / "bad.jpg"}, "bad.jpg cannot be read"
+
+
+def bomb(folder, scene):
+    Image.new("RGB", (200, 200)).save(folder / "bad.png")
+    return {"image": folder / "bad.png"}, "bad.png has 200 x 200 pixels, more than"
+
+
+def float_picture(folder, scene):
+    Image.fromarray(np.ones((24, 32), np.float32)).save(folder / "bad.tif")
+    return {"image": folder / "bad.tif"}, "bad.tif has floating-point"
+
+
+def box(*corners):
+    def fault(folder, scene):
+        return {"boxes": np.array([corners], np.float32), "box_labels": np.array([0])}, "has a box"
+
+    return fault
+
+
+def box_label(folder, scene):
+    return {"box_labels": np.array([2])}, "box with the label 2, which is no class"
+
+
+def boxes_without_labels(folder, scene):
+    return {"box_labels": None}, "1 boxes and 0 box labels"
+
+
+def label(folder, scene):
+    return {"label": 2}, "label 2, which is no class"
+
+
+def mask_size(folder, scene):
+    return {"mask": np.zeros((32, 24), np.uint8)}, "mask of 24 x 32 pixels on a picture displayed with 32 x 24"
+
+
+def mask_value(folder, scene):
+    Image.fromarray(np.full((24, 32), 2, np.uint8)).save(folder / "mask.png")
+    return {"mask": folder / "mask.png"}, "mask.png is a mask with the value 2"
+
+
+def mask_text(folder, scene):
+    (folder / "mask.png").write_text("not a mask")
+    return {"mask": folder / "mask.png"}, "mask.png is no picture"
+
+
+def mask_colours(folder, scene):
+    Image.new("RGB", (32, 24)).save(folder / "mask.png")
+    return {"mask": folder / "mask.png"}, "mask.png has mode RGB"
+
+
+def told_by_the_source(folder, scene):
+    return {"fault": "boxes.xml is broken"}, "boxes.xml is broken"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [text, truncated, empty_file, missing, bomb, float_picture, label, box_label, boxes_without_labels]
+    + [box(5, 5, 5, 9), box(9, 5, 5, 9), box(0, 0, 34, 9), box(-2, 0, 9, 9), box(0, 0, np.nan, 9), box(32, 1, 33, 5)]
+    + [mask_size, mask_value, mask_text, mask_colours, told_by_the_source],
+)
+def test_a_fault_is_refused_by_name_or_skipped_and_counted(tmp_path, listed, drawn, fault):
+    scenes = drawn(20)
+    change, told = fault(tmp_path, scenes[7])
+    scenes[7] = Scene(**{**vars(scenes[7]), **change})
+    options = {"name": "drawn", "max_pixels": 200 * 200 - 1} if fault is bomb else {"name": "drawn"}
+    with pytest.raises(FrostlineError, match=r"1 faulty scene\(s\) out of 20.*dataset\.on_fault=skip") as error:
+        prepare(listed(scenes), tmp_path / "out", **options)
+    assert told in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
+    dataset = prepare(listed(scenes), tmp_path / "out", on_fault="skip", **options)
+    assert "s007" not in every(dataset) and len(every(dataset)) == 19
+    assert dataset.info["found"] == {"scenes": 20, "kept": 19, "left out": 1}
+    assert [fault["scene"] for fault in dataset.info["faults"]] == ["s007"]
+    assert not list(dataset.path.rglob("s007*"))
+
+
+def test_many_faults_are_one_short_sentence(tmp_path, folders):
+    for number in range(9):
+        (folders / "a" / f"bad{number}.jpg").write_text("no")
+    with pytest.raises(FrostlineError, match=r"9 faulty scene\(s\) out of 29: .*bad0.*bad1.*bad2.*and 6 more") as error:
+        prepare(Folder(folders), tmp_path / "out", name="x")
+    assert "bad3" not in str(error.value)
+
+
+def test_a_box_up_to_a_pixel_outside_is_clipped(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    scenes[7] = Scene(**{**vars(scenes[7]), "boxes": np.array([[-1, 3, 32.5, 24]], np.float32)})
+    dataset = prepare(listed(scenes), tmp_path / "out", name="drawn")
+    assert every(dataset)["s007"].boxes.tolist() == [[0, 3, 32, 24]]
+    assert dataset.info["found"]["mended"] == 1
+
+
+def test_mask_values_are_mapped_and_void_stays(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    raw = np.full((24, 32), 2, np.uint8)
+    raw[0], raw[1] = 1, VOID
+    palette = Image.fromarray(raw, "L").convert("P")
+    palette.putdata(raw.flatten().tolist())
+    palette.save(tmp_path / "mask.png")
+    changed = {"mask": tmp_path / "mask.png", "mask_map": {1: 0, 2: 1}}
+    scenes[7] = Scene(**{**vars(scenes[7]), **changed})
+    mask = Image.open(every(prepare(listed(scenes), tmp_path / "out", name="drawn"))["s007"].mask)
+    assert mask.mode == "L"
+    assert np.asarray(mask)[:3, 0].tolist() == [0, VOID, 1]
+
+
+def test_identical_pictures_are_kept_once_or_not_at_all(tmp_path, folders):
+    shutil.copy(folders / "a" / "2.png", folders / "a" / "22.png")
+    Image.open(folders / "a" / "4.png").save(folders / "a" / "44.png", compress_level=0)
+    shutil.copy(folders / "a" / "6.png", folders / "b" / "66.png")
+    dataset = prepare(Folder(folders), tmp_path / "out", name="x")
+    ids = set(every(dataset))
+    assert {"a-2", "a-4"} <= ids and not {"a-22", "a-44", "a-6", "b-66"} & ids
+    assert {path.stem for path in (dataset.path / "images").iterdir()} == ids
+    expected = {"scenes": 23, "kept": 19, "left out as duplicate": 2, "left out as conflicting": 2}
+    assert dataset.info["found"] == expected
+    assert {fault["scene"]: fault["what"] for fault in dataset.info["faults"]} == {
+        "a-22": "identical to a-2",
+        "a-44": "identical to a-4",
+        "a-6": "identical to b-66 but labelled otherwise",
+        "b-66": "identical to a-6 but labelled otherwise",
+    }
+
+
+def test_nothing_to_prepare_is_told(tmp_path, listed, folders):
+    with pytest.raises(FrostlineError, match="no scenes"):
+        prepare(listed([]), tmp_path / "out", name="x")
+    (folders / "c").mkdir()
+    with pytest.raises(FrostlineError, match=r"class 'c' has 0 usable"):
+        prepare(Folder(folders), tmp_path / "out", name="x")
+    for number in range(2):
+        shutil.copy(folders / "a" / f"{2 * number}.png", folders / "c")
+        (folders / "a" / f"{2 * number}.png").unlink()
+    with pytest.raises(FrostlineError, match=r"class 'c' has 2 usable scene\(s\), none of them in the split 'val'"):
+        prepare(Folder(folders), tmp_path / "out", name="x")
+
+
+def test_ids_must_differ_even_where_case_does_not_count(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    scenes[1] = Scene("S000", scenes[1].image, 1)
+    with pytest.raises(FrostlineError, match="twice"):
+        prepare(listed(scenes), tmp_path / "out", name="x")
+
+
+def test_opening_what_is_not_there_or_not_whole(tmp_path, folders):
+    with pytest.raises(FrostlineError, match="no prepared dataset"):
+        Dataset.open(tmp_path)
+    dataset = prepare(Folder(folders), tmp_path / "out", name="x")
+    next((dataset.path / "images").iterdir()).unlink()
+    with pytest.raises(FrostlineError, match="lacks 1 of its files"):
+        Dataset.open(dataset.path)
+    assert len(every(prepare(Folder(folders), tmp_path / "out", name="x"))) == 20
+    info = dataset.path / "dataset.json"
+    info.write_text(info.read_text().replace('"format": 1', '"format": 0'))
+    with pytest.raises(FrostlineError, match="format 0"):
+        Dataset.open(dataset.path)
+
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def test_the_configuration_builds_and_its_mistakes_are_told(tmp_path, folders):
+    config = OmegaConf.create({"dataset": OmegaConf.load(CONF / "dataset" / "folder.yaml")}).dataset
+    with pytest.raises(FrostlineError, match=r"dataset\.root=PATH"):
+        prepare_from_config(config, tmp_path / "out")
+    config.root = str(tmp_path / "nowhere")
+    with pytest.raises(FrostlineError, match="nowhere is no folder"):
+        prepare_from_config(config, tmp_path / "out")
+    config.root = str(folders)
+    assert prepare_from_config(config, tmp_path / "out").name == "folder"

@@ -1,0 +1,359 @@
+"""What a comparison says must be what the runs measured: no run lost, invented, or left out in silence."""
+
+import json
+import math
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from frostline.errors import FrostlineError
+from frostline.studies.arms import arms, count, mean_sd, number, ranked, verdict
+from frostline.studies.compare import compare, render_table
+from frostline.studies.plots import MAX_MONTAGE_BYTES, colours_of, learning_curves, read_curves
+from frostline.studies.results import read_results
+
+PRIMARY = {"classification": "accuracy", "detection": "map"}
+HEADS = {"classification": "linear", "detection": "retinanet"}
+# mean and sample standard deviation of thaw by hand: 0.92; deviations -0.02, 0, 0.02, so sqrt(0.0008 / 2) = 0.02
+VALUES = {
+    "classification": {"frozen": (0.70, 0.71, 0.72), "thaw": (0.90, 0.92, 0.94)},
+    "detection": {"frozen": (0.30, 0.31, 0.35), "thaw": (0.32, 0.33, 0.34)},
+}
+
+
+def add_run(root: Path, task: str, schedule: str, seed: int, value: float | None, **changes: Any) -> Path:
+    """Plans one run and gives it a result; returns the folder of the result."""
+    backbone = changes.get("backbone", "net")
+    run = f"{task}-{backbone}-{schedule}-{seed}"
+    plan, folder = root / "runs/s/plan", root / "runs/s/results" / run
+    plan.mkdir(parents=True, exist_ok=True)
+    (plan / f"{run}.yaml").write_text("task: x\n")
+    folder.mkdir(parents=True)
+    primary = PRIMARY[task]
+    metrics: dict[str, Any] = {primary: value, "loss": 0.25}
+    if task == "detection":
+        metrics["map_50"] = 0.5
+    result = {
+        "study": "s",
+        "run": run,
+        "task": task,
+        "dataset": "meadow",
+        "backbone": backbone,
+        "head": HEADS[task],
+        "schedule": schedule,
+        "seed": seed,
+        "metrics": metrics,
+        "primary": primary,
+        "epochs": 2,
+        "best_epoch": 1,
+        "images_seen": 200,
+        "train_seconds": 10 + seed / 3,
+        "images_per_second": 20.5,
+        "params_total": 3_400_000,
+        "params_trainable_last": 5124,
+        "commit": "abc1234",
+        "dirty": False,
+        "data_hash": "d41d8",
+        "machine": "2-core CPU",
+        "command": "frostline train",
+        "versions": {"torch": "2.15.0"},
+        "image_size": 96,
+        "finished": "2026-11-24T02:00:00Z",
+    } | changes
+    (folder / "result.json").write_text(json.dumps(result))
+    epochs = [
+        {"epoch": e, f"val_{primary}": value, "frost_depth": 5 if e == 0 else 0, "images_seen": 100 * (e + 1)}
+        for e in range(2)
+    ]
+    (folder / "epochs.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    return folder
+
+
+def write_study(root: Path, grid: dict[str, list[Any]]) -> Path:
+    study = root / "experiments/s"
+    study.mkdir(parents=True)
+    (study / "study.yaml").write_text(yaml.safe_dump({"question": "Does thawing help?", "grid": grid}))
+    return study
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_study(
+        tmp_path, {"task": list(VALUES), "backbone": ["net"], "schedule": ["thaw", "frozen"], "seed": [0, 1, 2]}
+    )
+    for task, schedules in VALUES.items():
+        for schedule, values in schedules.items():
+            for seed, value in enumerate(values):
+                add_run(tmp_path, task, schedule, seed, value)
+    return tmp_path
+
+
+@pytest.fixture
+def pictures() -> None:
+    """For tests that need pictures as users get them: drawing takes a second."""
+
+
+@pytest.fixture
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests to which it matters that pictures are drawn, not how large."""
+    monkeypatch.setattr("frostline.studies.plots.DPI", 40)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not {"pictures", "small_pictures"} & set(request.fixturenames):
+        monkeypatch.setattr("frostline.studies.compare.draw", lambda df, folders, schedules: {})
+
+
+def run(root: Path) -> pd.DataFrame:
+    return compare(root / "experiments/s", root / "runs")
+
+
+def report(root: Path) -> str:
+    return (root / "experiments/s/report.md").read_text(encoding="utf-8")
+
+
+def test_arms_have_the_mean_and_sample_sd_computed_by_hand(root: Path) -> None:
+    found = arms(run(root))
+    assert list(found) == [("meadow", "classification"), ("meadow", "detection")]
+    thaw, frozen = found["meadow", "classification"]
+    assert (thaw.schedule, frozen.schedule) == ("thaw", "frozen"), "the order of the study's grid"
+    assert thaw.values == (0.90, 0.92, 0.94)
+    assert (thaw.mean, thaw.sd) == pytest.approx((0.92, 0.02))
+    assert (frozen.mean, frozen.sd) == pytest.approx((0.71, 0.01))
+    assert thaw.seconds == pytest.approx((10 + 10.3333333 + 10.6666667) / 3)
+    assert "| net | linear | **thaw** | 3 | **0.9200 ± 0.0200** | 0.2500 |" in report(root)
+    assert "| net | linear | frozen | 3 | 0.7100 ± 0.0100 | 0.2500 |" in report(root)
+
+
+def test_the_verdict_says_when_two_arms_cannot_be_told_apart(root: Path) -> None:
+    found = arms(run(root))
+    assert verdict(ranked(found["meadow", "classification"])) == "apart"
+    assert verdict(ranked(found["meadow", "detection"])) == "overlap"
+    findings = {line.split("**")[1]: line for line in report(root).splitlines() if line.startswith("- **")}
+    assert "do not overlap" in findings["classification on meadow"]
+    assert "cannot tell the two apart" in findings["detection on meadow"]
+
+
+def test_intervals_may_meet_where_ranges_do_not(tmp_path: Path) -> None:
+    write_study(tmp_path, {"schedule": ["a", "b"]})
+    # Ranges 0.50–0.60 and 0.61–0.70; means 0.55 and 0.655, standard deviations 0.0707 and 0.0636: they meet.
+    for schedule, values in {"a": (0.50, 0.60), "b": (0.61, 0.70)}.items():
+        for seed, value in enumerate(values):
+            add_run(tmp_path, "classification", schedule, seed, value)
+    group = arms(run(tmp_path))["meadow", "classification"]
+    assert verdict(ranked(group)) == "overlap"
+
+
+def test_the_csv_holds_one_full_row_a_run_and_reads_back_equal(root: Path) -> None:
+    frame = run(root)
+    file = root / "experiments/s/results.csv"
+    again = pd.read_csv(file)
+    pd.testing.assert_frame_equal(again, frame, rtol=1e-15, atol=0, check_dtype=False)
+    keys = ["study", "task", "dataset", "backbone", "head", "schedule", "seed", "primary"]
+    metrics = ["test_accuracy", "test_loss", "test_map", "test_map_50"]
+    facts = ["epochs", "images_seen", "train_seconds", "images_per_second", "params_total", "params_trainable_last"]
+    assert list(frame.columns) == [*keys, *metrics, *facts, "commit", "data_hash", "machine"]
+    assert len(frame) == 12
+    first = file.read_text().splitlines()[1]
+    assert first.startswith(
+        "s,classification,meadow,net,linear,thaw,0,accuracy,0.9,0.25,,,2,200,10.0,20.5,3400000,5124,"
+    )
+
+
+def test_a_planned_run_without_result_is_named_and_the_rest_is_written(root: Path) -> None:
+    shutil.rmtree(root / "runs/s/results/classification-net-thaw-1")
+    shown: list[str] = []
+    with pytest.raises(FrostlineError, match=r"1 of 12 planned runs.*classification-net-thaw-1;"):
+        compare(root / "experiments/s", root / "runs", show=shown.append)
+    text = report(root)
+    assert "**missing**: `classification-net-thaw-1`" in text
+    assert "provisional" in text
+    assert "| **thaw** | 2 of 3 |" in text
+    assert len(pd.read_csv(root / "experiments/s/results.csv")) == 11
+    assert "thaw" in shown[0]
+
+
+def test_a_result_that_is_no_longer_planned_is_ignored(root: Path) -> None:
+    add_run(root, "classification", "stale", 0, 0.999)
+    (root / "runs/s/plan/classification-net-stale-0.yaml").unlink()
+    assert "stale" not in set(run(root)["schedule"])
+    assert "stale" not in report(root)
+
+
+def test_the_report_names_every_arm_its_source_and_its_pictures(root: Path, pictures: None) -> None:
+    frame = run(root)
+    text = report(root)
+    for (_, task), group in arms(frame).items():
+        lines = text.split(f"### {task} on")[1].split("###")[0].splitlines()
+        for arm in group:
+            assert any(f"| {arm.backbone} | {arm.head} |" in line and arm.schedule in line for line in lines)
+    for told in (
+        "Does thawing help?",
+        "abc1234",
+        "d41d8",
+        "2-core CPU",
+        "torch 2.15.0",
+        "96 px",
+        "2026-11-24T02:00:00Z",
+    ):
+        assert told in text
+    assert "`dvc repro experiments/s/dvc.yaml`" in text
+    for picture in ("comparison", "curves", "cost"):
+        file = root / f"experiments/s/plots/{picture}.png"
+        assert f"(plots/{picture}.png)" in text
+        assert file.stat().st_size < 150_000
+        Image.open(file).verify()
+    assert "predictions.png" not in text
+
+
+def test_a_second_comparison_writes_the_same_bytes_and_leaves_nothing_beside(root: Path, small_pictures: None) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(p.relative_to(root)): p.read_bytes() for p in (root / "experiments").rglob("*") if p.is_file()}
+
+    run(root)
+    first = content()
+    assert {Path(name).name for name in first} == {
+        *("study.yaml", "results.csv", "report.md", "comparison.png", "curves.png", "cost.png")
+    }
+    run(root)
+    assert content() == first
+
+
+def test_a_metric_that_is_not_a_number_is_told_and_not_ranked(root: Path, small_pictures: None) -> None:
+    shutil.rmtree(root / "runs/s/results/classification-net-thaw-2")
+    add_run(root, "classification", "thaw", 2, math.nan)
+    frame = run(root)
+    group = arms(frame)["meadow", "classification"]
+    assert [arm.schedule for arm in ranked(group)] == ["frozen"]
+    assert mean_sd(group[0]) == "NaN in 1 of 3 seeds"
+    text = report(root)
+    assert "**not a finite number**: accuracy of `classification-net-thaw-2`" in text
+    assert "not ranked, because a seed has no finite result: `net / linear / thaw`" in text
+    row = (root / "experiments/s/results.csv").read_text().splitlines()[3]
+    assert row.startswith("s,classification,meadow,net,linear,thaw,2,accuracy,nan,0.25,,,"), (
+        "nan measured, blank absent"
+    )
+    assert "NaN in 1 of 3 seeds" in render_table(frame)
+
+
+def test_one_seed_of_one_schedule_has_no_spread(tmp_path: Path, small_pictures: None) -> None:
+    write_study(tmp_path, {"schedule": ["thaw"]})
+    add_run(tmp_path, "classification", "thaw", 0, 0.9)
+    frame = run(tmp_path)
+    assert "0.9000 ± —" in render_table(frame)
+    assert "no second arm to compare with" in report(tmp_path)
+    (tmp_path / "runs/s/results/classification-net-thaw-0/epochs.jsonl").unlink()
+    add_run(tmp_path, "classification", "frozen", 0, 0.1)
+    run(tmp_path)
+    assert "`classification-net-thaw-0` has no epochs.jsonl" in report(tmp_path)
+    assert "nothing is known of the spread" in report(tmp_path)
+
+
+def test_backbones_are_arms_of_their_own_and_come_in_the_order_of_the_grid(
+    tmp_path: Path, small_pictures: None
+) -> None:
+    write_study(tmp_path, {"backbone": ["wide", "narrow"], "schedule": ["thaw", "frozen"]})
+    for backbone, value in {"narrow": 0.5, "wide": 0.6}.items():
+        for schedule in ("frozen", "thaw"):
+            add_run(tmp_path, "classification", schedule, 0, value, backbone=backbone)
+    frame = run(tmp_path)
+    order = [("wide", "thaw"), ("wide", "frozen"), ("narrow", "thaw"), ("narrow", "frozen")]
+    assert list(zip(frame["backbone"], frame["schedule"], strict=True)) == order
+    (group,) = arms(frame).values()
+    assert [arm.mean for arm in group] == [0.6, 0.6, 0.5, 0.5]
+
+
+def test_the_table_marks_the_highest_mean_of_each_task(root: Path) -> None:
+    lines = render_table(run(root)).splitlines()
+    assert [line.split()[3] for line in lines if line.strip().startswith("*")] == ["thaw", "thaw"]
+    assert "detection on meadow" in lines
+    assert any("0.9200 ± 0.0200" in line and "5.124 k / 3.4 M" in line for line in lines)
+
+
+def test_predictions_of_the_best_arm_are_shown_small_and_go_when_they_are_gone(
+    root: Path, small_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frostline.studies.plots._png", lambda figure: b"not under test")
+    best, other = (root / f"runs/s/results/classification-net-{s}-0/predictions.png" for s in ("thaw", "frozen"))
+    Image.effect_noise((800, 600), 90).save(best)
+    Image.new("RGB", (800, 600), "red").save(other)
+    run(root)
+    montage = root / "experiments/s/plots/predictions.png"
+    assert montage.stat().st_size <= MAX_MONTAGE_BYTES
+    colours = Image.open(BytesIO(montage.read_bytes())).convert("RGB").getcolors(1 << 24) or []
+    assert (255, 0, 0) not in {colour for _, colour in colours}
+    assert "plots/predictions.png" in report(root)
+    best.unlink()
+    other.unlink()
+    run(root)
+    assert not montage.exists()
+    assert "plots/predictions.png" not in report(root)
+
+
+def test_runs_of_different_code_or_data_are_not_compared_in_silence(root: Path) -> None:
+    shutil.rmtree(root / "runs/s/results/detection-net-thaw-0")
+    add_run(root, "detection", "thaw", 0, 0.32, commit="def5678", dirty=True, data_hash="ffff")
+    run(root)
+    text = report(root)
+    assert "`abc1234`, `def5678` with uncommitted changes" in text
+    assert "different commits" in text
+    assert "different versions of dataset meadow" in text
+
+
+def test_a_study_without_plan_results_or_sound_results_says_so(root: Path) -> None:
+    study, runs = root / "experiments/s", root / "runs"
+    broken = runs / "s/results/detection-net-thaw-0/result.json"
+    broken.write_text("{")
+    with pytest.raises(FrostlineError, match="detection-net-thaw-0/result.json is not valid JSON"):
+        compare(study, runs)
+    broken.write_text('{"run": "detection-net-thaw-0"}')
+    with pytest.raises(FrostlineError, match="lacks study, task"):
+        compare(study, runs)
+    shutil.rmtree(runs / "s/results")
+    with pytest.raises(FrostlineError, match="No planned run of study s has a result"):
+        compare(study, runs)
+    shutil.rmtree(runs / "s/plan")
+    with pytest.raises(FrostlineError, match="There is no plan"):
+        compare(study, runs)
+    with pytest.raises(FrostlineError, match="There is no study"):
+        compare(root / "experiments/other", runs)
+    assert not (study / "results.csv").exists()
+
+
+def test_curves_are_means_over_the_epochs_that_every_seed_reached(root: Path) -> None:
+    short = root / "runs/s/results/classification-net-thaw-2/epochs.jsonl"
+    short.write_text(short.read_text().splitlines()[0] + "\n")
+    frame = run(root)
+    folders = read_results(root / "experiments/s", root / "runs").folders
+    figure = learning_curves(arms(frame), read_curves(frame, folders), colours_of(["thaw", "frozen"]))
+    assert figure is not None
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines if line.get_linestyle() == "-"]
+    assert drawn == [pytest.approx([0.92]), pytest.approx([0.71, 0.71])]
+    bars = [(bar.get_x(), bar.get_width()) for bar in figure.axes[1].patches if isinstance(bar, Rectangle)]
+    assert bars == [(0.0, 100.0), (0.0, 100.0)], (
+        "five groups frozen in the first epoch of 100 images, none in the second"
+    )
+    short.write_text("{}\n")
+    with pytest.raises(FrostlineError, match="Line 1 of .*thaw-2/epochs.jsonl is not an epoch"):
+        read_curves(frame, folders)
+
+
+def test_colours_are_distinct_for_any_number_of_schedules() -> None:
+    for n in (1, 6, 7, 12):
+        assert len(set(colours_of([str(i) for i in range(n)]).values())) == n
+
+
+def test_numbers_are_readable() -> None:
+    assert [number(x) for x in (0.91234, 0.9, 162.61, 1234.5, 0.00002, 0.0, math.nan)] == [
+        *("0.9123", "0.9000", "162.6", "1,234", "2.0e-05", "0.0000", "NaN")
+    ]
+    assert [count(n) for n in (12, 5124, 3_400_000)] == ["12", "5.124 k", "3.4 M"]
