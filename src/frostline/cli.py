@@ -12,6 +12,8 @@ from frostline.errors import FrostlineError
 # Everything heavy (torch, Lightning, MLflow: ten seconds on a cold start) is imported by the command that needs it,
 # so that `--help` and a misspelt key answer at once.
 
+QUICKSTART = Path("experiments/quickstart")
+
 OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
   task=classification|localization|detection|segmentation
@@ -42,12 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="frostline",
         description="Which pretrained architecture, how deep frozen, for how long? Answered on your own pictures.",
-        epilog="A study runs as `dvc repro`: plan, prepare, train every run, compare. One run alone: `frostline train`.",
+        epilog="`dvc repro` runs a study: plan, prepare, train each run, compare. `frostline train` is one run alone.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     plan = commands.add_parser("plan", help="write one resolved configuration per run of a study")
-    plan.add_argument("study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml")
+    plan.add_argument(
+        "study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml"
+    )
     plan.add_argument("--dry-run", action="store_true", help="print the grid, what is stale and what it will cost")
     plan.set_defaults(command=_plan)
 
@@ -64,17 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train and evaluate one run",
-        description="Train one run and evaluate its best epoch on the test split. Results appear in runs/STUDY/results/.",
+        description="Train one run and evaluate its best epoch on the test split; results go to runs/STUDY/results/.",
         epilog=OVERRIDES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("--plan", type=Path, metavar="FILE", help="a run that `frostline plan` wrote, instead of overrides")
+    train.add_argument(
+        "--plan", type=Path, metavar="FILE", help="a run that `frostline plan` wrote, instead of overrides"
+    )
     train.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.set_defaults(command=_train)
 
     compare = commands.add_parser("compare", help="write a study's results.csv, report.md and plots")
-    compare.add_argument("study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml")
+    compare.add_argument(
+        "study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml"
+    )
     compare.set_defaults(command=_compare)
     return parser
 
@@ -149,11 +157,9 @@ def _train(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     from frostline.studies.compare import compare
     from frostline.studies.plan import read_study
-    from frostline.studies.report import render_table
 
     study = read_study(args.study)
-    table = compare(study.folder, study.runs)
-    print(render_table(table))
+    compare(study.folder, study.runs, show=print)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")
 
 

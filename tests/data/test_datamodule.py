@@ -160,9 +160,11 @@ def test_localization_takes_the_largest_box_and_its_class(tmp_path, listed, draw
     scenes = []
     for scene in drawn(20):
         boxes = np.array([[0, 0, 5, 5], [4, 4, 24, 20], [1, 1, 9, 9]], np.float32)
-        scenes.append(Scene(scene.id, scene.image, 0, boxes, np.array([0, 1, 0])))
+        label = 0 if len(scenes) < 15 else None
+        scenes.append(Scene(scene.id, scene.image, label, boxes, np.array([0, 1, 0])))
     dataset = prepare(listed(scenes, Classes(("a",), ("x", "y"))), tmp_path / "out", name="many")
     data = module(dataset, {"label", "boxes"}, batch_size=100)
+    assert sum(data.left_out.values()) == 0
     batch = next(iter(data.train_dataloader()))
     assert batch["label"].tolist() == [1] * len(batch["id"])
     assert all(boxes.tolist() == [[6, 8, 36, 40]] for boxes in batch["boxes"])

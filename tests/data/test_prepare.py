@@ -96,6 +96,18 @@ def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_pat
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".out.lock"]
 
 
+def test_a_source_that_knows_its_fingerprint_is_not_read_again(tmp_path, listed, drawn):
+    source = listed(drawn(20))
+    source.fingerprint = "drawn 1"
+    first = prepare(source, tmp_path / "out", name="drawn")
+    source.found = []
+    assert prepare(source, tmp_path / "out", name="drawn").data_hash == first.data_hash
+    source.fingerprint = "drawn 2"
+    with pytest.raises(FrostlineError, match="no scenes"):
+        prepare(source, tmp_path / "out", name="drawn")
+    assert Dataset.open(tmp_path / "out").data_hash == first.data_hash
+
+
 def test_what_is_no_dataset_is_never_replaced(tmp_path, folders):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")

@@ -16,8 +16,9 @@ from PIL import Image
 
 from frostline.errors import FrostlineError
 from frostline.studies.arms import arms, count, mean_sd, number, ranked, verdict
-from frostline.studies.compare import compare, render_table
+from frostline.studies.compare import compare
 from frostline.studies.plots import MAX_MONTAGE_BYTES, colours_of, learning_curves, read_curves
+from frostline.studies.report import render_table
 from frostline.studies.results import read_results
 
 PRIMARY = {"classification": "accuracy", "detection": "map"}
@@ -114,7 +115,7 @@ def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 def run(root: Path) -> pd.DataFrame:
-    return compare(root / "experiments/s", root / "runs")
+    return compare(root / "experiments/s", root / "runs/s")
 
 
 def report(root: Path) -> str:
@@ -173,7 +174,7 @@ def test_a_planned_run_without_result_is_named_and_the_rest_is_written(root: Pat
     shutil.rmtree(root / "runs/s/results/classification-net-thaw-1")
     shown: list[str] = []
     with pytest.raises(FrostlineError, match=r"1 of 12 planned runs.*classification-net-thaw-1;"):
-        compare(root / "experiments/s", root / "runs", show=shown.append)
+        compare(root / "experiments/s", root / "runs/s", show=shown.append)
     text = report(root)
     assert "**missing**: `classification-net-thaw-1`" in text
     assert "provisional" in text
@@ -237,6 +238,7 @@ def test_a_metric_that_is_not_a_number_is_told_and_not_ranked(root: Path, small_
     assert mean_sd(group[0]) == "NaN in 1 of 3 seeds"
     text = report(root)
     assert "**not a finite number**: accuracy of `classification-net-thaw-2`" in text
+    assert "are not ranked in classification on meadow." in text
     assert "not ranked, because a seed has no finite result: `net / linear / thaw`" in text
     row = (root / "experiments/s/results.csv").read_text().splitlines()[3]
     assert row.startswith("s,classification,meadow,net,linear,thaw,2,accuracy,nan,0.25,,,"), (
@@ -310,18 +312,18 @@ def test_runs_of_different_code_or_data_are_not_compared_in_silence(root: Path) 
 
 
 def test_a_study_without_plan_results_or_sound_results_says_so(root: Path) -> None:
-    study, runs = root / "experiments/s", root / "runs"
-    broken = runs / "s/results/detection-net-thaw-0/result.json"
+    study, runs = root / "experiments/s", root / "runs/s"
+    broken = runs / "results/detection-net-thaw-0/result.json"
     broken.write_text("{")
-    with pytest.raises(FrostlineError, match="detection-net-thaw-0/result.json is not valid JSON"):
+    with pytest.raises(FrostlineError, match=r"detection-net-thaw-0/result\.json is not valid JSON"):
         compare(study, runs)
     broken.write_text('{"run": "detection-net-thaw-0"}')
     with pytest.raises(FrostlineError, match="lacks study, task"):
         compare(study, runs)
-    shutil.rmtree(runs / "s/results")
+    shutil.rmtree(runs / "results")
     with pytest.raises(FrostlineError, match="No planned run of study s has a result"):
         compare(study, runs)
-    shutil.rmtree(runs / "s/plan")
+    shutil.rmtree(runs / "plan")
     with pytest.raises(FrostlineError, match="There is no plan"):
         compare(study, runs)
     with pytest.raises(FrostlineError, match="There is no study"):
@@ -333,7 +335,7 @@ def test_curves_are_means_over_the_epochs_that_every_seed_reached(root: Path) ->
     short = root / "runs/s/results/classification-net-thaw-2/epochs.jsonl"
     short.write_text(short.read_text().splitlines()[0] + "\n")
     frame = run(root)
-    folders = read_results(root / "experiments/s", root / "runs").folders
+    folders = read_results(root / "experiments/s", root / "runs/s").folders
     figure = learning_curves(arms(frame), read_curves(frame, folders), colours_of(["thaw", "frozen"]))
     assert figure is not None
     drawn = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines if line.get_linestyle() == "-"]
@@ -343,8 +345,16 @@ def test_curves_are_means_over_the_epochs_that_every_seed_reached(root: Path) ->
         "five groups frozen in the first epoch of 100 images, none in the second"
     )
     short.write_text("{}\n")
-    with pytest.raises(FrostlineError, match="Line 1 of .*thaw-2/epochs.jsonl is not an epoch"):
+    with pytest.raises(FrostlineError, match=r"Line 1 of .*thaw-2/epochs\.jsonl is not an epoch"):
         read_curves(frame, folders)
+
+
+def test_runs_that_differ_in_what_no_column_shows_are_not_mixed_into_one_arm(root: Path) -> None:
+    add_run(root, "classification", "fast", 0, 0.5)
+    file = root / "runs/s/results/classification-net-fast-0/result.json"
+    file.write_text(file.read_text().replace('"schedule": "fast"', '"schedule": "thaw"'))
+    with pytest.raises(FrostlineError, match=r"classification-net-fast-0 and classification-net-thaw-0 .* the same"):
+        run(root)
 
 
 def test_colours_are_distinct_for_any_number_of_schedules() -> None:

@@ -109,7 +109,8 @@ def prepare(
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock")):
         if (existing := _opened(out)) is not None:
-            fingerprints = _in_parallel(_fingerprint, source.scenes(), workers)
+            known = getattr(source, "fingerprint", None)
+            fingerprints = [known] if known else _in_parallel(_fingerprint, source.scenes(), workers)
             if existing.info["request"] == _request(settings, fingerprints):
                 return existing
         partial = out.with_name(f".{out.name}.partial")
@@ -229,11 +230,12 @@ def _write(
         coco = json.dumps(_coco(placed[where], source.classes, name, where), separators=(",", ":"), ensure_ascii=False)
         (folder / f"{where}.json").write_text(coco, encoding="utf-8")
         files[f"{where}.json"] = sha256(coco.encode()).hexdigest()
+    known = getattr(source, "fingerprint", None)
     info = {
         "format": FORMAT,
         "name": name,
         "data_hash": _data_hash(placed, source.classes),
-        "request": _request(settings, (scene.fingerprint for scene in stored)),
+        "request": _request(settings, [known] if known else (scene.fingerprint for scene in stored)),
         "classes": asdict(source.classes),
         "split": asdict(split),
         "counts": {where: _counts(placed[where], source.classes) for where in SPLITS},

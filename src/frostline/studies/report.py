@@ -1,9 +1,14 @@
-"""report.md: a study's question, its answer in words and tables, and where every number comes from."""
+"""report.md and its short form for a terminal: question, answer in words and tables and sources of the numbers."""
 
 import math
-from typing import Any
+from io import StringIO
 
-from frostline.studies.arms import ARM, Arm, arms, count, mean_sd, number, ranked, verdict
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from frostline.studies.arms import Arm, arms, count, mean_sd, number, ranked, verdict
 from frostline.studies.results import Results
 
 PICTURES = {
@@ -45,7 +50,7 @@ def report_text(results: Results, pictures: list[str]) -> str:
     groups = arms(results.frame)
     parts = [
         f"# {results.name}",
-        f"**Question.** {_one_line(results.study['question'])}",
+        f"**Question.** {_one_line(results.study.get('question') or 'not stated')}",
     ]
     if results.study.get("expected"):
         parts.append(f"**Expected beforehand.** {_one_line(results.study['expected'])}")
@@ -63,6 +68,33 @@ def report_text(results: Results, pictures: list[str]) -> str:
             parts.append(NOTES[picture])
     parts += ["## Notes", _notes(results)]
     return "\n\n".join(parts) + "\n"
+
+
+def render_table(df: pd.DataFrame) -> str:
+    """The arms of a frame of `compare` as plain text, one table a task; a star marks the highest mean."""
+    out = StringIO()
+    console = Console(file=out, width=1000, color_system=None, legacy_windows=False, highlight=False)
+    for (dataset, task), group in arms(df).items():
+        best = ranked(group)[:1]
+        table = Table(title=f"{task} on {dataset}", title_justify="left", title_style="", box=SIMPLE_HEAD)
+        for header in ("", "backbone", "head", "schedule"):
+            table.add_column(header)
+        for header in ("seeds", f"{group[0].primary} (mean ± sd)", "seconds", "images/s", "trainable / total"):
+            table.add_column(header, justify="right")
+        for arm in group:
+            table.add_row(
+                "*" if arm in best else "",
+                arm.backbone,
+                arm.head,
+                arm.schedule,
+                str(len(arm.values)),
+                mean_sd(arm),
+                number(arm.seconds),
+                number(arm.rate),
+                f"{count(arm.trainable)} / {count(arm.total)}",
+            )
+        console.print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 
 def _one_line(text: object) -> str:
@@ -83,11 +115,14 @@ def _answer(groups: dict[tuple[str, str], list[Arm]], results: Results) -> str:
                 other.append(where)
     said = []
     if ahead:
-        said.append(f"One arm lies ahead of all others, with no overlap of spreads, in {_and(ahead)}.")
+        said.append(f"The best arm lies clear of the next, with no overlap of their spreads, in {_and(ahead)}.")
     if level:
         said.append(f"These runs cannot tell the two best arms apart in {_and(level)}.")
     if other:
         said.append(f"There are not two arms with a finite result to compare in {_and(other)}.")
+    broken = [f"{task} on {dataset}" for (dataset, task), group in groups.items() if len(ranked(group)) < len(group)]
+    if broken:
+        said.append(f"Arms without a finite result in every seed are not ranked in {_and(broken)}.")
     if results.missing:
         said.append(f"All of this is provisional: {len(results.missing)} of {len(results.planned)} runs are missing.")
     return " ".join(said)
@@ -167,11 +202,11 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
 def _table(group: list[Arm], results: Results) -> str:
     best = ranked(group)[:1]
     others = list(group[0].others)
+    planned = len(results.study["grid"].get("seed", []))
     header = ["backbone", "head", "schedule", "seeds", group[0].primary, *others, "seconds", "images/s"]
     header.append("trainable in the last epoch / total")
     lines = ["| " + " | ".join(header) + " |", "| --- | --- | --- |" + " ---: |" * (len(header) - 3)]
     for arm in group:
-        planned = _planned(arm, results)
         seeds = f"{len(arm.values)} of {planned}" if planned > len(arm.values) else str(len(arm.values))
         cells = [arm.backbone, arm.head, arm.schedule, seeds, mean_sd(arm)]
         cells += [number(arm.others[metric]) for metric in others]
@@ -180,16 +215,6 @@ def _table(group: list[Arm], results: Results) -> str:
             cells[2], cells[4] = f"**{cells[2]}**", f"**{cells[4]}**"
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _planned(arm: Arm, results: Results) -> int:
-    """Number of planned seeds of an arm: a run's name is its arm's name, a dash, and the seed."""
-    stems = {r["run"].rpartition("-")[0] for r in results.records if _same(r, arm)}
-    return sum(run.rpartition("-")[0] in stems for run in results.planned)
-
-
-def _same(record: dict[str, Any], arm: Arm) -> bool:
-    return all(str(record[key]) == getattr(arm, key) for key in ARM)
 
 
 def _notes(results: Results) -> str:

@@ -52,7 +52,8 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
     """Reads the question, the plan, and the result of every planned run that has one.
 
     Rows come in the order in which the study's grid lists its values, then by seed.
-    Raises FrostlineError for a study without question, plan or any result, and for a result that cannot be read.
+    Raises FrostlineError for a study without grid, plan or any result, for a result that cannot be read,
+    and for two runs that nothing in the frame would tell apart.
     """
     name = study_dir.resolve().name
     file = study_dir / "study.yaml"
@@ -62,17 +63,27 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         study = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise FrostlineError(f"{file} is not valid YAML ({' '.join(str(error).split())}); mend it.") from error
-    if not isinstance(study, dict) or not study.get("question") or not isinstance(study.get("grid"), dict):
-        raise FrostlineError(f"{file} has no question or no grid; a study needs both.")
+    if not isinstance(study, dict) or not isinstance(study.get("grid"), dict):
+        raise FrostlineError(f"{file} has no grid; write one, such as 'task: [detection]'.")
 
-    runs = runs_dir / name
-    planned = sorted(path.stem for path in (runs / "plan").glob("*.yaml"))
+    planned = sorted(path.stem for path in (runs_dir / "plan").glob("*.yaml"))
     if not planned:
-        raise FrostlineError(f"There is no plan in {runs / 'plan'}; run `frostline plan` for study {name} first.")
-    records = {run: _read_result(runs / "results" / run / "result.json", run) for run in planned}
+        raise FrostlineError(f"There is no plan in {runs_dir / 'plan'}; run `frostline plan` for study {name} first.")
+    records = {run: _read_result(runs_dir / "results" / run / "result.json", run) for run in planned}
     done = {run: record for run, record in records.items() if record is not None}
     if not done:
-        raise FrostlineError(f"No planned run of study {name} has a result in {runs / 'results'}; train them first.")
+        raise FrostlineError(
+            f"No planned run of study {name} has a result in {runs_dir / 'results'}; train them first."
+        )
+
+    twins: dict[tuple[str, ...], str] = {}
+    for run, record in done.items():
+        other = twins.setdefault(tuple(str(record[key]) for key in (*ARM, "seed")), run)
+        if other != run:
+            raise FrostlineError(
+                f"Runs {other} and {run} of {file} have the same {', '.join(ARM)} and seed, so they would be taken for "
+                "one arm; give what differs a name of its own, such as schedule.name."
+            )
 
     rank = {key: [str(value) for value in _listed(values)] for key, values in study["grid"].items()}
 
@@ -90,7 +101,7 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         planned=planned,
         missing=[run for run in planned if run not in done],
         records=ordered,
-        folders={record["run"]: runs / "results" / record["run"] for record in ordered},
+        folders={record["run"]: runs_dir / "results" / record["run"] for record in ordered},
         schedules=schedules,
         frame=_frame(ordered),
     )

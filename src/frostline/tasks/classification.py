@@ -10,7 +10,6 @@ from torchmetrics.classification import MulticlassAccuracy
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import caption
 
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 

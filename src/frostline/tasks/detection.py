@@ -36,7 +36,7 @@ class Detection(Task):
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
 
     def criterion(self, outputs: DenseOutput, batch: Batch) -> dict[str, Tensor]:
-        """Binary cross-entropy of the objectness over all cells; class and GIoU over the cells that answer for a box."""
+        """Binary cross-entropy of objectness over all cells; class and GIoU over the cells that answer for a box."""
         scenes, cells, truths, labels = _answering(outputs, batch)
         count = max(1, len(cells))
         boxes = outputs.boxes[scenes, cells]

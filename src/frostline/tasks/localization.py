@@ -50,7 +50,9 @@ class Localization(Task):
 
     def make_metrics(self) -> MetricCollection:
         accuracy = MulticlassAccuracy(len(self.classes), average="micro")
-        return MetricCollection({"iou": MeanMetric(), "iou50": MeanMetric(), "accuracy": accuracy}, compute_groups=False)
+        return MetricCollection(
+            {"iou": MeanMetric(), "iou50": MeanMetric(), "accuracy": accuracy}, compute_groups=False
+        )
 
     def update(self, metrics: MetricCollection, predictions: dict[str, Tensor], batch: Batch) -> None:
         """iou: mean over the scenes; iou50: share of the scenes with IoU above 0.5; accuracy: of the class."""

@@ -12,7 +12,6 @@ from frostline.data.scenes import VOID
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import overlay
 
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 

@@ -46,7 +46,10 @@ class Stopwatch(pl.Callback):
 
 
 class Journal(pl.Callback):
-    """Appends a line to `epochs.jsonl` after each epoch: all logged metrics, and the rates of its last step. A resumed run takes back the lines it will write again."""
+    """Appends a line to `epochs.jsonl` after each epoch: all logged metrics, and the rates of its last step.
+
+    A resumed run takes back the lines that it will write again.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -48,6 +48,11 @@ class Meadow:
         self.seed, self.size = seed, size
         self.counts = dict(zip(SPLITS, (train, val, test), strict=True))
 
+    @property
+    def fingerprint(self) -> str:
+        """Names the content without drawing it."""
+        return f"meadow 1: seed {self.seed}, {self.size} px, {self.train} + {self.val} + {self.test} scenes"
+
     def scenes(self) -> Iterator[Scene]:
         """Every scene: train, then val, then test, each drawn when it is asked for."""
         for split, count in self.counts.items():

