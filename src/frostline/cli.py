@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--plan", type=Path, metavar="FILE", help="a run that `frostline plan` wrote, instead of overrides"
     )
+    train.add_argument("--study", type=Path, metavar="FOLDER", help="all stale runs of a study, before `dvc repro`")
     train.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.set_defaults(command=_train)
@@ -134,24 +135,32 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from frostline.config import compose, read, to_yaml
+    from frostline.config import compose, to_yaml
+    from frostline.studies.ahead import train_ahead, train_planned
+    from frostline.studies.plan import RUNS, read_study
+    from frostline.studies.workplace import Workplace
 
-    if args.plan and args.overrides:
-        raise FrostlineError("--plan names a whole run: give either it or overrides.")
-    config = read(args.plan) if args.plan else compose(args.overrides)
+    if sum(map(bool, (args.plan, args.study, args.overrides))) > 1:
+        raise FrostlineError("Give one of --plan, --study and KEY=VALUE overrides: each names what is to be trained.")
+    if args.study:
+        return train_ahead(read_study(args.study))
+    if args.plan:
+        print(train_planned(args.plan))
+        return None
+    config = compose(args.overrides)
     if args.show:
         print(to_yaml(config), end="")
-        return
+        return None
     from frostline.data.dataset import Dataset
-    from frostline.studies.plan import RUNS
-    from frostline.studies.run import run_name, train
+    from frostline.studies.run import run_name, summary, train
 
-    runs = args.plan.parent.parent if args.plan else RUNS / config["study"]
-    name = args.plan.stem if args.plan else run_name(config)
-    folder = runs / "data" / config["dataset"]["name"] if args.plan else _own_dataset(config["dataset"])
-    result = train(config, Dataset.open(folder), runs / "results" / name, runs / "work" / name, name)
-    figures = "  ".join(f"{key} {value:.4f}" for key, value in result["metrics"].items())
-    print(f"{name}: {figures}  ({result['train_seconds']:.0f} s of training)  -> {runs / 'results' / name}")
+    dataset = Dataset.open(_own_dataset(config["dataset"]))
+    runs, name = RUNS / config["study"], run_name(config)
+    workplace = Workplace(runs / "work" / name, config, dataset.data_hash)
+    result = train(config, dataset, workplace, name)
+    workplace.deliver(runs / "results" / name)
+    print(f"{summary(result)}  -> {runs / 'results' / name}")
+    return None
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -37,6 +37,7 @@ class TrainerSettings:
     devices: int = MISSING
     precision: str = MISSING
     workers: int = MISSING
+    threads: int | None = MISSING
 
 
 @dataclass
@@ -139,6 +140,8 @@ def _check_ranges(config: Config) -> None:
     for name, value, low, high in bounds:
         if not low <= float(value) <= high:
             raise FrostlineError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+    if trainer["threads"] is not None and trainer["threads"] < 1:
+        raise FrostlineError(f"trainer.threads is {trainer['threads']}; it is at least 1, or null for every core.")
     if config["image_size"] % 32:
         raise FrostlineError(
             f"image_size is {config['image_size']}; it must be a multiple of 32, the coarsest stride of the backbones."

@@ -17,8 +17,8 @@ START_SECONDS = 12.0  # imports, reading the pictures, evaluation and pictures o
 def train_scenes(dataset: Mapping[str, Any]) -> int:
     """How many scenes the training split of a dataset will have, before anything is prepared."""
     source = build(dataset["source"])
-    if hasattr(source, "train"):
-        return int(source.train)
+    if counts := getattr(source, "counts", None):  # known without drawing
+        return int(counts["train"])
     total = sum(1 for _ in source.scenes())
     split = dataset["split"]
     return round(total * split["train"]) if isinstance(split, Mapping) and "train" in split else total

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,6 +24,7 @@ from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
+from frostline.studies.workplace import Workplace
 from frostline.tasks.base import Task
 from frostline.tasks.drawing import prediction_sheet
 from frostline.tracking import mlflow_run
@@ -37,17 +37,18 @@ def run_name(config: Config) -> str:
     return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
 
 
-def train(config: Config, dataset: Dataset, out: Path, work: Path, name: str) -> dict[str, Any]:
-    """Train and evaluate one run; returns what `result.json` holds.
+def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> dict[str, Any]:
+    """Train and evaluate one run, and leave its results in the workplace; returns what `result.json` holds.
 
-    out: folder of the results; it appears whole, at the end. work: folder of the checkpoints of a run under way; a
-    killed run of the same configuration and data goes on from there.
+    A killed run goes on from the last epoch that the workplace has.
     Raises FrostlineError before any training where the run cannot work.
     """
+    work = workplace.folder
     _quieten()
     pl.seed_everything(config["seed"], verbose=False)
+    if threads := config["trainer"]["threads"]:
+        torch.set_num_threads(threads)
     task, data = assemble(config, dataset)
-    _fresh_unless_resumable(work, to_yaml(config) + dataset.data_hash)
     commit, dirty = provenance.commit()
     tags = {key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")}
     tags |= {"seed": str(config["seed"]), "data_hash": dataset.data_hash, "mlflow.source.git.commit": commit}
@@ -81,6 +82,8 @@ def train(config: Config, dataset: Dataset, out: Path, work: Path, name: str) ->
     with mlflow_run.system_metrics(logger, config["tracking"]["system_metrics"]):
         last = work / "last.ckpt"
         trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        # Before the test: it loads the best checkpoint, and the stopwatch with it.
+        images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
         trainable_last = count(p for p in task.parameters() if p.requires_grad)
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
 
@@ -93,9 +96,9 @@ def train(config: Config, dataset: Dataset, out: Path, work: Path, name: str) ->
         "primary": task.primary,
         "epochs": settings["epochs"],
         "best_epoch": torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"],
-        "images_seen": stopwatch.images_seen,
-        "train_seconds": round(stopwatch.train_seconds, 3),
-        "images_per_second": round(stopwatch.images_seen / stopwatch.train_seconds, 2),
+        "images_seen": images_seen,
+        "train_seconds": round(train_seconds, 3),
+        "images_per_second": round(images_seen / train_seconds, 2),
         "params_total": count(task.parameters()),
         "params_trainable_last": trainable_last,
         "image_size": config["image_size"],
@@ -109,9 +112,14 @@ def train(config: Config, dataset: Dataset, out: Path, work: Path, name: str) ->
         "versions": provenance.versions(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    _write(out, work, config, task, data, result, logger)
-    shutil.rmtree(work)
+    _write(workplace, config, task, data, result, logger)
     return result
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """One line on how a run went."""
+    figures = "  ".join(f"{key} {value:.4f}" for key, value in result["metrics"].items())
+    return f"{result['run']}: {figures}  ({result['train_seconds']:.0f} s of training)"
 
 
 def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
@@ -168,32 +176,22 @@ def _class_of(target: str) -> Any:
         raise FrostlineError(f"'{target}' (a _target_ in conf/) names no class: {error}.") from error
 
 
-def _fresh_unless_resumable(work: Path, identity: str) -> None:
-    """Empty the folder of a run under way, unless it is of exactly this run."""
-    mark = work / "identity"
-    if not (mark.is_file() and mark.read_text() == identity):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        mark.write_text(identity)
-
-
 def _write(
-    out: Path, work: Path, config: Config, task: Task, data: SceneDataModule, result: Mapping[str, Any], logger: Any
+    workplace: Workplace, config: Config, task: Task, data: SceneDataModule, result: Mapping[str, Any], logger: Any
 ) -> None:
-    aside = work / "results"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    prediction_sheet(task.cpu(), _first_batches(data, 12), aside / "predictions.png")
+    folder = workplace.results
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    prediction_sheet(task.cpu(), _first_batches(data, 12), folder / "predictions.png")
     weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
-    save_file(weights, aside / "model.safetensors", {"run": str(result["run"])})
-    (aside / "config.yaml").write_text(to_yaml(config))
-    (aside / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    shutil.copy(work / "epochs.jsonl", aside)
-    files: dict[Path, str | None] = {path: None for path in sorted(aside.iterdir())}
-    mlflow_run.file_artifacts(logger, files)
-    shutil.rmtree(out, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside.rename(out)
+    save_file(weights, folder / "model.safetensors", {"run": str(result["run"])})
+    (folder / "config.yaml").write_text(to_yaml(config))
+    shutil.copy(workplace.folder / "epochs.jsonl", folder)
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    logger.experiment.log_text(str(logger.run_id), text, "result.json")
+    mlflow_run.file_artifacts(logger, sorted(folder.iterdir()))
+    # Last, because it tells that the rest is whole.
+    (folder / "result.json").write_text(text)
 
 
 def _first_batches(data: SceneDataModule, pictures: int) -> list[dict[str, Any]]:

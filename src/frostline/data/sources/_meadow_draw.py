@@ -191,7 +191,7 @@ class Canvas:
         right = min(math.floor(max(x0, x1) + width + 3), self.side)
         if left >= right:
             return
-        ys = np.arange(top, self.side) + 0.5
+        ys: Array = np.arange(top, self.side) + 0.5
         t = unit((ys - y0) / (self.side - y0))
         middle = x0 + (x1 - x0) * t * t
         v = ((np.arange(left, right) + 0.5)[None, :] - middle[:, None]) / width
@@ -236,8 +236,8 @@ class Canvas:
             profile = profile * (1.0 - teeth * wave(t * 9.0))
         cover = unit(0.5 + (profile - side)) * (t > 0) * (t < 1)
         if width > 4.0:
-            veins = 0.10 * smooth(wave(t * 7.0 - side / width * 1.2) * 4.0 - 3.0)
-            rib = 0.22 * unit(1.2 - side * 0.8)
+            veins: Array | float = 0.10 * smooth(wave(t * 7.0 - side / width * 1.2) * 4.0 - 3.0)
+            rib: Array | float = 0.22 * unit(1.2 - side * 0.8)
         else:
             veins = rib = 0.0
         across = v / (profile + 1.0)

@@ -51,7 +51,7 @@ class Meadow:
     @property
     def fingerprint(self) -> str:
         """Names the content without drawing it."""
-        return f"meadow 1: seed {self.seed}, {self.size} px, {self.train} + {self.val} + {self.test} scenes"
+        return f"meadow 1: seed {self.seed}, {self.size} px, scenes {self.counts}"
 
     def scenes(self) -> Iterator[Scene]:
         """Every scene: train, then val, then test, each drawn when it is asked for."""
