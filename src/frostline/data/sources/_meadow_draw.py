@@ -191,7 +191,7 @@ class Canvas:
         right = min(math.floor(max(x0, x1) + width + 3), self.side)
         if left >= right:
             return
-        ys: Array = np.arange(top, self.side) + 0.5
+        ys: Array = np.arange(top, self.side, dtype=np.float64) + 0.5
         t = unit((ys - y0) / (self.side - y0))
         middle = x0 + (x1 - x0) * t * t
         v = ((np.arange(left, right) + 0.5)[None, :] - middle[:, None]) / width

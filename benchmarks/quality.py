@@ -1,0 +1,72 @@
+"""Figures reached on real photographs, and that they are the same again."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.row import Row
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOGRAPHS = ROOT.parent / "shared" / "data"
+PETS = {  # task: metric, bar
+    "classification": ("test_accuracy", 0.97),
+    "localization": ("test_iou", 0.60),
+    "detection": ("test_map50", 0.60),
+    "segmentation": ("test_miou", 0.78),
+}
+FLOWERS = [
+    "task=classification",
+    "dataset=folder",
+    f"dataset.root={PHOTOGRAPHS / 'flowers5'}",
+    "schedule=thaw",
+    "image_size=192",
+    "trainer.epochs=8",
+    "study=flowers",
+]
+TWICE = ["task=detection", "image_size=64", "trainer.epochs=2", "schedule=thaw", "study=twice"]
+
+
+def pets() -> list[Row]:
+    """The pets study, run where it is not up to date: the best schedule of each task, mean over seeds."""
+    subprocess.run(["make", "repro", "STUDY=pets"], cwd=ROOT, check=True)
+    table = pd.read_csv(ROOT / "experiments/pets/results.csv")
+    rows = []
+    for task, (metric, bar) in PETS.items():
+        means = table[table["task"] == task].groupby("schedule")[metric].mean()
+        best = str(means.idxmax())
+        what = f"pets, {task}: {metric.removeprefix('test_')} on the test split, best schedule, mean over seeds"
+        rows.append(Row(f"pets_{task}", what, round(float(means[best]), 4), f">= {bar}", best))
+    return rows
+
+
+def flowers() -> list[Row]:
+    """Five kinds of flowers in folders, thawed, on its own stratified test split without duplicates."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = _train(Path(folder), FLOWERS)
+    what = "flowers5, classification, thaw: accuracy on the test split"
+    scenes = result["scenes"]["test"]
+    return [Row("flowers", what, round(result["metrics"]["accuracy"], 4), ">= 0.94", f"{scenes} pictures, 192 px")]
+
+
+def twice() -> list[Row]:
+    """One command twice, in two processes: how many metrics differ in any digit."""
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        first, second = _train(Path(one), TWICE)["metrics"], _train(Path(two), TWICE)["metrics"]
+    differing = sum(first[key] != second[key] for key in first)
+    what = "the same command twice with the same seed: metrics that differ"
+    return [Row("twice", what, differing, "== 0", f"map {first['map']!r}", f"map {second['map']!r}")]
+
+
+def _train(folder: Path, overrides: list[str]) -> dict:
+    """Results of `frostline train` in an empty folder, with this checkout's configuration."""
+    (folder / "conf").symlink_to(ROOT / "conf")
+    subprocess.run(["frostline", "train", *overrides], cwd=folder, check=True)
+    (path,) = folder.glob("runs/*/results/*/result.json")
+    return json.loads(path.read_text())
+
+
+MEASURES: dict[str, Callable[[], list[Row]]] = {"pets": pets, "flowers": flowers, "twice": twice}

@@ -1,0 +1,106 @@
+import pytest
+
+from frostline.errors import FrostlineError
+from frostline.studies.plan import compose_runs, read_study, stale, write_plan
+
+STUDY = """
+question: which?
+grid:
+  task: [classification, detection]
+  schedule: [frozen, full]
+  seed: [0, 1]
+overrides: [image_size=64]
+overrides_for:
+  task=detection: [trainer.epochs=7]
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, conf_here):
+    folder = tmp_path / "experiments" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "study.yaml").write_text(STUDY)
+    return read_study(folder)
+
+
+@pytest.fixture
+def conf_here(tmp_path, monkeypatch):
+    """A working directory with a copy of conf/ that a test may edit."""
+    import shutil
+
+    from frostline.config import conf_dir
+
+    shutil.copytree(conf_dir(), tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "conf"
+
+
+def test_the_grid_is_multiplied_out_under_dvcs_names(study):
+    runs = compose_runs(study)
+    assert len(runs) == 8 and "detection-full-1" in runs
+    run = runs["detection-full-1"]
+    assert (run["task"]["name"], run["schedule"]["name"], run["seed"], run["study"]) == ("detection", "full", 1, "mine")
+    assert run["image_size"] == 64 and run["trainer"]["epochs"] == 7
+    assert runs["classification-full-1"]["trainer"]["epochs"] != 7
+
+
+def test_a_plan_is_written_whole_and_says_the_same_twice(study):
+    write_plan(study)
+    plan = study.runs / "plan"
+    first = {path.name: path.read_bytes() for path in plan.rglob("*.yaml")}
+    assert len(first) == 8 + 1
+    write_plan(study)
+    assert first == {path.name: path.read_bytes() for path in plan.rglob("*.yaml")}
+
+
+def test_editing_conf_makes_exactly_the_runs_stale_that_it_changes(study, conf_here):
+    def finish_all():
+        for name in write_plan(study):
+            done = study.runs / "results" / name
+            done.mkdir(parents=True, exist_ok=True)
+            (done / "result.json").write_text("{}")
+            (done / "config.yaml").write_bytes((study.runs / "plan" / f"{name}.yaml").read_bytes())
+
+    assert set(stale(study, compose_runs(study)).values()) == {"never trained"}
+    finish_all()
+    assert stale(study, compose_runs(study)) == {}
+    head = conf_here / "head" / "dense.yaml"
+    head.write_text(head.read_text().replace("depth: 2", "depth: 3"))
+    assert set(stale(study, compose_runs(study))) == {n for n in compose_runs(study) if n.startswith("detection")}
+    finish_all()
+    full = conf_here / "schedule" / "full.yaml"
+    full.write_text("# a comment changes nothing\n" + full.read_text())
+    assert stale(study, compose_runs(study)) == {}
+    full.write_text(full.read_text().replace("scale: ", "scale: 0"))
+    assert set(stale(study, compose_runs(study))) == {n for n in compose_runs(study) if "-full-" in n}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("grid: {task: []}", "'grid' must map each axis to a list"),
+        ("question: x", "'grid' must map"),
+        ("grids: {seed: [0]}", "unknown key 'grids'"),
+        ("- a", "is not a mapping"),
+        ("grid: [", "cannot be read"),
+        ("grid: {seed: [0]}\noverrides_for: {seed=1: [image_size=64]}", "'seed=1', which the grid does not have"),
+        ("grid: {seed: [0, 0]}", "two runs would be called '0'"),
+        ("grid: {task: [nope]}", "run nope: 'nope' is no task"),
+        ("grid: {seed: [0]}\noverrides: [imagesize=3]", "no configuration key 'imagesize'"),
+    ],
+)
+def test_a_faulty_study_is_refused(tmp_path, text, words):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(FrostlineError, match=words):
+        compose_runs(read_study(tmp_path))
+
+
+def test_two_datasets_of_one_name_are_refused(tmp_path, conf_here):
+    (tmp_path / "study.yaml").write_text("grid: {dataset.source.seed: [0, 1]}")
+    with pytest.raises(FrostlineError, match="two different datasets are called 'meadow'"):
+        write_plan(read_study(tmp_path))
+
+
+def test_a_missing_study_is_named(tmp_path):
+    with pytest.raises(FrostlineError, match="nowhere/study.yaml cannot be read"):
+        read_study(tmp_path / "nowhere")

@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from frostline.config import compose, to_yaml
+from frostline.data.datamodule import class_names
+from frostline.data.prepare import prepare_from_config
+from frostline.errors import FrostlineError
+from frostline.studies.run import build_task, run_name
+from frostline.studies.workplace import Workplace
+
+TASKS = ["classification", "localization", "detection", "segmentation"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_run_twice_gives_the_same_figures_to_the_last_digit(train_small, task):
+    overrides = [f"task={task}", "schedule=thaw", "tracking.system_metrics=false"]
+    first, one = train_small(*overrides, name="one")
+    second, two = train_small(*overrides, name="two")
+    assert first["metrics"] == second["metrics"]
+    weights, again = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert weights.keys() == again.keys() and all(torch.equal(weights[k], again[k]) for k in weights)
+    other, _ = train_small(*overrides, "seed=1", name="other")
+    assert other["metrics"] != first["metrics"]
+
+
+def test_what_a_run_leaves(train_small, here, small_meadow):
+    result, folder = train_small("schedule=thaw")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.yaml", "epochs.jsonl", "model.safetensors", "predictions.png", "result.json"}
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert not (here / "work" / "run").exists()
+    assert result["images_seen"] == 3 * 20 and result["epochs"] == 3
+    assert result["data_hash"] == small_meadow.data_hash
+    assert result["params_trainable_last"] == result["params_total"] > 3e6
+    epochs = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+    assert [e["epoch"] for e in epochs] == [0, 1, 2]
+    assert [e["frost_depth"] for e in epochs] == [6, 0, 0]
+    assert [e["images_seen"] for e in epochs] == [20, 40, 60]
+    assert epochs[0]["lr_stem"] == 0 < epochs[1]["lr_stem"] < epochs[1]["lr_head"] + 1e-12
+    assert epochs[result["best_epoch"]]["val_accuracy"] == max(e["val_accuracy"] for e in epochs)
+
+
+def test_the_saved_model_gives_the_figures_reported(train_small, small_meadow):
+    # Catches saving the last epoch's weights where the best epoch's were measured.
+    from frostline.studies.run import assemble
+
+    result, folder = train_small("task=segmentation", "schedule=full")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    task = build_task(config, class_names(small_meadow.classes, {"mask"}))
+    missing = task.load_state_dict(load_file(folder / "model.safetensors"), strict=False).missing_keys
+    assert not [key for key in missing if "metrics" not in key]
+    task.eval()
+    _, data = assemble(config, small_meadow)
+    metrics = task.make_metrics()
+    with torch.no_grad():
+        for batch in data.test_dataloader():
+            task.update(metrics, task.postprocess(task(batch["image"])), batch)
+    assert float(metrics.compute()["miou"]) == pytest.approx(result["metrics"]["miou"], abs=1e-6)
+
+
+def test_the_run_in_mlflow(train_small, here):
+    from mlflow import MlflowClient
+
+    result, _ = train_small("schedule=thaw", "study=garden")
+    client = MlflowClient(f"sqlite:///{here}/runs/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("garden")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "run" and run.info.status == "FINISHED"
+    tags = {"task": "classification", "backbone": "efficientnet_lite0", "head": "linear", "schedule": "thaw"}
+    tags |= {"seed": "0", "dataset": "meadow", "data_hash": result["data_hash"]}
+    assert {key: run.data.tags[key] for key in tags} == tags
+    assert run.data.tags["mlflow.source.git.commit"] == result["commit"]
+    assert run.data.params["trainer.epochs"] == "3" and run.data.params["schedule.name"] == "thaw"
+    depth = client.get_metric_history(run.info.run_id, "frost_depth")
+    assert [(m.step, m.value) for m in depth] == [(0, 6), (1, 0), (2, 0)]
+    assert {"trainable_share", "val_accuracy", "train_loss", "images_seen"} <= set(run.data.metrics)
+    assert run.data.metrics["test_accuracy"] == pytest.approx(result["metrics"]["accuracy"])
+    assert any(name.startswith("system/") for name in run.data.metrics)
+    artifacts = {a.path for a in client.list_artifacts(run.info.run_id)}
+    assert artifacts >= {"model.safetensors", "predictions.png", "config.yaml", "epochs.jsonl", "result.json"}
+
+
+CHILD = """
+import sys, yaml
+from pathlib import Path
+from frostline.data.dataset import Dataset
+from frostline.studies.run import train
+from frostline.studies.workplace import Workplace
+config, dataset = yaml.safe_load(Path(sys.argv[1]).read_text()), Dataset.open(sys.argv[2])
+train(config, dataset, Workplace(Path(sys.argv[3]), config, dataset.data_hash), "run")
+"""
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_small, here, small_meadow, small):
+    overrides = ["schedule=thaw", "trainer.epochs=12", "tracking.system_metrics=false"]
+    whole, _ = train_small(*overrides, name="whole")
+    config = compose([*small, *overrides])
+    (here / "config.yaml").write_text(to_yaml(config))
+    journal = here / "killed" / "epochs.jsonl"
+    command = [sys.executable, "-c", CHILD, "config.yaml", str(small_meadow.path), "killed"]
+    child = subprocess.Popen(command, cwd=here, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 240
+    while not (journal.exists() and len(journal.read_text().splitlines()) >= 3):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    run_id = (here / "killed" / "mlflow_run_id").read_text()
+
+    from frostline.studies.run import train
+
+    workplace = Workplace(here / "killed", config, small_meadow.data_hash)
+    assert not workplace.finished and (here / "killed" / "last.ckpt").exists()
+    resumed = train(config, small_meadow, workplace, "run")
+    assert resumed["metrics"] == whole["metrics"] and resumed["images_seen"] == whole["images_seen"]
+    weights = load_file(workplace.results / "model.safetensors")
+    expected = load_file(here / "results" / "whole" / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    epochs = [json.loads(line)["epoch"] for line in (workplace.results / "epochs.jsonl").read_text().splitlines()]
+    assert epochs == list(range(12))
+    assert (here / "killed" / "mlflow_run_id").read_text() == run_id  # one run in MLflow, not two
+
+
+def test_another_configuration_data_or_code_starts_afresh(tmp_path, monkeypatch, small):
+    config = compose(small)
+    for other, data_hash, code in [(compose([*small, "seed=1"]), "a", "x"), (config, "b", "x"), (config, "a", "y")]:
+        monkeypatch.setattr("frostline.studies.workplace.code_hash", lambda: "x")
+        Workplace(tmp_path / "w", config, "a")
+        (tmp_path / "w" / "last.ckpt").write_text("")
+        assert (Workplace(tmp_path / "w", config, "a").folder / "last.ckpt").exists()
+        monkeypatch.setattr("frostline.studies.workplace.code_hash", lambda code=code: code)
+        assert not (Workplace(tmp_path / "w", other, data_hash).folder / "last.ckpt").exists()
+
+
+def test_a_task_that_the_data_cannot_serve_is_refused_before_training(here):
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for kind in ("a", "b"):
+        (here / "pictures" / kind).mkdir(parents=True)
+        for i in range(8):
+            Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(here / "pictures" / kind / f"{i}.png")
+    config = compose(["task=detection", "dataset=folder", f"dataset.root={here}/pictures", "image_size=64"])
+    dataset = prepare_from_config(config["dataset"], here / "prepared")
+    from frostline.studies.run import train
+
+    with pytest.raises(FrostlineError, match="'folder' has no boxes.*cannot serve detection"):
+        train(config, dataset, Workplace(here / "w", config, dataset.data_hash), "run")
+    assert not (here / "runs").exists()
+
+
+def test_an_unreachable_tracking_server_stops_a_run_before_training(train_small, here):
+    with pytest.raises(FrostlineError, match="cannot be reached"):
+        train_small("tracking.uri=http://127.0.0.1:9")
+    assert not (here / "results").exists() and not list((here / "work" / "run").glob("*.ckpt"))
+
+
+def test_names_are_readable_and_fit_for_files():
+    config = compose(["backbone=timm", "backbone.name=hf-hub:timm/resnet18", "task=detection", "seed=4"])
+    assert run_name(config) == "detection-meadow-hf_hub_timm_resnet18-dense-thaw-4"

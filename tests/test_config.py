@@ -1,0 +1,40 @@
+import pytest
+
+from frostline.config import compose, to_yaml
+from frostline.errors import FrostlineError
+
+
+def test_each_task_brings_its_head_and_an_override_wins():
+    heads = {task: compose([f"task={task}"])["head"]["name"] for task in ("classification", "localization")}
+    assert heads == {"classification": "linear", "localization": "box"}
+    assert compose(["task=segmentation"])["head"]["name"] == "unet"
+    assert compose(["task=localization", "head=linear"])["head"]["name"] == "linear"
+
+
+def test_same_configuration_same_text():
+    assert to_yaml(compose(["seed=3", "task=detection"])) == to_yaml(compose(["task=detection", "seed=3"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["trainer.epoch=3"], r"no configuration key 'trainer.epoch' \(did you mean 'trainer.epochs'\?\)"),
+        (["sceduel=thaw"], r"no configuration key 'sceduel' \(did you mean 'schedule'\?\)"),
+        (["task=foo"], "'foo' is no task; choose one of classification, detection, localization, segmentation"),
+        (["schedule=foo"], "'foo' is no schedule; choose one of"),
+        (["dataset=folder"], "dataset.root has no value: give it one, as in 'dataset.root=…'"),
+        (["backbone=timm"], "backbone.name has no value"),
+        (["trainer.epochs=abc"], "trainer.epochs: Value 'abc'"),
+        (["trainer.epochs=0"], "trainer.epochs is 0; it must lie between 1"),
+        (["trainer.batch_size=1"], "trainer.batch_size is 1"),
+        (["trainer.threads=0"], "trainer.threads is 0"),
+        (["image_size=100"], "image_size is 100; it must be a multiple of 32"),
+        (["+a=1"], "none can be added"),
+        (["~augment"], "none can be added or taken away"),
+        (["epochs"], "'epochs' is no override: write KEY=VALUE"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(overrides, words):
+    with pytest.raises(FrostlineError, match=words) as error:
+        compose(overrides)
+    assert "\n" not in str(error.value)

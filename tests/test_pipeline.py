@@ -1,0 +1,98 @@
+"""The real pipeline, with real DVC, on a study small enough for a test: a copy of the checkout, a tiny grid."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDY = """
+question: does the pipeline hold together?
+grid:
+  task: [classification]
+  backbone: [efficientnet_lite0]
+  schedule: [frozen, full]
+  seed: [0, 1]
+overrides:
+  - dataset.source.train=20
+  - dataset.source.val=10
+  - dataset.source.test=10
+  - dataset.source.size=64
+  - image_size=64
+  - trainer.epochs=1
+  - trainer.batch_size=8
+  - trainer.threads=1
+  - tracking.system_metrics=false
+"""
+RESULTS = "runs/quickstart/results"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """The tracked and new files of this checkout, with the tiny study, as a repository of its own."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    (folder / "experiments/quickstart/study.yaml").write_text(STUDY)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+def run(checkout, *command):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def finished(checkout):
+    results = checkout.glob(f"{RESULTS}/*/result.json")
+    return {path.parent.name: json.loads(path.read_text())["finished"] for path in results}
+
+
+def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
+    # From nothing, as `make repro` does it: trained ahead in warm processes, taken over by DVC.
+    run(checkout, "dvc", "repro", "-q", "prepare")
+    run(checkout, "frostline", "train", "--study", "experiments/quickstart")
+    assert not (checkout / RESULTS).exists()
+    run(checkout, "dvc", "repro", "-q")
+    first = finished(checkout)
+    assert len(first) == 4 and not list(checkout.glob("runs/quickstart/work/*"))
+    table = pd.read_csv(checkout / "experiments/quickstart/results.csv")
+    assert len(table) == 4 and set(table["schedule"]) == {"frozen", "full"} and table["test_accuracy"].notna().all()
+    report = (checkout / "experiments/quickstart/report.md").read_text()
+    assert "does the pipeline hold together?" in report and first.keys() == {*first}
+
+    # Nothing to do: nothing is trained, ahead or by DVC.
+    run(checkout, "frostline", "train", "--study", "experiments/quickstart")
+    assert "didn't change" in run(checkout, "dvc", "repro") and finished(checkout) == first
+
+    # A file in conf/ that two runs read: exactly these are trained again, by DVC alone this time.
+    full = checkout / "conf/schedule/full.yaml"
+    full.write_text(full.read_text().replace("scale: ", "scale: 0"))
+    run(checkout, "dvc", "repro", "-q")
+    second = finished(checkout)
+    assert {name for name in first if first[name] != second[name]} == {name for name in first if "-full-" in name}
+
+    # A file in conf/ that no run reads: nothing is trained.
+    (checkout / "conf/schedule/mine.yaml").write_text("name: mine\nphases: [{line: head}]\n")
+    run(checkout, "dvc", "repro", "-q")
+    assert finished(checkout) == second
+
+    # A cell trained alone by DVC gives the figures that it gave ahead: the process that trained it does not matter.
+    cell = "classification-efficientnet_lite0-frozen-0"
+    before = json.loads((checkout / RESULTS / cell / "result.json").read_text())
+    run(checkout, "dvc", "repro", "-q", "-f", "-s", f"train@{cell}")
+    after = json.loads((checkout / RESULTS / cell / "result.json").read_text())
+    assert after["finished"] != before["finished"] and after["metrics"] == before["metrics"]

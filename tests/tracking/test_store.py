@@ -1,0 +1,69 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from frostline.errors import FrostlineError
+from frostline.tracking.store import open_experiment, tracking_uri
+
+
+def test_address_configured_then_environment_then_local(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert tracking_uri("sqlite:///x.db") == "sqlite:///x.db"
+    assert tracking_uri(None) == "http://127.0.0.1:1"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking_uri(None).startswith("sqlite:///") and tracking_uri(None).endswith("runs/mlflow/mlflow.db")
+
+
+def test_many_processes_open_one_fresh_store(tmp_path):
+    # The trap: 6 of 6 failed on a migration race without the lock.
+    uri = f"sqlite:///{tmp_path}/store/mlflow.db"
+    code = f"from frostline.tracking.store import open_experiment; print(open_experiment({uri!r}, 'study'))"
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    answers = [process.communicate(timeout=240)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3
+    assert len(set(answers)) == 1 and answers[0]
+
+
+def test_experiments_are_models_experiments(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    identifier = open_experiment(uri, "study")
+    assert open_experiment(uri, "study") == identifier
+    experiment = MlflowClient(uri).get_experiment(identifier)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert experiment.artifact_location.startswith("file://")
+
+
+def test_a_server_that_is_not_there_is_told_at_once():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    start = time.perf_counter()
+    with pytest.raises(FrostlineError, match=f"127.0.0.1:{port} cannot be reached.*start it, or unset"):
+        open_experiment(f"http://127.0.0.1:{port}", "study")
+    assert time.perf_counter() - start < 15
+
+
+def test_a_store_that_cannot_be_made_is_told(tmp_path):
+    # A file where the folder should be: refused for root as well.
+    (tmp_path / "blocked").write_text("")
+    with pytest.raises(FrostlineError, match="cannot be written.*make its folder writable"):
+        open_experiment(f"sqlite:///{tmp_path}/blocked/mlflow.db", "study")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_told(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(FrostlineError, match="cannot be written"):
+        open_experiment(f"sqlite:///{tmp_path}/mlflow.db", "study")
+
+
+def test_a_damaged_store_is_told(tmp_path):
+    (tmp_path / "mlflow.db").write_text("this is no database, whatever its name says" * 50)
+    with pytest.raises(FrostlineError, match="cannot be used"):
+        open_experiment(f"sqlite:///{tmp_path}/mlflow.db", "study")
