@@ -24,7 +24,7 @@ repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its compariso
 	frostline compare experiments/$(STUDY)
 
 test: $(READY)  ## all tests
-	pytest
+	OMP_NUM_THREADS=1 pytest -n $(shell nproc) --dist loadfile
 
 ui: $(READY)  ## open MLflow on http://127.0.0.1:5000 (PORT=5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \

@@ -80,7 +80,7 @@ def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
 
     # A file in conf/ that two runs read: exactly these are trained again, by DVC alone this time.
     full = checkout / "conf/schedule/full.yaml"
-    full.write_text(full.read_text().replace("scale: ", "scale: 0"))
+    full.write_text(full.read_text().replace("scale: 0.5", "scale: 0.25"))
     run(checkout, "dvc", "repro", "-q")
     second = finished(checkout)
     assert {name for name in first if first[name] != second[name]} == {name for name in first if "-full-" in name}

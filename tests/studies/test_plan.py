@@ -71,7 +71,7 @@ def test_editing_conf_makes_exactly_the_runs_stale_that_it_changes(study, conf_h
     full = conf_here / "schedule" / "full.yaml"
     full.write_text("# a comment changes nothing\n" + full.read_text())
     assert stale(study, compose_runs(study)) == {}
-    full.write_text(full.read_text().replace("scale: ", "scale: 0"))
+    full.write_text(full.read_text().replace("scale: 0.5", "scale: 0.25"))
     assert set(stale(study, compose_runs(study))) == {n for n in compose_runs(study) if "-full-" in n}
 
 

@@ -24,4 +24,6 @@ class FrostLine(pl.Callback):
         task.freeze([group for group, scale in state.items() if scale is None])
         trainable = count(p for p in task.parameters() if p.requires_grad)
         share = trainable / count(task.parameters())
-        task.log_dict({"frost_depth": float(depth_of(state)), "trainable_share": share}, on_step=False, on_epoch=True)
+        logged = {"frost_depth": float(depth_of(state)), "trainable_share": share}
+        # "step" is Lightning's word for the x axis of the logger: epochs, for what is logged of the training.
+        task.log_dict({**logged, "step": float(trainer.current_epoch)}, on_step=False, on_epoch=True)

@@ -92,7 +92,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
         "run": name,
         **{key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")},
         "seed": config["seed"],
-        "metrics": {key.removeprefix("test_"): value for key, value in sorted(measured.items())},
+        "metrics": {key.removeprefix("test_"): value for key, value in sorted(measured.items()) if key != "step"},
         "primary": task.primary,
         "epochs": settings["epochs"],
         "best_epoch": torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"],

@@ -142,7 +142,8 @@ class Task(pl.LightningModule):
         # Computed once over the whole split: the mean of a metric over batches is another number.
         values = {f"{split}_{name}": value for name, value in metrics.compute().items() if value.numel() == 1}
         metrics.reset()
-        self.log_dict({name: value.float() for name, value in values.items()}, prog_bar=False)
+        self.log_dict({name: value.float() for name, value in values.items()})
+        self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
 
     def configure_optimizers(self) -> Any:
         """AdamW over all groups from the first step, frozen ones included (they have no gradient).

@@ -72,7 +72,8 @@ class Journal(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())} | self._rates
+        logged = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "step"}
+        metrics = logged | self._rates
         line = {"epoch": trainer.current_epoch, **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")

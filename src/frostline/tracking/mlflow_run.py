@@ -13,6 +13,7 @@ from frostline.tracking.store import open_experiment, tracking_uri
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
+SAMPLE_EVERY = 1  # seconds
 PARAMS_A_CALL = 100  # MLflow's limit
 
 
@@ -48,11 +49,15 @@ def system_metrics(logger: MLFlowLogger, enabled: bool) -> Iterator[None]:
     if not enabled:
         yield
         return
-    import mlflow
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    mlflow.set_tracking_uri(logger._tracking_uri)
-    monitor = SystemMetricsMonitor(str(logger.run_id), sampling_interval=2, samples_before_logging=1)
+    monitor = SystemMetricsMonitor(
+        str(logger.run_id),
+        sampling_interval=SAMPLE_EVERY,
+        samples_before_logging=1,
+        resume_logging=True,
+        tracking_uri=logger._tracking_uri,
+    )
     monitor.start()
     try:
         yield
