@@ -24,11 +24,12 @@ repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its compariso
 	frostline compare experiments/$(STUDY)
 
 test: $(READY)  ## all tests
-	OMP_NUM_THREADS=1 pytest -n $(shell nproc) --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) --dist loadfile
 
-ui: $(READY)  ## open MLflow on http://127.0.0.1:5000 (PORT=5000)
+ui: $(READY)  ## the local runs in MLflow, on http://127.0.0.1:5000 (PORT=5000)
+	mkdir -p runs/mlflow
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
-	  --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///runs/mlflow/mlflow.db} \
+	  --backend-store-uri sqlite:///runs/mlflow/mlflow.db \
 	  --default-artifact-root runs/mlflow/artifacts
 
 lint: $(READY)  ## style and types

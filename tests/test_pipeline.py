@@ -17,7 +17,7 @@ grid:
   task: [classification]
   backbone: [efficientnet_lite0]
   schedule: [frozen, full]
-  seed: [0, 1]
+  seed: [0]
 overrides:
   - dataset.source.train=20
   - dataset.source.val=10
@@ -68,11 +68,11 @@ def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
     assert not (checkout / RESULTS).exists()
     run(checkout, "dvc", "repro", "-q")
     first = finished(checkout)
-    assert len(first) == 4 and not list(checkout.glob("runs/quickstart/work/*"))
+    assert len(first) == 2 and not list(checkout.glob("runs/quickstart/work/*"))
     table = pd.read_csv(checkout / "experiments/quickstart/results.csv")
-    assert len(table) == 4 and set(table["schedule"]) == {"frozen", "full"} and table["test_accuracy"].notna().all()
+    assert len(table) == 2 and set(table["schedule"]) == {"frozen", "full"} and table["test_accuracy"].notna().all()
     report = (checkout / "experiments/quickstart/report.md").read_text()
-    assert "does the pipeline hold together?" in report and first.keys() == {*first}
+    assert "does the pipeline hold together?" in report
 
     # Nothing to do: nothing is trained, ahead or by DVC.
     run(checkout, "frostline", "train", "--study", "experiments/quickstart")

@@ -142,6 +142,8 @@ def _train(args: argparse.Namespace) -> None:
 
     if sum(map(bool, (args.plan, args.study, args.overrides))) > 1:
         raise FrostlineError("Give one of --plan, --study and KEY=VALUE overrides: each names what is to be trained.")
+    if args.show and (args.plan or args.study):
+        raise FrostlineError("--show prints what overrides compose to; a planned run is a file that can be read.")
     if args.study:
         return train_ahead(read_study(args.study))
     if args.plan:
@@ -155,11 +157,14 @@ def _train(args: argparse.Namespace) -> None:
     from frostline.studies.run import run_name, summary, train
 
     dataset = Dataset.open(_own_dataset(config["dataset"]))
-    runs, name = RUNS / config["study"], run_name(config)
-    workplace = Workplace(runs / "work" / name, config, dataset.data_hash)
+    name = run_name(config)
+    # Runs that differ in what the name does not tell (a rate, a size) lie side by side.
+    folder = f"{name}-{hashlib.sha256(to_yaml(config).encode()).hexdigest()[:6]}"
+    runs = RUNS / config["study"]
+    workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
     result = train(config, dataset, workplace, name)
-    workplace.deliver(runs / "results" / name)
-    print(f"{summary(result)}  -> {runs / 'results' / name}")
+    workplace.deliver(runs / "results" / folder)
+    print(f"{summary(result)}  -> {runs / 'results' / folder}")
     return None
 
 

@@ -20,6 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from frostline.errors import FrostlineError
 
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+
 Config = dict[str, Any]  # resolved: plain values only
 
 
@@ -128,6 +131,7 @@ def _check_types(composed: DictConfig) -> None:
 def _check_ranges(config: Config) -> None:
     trainer = config["trainer"]
     bounds: list[tuple[str, float, float, float]] = [
+        ("seed", config["seed"], 0, 2**32 - 1),
         ("image_size", config["image_size"], 32, 4096),
         ("trainer.epochs", trainer["epochs"], 1, 100_000),
         ("trainer.batch_size", trainer["batch_size"], 2, 65_536),
@@ -140,6 +144,14 @@ def _check_ranges(config: Config) -> None:
     for name, value, low, high in bounds:
         if not low <= float(value) <= high:
             raise FrostlineError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+    for key, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+        if trainer[key] not in choices:
+            raise FrostlineError(f"trainer.{key} is '{trainer[key]}'; choose one of {', '.join(choices)}.")
+    if trainer["devices"] != 1:
+        raise FrostlineError(
+            f"trainer.devices is {trainer['devices']}; one device a run is what works today: run several runs side by "
+            "side instead."
+        )
     if trainer["threads"] is not None and trainer["threads"] < 1:
         raise FrostlineError(f"trainer.threads is {trainer['threads']}; it is at least 1, or null for every core.")
     if config["image_size"] % 32:

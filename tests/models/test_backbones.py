@@ -90,6 +90,11 @@ def test_unknown_name_is_refused_with_names_like_it():
         timm_backbone("resnet18x")
 
 
+def test_a_name_alone_does_not_relabel_the_default():
+    with pytest.raises(FrostlineError, match="write backbone=timm as well"):
+        efficientnet_lite0(name="resnet18")
+
+
 def test_weights_that_cannot_be_had_are_named_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))

@@ -101,6 +101,7 @@ train(config, dataset, Workplace(Path(sys.argv[3]), config, dataset.data_hash), 
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_small, here, small_meadow, small):
+    # Killed after the boundary (0.3 of 12 epochs is 4): what had been frozen must train on as if nothing had happened.
     overrides = ["schedule=thaw", "trainer.epochs=12", "tracking.system_metrics=false"]
     whole, _ = train_small(*overrides, name="whole")
     config = compose([*small, *overrides])
@@ -109,7 +110,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_
     command = [sys.executable, "-c", CHILD, "config.yaml", str(small_meadow.path), "killed"]
     child = subprocess.Popen(command, cwd=here, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 240
-    while not (journal.exists() and len(journal.read_text().splitlines()) >= 3):
+    while not (journal.exists() and len(journal.read_text().splitlines()) >= 6):
         assert child.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
@@ -118,6 +119,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_
 
     from frostline.studies.run import train
 
+    last = torch.load(here / "killed" / "last.ckpt", weights_only=True)
+    assert last["epoch"] >= 4  # of every epoch, not only of those that were the best so far; and past the boundary
     workplace = Workplace(here / "killed", config, small_meadow.data_hash)
     assert not workplace.finished and (here / "killed" / "last.ckpt").exists()
     resumed = train(config, small_meadow, workplace, "run")
@@ -163,6 +166,21 @@ def test_an_unreachable_tracking_server_stops_a_run_before_training(train_small,
     with pytest.raises(FrostlineError, match="cannot be reached"):
         train_small("tracking.uri=http://127.0.0.1:9")
     assert not (here / "results").exists() and not list((here / "work" / "run").glob("*.ckpt"))
+
+
+def test_two_processes_never_train_in_one_workplace(tmp_path, small):
+    config = compose(small)
+    first = Workplace(tmp_path / "w", config, "a")
+    with pytest.raises(FrostlineError, match="Another process trains this run"):
+        Workplace(tmp_path / "w", config, "a")
+    del first
+    Workplace(tmp_path / "w", config, "a")
+
+
+@pytest.mark.parametrize("overrides", [["task=detection", "head=linear"], ["task=classification", "head=box"]])
+def test_a_head_of_another_task_is_refused(overrides):
+    with pytest.raises(FrostlineError, match="leave the head out"):
+        build_task(compose(overrides), ("a", "b"))
 
 
 def test_names_are_readable_and_fit_for_files():

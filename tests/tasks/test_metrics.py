@@ -82,6 +82,21 @@ def test_perfect_and_absent_detections(make):
     assert run(task, [(nothing, truth)])["map"] == 0.0
 
 
+def test_boxes_end_at_the_picture(make):
+    # The trap: the end of the picture read off one level's centres and another level's stride.
+    from frostline.models.backbones import timm_backbone
+    from frostline.models.heads import DenseHead
+
+    head = DenseHead(timm_backbone("resnet18", pretrained=False), 3).eval()
+    torch.nn.init.constant_(head.out.bias, 2.0)
+    with torch.no_grad():
+        output = head(
+            [torch.zeros(1, c, 96 // s, 96 // s) for c, s in ((64, 2), (64, 4), (128, 8), (256, 16), (512, 32))]
+        )
+    boxes = make("detection").postprocess(output)[0]["boxes"]
+    assert boxes.min() == 0 and boxes.max() == 96
+
+
 def test_suppression_keeps_the_best_of_overlapping_boxes_of_a_class(make):
     task = make("detection", "task.nms_iou=0.6")
     box = [10.0, 10.0, 50.0, 50.0]

@@ -80,7 +80,7 @@ def fit(task, batch, epochs, steps=2, **options):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_frozen_groups_do_not_move_by_a_bit(make, batch, name):
-    # The trap: BatchNorm statistics and weight decay move "frozen" layers. Validation in between calls train() again.
+    # The trap: BatchNorm statistics and weight decay move "frozen" layers.
     task = make(name, "schedule=frozen", "trainer.epochs=3", "trainer.weight_decay=0.5")
     before = {k: v.clone() for k, v in task.backbone.state_dict().items()}
     head = {k: v.clone() for k, v in task.head.state_dict().items()}
@@ -110,6 +110,35 @@ def test_thaw_moves_everything_after_its_boundary_and_only_then(make, batch):
     trainer = fit(task, batch, epochs=4, callbacks=[watch])
     assert watch.moved == [False, True, True, True]  # 0.3 of 4 epochs is 1
     assert trainer.callback_metrics["trainable_share"] == 1.0
+    total = sum(p.numel() for p in task.parameters())
+    head = sum(p.numel() for p in task.head.parameters())
+    assert [task.trainable_at(epoch) for epoch in range(4)] == [head, total, total, total]
+
+
+def test_statistics_of_thawed_norms_move_again(make, batch):
+    # The trap: what was frozen stays in evaluation mode after the boundary, because Lightning restores each module's
+    # mode after every validation. Then a thawed run is another run than one resumed after the boundary.
+    class Watch(pl.Callback):
+        def __init__(self):
+            self.moved, self.modes = [], []
+
+        def statistics(self, module):
+            return [b.clone() for name, b in module.backbone.named_buffers() if "running" in name]
+
+        def on_train_epoch_start(self, trainer, module):
+            self.before = self.statistics(module)
+            norms = [m for m in module.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+            self.modes.append({m.training for m in norms})
+
+        def on_train_epoch_end(self, trainer, module):
+            pairs = list(zip(self.before, self.statistics(module), strict=True))
+            self.moved.append(all(not torch.equal(a, b) for a, b in pairs) and bool(pairs))
+
+    watch = Watch()
+    task = make("classification", "schedule=thaw", "trainer.epochs=4")
+    fit(task, batch, epochs=4, callbacks=[watch])
+    assert watch.moved == [False, True, True, True]
+    assert watch.modes == [{False}, {True}, {True}, {True}]
 
 
 def test_rates_are_scale_times_cosine(make, batch):

@@ -30,12 +30,10 @@ def parameters_of(groups: Groups, group: str) -> Iterator[nn.Parameter]:
 
 
 def set_frozen(groups: Groups, frozen: Sequence[str]) -> None:
-    """Freeze these groups, and no others: no gradients, and evaluation mode, so that no statistic moves either."""
+    """No gradients for these groups, and gradients for all others."""
     for group, modules in groups.items():
         for module in modules:
             module.requires_grad_(group not in frozen)
-            if group in frozen:
-                module.eval()
 
 
 def count(parameters: Iterator[nn.Parameter] | Iterator[Tensor]) -> int:

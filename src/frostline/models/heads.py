@@ -1,7 +1,8 @@
 """Heads: what a task puts on a backbone. Each is one nn.Module and the last group of its model.
 
 A head is built with the backbone it stands on and the number of classes, and is called with the backbone's feature
-maps, finest first; where `reads_embedding` is set, also with the embedding of the last map.
+maps, finest first; where `reads_embedding` is set, also with the embedding of the last map. `gives` names the kind of
+its output, so that a task can refuse a head that answers another question.
 """
 
 import math
@@ -23,6 +24,7 @@ from frostline.models.backbones import Backbone
 class LinearHead(nn.Module):
     """Embedding (B, E) -> class scores (B, classes), before softmax."""
 
+    gives: ClassVar[str] = "scores"
     reads_embedding: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.0) -> None:
@@ -42,6 +44,7 @@ class BoxHead(nn.Module):
     and the mean, under the same attention, of a predicted width and height.
     """
 
+    gives: ClassVar[str] = "scores and box"
     reads_embedding: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 128, dropout: float = 0.2) -> None:
@@ -91,6 +94,7 @@ class DenseHead(nn.Module):
     A cell predicts its distances to the four sides of the box, as in FCOS (Tian et al. 2019, arXiv:1904.01355).
     """
 
+    gives: ClassVar[str] = "cells"
     reads_embedding: ClassVar[bool] = False
     wanted_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
@@ -142,6 +146,7 @@ class DenseHead(nn.Module):
 class UnetHead(nn.Module):
     """Class scores (B, classes, H, W) for every pixel, by the U-Net decoder of segmentation-models-pytorch."""
 
+    gives: ClassVar[str] = "pixels"
     reads_embedding: ClassVar[bool] = False
 
     def __init__(

@@ -16,6 +16,7 @@ from frostline.config import read
 from frostline.data.dataset import Dataset
 from frostline.errors import FrostlineError
 from frostline.studies.plan import Study, stale
+from frostline.studies.provenance import cores
 from frostline.studies.workplace import Workplace
 
 
@@ -28,11 +29,12 @@ def train_ahead(study: Study) -> None:
     if not plans:
         raise FrostlineError(f"{study.runs / 'plan'} plans no run: run `frostline plan {study.folder}` first.")
     configs = {name: read(path) for name, path in plans.items()}
-    todo = [name for name in configs if name in stale(study, configs)]
+    reasons = stale(study, configs)
+    todo = [name for name in configs if name in reasons]
     if not todo:
         return
-    threads = max(configs[name]["trainer"]["threads"] or os.cpu_count() or 1 for name in todo)
-    jobs = min(len(todo), max(1, (os.cpu_count() or 1) // threads))
+    threads = max(configs[name]["trainer"]["threads"] or cores() for name in todo)
+    jobs = min(len(todo), _places(threads, any(configs[name]["trainer"]["accelerator"] != "cpu" for name in todo)))
     failed: dict[str, str] = {}
     # Spawned, because a forked copy of a process with threads can hang; the environment must be set before torch loads.
     context = multiprocessing.get_context("spawn")
@@ -51,6 +53,17 @@ def train_ahead(study: Study) -> None:
             bar.update()
     if failed:
         raise FrostlineError(_summary(failed, len(todo)))
+
+
+def _places(threads: int, may_use_gpu: bool) -> int:
+    """How many runs this machine takes at once: one on each GPU, where there are any; else as its cores allow."""
+    places = max(1, cores() // threads)
+    if may_use_gpu:
+        import torch
+
+        if torch.cuda.is_available():
+            return min(places, torch.cuda.device_count())
+    return places
 
 
 def train_planned(plan: Path) -> str:

@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,19 +129,26 @@ def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
 
 def _changed_stages(study: Study) -> dict[str, list[str]]:
     """What DVC says has changed since each stage ran; nothing where the study is no DVC pipeline."""
-    pipeline = next((p for p in (study.folder / "dvc.yaml", Path("dvc.yaml")) if p.is_file()), None)
-    if pipeline is None:
+    own, root = study.folder / "dvc.yaml", Path("dvc.yaml")
+    if own.is_file():
+        pipeline = own
+    elif root.is_file() and f"{study.folder.name}/study.yaml" in root.read_text():
+        pipeline = root
+    else:
         return {}
-    answer = subprocess.run(["dvc", "status", "--json", str(pipeline)], capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json", str(pipeline)], capture_output=True, text=True
+    )
     if answer.returncode:
-        return {}
+        raise FrostlineError(f"`dvc status {pipeline}` failed: {(answer.stderr.strip() or 'no reason given')[-300:]}")
     changed: dict[str, list[str]] = {}
     for stage, changes in json.loads(answer.stdout or "{}").items():
         for change in changes:
-            for kind in ("changed deps", "changed outs") if isinstance(change, dict) else ():
-                # the plan's own files are compared above, as they will be and not as they were
-                paths = [path for path in change.get(kind, {}) if "/plan/" not in path]
-                changed.setdefault(stage.split(":")[-1], []).extend(paths)
+            for paths in change.values() if isinstance(change, dict) else [[change]]:
+                # the plan's own files are compared by their content, as they will be and not as they were
+                found = [path for path in paths if "/plan/" not in path]
+                if found:
+                    changed.setdefault(stage.split(":")[-1], []).extend(found)
     return changed
 
 

@@ -23,15 +23,19 @@ def commit() -> tuple[str, bool]:
     return sha, bool(changed)
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> str:
     """Kind of machine in words, such as `2-core x86_64 CPU, no GPU`; nothing that tells whose it is."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = "no GPU"
     if torch.cuda.is_available():
         gpu = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
-    return f"{cores}-core {platform.machine()} CPU, {gpu}"
+    return f"{cores()}-core {platform.machine()} CPU, {gpu}"
 
 
 def versions() -> dict[str, str]:

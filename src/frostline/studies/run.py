@@ -24,6 +24,7 @@ from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
+from frostline.studies.provenance import cores
 from frostline.studies.workplace import Workplace
 from frostline.tasks.base import Task
 from frostline.tasks.drawing import prediction_sheet
@@ -46,10 +47,12 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
     work = workplace.folder
     _quieten()
     pl.seed_everything(config["seed"], verbose=False)
-    if threads := config["trainer"]["threads"]:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(config["trainer"]["threads"] or cores())
     task, data = assemble(config, dataset)
     commit, dirty = provenance.commit()
+    if any(data.left_out.values()):
+        counts = ", ".join(f"{number} of {split}" for split, number in data.left_out.items())
+        print(f"{name}: left out scenes without {' and '.join(sorted(task.needs))}: {counts}", flush=True)
     tags = {key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")}
     tags |= {"seed": str(config["seed"]), "data_hash": dataset.data_hash, "mlflow.source.git.commit": commit}
     run_id_file = work / "mlflow_run_id"
@@ -60,8 +63,10 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
     settings = config["trainer"]
     stopwatch = Stopwatch()
     best = ModelCheckpoint(
-        work, filename="best", monitor=f"val_{task.primary}", mode="max", save_last=True, enable_version_counter=False
+        work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
+    # ModelCheckpoint's own `save_last` saves only epochs that were the best so far.
+    newest = ModelCheckpoint(work, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     bar = [TQDMProgressBar(leave=False)] if sys.stderr.isatty() else []
     trainer = pl.Trainer(
         max_epochs=settings["epochs"],
@@ -70,7 +75,15 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
         precision=settings["precision"],
         gradient_clip_val=settings["clip_norm"],
         logger=logger,
-        callbacks=[FrostLine(), _EpochSeed(config["seed"]), stopwatch, Journal(work / "epochs.jsonl"), best, *bar],
+        callbacks=[
+            FrostLine(),
+            _EpochSeed(config["seed"]),
+            stopwatch,
+            Journal(work / "epochs.jsonl"),
+            best,
+            newest,
+            *bar,
+        ],
         deterministic="warn",
         use_distributed_sampler=False,  # ours neither pads nor repeats
         num_sanity_val_steps=0,
@@ -84,7 +97,6 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
         trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         # Before the test: it loads the best checkpoint, and the stopwatch with it.
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
-        trainable_last = count(p for p in task.parameters() if p.requires_grad)
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
 
     result = {
@@ -100,7 +112,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
         "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images_seen / train_seconds, 2),
         "params_total": count(task.parameters()),
-        "params_trainable_last": trainable_last,
+        "params_trainable_last": task.trainable_at(settings["epochs"] - 1),
         "image_size": config["image_size"],
         "scenes": {split: len(data.items(split)) for split in SPLITS},
         "scenes_left_out": data.left_out,
@@ -140,9 +152,16 @@ def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
 
 
 def build_task(config: Config, classes: tuple[str, ...]) -> Task:
-    """The backbone, the head on it, and the task over both."""
-    reads_embedding = _class_of(config["head"]["_target_"]).reads_embedding
-    backbone: Backbone = build(config["backbone"], with_embedding=reads_embedding, image_size=config["image_size"])
+    """The backbone, the head on it, and the task over both. Raises FrostlineError for a head of another task."""
+    head_class, reads = _class_of(config["head"]["_target_"]), task_class(config).reads
+    if head_class.gives != reads:
+        raise FrostlineError(
+            f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
+            "leave the head out, and the task takes its own."
+        )
+    backbone: Backbone = build(
+        config["backbone"], with_embedding=head_class.reads_embedding, image_size=config["image_size"]
+    )
     head = build(config["head"], backbone, len(classes), without=["name"])
     training = {key: config["trainer"][key] for key in ("epochs", "lr", "weight_decay", "warmup")}
     task: Task = build(
@@ -188,10 +207,9 @@ def _write(
     (folder / "config.yaml").write_text(to_yaml(config))
     shutil.copy(workplace.folder / "epochs.jsonl", folder)
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    logger.experiment.log_text(str(logger.run_id), text, "result.json")
-    mlflow_run.file_artifacts(logger, sorted(folder.iterdir()))
     # Last, because it tells that the rest is whole.
     (folder / "result.json").write_text(text)
+    mlflow_run.file_artifacts(logger, sorted(folder.iterdir()))
 
 
 def _first_batches(data: SceneDataModule, pictures: int) -> list[dict[str, Any]]:

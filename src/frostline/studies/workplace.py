@@ -10,18 +10,31 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from frostline.config import Config, to_yaml
+from frostline.errors import FrostlineError
+
+# What the train stage of each dvc.yaml depends on, too.
+DECISIVE = ("config.py", "data", "freezing", "models", "tasks", "tracking", "studies/run.py")
 
 
 class Workplace:
     """The folder of one run, good for exactly one configuration, dataset and state of the code.
 
-    What another configuration, dataset or code left in the folder is removed when the workplace is opened.
+    What another configuration, dataset or code left in the folder is removed when the workplace is opened. One process
+    at a time has it; raises FrostlineError where another one is at work there.
     """
 
     def __init__(self, folder: Path, config: Config, data_hash: str) -> None:
         self.folder = folder
         self.results = folder / "results"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # let go of when the process ends, however
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
         identity = f"{to_yaml(config)}\n{data_hash}\n{code_hash()}\n"
         mark = folder / "identity"
         if not (mark.is_file() and mark.read_text() == identity):
@@ -40,14 +53,18 @@ class Workplace:
         out.parent.mkdir(parents=True, exist_ok=True)
         self.results.rename(out)
         shutil.rmtree(self.folder)
+        self._lock.release()
+        Path(self._lock.lock_file).unlink(missing_ok=True)
 
 
 @cache
 def code_hash() -> str:
-    """One hash over the package's own source."""
+    """One hash over the source that decides what a run gives."""
     digest = hashlib.sha256()
     package = Path(__file__).resolve().parents[1]
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for name in DECISIVE for path in [package / name, *(package / name).rglob("*.py")]):
+        if path.is_dir():
+            continue
         digest.update(str(path.relative_to(package)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

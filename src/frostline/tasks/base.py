@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from frostline.errors import FrostlineError
-from frostline.freezing.groups import Groups, check_partition, parameters_of, set_frozen
+from frostline.freezing.groups import Groups, check_partition, count, parameters_of, set_frozen
 from frostline.freezing.schedule import Schedule, State, parse_schedule, state_at
 from frostline.models.backbones import Backbone
 
@@ -34,6 +34,7 @@ class Task(pl.LightningModule):
     """
 
     needs: ClassVar[frozenset[str]]  # annotations of a scene: "label", "boxes", "mask"
+    reads: ClassVar[str]  # the kind of head it takes: its `gives`
     primary: ClassVar[str]  # the metric that chooses the best checkpoint and decides comparisons; higher is better
 
     def __init__(
@@ -89,9 +90,18 @@ class Task(pl.LightningModule):
         return state_at(self.schedule, epoch, list(self.groups))
 
     def freeze(self, groups: Sequence[str]) -> None:  # type: ignore[override]
-        """Freeze these groups and thaw all others."""
+        """Freeze these groups and thaw all others, in the mode (training or evaluation) that the task is in."""
         self.frozen = list(groups)
         set_frozen(self.groups, self.frozen)
+        # What was frozen until now is still in evaluation mode, and Lightning would keep it there: after a validation
+        # it gives each module the mode it had before.
+        self.train(self.training)
+
+    def trainable_at(self, epoch: int) -> int:
+        """Number of parameters that train in this epoch."""
+        return sum(
+            count(parameters_of(self.groups, g)) for g, scale in self.state_at(epoch).items() if scale is not None
+        )
 
     def train(self, mode: bool = True) -> "Task":
         """As nn.Module.train, but frozen groups stay in evaluation mode: no statistic below the frost line moves."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from frostline.errors import FrostlineError
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import caption
 
@@ -18,9 +19,12 @@ class Classification(Task):
     """Softmax over the classes; cross-entropy. top_k: also count the class among the k most likely."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"label"})
+    reads: ClassVar[str] = "scores"
     primary: ClassVar[str] = "accuracy"
 
     def __init__(self, *args: Any, top_k: int = 2, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise FrostlineError(f"task.label_smoothing is {label_smoothing}; it lies from 0 to below 1.")
         self.top_k, self.label_smoothing = top_k, label_smoothing
         super().__init__(*args, **kwargs)
 

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.detection import MeanAveragePrecision
-from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image, generalized_box_iou_loss
+from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_iou_loss
 
+from frostline.errors import FrostlineError
 from frostline.models.heads import DenseOutput
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import rectangle
@@ -27,11 +28,15 @@ class Detection(Task):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    reads: ClassVar[str] = "cells"
     primary: ClassVar[str] = "map"
 
     def __init__(
         self, *args: Any, nms_iou: float = 0.6, min_score: float = 0.01, max_boxes: int = 100, **kwargs: Any
     ) -> None:
+        for key, value in (("nms_iou", nms_iou), ("min_score", min_score)):
+            if not 0 <= value <= 1:
+                raise FrostlineError(f"task.{key} is {value}; it lies between 0 and 1.")
         super().__init__(*args, **kwargs)
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
 
@@ -52,7 +57,7 @@ class Detection(Task):
     def postprocess(self, outputs: DenseOutput) -> list[dict[str, Tensor]]:
         """-> for each scene boxes (n, 4) x0 y0 x1 y1 in pixels, scores (n,) in 0..1 best first, labels (n,)."""
         scores = outputs.objectness.sigmoid()[..., None] * outputs.classes.softmax(-1)
-        size = int(outputs.centres.max().ceil()) + int(outputs.strides.max()) // 2
+        size = int((outputs.centres + outputs.strides[:, None] / 2).max())  # where the last cell of any level ends
         predictions = []
         for score, boxes in zip(scores, outputs.boxes, strict=True):
             best, label = score.max(1)
@@ -133,5 +138,6 @@ def _nearest(centres: Tensor, middle: Tensor, fits: Tensor) -> Tensor:
 
 
 def _paired_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of each of (n, 4) boxes with its partner."""
-    return box_iou(a, b).diagonal() if len(a) else a.new_zeros(0)
+    """IoU of each of (n, 4) boxes with its partner; torchvision's `box_iou` would compare all n × n."""
+    shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
+    return shared / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared).clamp(min=1e-9)

@@ -28,6 +28,7 @@ class Localization(Task):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"label", "boxes"})
+    reads: ClassVar[str] = "scores and box"
     primary: ClassVar[str] = "iou"
 
     def __init__(self, *args: Any, box_loss: str = "mse", box_weight: float = 1.0, **kwargs: Any) -> None:

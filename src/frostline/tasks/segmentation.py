@@ -20,6 +20,7 @@ class Segmentation(Task):
     """A class for every pixel; cross-entropy plus Dice. dice_weight: weight of the Dice loss; 0 leaves it out."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
+    reads: ClassVar[str] = "pixels"
     primary: ClassVar[str] = "miou"
 
     def __init__(self, *args: Any, dice_weight: float = 0.0, **kwargs: Any) -> None:

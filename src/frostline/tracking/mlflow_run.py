@@ -1,6 +1,7 @@
 """One MLflow run per run: its logger, system metrics, and what is filed with it at the end."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ def start(config: Mapping[str, Any], run_name: str, tags: Mapping[str, str], run
 
     uri = tracking_uri(config["tracking"]["uri"])
     open_experiment(uri, config["study"])
+    if run_id is not None and not _is_there(uri, run_id):  # another store, or removed since: a new run, then
+        run_id = None
     logger = MLFlowLogger(
         experiment_name=config["study"],
         run_name=run_name,
@@ -41,6 +44,16 @@ def start(config: Mapping[str, Any], run_name: str, tags: Mapping[str, str], run
     else:  # MLflow does not take a finished run up again by itself
         logger.experiment.update_run(run_id, status="RUNNING")
     return logger
+
+
+def _is_there(uri: str, run_id: str) -> bool:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(MlflowClient(uri).get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException:
+        return False
 
 
 @contextmanager
@@ -66,9 +79,14 @@ def system_metrics(logger: MLFlowLogger, enabled: bool) -> Iterator[None]:
 
 
 def file_artifacts(logger: MLFlowLogger, files: Iterable[Path]) -> None:
-    """Upload files to the top of the run's artifacts."""
-    for path in files:
-        logger.experiment.log_artifact(str(logger.run_id), str(path))
+    """Upload files to the top of the run's artifacts; they lie in the run's folder too, so a failure only warns."""
+    try:
+        for path in files:
+            logger.experiment.log_artifact(str(logger.run_id), str(path))
+    except Exception as error:
+        print(
+            f"frostline: the tracker did not take the run's files ({error}); they are in its folder.", file=sys.stderr
+        )
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -53,6 +53,10 @@ def _experiment(uri: str, name: str, artifacts: str | None) -> str:
     try:
         client = MlflowClient(uri)
         if found := client.get_experiment_by_name(name):
+            if found.lifecycle_stage == "deleted":
+                raise FrostlineError(
+                    f"The experiment '{name}' is in the trash of {uri}: restore it there, or choose another study name."
+                )
             return str(found.experiment_id)
         try:
             # MLflow's pages open as a model's experiment, not as a chat application's.
