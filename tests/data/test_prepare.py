@@ -8,10 +8,12 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from frostline.config import compose
 from frostline.data.dataset import Dataset
 from frostline.data.prepare import prepare, prepare_from_config
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene
 from frostline.data.sources.folder import Folder
+from frostline.data.splits import Split
 from frostline.errors import FrostlineError
 
 
@@ -373,3 +375,17 @@ def test_the_configuration_builds_and_its_mistakes_are_told(tmp_path, folders):
         prepare_from_config(config, tmp_path / "out")
     config.root = str(folders)
     assert prepare_from_config(config, tmp_path / "out").name == "folder"
+
+
+@pytest.mark.parametrize("override", ["dataset.source.train=abc", "dataset.split.given=perhaps"])
+def test_values_that_make_no_sense_are_told_in_one_sentence(tmp_path, override):
+    config = compose([override])["dataset"]
+    with pytest.raises(FrostlineError) as error:
+        prepare_from_config(config, tmp_path / "out")
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fields", [{"train": "abc"}, {"val": None}, {"train": -1.0}, {"test": True}, {"seed": 0.5}])
+def test_shares_that_are_no_numbers_are_told(fields):
+    with pytest.raises(FrostlineError, match=next(iter(fields))):
+        Split(**fields)

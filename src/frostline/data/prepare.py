@@ -131,7 +131,7 @@ def prepare(
 
 
 def prepare_from_config(config: Any, out: str | Path, workers: int | None = None) -> Dataset:
-    """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, on_fault, max_pixels.
+    """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, on_fault.
 
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
@@ -151,8 +151,11 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
     except InstantiationException as error:
         if isinstance(error.__cause__, FrostlineError):
             raise error.__cause__ from None
-        raise
-    options = {key: plain[key] for key in ("split", "on_fault", "max_pixels") if key in plain}
+        raise FrostlineError(
+            f"dataset '{config.get('name')}' cannot be read as it is configured ({error.__cause__ or error}): "
+            "look at the values of its keys."
+        ) from error
+    options = {key: plain[key] for key in ("split", "on_fault") if key in plain}
     return prepare(source, out, name=plain["name"], workers=workers, **options)
 
 

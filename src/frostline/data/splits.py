@@ -25,6 +25,12 @@ class Split:
 
     def __post_init__(self) -> None:
         shares = self.shares
+        for key, value in {**shares, "seed": self.seed, "given": self.given}.items():
+            wanted = bool if key == "given" else int if key == "seed" else (int, float)
+            if not isinstance(value, wanted) or (key != "given" and isinstance(value, bool)):
+                raise FrostlineError(
+                    f"dataset.split.{key} is {value!r}: shares and seed are numbers, given true or false."
+                )
         if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
             raise FrostlineError(
                 f"dataset.split has the shares {shares}: make train, val and test positive numbers whose sum is 1."

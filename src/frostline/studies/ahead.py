@@ -6,6 +6,7 @@ Importing the libraries takes fifteen seconds or so, often longer than a short r
 
 import multiprocessing
 import os
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -75,7 +76,14 @@ def train_planned(plan: Path) -> str:
 
 
 def _train(plan: Path) -> str:
-    return _finish(plan)[1]
+    try:
+        return _finish(plan)[1]
+    except FrostlineError:
+        raise
+    except Exception:
+        log = plan.parent.parent / "work" / plan.stem / "error.txt"
+        log.write_text(traceback.format_exc())
+        raise RuntimeError(f"{traceback.format_exc(0).strip().splitlines()[-1]} (all of it in {log})") from None
 
 
 def _finish(plan: Path) -> tuple[Workplace, str]:
