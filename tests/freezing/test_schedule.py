@@ -68,6 +68,7 @@ def test_state_is_pure_and_covers_every_group(cuts, lines, scale):
         ([{"line": "head", "until": {"epochs": 5}}], "last one"),
         ([{"line": "head", "scale": 0}], "above 0"),
         ([{"line": "head", "speed": 1}], "unknown key 'speed'"),
+        ([{"line": "head", "norms": "perhaps"}], "norms is 'perhaps'; choose train or keep"),
         ([{"line": "stage2", "scale": {"head": 1}}], "exactly once.*stage2"),
         ([{"line": "head", "scale": {"head": 1, "stem": 1}}], "exactly once.*stem"),
     ],

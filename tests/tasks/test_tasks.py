@@ -115,7 +115,8 @@ def test_thaw_moves_everything_after_its_boundary_and_only_then(make, batch):
     assert [task.trainable_at(epoch) for epoch in range(4)] == [head, total, total, total]
 
 
-def test_statistics_of_thawed_norms_move_again(make, batch):
+@pytest.mark.parametrize(("norms", "moves"), [("train", True), ("keep", False)])
+def test_statistics_of_thawed_norms_move_again_unless_kept(make, batch, norms, moves):
     # The trap: what was frozen stays in evaluation mode after the boundary, because Lightning restores each module's
     # mode after every validation. Then a thawed run is another run than one resumed after the boundary.
     class Watch(pl.Callback):
@@ -135,10 +136,14 @@ def test_statistics_of_thawed_norms_move_again(make, batch):
             self.moved.append(all(not torch.equal(a, b) for a, b in pairs) and bool(pairs))
 
     watch = Watch()
-    task = make("classification", "schedule=thaw", "trainer.epochs=4")
+    phases = f"[{{line: head, until: {{share: 0.3}}}}, {{line: stem, scale: 0.2, norms: {norms}}}]"
+    initial = {name: value.clone() for name, value in make("classification").backbone.named_parameters()}
+    task = make("classification", f"schedule.phases={phases}", "trainer.epochs=4")
     fit(task, batch, epochs=4, callbacks=[watch])
-    assert watch.moved == [False, True, True, True]
-    assert watch.modes == [{False}, {True}, {True}, {True}]
+    assert watch.moved == [False, moves, moves, moves]
+    assert watch.modes == [{False}, {moves}, {moves}, {moves}]
+    weights = dict(task.backbone.named_parameters())
+    assert all(not torch.equal(weights[name], value) for name, value in initial.items())
 
 
 def test_rates_are_scale_times_cosine(make, batch):

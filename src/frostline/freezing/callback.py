@@ -20,8 +20,7 @@ class FrostLine(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         task = cast("Task", pl_module)
-        state = task.state_at(trainer.current_epoch)
-        task.freeze([group for group, scale in state.items() if scale is None])
+        state = task.move_line(trainer.current_epoch)
         trainable = count(p for p in task.parameters() if p.requires_grad)
         share = trainable / count(task.parameters())
         logged = {"frost_depth": float(depth_of(state)), "trainable_share": share}

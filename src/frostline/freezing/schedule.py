@@ -6,10 +6,11 @@ see the same one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from frostline.errors import FrostlineError
 
+Norms = Literal["train", "keep"]
 State = dict[str, float | None]  # group -> scale of its learning rate; None where it is frozen
 
 
@@ -19,11 +20,14 @@ class Phase:
 
     line: the lowest group that trains; every group below it is frozen.
     scale: factor on the base learning rate, for all groups above the line or by group.
+    norms: what the backbone's batch norms above the line do: `train`, that is normalise by the batch and gather its
+        statistics, or `keep` those that they have. Their weights train in both cases.
     end: epoch at which the phase ends, exclusive; None for the end of the budget.
     """
 
     line: str
     scale: float | Mapping[str, float] = 1.0
+    norms: Norms = "train"
     end: int | None = None
 
 
@@ -38,9 +42,9 @@ class Schedule:
 def parse_schedule(config: Mapping[str, Any], epochs: int, groups: Sequence[str]) -> Schedule:
     """A schedule file, resolved for a budget and a model.
 
-    config: `name`, and `phases`: each with `line`, optionally `scale`, and (all but the last) `until`, which is
-        `{epochs: n}` or `{share: s}` of the budget, both counted from the start of training. A share is rounded to
-        whole epochs, but every phase lasts at least one.
+    config: `name`, and `phases`: each with `line`, optionally `scale` and `norms`, and (all but the last) `until`,
+        which is `{epochs: n}` or `{share: s}` of the budget, both counted from the start of training. A share is
+        rounded to whole epochs, but every phase lasts at least one.
     epochs: the budget. groups: names from the stem to the head.
     Raises FrostlineError where a phase names no group, is out of order, or leaves nothing for the next.
     """
@@ -53,9 +57,12 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, groups: Sequence[str]
     start = 0
     for number, entry in enumerate(entries, 1):
         here = f"{where}, phase {number}"
-        unknown = set(entry) - {"line", "scale", "until"}
+        unknown = set(entry) - {"line", "scale", "norms", "until"}
         if unknown:
-            raise FrostlineError(f"{here} has an unknown key '{min(unknown)}': line, scale and until are known.")
+            raise FrostlineError(f"{here} has an unknown key '{min(unknown)}': line, scale, norms and until are known.")
+        norms = entry.get("norms", "train")
+        if norms not in get_args(Norms):
+            raise FrostlineError(f"{here}: norms is '{norms}'; choose train or keep.")
         line = str(entry.get("line"))
         if line not in groups:
             raise FrostlineError(f"{here}: '{line}' is no group of this model; its groups are {', '.join(groups)}.")
@@ -68,14 +75,19 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, groups: Sequence[str]
                 f"{here} would end at epoch {end}, but it starts at {start} and the budget is {epochs} epochs: "
                 "every phase needs an epoch (raise trainer.epochs or change the phase)."
             )
-        phases.append(Phase(line, _scale(entry.get("scale", 1.0), groups, line, here), end))
+        phases.append(Phase(line, _scale(entry.get("scale", 1.0), groups, line, here), norms, end))
         start = end or start
     return Schedule(name, tuple(phases))
 
 
+def phase_at(schedule: Schedule, epoch: int) -> Phase:
+    """The phase that an epoch (from 0) lies in."""
+    return next(phase for phase in schedule.phases if phase.end is None or epoch < phase.end)
+
+
 def state_at(schedule: Schedule, epoch: int, groups: Sequence[str]) -> State:
     """The learning-rate scale of each group in this epoch (from 0), None where it is frozen."""
-    phase = next(p for p in schedule.phases if p.end is None or epoch < p.end)
+    phase = phase_at(schedule, epoch)
     line = groups.index(phase.line)
     scale = phase.scale
     return {
