@@ -91,6 +91,9 @@ def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
     assert finished(checkout) == second
 
     # A cell trained alone by DVC gives the figures that it gave ahead: the process that trained it does not matter.
+    results = [json.loads(path.read_text()) for path in checkout.glob(f"{RESULTS}/*/result.json")]
+    planned = {f"frostline train --plan runs/quickstart/plan/{r['run']}.yaml" for r in results}
+    assert {r["command"] for r in results} == planned
     cell = "classification-efficientnet_lite0-frozen-0"
     before = json.loads((checkout / RESULTS / cell / "result.json").read_text())
     run(checkout, "dvc", "repro", "-q", "-f", "-s", f"train@{cell}")

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,7 +163,7 @@ def _train(args: argparse.Namespace) -> None:
     folder = f"{name}-{hashlib.sha256(to_yaml(config).encode()).hexdigest()[:6]}"
     runs = RUNS / config["study"]
     workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
-    result = train(config, dataset, workplace, name)
+    result = train(config, dataset, workplace, name, shlex.join(["frostline", "train", *args.overrides]))
     workplace.deliver(runs / "results" / folder)
     print(f"{summary(result)}  -> {runs / 'results' / folder}")
     return None

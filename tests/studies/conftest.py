@@ -36,7 +36,7 @@ def train_small(here, small_meadow):
     def run(*overrides: str, name: str = "run"):
         config = compose([*SMALL, *overrides])
         workplace = Workplace(here / "work" / name, config, small_meadow.data_hash)
-        result = train(config, small_meadow, workplace, name)
+        result = train(config, small_meadow, workplace, name, "a command")
         workplace.deliver(here / "results" / name)
         return result, here / "results" / name
 

@@ -96,7 +96,7 @@ from frostline.data.dataset import Dataset
 from frostline.studies.run import train
 from frostline.studies.workplace import Workplace
 config, dataset = yaml.safe_load(Path(sys.argv[1]).read_text()), Dataset.open(sys.argv[2])
-train(config, dataset, Workplace(Path(sys.argv[3]), config, dataset.data_hash), "run")
+train(config, dataset, Workplace(Path(sys.argv[3]), config, dataset.data_hash), "run", "a command")
 """
 
 
@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_
     assert last["epoch"] >= 4  # of every epoch, not only of those that were the best so far; and past the boundary
     workplace = Workplace(here / "killed", config, small_meadow.data_hash)
     assert not workplace.finished and (here / "killed" / "last.ckpt").exists()
-    resumed = train(config, small_meadow, workplace, "run")
+    resumed = train(config, small_meadow, workplace, "run", "a command")
     assert resumed["metrics"] == whole["metrics"] and resumed["images_seen"] == whole["images_seen"]
     weights = load_file(workplace.results / "model.safetensors")
     expected = load_file(here / "results" / "whole" / "model.safetensors")
@@ -158,7 +158,7 @@ def test_a_task_that_the_data_cannot_serve_is_refused_before_training(here):
     from frostline.studies.run import train
 
     with pytest.raises(FrostlineError, match="'folder' has no boxes.*cannot serve detection"):
-        train(config, dataset, Workplace(here / "w", config, dataset.data_hash), "run")
+        train(config, dataset, Workplace(here / "w", config, dataset.data_hash), "run", "a command")
     assert not (here / "runs").exists()
 
 

@@ -95,7 +95,7 @@ def _finish(plan: Path) -> tuple[Workplace, str]:
         return workplace, f"{plan.stem}: finished before"
     from frostline.studies.run import summary, train  # imports torch
 
-    return workplace, summary(train(config, dataset, workplace, plan.stem))
+    return workplace, summary(train(config, dataset, workplace, plan.stem, f"frostline train --plan {plan}"))
 
 
 def _summary(failed: dict[str, str], total: int) -> str:

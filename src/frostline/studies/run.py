@@ -38,10 +38,10 @@ def run_name(config: Config) -> str:
     return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
 
 
-def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> dict[str, Any]:
+def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, command: str) -> dict[str, Any]:
     """Train and evaluate one run, and leave its results in the workplace; returns what `result.json` holds.
 
-    A killed run goes on from the last epoch that the workplace has.
+    A killed run goes on from the last epoch that the workplace has. command: what trains this run again, to record.
     Raises FrostlineError before any training where the run cannot work.
     """
     work = workplace.folder
@@ -120,7 +120,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str) -> 
         "dirty": dirty,
         "data_hash": dataset.data_hash,
         "machine": provenance.machine(),
-        "command": " ".join(["frostline", *sys.argv[1:]]),
+        "command": command,
         "versions": provenance.versions(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
