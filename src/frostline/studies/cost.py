@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from frostline.config import Config, build
-from frostline.freezing.schedule import parse_schedule, state_at
 from frostline.tasks.base import Task
 
 STEPS = 3
@@ -36,12 +35,9 @@ class Estimator:
         if name not in self._scenes:
             self._scenes[name] = train_scenes(config["dataset"])
         task = self._task(config)
-        epochs = config["trainer"]["epochs"]
-        schedule = parse_schedule(config["schedule"], epochs, list(task.groups))
         per_image = 0.0
-        for epoch in range(epochs):
-            state = state_at(schedule, epoch, list(task.groups))
-            frozen = tuple(group for group, scale in state.items() if scale is None)
+        for epoch in range(task.epochs):
+            frozen = tuple(group for group, scale in task.state_at(epoch).items() if scale is None)
             per_image += self._per_image(config, task, frozen)
         return START_SECONDS + per_image * self._scenes[name]
 
