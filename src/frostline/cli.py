@@ -23,7 +23,7 @@ overrides are KEY=VALUE, as Hydra composes them from conf/:
   head=linear|box|dense|unet    each task has its own by default
   schedule=frozen|thaw|full     how deep frozen, for how long
   augment=light|none
-  trainer.epochs=10 trainer.batch_size=32 trainer.lr=0.002 image_size=128 seed=0
+  trainer.epochs=10 trainer.batch_size=32 optimizer.lr=0.002 image_size=128 seed=0
 every key and its default: `frostline train --show`
 """
 

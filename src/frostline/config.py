@@ -31,16 +31,23 @@ class TrainerSettings:
     """Types of conf/trainer; the defaults and their reasons stand in that file."""
 
     epochs: int = MISSING
+    images: int | None = MISSING
     batch_size: int = MISSING
-    lr: float = MISSING
-    weight_decay: float = MISSING
-    warmup: float = MISSING
     clip_norm: float = MISSING
     accelerator: str = MISSING
     devices: int = MISSING
     precision: str = MISSING
     workers: int = MISSING
     threads: int | None = MISSING
+
+
+@dataclass
+class CacheSettings:
+    """Types of `cache` in conf/config.yaml."""
+
+    enabled: bool = MISSING
+    folder: str = MISSING
+    size_gb: float = MISSING
 
 
 @dataclass
@@ -51,6 +58,7 @@ class RunSettings:
     seed: int = MISSING
     image_size: int = MISSING
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
 
 def conf_dir() -> Path:
@@ -135,9 +143,12 @@ def _check_ranges(config: Config) -> None:
         ("image_size", config["image_size"], 32, 4096),
         ("trainer.epochs", trainer["epochs"], 1, 100_000),
         ("trainer.batch_size", trainer["batch_size"], 2, 65_536),
-        ("trainer.lr", trainer["lr"], 1e-12, 1e3),
-        ("trainer.weight_decay", trainer["weight_decay"], 0, 10),
-        ("trainer.warmup", trainer["warmup"], 0, 0.9),
+        ("trainer.images", trainer["images"] or 1, 1, 1e12),
+        ("optimizer.lr", config["optimizer"]["lr"], 1e-12, 1e3),
+        ("optimizer.weight_decay", config["optimizer"]["weight_decay"], 0, 10),
+        ("rate.warmup", config["rate"].get("warmup", 0), 0, 0.9),
+        ("augment.views", config["augment"]["views"] or 1, 1, 1000),
+        ("cache.size_gb", config["cache"]["size_gb"], 0, 1e6),
         ("trainer.clip_norm", trainer["clip_norm"], 1e-9, 1e9),
         ("trainer.workers", trainer["workers"], 0, 1024),
     ]

@@ -1,8 +1,10 @@
 """What a comparison says must be what the runs measured: no run lost, invented, or left out in silence."""
 
+import itertools
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from PIL import Image
 
+from frostline.data.prepare import prepare
+from frostline.data.scenes import Classes, Scene
 from frostline.errors import FrostlineError
-from frostline.studies.arms import arms, count, mean_sd, number, ranked, verdict
+from frostline.studies.arms import arms, best_within, count, curve, mean_sd, number, ranked, verdict
 from frostline.studies.compare import compare
-from frostline.studies.plots import MAX_MONTAGE_BYTES, colours_of, learning_curves, read_curves
+from frostline.studies.plots import MAX_MONTAGE_BYTES, STYLE, colours_of, learning_curves
 from frostline.studies.report import render_table
 from frostline.studies.results import read_results
 
@@ -70,18 +79,26 @@ def add_run(root: Path, task: str, schedule: str, seed: int, value: float | None
         "finished": "2026-11-24T02:00:00Z",
     } | changes
     (folder / "result.json").write_text(json.dumps(result))
-    epochs = [
-        {"epoch": e, f"val_{primary}": value, "frost_depth": 5 if e == 0 else 0, "images_seen": 100 * (e + 1)}
-        for e in range(2)
-    ]
-    (folder / "epochs.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    seconds = result["train_seconds"]
+    write_epochs(folder, [value, value], [seconds / 2, seconds], depths=[5, 0])
     return folder
+
+
+def write_epochs(folder: Path, values: list[float | None], seconds: list[float], depths: list[int]) -> None:
+    """The journal of a run with 100 images an epoch and six groups of the same size."""
+    primary = json.loads((folder / "result.json").read_text())["primary"]
+    with (folder / "epochs.jsonl").open("w") as file:
+        for epoch, (value, trained, depth) in enumerate(zip(values, seconds, depths, strict=True)):
+            facts = {"epoch": epoch, "images_seen": 100.0 * (epoch + 1), "train_seconds": trained}
+            facts |= {"frost_depth": float(depth), "trainable_share": 1 - depth / 6}
+            file.write(json.dumps(facts | {f"val_{primary}": value}) + "\n")
 
 
 def write_study(root: Path, grid: dict[str, list[Any]]) -> Path:
     study = root / "experiments/s"
     study.mkdir(parents=True)
-    (study / "study.yaml").write_text(yaml.safe_dump({"question": "Does thawing help?", "grid": grid}))
+    asked = {"question": "Does thawing help?", "expected": "It does.", "grid": grid}
+    (study / "study.yaml").write_text(yaml.safe_dump(asked))
     return study
 
 
@@ -111,7 +128,7 @@ def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if not {"pictures", "small_pictures"} & set(request.fixturenames):
-        monkeypatch.setattr("frostline.studies.compare.draw", lambda df, folders, schedules: {})
+        monkeypatch.setattr("frostline.studies.compare.draw", lambda results: {})
 
 
 def run(root: Path) -> pd.DataFrame:
@@ -199,6 +216,7 @@ def test_the_report_names_every_arm_its_source_and_its_pictures(root: Path, pict
             assert any(f"| {arm.backbone} | {arm.head} |" in line and arm.schedule in line for line in lines)
     for told in (
         "Does thawing help?",
+        "**Expected beforehand.** It does.",
         "abc1234",
         "d41d8",
         "2-core CPU",
@@ -326,27 +344,143 @@ def test_a_study_without_plan_results_or_sound_results_says_so(root: Path) -> No
     shutil.rmtree(runs / "plan")
     with pytest.raises(FrostlineError, match="There is no plan"):
         compare(study, runs)
-    with pytest.raises(FrostlineError, match="There is no study"):
+    with pytest.raises(FrostlineError, match=r"other/study\.yaml cannot be read"):
         compare(root / "experiments/other", runs)
     assert not (study / "results.csv").exists()
 
 
-def test_curves_are_means_over_the_epochs_that_every_seed_reached(root: Path) -> None:
+def test_a_curve_is_the_mean_over_the_epochs_that_every_seed_reached(root: Path) -> None:
     short = root / "runs/s/results/classification-net-thaw-2/epochs.jsonl"
     short.write_text(short.read_text().splitlines()[0] + "\n")
-    frame = run(root)
-    folders = read_results(root / "experiments/s", root / "runs/s").folders
-    figure = learning_curves(arms(frame), read_curves(frame, folders), colours_of(["thaw", "frozen"]))
-    assert figure is not None
-    drawn = [np.asarray(line.get_ydata()).tolist() for line in figure.axes[0].lines if line.get_linestyle() == "-"]
-    assert drawn == [pytest.approx([0.92]), pytest.approx([0.71, 0.71])]
-    bars = [(bar.get_x(), bar.get_width()) for bar in figure.axes[1].patches if isinstance(bar, Rectangle)]
-    assert bars == [(0.0, 100.0), (0.0, 100.0)], (
-        "five groups frozen in the first epoch of 100 images, none in the second"
-    )
+    results = read_results(root / "experiments/s", root / "runs/s")
+    thaw, frozen = (curve(results.curves, arm) for arm in arms(results.frame)["meadow", "classification"])
+    assert list(thaw["mean"]) == pytest.approx([0.92])
+    assert list(frozen["mean"]) == pytest.approx([0.71, 0.71])
+    assert (list(frozen["images"]), list(frozen["depth"])) == ([100, 200], [5, 0])
+    assert list(frozen["seconds"]) == pytest.approx([(5 + 31 / 6 + 32 / 6) / 3, (10 + 31 / 3 + 32 / 3) / 3])
     short.write_text("{}\n")
     with pytest.raises(FrostlineError, match=r"Line 1 of .*thaw-2/epochs\.jsonl is not an epoch"):
-        read_curves(frame, folders)
+        run(root)
+
+
+def figure_of(root: Path, schedules: list[str]) -> Figure:
+    results = read_results(root / "experiments/s", root / "runs/s")
+    with rc_context(STYLE):
+        figure = learning_curves(arms(results.frame), results.curves, colours_of(schedules))
+    assert figure is not None
+    return figure
+
+
+def bars(strip: Axes) -> list[tuple[float, ...]]:
+    """Left end, width and height of each bar."""
+    found = [bar for bar in strip.patches if isinstance(bar, Rectangle)]
+    return [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in found]
+
+
+def test_curves_are_drawn_against_images_and_seconds_with_their_phases(tmp_path: Path) -> None:
+    write_study(tmp_path, {"schedule": ["thaw", "full"], "seed": [0, 1]})
+    for seed, seconds in enumerate(([2.0, 4.0, 10.0], [4.0, 8.0, 14.0])):
+        folder = add_run(tmp_path, "classification", "thaw", seed, 0.6)
+        write_epochs(folder, [0.2, 0.4 + 0.2 * seed, 0.6], seconds, [3, 3, 0])
+    write_epochs(add_run(tmp_path, "classification", "full", 0, 0.9), [0.1, 0.3, 0.9], [7.0, 14.0, 21.0], [0, 0, 0])
+    by_images, by_seconds, below_images, below_seconds = figure_of(tmp_path, ["thaw", "full"]).axes
+    for axes, xs in ((by_images, ([100, 200, 300],) * 2), (by_seconds, ([3, 6, 12], [7, 14, 21]))):
+        lines = [np.asarray(line.get_xydata()).T.tolist() for line in axes.lines if line.get_linestyle() == "-"]
+        assert lines == [pytest.approx([xs[0], [0.2, 0.5, 0.6]]), pytest.approx([xs[1], [0.1, 0.3, 0.9]])]
+    # thaw's phase ends with its second epoch, full has but one phase
+    ticks = [
+        [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_marker() == "|"]
+        for axes in (by_images, by_seconds)
+    ]
+    assert ticks == [[pytest.approx(np.array([[200, 0.5]])), []], [pytest.approx(np.array([[6, 0.5]])), []]]
+    assert bars(below_images) == [(0, 200, 0.74)] and bars(below_seconds) == [(0, 6, 0.74)]
+    assert [text.get_text() for text in below_images.texts] == ["3"]
+    (shade,) = (patch for patch in by_seconds.patches if isinstance(patch, Rectangle))
+    assert (shade.get_x(), shade.get_width()) == (0, 12), "the time that the faster arm needed in total"
+    assert by_images.get_ylim() == by_seconds.get_ylim()
+
+
+def test_backbones_share_the_row_of_a_schedule_each_with_its_own_time(tmp_path: Path) -> None:
+    write_study(tmp_path, {"backbone": ["quick", "slow"], "schedule": ["thaw"]})
+    for backbone, factor in {"quick": 1.0, "slow": 3.0}.items():
+        folder = add_run(tmp_path, "classification", "thaw", 0, 0.5, backbone=backbone)
+        write_epochs(folder, [0.5, 0.5], [2 * factor, 4 * factor], [5, 0])
+    _, _, below_images, below_seconds = figure_of(tmp_path, ["thaw"]).axes
+    assert bars(below_images) == [(0, 100, 0.74)]
+    assert bars(below_seconds) == [(0, 2, 0.37), (0, 6, 0.37)]
+
+
+def test_no_text_of_the_curves_lies_over_another_with_ten_schedules(tmp_path: Path) -> None:
+    schedules = [f"schedule_{i}" for i in range(10)]
+    write_study(tmp_path, {"task": list(VALUES), "schedule": schedules})
+    for task in VALUES:
+        for i, schedule in enumerate(schedules):
+            # from one phase of twelve epochs to eleven phases
+            depths = [max(0, 6 - epoch // (11 - i)) for epoch in range(12)]
+            folder = add_run(tmp_path, task, schedule, 0, 0.5)
+            write_epochs(folder, [0.5] * 12, [(20 - i) * (epoch + 1.0) for epoch in range(12)], depths)
+    figure = figure_of(tmp_path, schedules)
+    FigureCanvasAgg(figure).draw()
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text() and text.get_visible()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    axes = [axis.get_tightbbox() for axis in figure.axes]
+    assert len(boxes) > 100 and all(box is not None for box in axes)
+    page = figure.bbox
+    assert [a for a, box in boxes if not (page.x0 <= box.x0 and box.x1 <= page.x1)] == []
+    over = [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)]
+    assert over == []
+
+
+def test_the_best_at_equal_budgets_is_read_off_the_curves(tmp_path: Path) -> None:
+    write_study(tmp_path, {"schedule": ["frozen", "full"], "seed": [0, 1]})
+    # frozen: best so far 0.5 0.5 0.6 0.7 and 0.3 0.5 0.5 0.5, at 1.5, 3, 4.5 and 6 seconds
+    seeds: list[tuple[list[float | None], list[float]]] = [
+        ([0.5, 0.4, 0.6, 0.7], [1, 2, 3, 4]),
+        ([0.3, 0.5, None, 0.2], [2, 4, 6, 8]),
+    ]
+    for seed, (values, seconds) in enumerate(seeds):
+        write_epochs(add_run(tmp_path, "classification", "frozen", seed, 0.7), values, seconds, [6] * 4)
+    write_epochs(add_run(tmp_path, "classification", "full", 0, 0.9), [0.1, 0.9, 0.8, 0.2], [7, 14, 21, 28], [0] * 4)
+    run(tmp_path)
+    table = report(tmp_path).split("#### At equal budgets\n\n")[1].split("\n\n")[0].splitlines()
+    assert table[0] == (
+        "| backbone | head | schedule | 25% (100 images) | 50% (200 images) | 100% (400 images) | 6.0 s |"
+    )
+    assert table[2:] == [
+        "| net | linear | frozen | **0.4000** | 0.5000 | 0.6000 | **0.6000** |",
+        "| net | linear | full | 0.1000 | **0.9000** | **0.9000** | — |",
+    ]
+    results = read_results(tmp_path / "experiments/s", tmp_path / "runs/s")
+    frozen = curve(results.curves, arms(results.frame)["meadow", "classification"][0])
+    assert best_within(frozen, "images", 99) is None and best_within(frozen, "images", 399) == pytest.approx(0.55)
+
+
+def test_scenes_left_out_and_derived_annotations_are_told(root: Path) -> None:
+    class Source:
+        classes = Classes(labels=("a", "b"), boxes=("a", "b"))
+        derived = {"boxes": "drawn around the\nmasks"}
+
+        def scenes(self) -> Iterator[Scene]:
+            rng = np.random.default_rng(0)
+            for i in range(30):
+                yield Scene(f"{i}", rng.integers(0, 255, (8, 8, 3), np.uint8), label=i % 2)
+
+    run(root)
+    text = report(root)
+    assert "left out" not in text and "derived" not in text.split("## Notes")[0]
+    assert "Dataset meadow is not prepared here, so which annotations are derived is not told." in text
+    prepare(Source(), root / "runs/s/data/meadow", name="meadow")
+    for file in root.glob("runs/s/results/detection-*/result.json"):
+        record = json.loads(file.read_text())
+        record["scenes"] = {"train": 150, "val": 40, "test": 38}
+        record["scenes_left_out"] = {"train": 7, "val": 0, "test": 2}
+        file.write_text(json.dumps(record))
+    run(root)
+    source, rest = report(root).split("## Results")
+    assert "| detection on meadow | 150 (7 left out) | all | 38 (2 left out) |" in source
+    assert source.count("left out)") == 2, "one row for the six runs of detection, none for classification"
+    assert "- **derived boxes** in meadow: drawn around the masks." in source
+    assert "Every planned run has a result." in rest
 
 
 def test_runs_that_differ_in_what_no_column_shows_are_not_mixed_into_one_arm(root: Path) -> None:
@@ -358,7 +492,7 @@ def test_runs_that_differ_in_what_no_column_shows_are_not_mixed_into_one_arm(roo
 
 
 def test_colours_are_distinct_for_any_number_of_schedules() -> None:
-    for n in (1, 6, 7, 12):
+    for n in (1, 6, 7, 10, 11, 14):
         assert len(set(colours_of([str(i) for i in range(n)]).values())) == n
 
 

@@ -1,10 +1,14 @@
 import pytest
 
+from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.studies.plan import compose_runs, read_study, stale, write_plan
 
 STUDY = """
 question: which?
+expected: >-
+  the second,
+  by far
 grid:
   task: [classification, detection]
   schedule: [frozen, full]
@@ -33,6 +37,13 @@ def conf_here(tmp_path, monkeypatch):
     shutil.copytree(conf_dir(), tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "conf"
+
+
+def test_a_study_says_what_was_asked_and_expected(study, tmp_path):
+    assert (study.question, study.expected) == ("which?", "the second, by far")
+    (tmp_path / "study.yaml").write_text("question:\ngrid: {seed: [0]}")
+    bare = read_study(tmp_path)
+    assert (bare.question, bare.expected) == ("", "")
 
 
 def test_the_grid_is_multiplied_out_under_dvcs_names(study):
@@ -104,3 +115,37 @@ def test_two_datasets_of_one_name_are_refused(tmp_path, conf_here):
 def test_a_missing_study_is_named(tmp_path):
     with pytest.raises(FrostlineError, match="nowhere/study.yaml cannot be read"):
         read_study(tmp_path / "nowhere")
+
+
+def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch, conf_here):
+    import torch
+
+    from frostline.studies.cost import START_SECONDS, Estimator
+    from frostline.tasks.base import Task
+
+    used = []
+    forward = Task.forward
+    monkeypatch.setattr(
+        Task, "forward", lambda self, image: used.append(torch.get_num_threads()) or forward(self, image)
+    )
+    before = torch.get_num_threads()
+    estimate = Estimator()
+    small = ["image_size=32", "trainer.epochs=2", "trainer.batch_size=2", "schedule=thaw"]
+    for threads in (before + 1, before + 2):
+        assert estimate(compose([*small, f"trainer.threads={threads}"])) > START_SECONDS
+    # two frost lines, three steps each, and no timing of one number of threads is taken for another's
+    assert used == [before + 1] * 6 + [before + 2] * 6
+    assert torch.get_num_threads() == before
+
+
+def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
+    from frostline.studies import ahead
+    from frostline.studies.cost import repro_seconds
+
+    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    one, both = ({"trainer": {"threads": threads, "accelerator": "cpu"}} for threads in (1, 2))
+    # 5 | 3 and then 4 where 3 has ended: 7
+    assert repro_seconds([5, 3, 4], [one] * 3) == 7
+    assert repro_seconds([5, 3, 4], [both] * 3) == 12
+    assert repro_seconds([5], [one]) == 5
+    assert repro_seconds([], []) == 0

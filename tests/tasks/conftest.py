@@ -15,6 +15,9 @@ def batch():
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 56.0]]), torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 64.0, 64.0]])]
     return {
         "image": torch.rand(3, 3, SIZE, SIZE, generator=generator),
+        "size": SIZE,
+        "index": torch.arange(3),
+        "id": ["x", "y", "z"],
         "label": torch.tensor([0, 1, 2]),
         "boxes": boxes,
         "box_labels": [torch.tensor([0]), torch.zeros(0, dtype=torch.long), torch.tensor([2])],

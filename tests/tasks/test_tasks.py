@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import check_partition
-from frostline.tasks.base import warmup_cosine
+from frostline.freezing.rates import warmup_cosine
 
 TASKS = ["classification", "localization", "detection", "segmentation"]
 
@@ -81,7 +81,7 @@ def fit(task, batch, epochs, steps=2, **options):
 @pytest.mark.parametrize("name", TASKS)
 def test_frozen_groups_do_not_move_by_a_bit(make, batch, name):
     # The trap: BatchNorm statistics and weight decay move "frozen" layers.
-    task = make(name, "schedule=frozen", "trainer.epochs=3", "trainer.weight_decay=0.5")
+    task = make(name, "schedule=frozen", "trainer.epochs=3", "optimizer.weight_decay=0.5")
     before = {k: v.clone() for k, v in task.backbone.state_dict().items()}
     head = {k: v.clone() for k, v in task.head.state_dict().items()}
     fit(task, batch, epochs=3)
@@ -152,9 +152,9 @@ def test_rates_are_scale_times_cosine(make, batch):
     class Rates(pl.Callback):
         def on_train_batch_start(self, trainer, module, batch, batch_idx):
             groups = trainer.optimizers[0].param_groups
-            seen.append({g["name"].split("/")[0]: g["lr"] for g in groups})
+            seen.append({g["name"]: g["lr"] for g in groups})
 
-    task = make("classification", "schedule=thaw", "trainer.epochs=4", "trainer.lr=0.01", "trainer.warmup=0.25")
+    task = make("classification", "schedule=thaw", "trainer.epochs=4", "optimizer.lr=0.01", "rate.warmup=0.25")
     fit(task, batch, epochs=4, callbacks=[Rates()])
     assert len(seen) == 8
     for step, rates in enumerate(seen):

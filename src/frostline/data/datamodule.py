@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -175,13 +175,15 @@ class SceneItems(TorchDataset[dict[str, Any]]):
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Items to a batch; keys "label", "boxes" with "box_labels", and "mask" are there if the task needs them.
 
-    image: (B, 3, S, S) float32 in 0..1, not normalised. index: (B,) int64, within the split. id: list of B names.
+    image: (B, 3, S, S) float32 in 0..1, not normalised. size: S. index: (B,) int64, within the split. id: list of B
+    names.
     label: (B,) int64. boxes: list of B tensors (n, 4) float32, x0 y0 x1 y1 in pixels of S. box_labels: list of B
     tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
     """
     first = items[0]
     batch: dict[str, Any] = {
         "image": torch.stack([item["image"].as_subclass(Tensor) for item in items]).float().div_(255),
+        "size": first["image"].shape[-1],
         "index": torch.tensor([item["index"] for item in items]),
         "id": [item["id"] for item in items],
     }
@@ -211,17 +213,40 @@ class ShardSampler(Sampler[tuple[int, int]]):
         return iter([(position, 0) for position in self.shard])
 
 
-class ViewSampler(Sampler[tuple[int, int]]):
-    """Pairs (position, view = epoch) in an order that is a pure function of (seed, epoch).
+class WholeBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of keys in their order; one key that would be left over goes with the last batch.
 
+    A batch of one takes other kernels than any larger one, which give other last bits: without it, what a model says
+    of a picture does not depend on the size of the batches.
+    """
+
+    def __init__(self, keys: "Sampler[tuple[int, int]] | Sequence[tuple[int, int]]", batch_size: int) -> None:
+        self.keys, self.batch_size = keys, batch_size
+
+    def __len__(self) -> int:
+        full, left = divmod(len(cast(Sized, self.keys)), self.batch_size)
+        return full + (left > 1 or (left == 1 and full == 0))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys, starts = list(self.keys), [i * self.batch_size for i in range(len(self))]
+        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+            yield keys[start:end]
+
+
+class ViewSampler(Sampler[tuple[int, int]]):
+    """Pairs (position, view) in an order that is a pure function of (seed, epoch).
+
+    views: how many views there are, in turn; None for a new one in each epoch.
     The view travels with the position, so that workers that live on between epochs cannot keep an old one.
     Every process gets equally many pairs, else the faster would wait for ever: of `count` scenes those at the end of
     the epoch's order that do not divide are left out, others in each epoch. So is one more per process where it would
     make a last batch of one, over which batch normalisation is not defined.
     """
 
-    def __init__(self, count: int, seed: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.count, self.seed, self.rank, self.world_size = count, seed, rank, world_size
+    def __init__(
+        self, count: int, seed: int, batch_size: int, views: int | None = None, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.count, self.seed, self.views, self.rank, self.world_size = count, seed, views, rank, world_size
         self.epoch = 0
         each = count // world_size
         if each > 1 and batch_size > 1 and each % batch_size == 1:
@@ -243,7 +268,29 @@ class ViewSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         order = torch.randperm(self.count, generator=generator).tolist()
-        return iter([(position, self.epoch) for position in order[self.rank :: self.world_size][: self.each]])
+        view = self.epoch % self.views if self.views else self.epoch
+        return iter([(position, view) for position in order[self.rank :: self.world_size][: self.each]])
+
+
+Keys = Sequence[tuple[int, int]]
+
+
+class SceneLoader(DataLoader[dict[str, Any]]):
+    """A DataLoader that can take a shortcut: a function from the keys of a batch to the batch, in place of the items.
+
+    Whether it does is decided when an epoch's first batch is asked for, so that the hooks of the epoch's start come
+    first.
+    """
+
+    shortcut: Callable[[Keys], dict[str, Any]] | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        if self.shortcut is None:
+            yield from super().__iter__()
+        else:
+            assert self.batch_sampler is not None
+            for keys in self.batch_sampler:
+                yield self.shortcut(cast(Any, keys))
 
 
 class SceneDataModule(pl.LightningDataModule):
@@ -251,7 +298,9 @@ class SceneDataModule(pl.LightningDataModule):
 
     dataset: a Dataset or its folder. needs: any of "label", "boxes", "mask". image_size: pixels, both sides; pictures
     are stretched to it. augment: a transform of torchvision.transforms.v2 over an item's dict, for training only; None
-    or v2.Identity for none. seed: of order and augmentation. workers: processes per loader, 0 for none.
+    or v2.Identity for none. views: how many views of each scene augmentation makes, in turn; None for new ones in each
+    epoch. seed: of the order, and of the augmentation where views is None: runs of all seeds share `views` views.
+    workers: processes per loader, 0 for none.
     memory_budget_gb: decoded pictures of all splits are kept in memory if they take no more, per process.
 
     Scenes that lack a needed annotation are left out and counted in `left_out`. With both label and boxes, that is for
@@ -269,6 +318,7 @@ class SceneDataModule(pl.LightningDataModule):
         image_size: int,
         batch_size: int,
         augment: Augment | None = None,
+        views: int | None = None,
         seed: int = 0,
         workers: int = 0,
         memory_budget_gb: float = 2.0,
@@ -277,6 +327,7 @@ class SceneDataModule(pl.LightningDataModule):
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
         self.needs, self.image_size, self.batch_size = frozenset(needs), image_size, batch_size
         self.augment = None if isinstance(augment, v2.Identity) else augment
+        self.views = 1 if self.augment is None else views
         self.seed, self.workers = seed, workers
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
         serving = {
@@ -303,7 +354,7 @@ class SceneDataModule(pl.LightningDataModule):
                 self.needs,
                 self.image_size,
                 self.augment if split == "train" else None,
-                self.seed,
+                self.seed if self.views is None else 0,
                 self.in_memory,
             )
         return self._items[split]
@@ -312,31 +363,36 @@ class SceneDataModule(pl.LightningDataModule):
         for split in {"fit": SPLITS[:2], "validate": ("val",), "test": ("test",)}.get(stage or "", SPLITS):
             self.items(split)
 
-    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+    def train_dataloader(self) -> SceneLoader:
         items = self.items("train")
-        return self._loader(items, ViewSampler(len(items), self.seed, self.batch_size, *_rank_of_world()))
+        sampler = ViewSampler(len(items), self.seed, self.batch_size, self.views, *_rank_of_world())
+        return self._loader(items, batch_size=self.batch_size, sampler=sampler)
 
-    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+    def val_dataloader(self) -> SceneLoader:
         return self._eval_loader("val")
 
-    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+    def test_dataloader(self) -> SceneLoader:
         return self._eval_loader("test")
 
-    def _eval_loader(self, split: str) -> DataLoader[dict[str, Any]]:
-        items = self.items(split)
-        return self._loader(items, ShardSampler(len(items), *_rank_of_world()))
+    def loader_of(self, split: str, keys: Keys) -> SceneLoader:
+        """Batches of these keys, pairs (position, view), in their order."""
+        return self._loader(self.items(split), batch_sampler=WholeBatches(keys, self.batch_size))
 
-    def _loader(self, items: SceneItems, sampler: Sampler[tuple[int, int]]) -> DataLoader[dict[str, Any]]:
-        return DataLoader(
+    def _eval_loader(self, split: str) -> SceneLoader:
+        items = self.items(split)
+        sampler = ShardSampler(len(items), *_rank_of_world())
+        return self._loader(items, batch_sampler=WholeBatches(sampler, self.batch_size))
+
+    def _loader(self, items: SceneItems, **batches: Any) -> SceneLoader:
+        return SceneLoader(
             items,
-            batch_size=self.batch_size,
-            sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             # A loader draws a number at each epoch; from its own generator it leaves the model's random stream alone.
             generator=torch.Generator().manual_seed(self.seed),
+            **batches,
         )
 
 

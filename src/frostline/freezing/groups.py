@@ -1,8 +1,9 @@
-"""Parameter groups: a model cut into named, ordered parts, and the freezing of some of them."""
+"""Parameter groups: a model cut into named, ordered parts, and the labels by which a schedule names its parameters."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 Groups = Mapping[str, Sequence[nn.Module]]  # in order, from the stem to the head
 
@@ -29,13 +30,33 @@ def parameters_of(groups: Groups, group: str) -> Iterator[nn.Parameter]:
         yield from module.parameters()
 
 
-def set_frozen(groups: Groups, frozen: Sequence[str]) -> None:
-    """No gradients for these groups, and gradients for all others."""
-    for group, modules in groups.items():
-        for module in modules:
-            module.requires_grad_(group not in frozen)
+def labelled(model: nn.Module, groups: Groups) -> dict[str, nn.Parameter]:
+    """Every parameter by the label that a schedule's patterns match: `group/kind/name`, group by group.
+
+    kind: `norm` for a parameter of a normalisation layer, else `bias` for one of at most one dimension, else `weight`.
+    name: as `named_parameters` has it. Example: `stage2/norm/backbone.stages.stage2.blocks_1.0.bn1.weight`.
+    """
+    of_norms = {id(p) for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    labels: dict[str, nn.Parameter] = {}
+    for group in groups:
+        for parameter in parameters_of(groups, group):
+            kind = "norm" if id(parameter) in of_norms else "bias" if parameter.ndim <= 1 else "weight"
+            labels[f"{group}/{kind}/{names[id(parameter)]}"] = parameter
+    return labels
 
 
-def count(parameters: Iterator[nn.Parameter] | Iterator[Tensor]) -> int:
+def is_norm(module: nn.Module) -> bool:
+    """Whether this is a normalisation layer: of torch, of timm (which derives from torch's), or one named like them."""
+    known = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
+    return isinstance(module, known) or "Norm" in type(module).__name__
+
+
+def keeps_statistics(module: nn.Module) -> bool:
+    """Whether this layer gathers statistics of what it sees in training (batch norm and its kin)."""
+    return isinstance(module, _NormBase) and module.track_running_stats
+
+
+def count(parameters: Iterable[nn.Parameter] | Iterable[Tensor]) -> int:
     """Number of scalars."""
     return sum(p.numel() for p in parameters)

@@ -9,7 +9,7 @@ transformers, Swin) keep timm's own forward pass and are only *grouped* (`Wrappe
 import difflib
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 
+EMBEDDING = "embedding"  # name of that activation; the others are named after the stages that give them
 PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
 
 
@@ -57,6 +58,31 @@ class Backbone(nn.Module):
 
     def embed(self, features: list[Tensor]) -> Tensor:
         """Feature maps -> (B, embedding_size), by the layers that the pretrained classifier stood on."""
+        raise NotImplementedError
+
+    # The same in two steps, so that what lies below a frost line can be computed once and kept.
+
+    def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
+        """Names of the activations from which `above` can go on, if the lowest `depth` groups are left out.
+
+        maps: which feature maps the head reads. embedding: whether it reads the embedding.
+        None where the model cannot be cut at this depth.
+        """
+        raise NotImplementedError
+
+    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W) in 0..1 -> these activations, each (B, …); nothing above them is computed."""
+        raise NotImplementedError
+
+    def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
+        """What `below` gave -> feature maps, finest first, None where not to be had, and the embedding if it was given.
+
+        Runs all but the lowest `depth` groups.
+        """
+        raise NotImplementedError
+
+    def modules_below(self, name: str) -> list[nn.Module]:
+        """All modules that decide this activation, the backbone's normalisation apart."""
         raise NotImplementedError
 
 
@@ -107,6 +133,44 @@ class ChainBackbone(Backbone):
         assert self.tail is not None, "built without its embedding"
         return cast(Tensor, self.tail(features[-1])).flatten(1)
 
+    def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
+        stages = list(self.stages)
+        ends = [stage for stage, leaves in zip(stages, self.yields, strict=True) if leaves]
+        needed = {ends[i] for i in maps}
+        if depth < len(stages):  # the next stage goes on from the last one left out
+            needed.add(stages[depth - 1])
+        kept = [stage for stage in stages[:depth] if stage in needed]
+        return [*kept, EMBEDDING] if embedding and depth == len(stages) else kept
+
+    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        x = self.normalise(image)
+        found: dict[str, Tensor] = {}
+        for name, stage in self.stages.items():
+            if found.keys() >= set(names):
+                break
+            x = stage(x)
+            if name in names:
+                found[name] = x
+        if EMBEDDING in names:
+            found[EMBEDDING] = self.embed([x])
+        return found
+
+    def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
+        x: Tensor | None = None
+        features: list[Tensor | None] = []
+        for k, ((name, stage), leaves) in enumerate(zip(self.stages.items(), self.yields, strict=True)):
+            x = activations.get(name) if k < depth else stage(x)
+            if leaves:
+                features.append(x)
+        return features, activations.get(EMBEDDING)
+
+    def modules_below(self, name: str) -> list[nn.Module]:
+        stages = list(self.stages)
+        if name == EMBEDDING:
+            assert self.tail is not None, "built without its embedding"
+            return [*self.stages.values(), self.tail]
+        return [self.stages[stage] for stage in stages[: stages.index(name) + 1]]
+
 
 class WrappedBackbone(Backbone):
     """A model of timm that is no chain: timm's own forward pass, grouped by the stage that each parameter serves."""
@@ -136,6 +200,22 @@ class WrappedBackbone(Backbone):
 
     def embed(self, features: list[Tensor]) -> Tensor:
         return features[-1].mean((2, 3))
+
+    def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
+        if depth < len(self.groups):
+            return None
+        return [*(f"map{i}" for i in maps), *([EMBEDDING] if embedding else [])]
+
+    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        features = self(image)
+        known = {f"map{i}": feature for i, feature in enumerate(features)} | {EMBEDDING: self.embed(features)}
+        return {name: known[name] for name in names}
+
+    def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
+        return [activations.get(f"map{i}") for i in range(len(self.channels))], activations.get(EMBEDDING)
+
+    def modules_below(self, name: str) -> list[nn.Module]:
+        return [self.reader]
 
 
 def timm_backbone(

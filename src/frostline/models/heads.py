@@ -1,8 +1,9 @@
 """Heads: what a task puts on a backbone. Each is one nn.Module and the last group of its model.
 
 A head is built with the backbone it stands on and the number of classes, and is called with the backbone's feature
-maps, finest first; where `reads_embedding` is set, also with the embedding of the last map. `gives` names the kind of
-its output, so that a task can refuse a head that answers another question.
+maps, finest first; where `reads_embedding` is set, also with the embedding of the last map. `maps` are the numbers of
+the feature maps that it reads; the others may be None. `gives` names the kind of its output, so that a task can refuse
+a head that answers another question.
 """
 
 import math
@@ -29,6 +30,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.maps: list[int] = []
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(backbone.embedding_size, classes)
 
@@ -51,8 +53,8 @@ class BoxHead(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(backbone.embedding_size, classes)
-        channels = backbone.channels[-2:]
-        self.lateral = nn.ModuleList([nn.Conv2d(c, width, 1) for c in channels])
+        self.maps = list(range(len(backbone.channels)))[-2:]
+        self.lateral = nn.ModuleList([nn.Conv2d(backbone.channels[i], width, 1) for i in self.maps])
         self.mix = nn.Sequential(
             nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()
         )
@@ -60,7 +62,7 @@ class BoxHead(nn.Module):
 
     def forward(self, features: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:
         scores = self.linear(self.dropout(embedding))
-        fine, coarse = (lateral(f) for lateral, f in zip(self.lateral, features[-2:], strict=True))
+        fine, coarse = (lateral(features[i]) for lateral, i in zip(self.lateral, self.maps, strict=True))
         fine = fine + F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
         out = self.out(self.mix(fine))
         height, width = out.shape[-2:]
@@ -100,20 +102,20 @@ class DenseHead(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 96, depth: int = 2) -> None:
         super().__init__()
-        self.levels = [i for i, stride in enumerate(backbone.strides) if stride in self.wanted_strides]
-        self.strides = [backbone.strides[i] for i in self.levels]
+        self.maps = [i for i, stride in enumerate(backbone.strides) if stride in self.wanted_strides]
+        self.strides = [backbone.strides[i] for i in self.maps]
         if self.strides != list(self.wanted_strides):
             raise FrostlineError(
                 f"The dense head needs one feature map at each of the strides 8, 16 and 32, and {backbone.name} has "
                 f"maps at {backbone.strides}: choose another backbone or head."
             )
-        self.pyramid = FeaturePyramidNetwork([backbone.channels[i] for i in self.levels], width)
+        self.pyramid = FeaturePyramidNetwork([backbone.channels[i] for i in self.maps], width)
         tower: list[nn.Module] = []
         for _ in range(depth):
             tower += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(8, width), nn.SiLU()]
         self.tower = nn.Sequential(*tower)
         self.out = nn.Conv2d(width, 1 + classes + 4, 3, padding=1)
-        self.log_scale = nn.Parameter(torch.zeros(len(self.levels)))  # of the distances, one a level
+        self.log_scale = nn.Parameter(torch.zeros(len(self.maps)))  # of the distances, one a level
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.out.bias))
         # Nearly every cell is empty: start from objectness 0.01 (Lin et al. 2017, arXiv:1708.02002).
@@ -121,7 +123,7 @@ class DenseHead(nn.Module):
             cast(Tensor, self.out.bias)[0] = -math.log((1 - 0.01) / 0.01)
 
     def forward(self, features: list[Tensor]) -> DenseOutput:
-        pyramid = self.pyramid({str(i): features[i] for i in self.levels})
+        pyramid = self.pyramid({str(i): features[i] for i in self.maps})
         objectness, classes, boxes, centres, strides = [], [], [], [], []
         for level, (stride, feature) in enumerate(zip(self.strides, pyramid.values(), strict=True)):
             out = self.out(self.tower(feature)).permute(0, 2, 3, 1)  # (B, h, w, 1 + C + 4)
@@ -160,6 +162,7 @@ class UnetHead(nn.Module):
                 f"{backbone.name} has maps at strides {backbone.strides}: choose another backbone or head."
             )
         self.strides = backbone.strides
+        self.maps = list(range(len(backbone.channels)))
         # A stride the backbone skips is a skip connection without channels, as smp itself does for timm's encoders.
         encoder = [3, *(by_stride.get(stride, 0) for stride in (2, 4, 8, 16, 32))]
         self.decoder = UnetDecoder(encoder, list(decoder_channels), n_blocks=len(decoder_channels))

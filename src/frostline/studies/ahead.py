@@ -6,14 +6,15 @@ Importing the libraries takes fifteen seconds or so, often longer than a short r
 
 import multiprocessing
 import os
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from tqdm import tqdm
 
-from frostline.config import read
+from frostline.config import Config, read
 from frostline.data.dataset import Dataset
 from frostline.errors import FrostlineError
 from frostline.studies.plan import Study, stale
@@ -34,14 +35,11 @@ def train_ahead(study: Study) -> None:
     todo = [name for name in configs if name in reasons]
     if not todo:
         return
-    threads = max(configs[name]["trainer"]["threads"] or cores() for name in todo)
-    jobs = min(len(todo), _places(threads, any(configs[name]["trainer"]["accelerator"] != "cpu" for name in todo)))
+    jobs, threads = places([configs[name] for name in todo])
     failed: dict[str, str] = {}
-    # Spawned, because a forked copy of a process with threads can hang; the environment must be set before torch loads.
-    context = multiprocessing.get_context("spawn")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes to come: torch reads it when it loads
     with (
-        ProcessPoolExecutor(jobs, context) as pool,
+        processes(jobs) as pool,
         tqdm(total=len(todo), desc=f"{study.name}: {jobs} at a time", unit="run") as bar,
     ):
         futures = {pool.submit(_train, plans[name]): name for name in todo}
@@ -56,15 +54,37 @@ def train_ahead(study: Study) -> None:
         raise FrostlineError(_summary(failed, len(todo)))
 
 
-def _places(threads: int, may_use_gpu: bool) -> int:
-    """How many runs this machine takes at once: one on each GPU, where there are any; else as its cores allow."""
-    places = max(1, cores() // threads)
-    if may_use_gpu:
+def places(configs: Collection[Config]) -> tuple[int, int]:
+    """How many of these runs are trained at once on this machine, and the threads that each may use.
+
+    One on each GPU, where there are any; else as the cores allow.
+    """
+    threads = max(config["trainer"]["threads"] or cores() for config in configs)
+    jobs = max(1, cores() // threads)
+    if any(config["trainer"]["accelerator"] != "cpu" for config in configs):
         import torch
 
         if torch.cuda.is_available():
-            return min(places, torch.cuda.device_count())
-    return places
+            jobs = min(jobs, torch.cuda.device_count())
+    return min(jobs, len(configs)), threads
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """A pool of processes that end with this one, also where it is killed."""
+    # Spawned, because a forked copy of a process with threads can hang.
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Left alone, a process of a pool waits for work that nobody can give it any more, and keeps its memory."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)  # the main thread may be anywhere, so nothing is tidied up, as in any kill
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def train_planned(plan: Path) -> str:

@@ -86,6 +86,44 @@ def ranked(group: list[Arm]) -> list[Arm]:
     return sorted((arm for arm in group if math.isfinite(arm.mean)), key=lambda arm: -arm.mean)
 
 
+def rows_of(df: pd.DataFrame, arm: Arm) -> "pd.Series[bool]":
+    """Which rows of a frame with the columns of ARM belong to the arm."""
+    return (df[ARM] == [getattr(arm, key) for key in ARM]).all(axis=1)
+
+
+def curve(curves: pd.DataFrame, arm: Arm) -> pd.DataFrame:
+    """One row for each epoch that all seeds of the arm reached; none where `curves`, of `Results`, tells of no seed.
+
+    images, seconds: seen and trained by the end of the epoch, means over the seeds.
+    mean, low, high: the validation metric over the seeds. best: mean over the seeds of the best one so far.
+    depth: groups below the frost line; share: of the parameters that train. Of the seed in which it is highest.
+    """
+    seeds = curves[rows_of(curves, arm)]
+    so_far = seeds.groupby("run")["value"].transform(lambda values: values.cummax().ffill())
+    epochs = (
+        seeds.assign(best=so_far)
+        .groupby("epoch")
+        .agg(
+            images=("images_seen", "mean"),
+            seconds=("train_seconds", "mean"),
+            n=("run", "nunique"),
+            mean=("value", lambda values: values.mean(skipna=False)),
+            low=("value", "min"),
+            high=("value", "max"),
+            best=("best", lambda values: values.mean(skipna=False)),
+            depth=("frost_depth", "max"),
+            share=("trainable_share", "max"),
+        )
+    )
+    return epochs[epochs["n"] == seeds["run"].nunique()]
+
+
+def best_within(epochs: pd.DataFrame, unit: Literal["images", "seconds"], budget: float) -> float | None:
+    """The best validation metric that an arm, by its `curve`, had at this budget; None before its first epoch ended."""
+    within = epochs[epochs[unit] <= budget]
+    return None if within.empty else float(within["best"].iloc[-1])
+
+
 def verdict(order: list[Arm]) -> Verdict:
     """Whether the first two of `ranked` arms can be told apart by what was seen.
 

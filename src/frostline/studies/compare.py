@@ -24,7 +24,7 @@ def compare(study_dir: Path, runs_dir: Path, show: Callable[[str], object] | Non
     have no result yet.
     """
     results = read_results(study_dir, runs_dir)
-    pictures = draw(results.frame, results.folders, results.schedules)
+    pictures = draw(results)
     plots = study_dir / "plots"
     plots.mkdir(exist_ok=True)
     for name, png in pictures.items():
@@ -38,8 +38,8 @@ def compare(study_dir: Path, runs_dir: Path, show: Callable[[str], object] | Non
         show(render_table(results.frame))
     if results.missing:
         raise FrostlineError(
-            f"{len(results.missing)} of {len(results.planned)} planned runs of study {results.name} have no result in "
-            f"{runs_dir / 'results'}: {', '.join(results.missing)}; train them, then compare again."
+            f"{len(results.missing)} of {len(results.planned)} planned runs of study {results.study.name} have no "
+            f"result in {runs_dir / 'results'}: {', '.join(results.missing)}; train them, then compare again."
         )
     return results.frame
 

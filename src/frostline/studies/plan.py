@@ -23,12 +23,14 @@ STUDY_KEYS = {"question", "expected", "grid", "overrides", "overrides_for"}
 class Study:
     """A question, and the grid of runs that answers it: the content of `experiments/<name>/study.yaml`.
 
+    expected: what was expected beforehand; empty where nothing was.
     grid: override key -> its values; the runs are their product. overrides: for every run.
     overrides_for: "key=value" of the grid -> overrides for the runs that have it.
     """
 
     folder: Path
     question: str
+    expected: str
     grid: Mapping[str, list[Any]]
     overrides: tuple[str, ...]
     overrides_for: Mapping[str, list[str]]
@@ -72,7 +74,8 @@ def read_study(folder: Path) -> Study:
     for pair in overrides_for:
         if pair not in pairs:
             raise FrostlineError(f"{path}: overrides_for names '{pair}', which the grid does not have.")
-    return Study(folder, str(content.get("question", "")), grid, tuple(content.get("overrides") or []), overrides_for)
+    question, expected = (str(content.get(key) or "") for key in ("question", "expected"))
+    return Study(folder, question, expected, grid, tuple(content.get("overrides") or []), overrides_for)
 
 
 def compose_runs(study: Study) -> dict[str, Config]:

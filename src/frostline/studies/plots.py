@@ -1,34 +1,38 @@
 """The pictures of a report. One colour belongs to one schedule in all of them."""
 
-import json
 import math
 from io import BytesIO
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from frostline.errors import FrostlineError
-from frostline.studies.arms import ARM, Arm, arms, ranked
+from frostline.studies.arms import Arm, arms, curve, ranked, rows_of
+from frostline.studies.results import Results
 
 Line = Literal["-", "--", ":", "-.", ""]
 Groups = dict[tuple[str, str], list[Arm]]
-Bars = tuple[tuple[float, float, int], ...]
+Unit = Literal["images", "seconds"]
+Span = tuple[float, float, int, float]  # from, to, groups below the frost line, share of the parameters that is frozen
 
-# Okabe and Ito's colours, which the common kinds of colour blindness keep apart; theirs without yellow and black.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+# Colours that the common kinds of colour blindness keep apart: Okabe and Ito's without yellow and black, and for more
+# schedules Tol's "muted" ones and a grey.
+PALETTES = (
+    ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"),
+    ("#332288", "#DDCC77", "#117733", "#CC6677", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#7D8790"),
+)
 MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
-INK, QUIET, GRID = "#1f2933", "#66737f", "#e6eaee"
+INK, QUIET, GRID, SHADE = "#1f2933", "#66737f", "#e6eaee", "#eff2f5"
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the picture does not depend on the machine's fonts
     "font.size": 10,
@@ -53,35 +57,31 @@ DPI = 150
 MAX_MONTAGE_BYTES = 500_000
 
 
-def draw(df: pd.DataFrame, folders: dict[str, Path], schedules: list[str]) -> dict[str, bytes | None]:
-    """PNG files by name, in the order of a report; None for one that the results do not allow.
-
-    df: frame of `compare`, whose rows stand in the order of `folders`, the folder of each run by name.
-    schedules: all names, in the order that gives them their colours.
-    """
-    groups, colours = arms(df), colours_of(schedules)
+def draw(results: Results) -> dict[str, bytes | None]:
+    """PNG files by name, in the order of a report; None for one that the results do not allow."""
+    groups, colours = arms(results.frame), colours_of(results.schedules)
     with rc_context(STYLE):
-        curves = learning_curves(groups, read_curves(df, folders), colours)
+        curves = learning_curves(groups, results.curves, colours)
         return {
             "comparison.png": _png(comparison(groups, colours)),
             "curves.png": None if curves is None else _png(curves),
-            "cost.png": _png(cost(df, groups, colours)),
-            "predictions.png": predictions(groups, df, folders),
+            "cost.png": _png(cost(results.frame, groups, colours)),
+            "predictions.png": predictions(groups, results.frame, results.folders),
         }
 
 
 def colours_of(schedules: list[str]) -> dict[str, str]:
     """A colour for each schedule, the same for the same list."""
-    many = len(schedules) > len(PALETTE)
     ramp = colormaps["viridis"].resampled(len(schedules) + 1)  # its last colour is too pale for lines
-    return {s: to_hex(ramp(i)) if many else PALETTE[i] for i, s in enumerate(schedules)}
+    palettes = [*PALETTES, [to_hex(ramp(i)) for i in range(len(schedules))]]
+    return dict(zip(schedules, next(palette for palette in palettes if len(palette) >= len(schedules)), strict=False))
 
 
 def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
     """The primary test metric of every run: schedules side by side, a dot per seed, a bar at the mean."""
     kinds = _kinds(groups)
     figure, panels = _panels(groups, 3.1, [_kind_marks(kinds, "markers")])
-    for axes, _, group in panels:
+    for axes, group in panels:
         names = _used(colours, group)
         present = [kind for kind in kinds if any(_kind(arm, kinds) == kind for arm in group)]
         width = 0.8 / len(present)
@@ -104,7 +104,7 @@ def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
                     (0, 5 if crowded else 7),
                     textcoords="offset points",
                     ha="center",
-                    fontsize=6 if crowded else 9,
+                    fontsize=6 if crowded else 9 if len(group) <= 6 else 7,
                     zorder=5,
                 )
             else:
@@ -123,39 +123,52 @@ def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
 
 
 def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str]) -> Figure | None:
-    """Validation metric against images seen, mean and range over seeds, above a strip of the frost line's depth.
+    """Validation metric against images seen (left) and seconds of training (right), above what was frozen meanwhile.
 
-    curves: of `read_curves`. None where it is empty.
+    curves: of `Results`. None where it is empty.
     """
-    if curves.empty:
+    told = {arm: epochs for group in groups.values() for arm in group if len(epochs := curve(curves, arm))}
+    groups = {key: drawn for key, group in groups.items() if (drawn := [arm for arm in group if arm in told])}
+    if not groups:
         return None
     kinds = _kinds(groups)
-    told = {arm: _by_epoch(curves[_of(curves, arm)]) for group in groups.values() for arm in group}
-    strips = [_frost_rows({arm: told[arm] for arm in group}, kinds) for group in groups.values()]
-    marks = [_mark(s, colours[s], line="-") for s in _used(colours, list(told))]
-    legends = [marks, _kind_marks(kinds, "lines")]
-    figure, panels = _panels(groups, 2.9, legends, strip=0.19 * max(map(len, strips)) + 0.1)
-    for (axes, strip, group), rows in zip(panels, strips, strict=True):
-        for arm in group:
-            epochs, colour = told[arm], colours[arm.schedule]
-            line = LINES[kinds[_kind(arm, kinds)] % len(LINES)]
-            axes.fill_between(epochs["x"], epochs["low"], epochs["high"], color=colour, alpha=0.14, linewidth=0)
-            axes.plot(epochs["x"], epochs["mean"], line, color=colour, lw=1.9)
-            if len(epochs) <= 20:
-                axes.plot(epochs["x"], epochs["mean"], "o", color=colour, ms=3.2)
-        _fit(axes, [v for arm in group for side in ("low", "high") for v in told[arm][side]])
-        axes.set_xlim(left=0)
-        axes.tick_params(labelbottom=False)
-        for row, (schedule, _, bars) in enumerate(rows):
-            _draw_frost(strip, row, bars, colours[schedule])
-        strip.set_yticks(range(len(rows)), [label for _, label, _ in rows], fontsize=8)
-        strip.set_ylim(len(rows) - 0.4, -0.6)
-        strip.grid(False)
-        strip.spines["bottom"].set_visible(False)
-        strip.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        strip.set_xlabel("training images seen")
-    how = "line: mean over seeds, band: lowest to highest; bars below: number of frozen groups"
-    _headline(figure, "Validation metric while training", how)
+    strips = [_strip_rows(group, told, kinds) for group in groups.values()]
+    phased = any(len(_spans(epochs, "images")) > 1 for epochs in told.values())
+    legends = [
+        [_mark(s, colours[s], line="-") for s in _used(colours, list(told))],
+        _kind_marks(kinds, "lines"),
+        [_mark("a phase ends", QUIET, marker="|")] * phased + [_mark("time of the fastest arm", "#dbe1e7", marker="s")],
+    ]
+    heights = [0.17 * len(rows) + 0.1 for rows in strips]
+    figure, grid = _canvas(9.0, sum(heights) + 2.75 * len(groups), legends, len(groups), 1)
+    for i, (group, rows) in enumerate(zip(groups.values(), strips, strict=True)):
+        cell = grid[i, 0].subgridspec(2, 2, height_ratios=[1.9, heights[i]], hspace=0)
+        left = figure.add_subplot(cell[0, 0])
+        right = figure.add_subplot(cell[0, 1], sharey=left)
+        for axes in (left, right):
+            unit: Unit = "images" if axes is left else "seconds"
+            for arm in group:
+                line = LINES[kinds[_kind(arm, kinds)] % len(LINES)]
+                _draw_curve(axes, told[arm], unit, colours[arm.schedule], line, crowded=len(group) > 6)
+            axes.set_xlim(0, 1.03 * max(told[arm][unit].max() for arm in group))
+            axes.tick_params(labelbottom=False)
+            strip = figure.add_subplot(cell[1, int(axes is right)], sharex=axes)
+            for y, (_, members) in enumerate(rows):
+                _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colours[members[0].schedule])
+            strip.set_ylim(len(rows) - 0.4, -0.6)
+            strip.set_yticks(range(len(rows)), [name if axes is left else "" for name, _ in rows], fontsize=8)
+            strip.grid(False)
+            strip.spines["bottom"].set_visible(False)
+            strip.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            strip.set_xlabel("training images seen" if axes is left else "seconds of training")
+        left.set_title(group[0].task.capitalize(), loc="left", fontsize=11.5, fontweight="bold", color=INK)
+        left.set_ylabel(group[0].primary)
+        _fit(left, [v for arm in group for side in ("low", "high") for v in told[arm][side]])
+        right.set_title(group[0].dataset, loc="right", fontsize=9, color=QUIET)
+        right.tick_params(labelleft=False)
+        right.axvspan(0, min(told[arm]["seconds"].iloc[-1] for arm in group), color=SHADE, lw=0, zorder=0)
+    how = "line: mean over seeds, band: lowest to highest; bar below: frozen, with the number of groups"
+    _headline(figure, "Validation metric at equal images and at equal seconds", how)
     return figure
 
 
@@ -164,11 +177,11 @@ def cost(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
     kinds = _kinds(groups)
     marks = [_mark(s, colours[s], marker="o") for s in _used(colours, [a for group in groups.values() for a in group])]
     figure, panels = _panels(groups, 2.9, [marks, _kind_marks(kinds, "markers")])
-    for axes, _, group in panels:
+    for axes, group in panels:
         longest, shortest = 0.0, math.inf
         for arm in group:
             colour, marker = colours[arm.schedule], MARKERS[kinds[_kind(arm, kinds)]]
-            seconds = df.loc[_of(df, arm), "train_seconds"]
+            seconds = df.loc[rows_of(df, arm), "train_seconds"]
             longest, shortest = max(longest, seconds.max()), min(shortest, seconds.min())
             axes.scatter(seconds, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
             axes.scatter([arm.seconds], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
@@ -188,7 +201,9 @@ def predictions(groups: Groups, df: pd.DataFrame, folders: dict[str, Path]) -> b
     shown: list[tuple[str, Image.Image]] = []
     for (dataset, task), group in groups.items():
         for arm in ranked(group)[:1]:
-            files = [folders[run] / "predictions.png" for run, same in zip(folders, _of(df, arm), strict=True) if same]
+            files = [
+                folders[run] / "predictions.png" for run, same in zip(folders, rows_of(df, arm), strict=True) if same
+            ]
             file = next((file for file in files if file.is_file()), None)
             if file is not None:
                 with Image.open(file) as picture:
@@ -201,78 +216,65 @@ def predictions(groups: Groups, df: pd.DataFrame, folders: dict[str, Path]) -> b
     return None
 
 
-def read_curves(df: pd.DataFrame, folders: dict[str, Path]) -> pd.DataFrame:
-    """One row per run and epoch that epochs.jsonl tells of: run, dataset … schedule, epoch, images_seen, frost_depth,
-    and `value`, the primary metric on the validation split, NaN where it is not told.
-
-    Raises FrostlineError for a line that is no epoch.
-    """
-    rows = []
-    for (run, folder), (_, known) in zip(folders.items(), df.iterrows(), strict=True):
-        file = folder / "epochs.jsonl"
-        if not file.is_file():
-            continue
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                epoch = json.loads(line)
-                value = epoch.get(f"val_{known['primary']}")
-                rows.append(
-                    {key: known[key] for key in ARM}
-                    | {key: int(epoch[key]) for key in ("epoch", "images_seen", "frost_depth")}
-                    | {"run": run, "value": math.nan if value is None else float(value)}
-                )
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise FrostlineError(
-                    f"Line {number} of {file} is not an epoch ({error!r}); delete the folder and train the run again."
-                ) from error
-    return pd.DataFrame(rows)
+def _draw_curve(axes: Axes, epochs: pd.DataFrame, unit: Unit, colour: str, line: Line, crowded: bool) -> None:
+    """Line, band and ticks of one arm; where many share the panel, thinner and paler and without dots."""
+    x = epochs[unit]
+    axes.fill_between(x, epochs["low"], epochs["high"], color=colour, alpha=0.05 if crowded else 0.14, linewidth=0)
+    axes.plot(x, epochs["mean"], line, color=colour, lw=1.4 if crowded else 1.9)
+    if len(epochs) == 1 or (len(epochs) <= 20 and not crowded):
+        axes.plot(x, epochs["mean"], "o", color=colour, ms=3.2)
+    at = epochs[x.isin([end for _, end, _, _ in _spans(epochs, unit)[:-1]])]
+    axes.plot(at[unit], at["mean"], "|", color=colour, ms=10 if crowded else 15, mew=1.6, zorder=4)
 
 
-def _by_epoch(seeds: pd.DataFrame) -> pd.DataFrame:
-    """One row per epoch that all of an arm's seeds reached: x, mean, low, high, depth."""
-    epochs = seeds.groupby("epoch").agg(
-        x=("images_seen", "mean"),
-        n=("run", "nunique"),
-        mean=("value", lambda values: values.mean(skipna=False)),
-        low=("value", "min"),
-        high=("value", "max"),
-        depth=("frost_depth", "max"),
-    )
-    return epochs[epochs["n"] == seeds["run"].nunique()]
+def _spans(epochs: pd.DataFrame, unit: Unit) -> list[Span]:
+    """The stretches of training in which the same was frozen."""
+    spans: list[Span] = []
+    start = 0.0
+    for end, depth, share in zip(epochs[unit], epochs["depth"], epochs["share"], strict=True):
+        same = (int(depth), 1 - float(share))
+        if spans and spans[-1][2:] == same:
+            start = spans.pop()[0]
+        spans.append((start, float(end), *same))
+        start = float(end)
+    return spans
 
 
-def _frost_rows(told: dict[Arm, pd.DataFrame], kinds: dict[str, int]) -> list[tuple[str, str, Bars]]:
-    """Schedule, label and bars of each row of a strip; arms of one schedule with the same bars share a row."""
-    rows: dict[tuple[str, Bars], str] = {}
-    for arm, epochs in told.items():
-        ends, depths = list(epochs["x"]), list(epochs["depth"])
-        starts = [0.0, *ends[:-1]]
-        spans = [list(span) for _, span in groupby(range(len(ends)), key=depths.__getitem__)]
-        bars = tuple((starts[span[0]], ends[span[-1]], depths[span[0]]) for span in spans)
-        if bars:
-            rows.setdefault((arm.schedule, bars), _kind(arm, kinds))
+def _strip_rows(group: list[Arm], told: dict[Arm, pd.DataFrame], kinds: dict[str, int]) -> list[tuple[str, list[Arm]]]:
+    """Label and arms of each row of a strip; arms of one schedule that freeze as many groups as long share a row."""
+    rows: dict[tuple[str, tuple[tuple[float, int], ...]], list[Arm]] = {}
+    for arm in group:
+        phases = tuple((end, depth) for _, end, depth, _ in _spans(told[arm], "images"))
+        rows.setdefault((arm.schedule, phases), []).append(arm)
     schedules = [schedule for schedule, _ in rows]
     return [
-        (schedule, schedule if schedules.count(schedule) == 1 else f"{schedule}, {kind}", bars)
-        for (schedule, bars), kind in sorted(rows.items(), key=lambda row: schedules.index(row[0][0]))
+        (schedule if schedules.count(schedule) == 1 else f"{schedule}, {_kind(members[0], kinds)}", members)
+        for (schedule, _), members in sorted(rows.items(), key=lambda row: schedules.index(row[0][0]))
     ]
 
 
-def _draw_frost(strip: Axes, row: int, bars: Bars, colour: str) -> None:
-    """One row of bars: where groups are frozen, how many, and the darker the more."""
-    deepest = max(depth for _, _, depth in bars)
-    if not deepest:
-        strip.text(0, row, " nothing frozen", va="center_baseline", fontsize=7.5, color=QUIET)
-    for left, right, depth in bars:
-        if depth:
-            alpha = 0.15 + 0.45 * depth / deepest
-            strip.barh(row, right - left, left=left, height=0.74, color=colour, alpha=alpha, linewidth=0)
-            strip.text((left + right) / 2, row, str(depth), ha="center", va="center_baseline", fontsize=7.5)
+def _draw_strip(strip: Axes, row: int, members: list[list[Span]], colour: str) -> None:
+    """One row: thin lines while training, bars while something is frozen, the darker the more of the parameters.
 
-
-def _of(df: pd.DataFrame, arm: Arm) -> "pd.Series[bool]":
-    """Which rows belong to the arm."""
-    return (df[ARM] == [getattr(arm, key) for key in ARM]).all(axis=1)
+    members: the spans of the arms that share the row. They need the same images for a phase, but each its own time:
+    where they differ, each has its part of the height.
+    """
+    if all(spans == members[0] for spans in members):
+        members = members[:1]
+    height = 0.74 / len(members)
+    for i, spans in enumerate(members):
+        y, end = row + (i - (len(members) - 1) / 2) * height, spans[-1][1]
+        strip.plot([0, end], [y, y], color=colour, lw=1.2, solid_capstyle="butt", zorder=1)
+        for left, right, depth, frozen in spans:
+            if frozen <= 0:
+                continue
+            # Mixed with white and not transparent, so that the line behind does not show through.
+            shade = [1 + (part - 1) * (0.25 + 0.45 * frozen) for part in to_rgb(colour)]
+            strip.barh(y, right - left, height, left, color=shade, ec="white", lw=0.6, zorder=2)
+            if len(members) == 1 and right - left > 0.04 * end:
+                ink = INK if shade[0] + 2 * shade[1] + shade[2] > 2 else "white"
+                middle = (left + right) / 2
+                strip.text(middle, y, str(depth), color=ink, ha="center", va="center_baseline", fontsize=7.5, zorder=3)
 
 
 def _kinds(groups: Groups) -> dict[str, int]:
@@ -304,40 +306,39 @@ def _mark(label: str, colour: str, marker: str = "", line: Line = "") -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle=line, lw=2, ms=7, label=label)
 
 
-def _panels(
-    groups: Groups, height: float, legends: list[list[Line2D]], strip: float = 0.0
-) -> tuple[Figure, list[tuple[Axes, Axes, list[Arm]]]]:
-    """A figure with a panel of `height` inches for each task, and below each one of `strip` inches if wanted.
+def _panels(groups: Groups, height: float, legends: list[list[Line2D]]) -> tuple[Figure, list[tuple[Axes, list[Arm]]]]:
+    """A figure with a panel of `height` inches for each task."""
+    columns = min(2, len(groups))
+    rows = math.ceil(len(groups) / columns)
+    figure, grid = _canvas(9.0 if columns == 2 else 6.0, rows * height, legends, rows, columns)
+    panels = []
+    for i, group in enumerate(groups.values()):
+        axes = figure.add_subplot(grid[i // columns, i % columns])
+        axes.set_title(group[0].task.capitalize(), loc="left", fontsize=11.5, fontweight="bold", color=INK)
+        axes.set_title(group[0].dataset, loc="right", fontsize=9, color=QUIET)
+        axes.set_ylabel(group[0].primary)
+        panels.append((axes, group))
+    return figure, panels
+
+
+def _canvas(
+    width: float, height: float, legends: list[list[Line2D]], rows: int, columns: int
+) -> tuple[Figure, GridSpec]:
+    """A figure of `width` inches with a grid of `height` inches.
 
     There is room at the top for the headline and at the bottom for the legends, each of which starts a new line.
     """
-    columns = min(2, len(groups))
-    rows = math.ceil(len(groups) / columns)
-    lines = [line for legend in legends for line in _lines(legend, letters=46 * columns)]
+    lines = [line for legend in legends for line in _lines(legend, letters=round(10.2 * width))]
     top, bottom = 0.68, 0.08 + 0.26 * len(lines)
-    total = rows * (height + strip) + top + bottom
-    figure = Figure(figsize=(9.0 if columns == 2 else 6.0, total), layout="constrained")
+    total = height + top + bottom
+    figure = Figure(figsize=(width, total), layout="constrained")
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0.005, bottom / total, 0.99, 1 - (top + bottom) / total), h_pad=0.09, hspace=0.05, wspace=0.08)
     for i, line in enumerate(reversed(lines)):
         place = (0.5, (0.04 + 0.26 * i) / total)
         figure.legend(handles=line, loc="lower center", bbox_to_anchor=place, ncols=len(line), borderaxespad=0)
-    grid = figure.add_gridspec(rows, columns)
-    panels = []
-    for i, group in enumerate(groups.values()):
-        cell = grid[i // columns, i % columns]
-        if strip:
-            inner = cell.subgridspec(2, 1, height_ratios=[height - 0.8, strip])
-            axes = figure.add_subplot(inner[0])
-            below = figure.add_subplot(inner[1], sharex=axes)
-        else:
-            axes = below = figure.add_subplot(cell)
-        axes.set_title(group[0].task.capitalize(), loc="left", fontsize=11.5, fontweight="bold", color=INK)
-        axes.set_title(group[0].dataset, loc="right", fontsize=9, color=QUIET)
-        axes.set_ylabel(group[0].primary)
-        panels.append((axes, below, group))
-    return figure, panels
+    return figure, figure.add_gridspec(rows, columns)
 
 
 def _lines(legend: list[Line2D], letters: int) -> list[list[Line2D]]:

@@ -8,7 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from frostline.studies.arms import Arm, arms, count, mean_sd, number, ranked, verdict
+from frostline.data.scenes import SPLITS
+from frostline.studies.arms import Arm, arms, best_within, count, curve, mean_sd, number, ranked, verdict
 from frostline.studies.results import Results
 
 PICTURES = {
@@ -18,8 +19,8 @@ PICTURES = {
     ),
     "curves.png": (
         "Learning curves",
-        "the primary metric on the validation split against images seen, one line per arm, "
-        "with the number of frozen groups below each panel",
+        "the primary metric on the validation split against images seen and against seconds of training, one line per "
+        "arm, with what is frozen below each panel",
     ),
     "cost.png": (
         "What it costs",
@@ -30,11 +31,20 @@ PICTURES = {
         "predictions on test pictures by one run of the arm with the highest mean, for each task",
     ),
 }
+SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal budgets
+AT_EQUAL_BUDGETS = (
+    "The tables at equal budgets are read off the learning curves: the best validation metric so far, as a mean over "
+    "the seeds, after shares of the images that the longest arm saw, and after the seconds that the fastest arm "
+    "trained in total. “—”: no epoch had ended by then."
+)
 NOTES = {
     "curves.png": (
         "Lines are means over seeds and bands reach from the lowest seed to the highest. A line ends where the first "
-        "of its seeds ended. The bars below a panel show how many parameter groups lay below the frost line; where "
-        "there is no bar, everything trained."
+        "of its seeds ended; a tick across it marks the end of a phase, after which something else trains. Below each "
+        "panel, a thin line is training and a bar is a time in which part of the parameters was frozen, the darker the "
+        "more of them; its number is that of the groups below the frost line. Where arms of one schedule take "
+        "different times, they share its row, from top to bottom in the order of the table. Seconds are of training "
+        "alone, without validation; the shaded ones are those that the fastest arm needed in total."
     ),
     "cost.png": (
         "Seconds are wall time on the machine named above; small marks are runs, large pale ones the means of arms."
@@ -49,16 +59,21 @@ def report_text(results: Results, pictures: list[str]) -> str:
     """
     groups = arms(results.frame)
     parts = [
-        f"# {results.name}",
-        f"**Question.** {_one_line(results.study.get('question') or 'not stated')}",
+        f"# {results.study.name}",
+        f"**Question.** {_one_line(results.study.question or 'not stated')}",
     ]
-    if results.study.get("expected"):
-        parts.append(f"**Expected beforehand.** {_one_line(results.study['expected'])}")
+    if results.study.expected:
+        parts.append(f"**Expected beforehand.** {_one_line(results.study.expected)}")
     parts += [f"**Answer.** {_answer(groups, results)}", _findings(groups)]
-    parts += ["## Where the numbers come from", _provenance(results)]
+    parts += ["## Where the numbers come from", _provenance(results), *_annotations(results)]
     parts += ["## Results", _reading(groups)]
+    if not results.curves.empty:
+        parts.append(AT_EQUAL_BUDGETS)
     for (dataset, task), group in groups.items():
         parts += [f"### {task} on {dataset}", _table(group, results)]
+        told = {arm: curve(results.curves, arm) for arm in group}
+        if any(map(len, told.values())):
+            parts += ["#### At equal budgets", _budgets(told)]
     if pictures:
         parts.append("## Plots")
     for picture in pictures:
@@ -97,8 +112,8 @@ def render_table(df: pd.DataFrame) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 
 
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _answer(groups: dict[tuple[str, str], list[Arm]], results: Results) -> str:
@@ -170,7 +185,8 @@ def _provenance(results: Results) -> str:
     hashes = {f"{record['dataset']} `{record['data_hash'] or 'unknown'}`" for record in records}
     versions = {f"{name} {version}" for record in records for name, version in (record.get("versions") or {}).items()}
     sizes = {f"{record['image_size']} px" for record in records if record.get("image_size")}
-    again = "dvc repro" if results.name == "quickstart" else f"dvc repro experiments/{results.name}/dvc.yaml"
+    name = results.study.name
+    again = "dvc repro" if name == "quickstart" else f"dvc repro experiments/{name}/dvc.yaml"
     rows = {
         "run it again": f"`{again}`",
         "commit": _set(commits),
@@ -182,6 +198,29 @@ def _provenance(results: Results) -> str:
         "last run finished": max((str(r["finished"]) for r in records if r.get("finished")), default="unknown"),
     }
     return "| | |\n| --- | --- |\n" + "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+
+
+def _annotations(results: Results) -> list[str]:
+    """Which scenes the tasks left out, and which annotations are not the source's own; nothing where there are none."""
+    rows: dict[str, None] = {}  # the runs of a task say the same, unless they saw different data
+    for record in results.records:
+        left_out = record.get("scenes_left_out") or {}
+        cells = [
+            f"{record['scenes'][split]} ({left_out[split]} left out)" if left_out.get(split) else "all"
+            for split in SPLITS
+        ]
+        if any(left_out.values()):
+            rows.setdefault(f"| {record['task']} on {record['dataset']} | {' | '.join(cells)} |")
+    parts = []
+    if rows:
+        table = "| scenes used | train | val | test |\n| --- | ---: | ---: | ---: |\n" + "\n".join(rows)
+        parts += ["A task leaves out the scenes that lack an annotation it needs:", table]
+    derived = [
+        f"- **derived {kind}** in {dataset}: {_one_line(how)}."
+        for dataset, kinds in results.derived.items()
+        for kind, how in (kinds or {}).items()
+    ]
+    return [*parts, "\n".join(derived)] if derived else parts
 
 
 def _set(values: set[str]) -> str:
@@ -202,7 +241,7 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
 def _table(group: list[Arm], results: Results) -> str:
     best = ranked(group)[:1]
     others = list(group[0].others)
-    planned = len(results.study["grid"].get("seed", []))
+    planned = len(results.study.grid.get("seed", []))
     header = ["backbone", "head", "schedule", "seeds", group[0].primary, *others, "seconds", "images/s"]
     header.append("trainable in the last epoch / total")
     lines = ["| " + " | ".join(header) + " |", "| --- | --- | --- |" + " ---: |" * (len(header) - 3)]
@@ -217,6 +256,27 @@ def _table(group: list[Arm], results: Results) -> str:
     return "\n".join(lines)
 
 
+def _budgets(told: dict[Arm, pd.DataFrame]) -> str:
+    """The table of the best validation metric at equal images and at equal seconds, from the `curve` of each arm."""
+    ends = pd.DataFrame([epochs.iloc[-1] for epochs in told.values() if len(epochs)])
+    images, seconds = ends["images"].max(), ends["seconds"].min()
+    columns: dict[str, list[float | None]] = {
+        f"{share:.0%} ({share * images:,.0f} images)": [best_within(e, "images", share * images) for e in told.values()]
+        for share in SHARES
+    }
+    columns[f"{seconds:,.1f} s"] = [best_within(epochs, "seconds", seconds) for epochs in told.values()]
+    lines = ["| backbone | head | schedule | " + " | ".join(columns) + " |"]
+    lines.append("| --- | --- | --- |" + " ---: |" * len(columns))
+    for row, arm in enumerate(told):
+        cells = [arm.backbone, arm.head, arm.schedule]
+        for values in columns.values():
+            highest = max((v for v in values if v is not None and math.isfinite(v)), default=None)
+            value = values[row]
+            cells.append("—" if value is None else f"**{number(value)}**" if value == highest else number(value))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _notes(results: Results) -> str:
     notes = [f"- **missing**: `{run}` is planned and has no result." for run in results.missing]
     for record in results.records:
@@ -225,6 +285,9 @@ def _notes(results: Results) -> str:
             notes.append(f"- **not a finite number**: {', '.join(sorted(broken))} of `{record['run']}`.")
         if not (results.folders[record["run"]] / "epochs.jsonl").is_file():
             notes.append(f"- `{record['run']}` has no epochs.jsonl, so its learning curve is not drawn.")
+    for dataset, kinds in results.derived.items():
+        if kinds is None:
+            notes.append(f"- Dataset {dataset} is not prepared here, so which annotations are derived is not told.")
     for what, key in (("commits", "commit"), ("machines", "machine"), ("image sizes", "image_size")):
         if len({record.get(key) for record in results.records}) > 1:
             notes.append(f"- The runs come from different {what}; differences between arms may come from that.")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from frostline.data.dataset import Dataset
 from frostline.errors import FrostlineError
 from frostline.studies.arms import ARM
+from frostline.studies.plan import Study, read_study
 
 KEYS = ["study", "task", "dataset", "backbone", "head", "schedule", "seed", "primary"]
 FACTS = [
@@ -24,56 +25,52 @@ FACTS = [
     "data_hash",
     "machine",
 ]
+EPOCH = ["epoch", "images_seen", "train_seconds", "frost_depth", "trainable_share"]
 
 
 @dataclass(frozen=True)
 class Results:
     """What a study asked, and what its runs have answered so far.
 
-    study: the content of study.yaml.
     planned: names of all planned runs; missing: those that have no result yet.
     records: the content of result.json of each run that has one, in the order of `frame`.
     folders: by run, the folder its result lies in.
     schedules: names in the order of the study's grid.
     frame: one row a run; columns as in results.csv.
+    curves: one row for each epoch of a run, as `read_curves` gives them.
+    derived: by dataset, how each kind of annotation was derived that is not the source's own; None where the dataset
+        is not prepared here, so that nothing is known of it.
     """
 
-    name: str
-    study: dict[str, Any]
+    study: Study
     planned: list[str]
     missing: list[str]
     records: list[dict[str, Any]]
     folders: dict[str, Path]
     schedules: list[str]
     frame: pd.DataFrame
+    curves: pd.DataFrame
+    derived: dict[str, dict[str, str] | None]
 
 
 def read_results(study_dir: Path, runs_dir: Path) -> Results:
     """Reads the question, the plan, and the result of every planned run that has one.
 
     Rows come in the order in which the study's grid lists its values, then by seed.
-    Raises FrostlineError for a study without grid, plan or any result, for a result that cannot be read,
-    and for two runs that nothing in the frame would tell apart.
+    Raises FrostlineError for a study that `read_study` refuses or that has no plan or no result, for a result that
+    cannot be read, and for two runs that nothing in the frame would tell apart.
     """
-    name = study_dir.resolve().name
-    file = study_dir / "study.yaml"
-    if not file.is_file():
-        raise FrostlineError(f"There is no study at {file}; give the folder that holds study.yaml.")
-    try:
-        study = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise FrostlineError(f"{file} is not valid YAML ({' '.join(str(error).split())}); mend it.") from error
-    if not isinstance(study, dict) or not isinstance(study.get("grid"), dict):
-        raise FrostlineError(f"{file} has no grid; write one, such as 'task: [detection]'.")
-
+    study = read_study(study_dir)
     planned = sorted(path.stem for path in (runs_dir / "plan").glob("*.yaml"))
     if not planned:
-        raise FrostlineError(f"There is no plan in {runs_dir / 'plan'}; run `frostline plan` for study {name} first.")
+        raise FrostlineError(
+            f"There is no plan in {runs_dir / 'plan'}; run `frostline plan` for study {study.name} first."
+        )
     records = {run: _read_result(runs_dir / "results" / run / "result.json", run) for run in planned}
     done = {run: record for run, record in records.items() if record is not None}
     if not done:
         raise FrostlineError(
-            f"No planned run of study {name} has a result in {runs_dir / 'results'}; train them first."
+            f"No planned run of study {study.name} has a result in {runs_dir / 'results'}; train them first."
         )
 
     twins: dict[tuple[str, ...], str] = {}
@@ -81,11 +78,11 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         other = twins.setdefault(tuple(str(record[key]) for key in (*ARM, "seed")), run)
         if other != run:
             raise FrostlineError(
-                f"Runs {other} and {run} of {file} have the same {', '.join(ARM)} and seed, so they would be taken for "
-                "one arm; give what differs a name of its own, such as schedule.name."
+                f"Runs {other} and {run} of study {study.name} have the same {', '.join(ARM)} and seed, so they would "
+                "be taken for one arm; give what differs a name of its own, such as schedule.name."
             )
 
-    rank = {key: [str(value) for value in _listed(values)] for key, values in study["grid"].items()}
+    rank = {key: [str(value) for value in values] for key, values in study.grid.items()}
 
     def place(record: dict[str, Any]) -> list[tuple[int, str]]:
         known = [(rank.get(key, []), str(record[key])) for key in ARM]
@@ -95,16 +92,53 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
     ordered = sorted(done.values(), key=place)
     seen = {str(record["schedule"]) for record in ordered}
     schedules = [*rank.get("schedule", []), *sorted(seen - set(rank.get("schedule", [])))]
+    folders = {record["run"]: runs_dir / "results" / record["run"] for record in ordered}
+    frame = _frame(ordered)
     return Results(
-        name=name,
         study=study,
         planned=planned,
         missing=[run for run in planned if run not in done],
         records=ordered,
-        folders={record["run"]: runs_dir / "results" / record["run"] for record in ordered},
+        folders=folders,
         schedules=schedules,
-        frame=_frame(ordered),
+        frame=frame,
+        curves=read_curves(frame, folders),
+        derived={name: _derived(runs_dir / "data" / name) for name in dict.fromkeys(frame["dataset"])},
     )
+
+
+def read_curves(frame: pd.DataFrame, folders: dict[str, Path]) -> pd.DataFrame:
+    """One row for each run and epoch that epochs.jsonl tells of: run, dataset … schedule, the columns of EPOCH, and
+    `value`, the primary metric on the validation split, NaN where it is not told.
+
+    frame: of `Results`, whose rows stand in the order of `folders`. Raises FrostlineError for a line that is no epoch.
+    """
+    rows = []
+    for (run, folder), (_, known) in zip(folders.items(), frame.iterrows(), strict=True):
+        file = folder / "epochs.jsonl"
+        if not file.is_file():
+            continue
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                epoch = json.loads(line)
+                value = epoch.get(f"val_{known['primary']}")
+                rows.append(
+                    {key: known[key] for key in ARM}
+                    | {key: float(epoch[key]) for key in EPOCH}
+                    | {"run": run, "value": math.nan if value is None else float(value)}
+                )
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise FrostlineError(
+                    f"Line {number} of {file} is not an epoch ({error!r}); delete the folder and train the run again."
+                ) from error
+    return pd.DataFrame(rows, columns=[*ARM, *EPOCH, "run", "value"])
+
+
+def _derived(folder: Path) -> dict[str, str] | None:
+    try:
+        return dict(Dataset.open(folder).info["derived"])
+    except FrostlineError:  # not prepared here, or no longer whole: the results stand without it
+        return None
 
 
 def _read_result(path: Path, run: str) -> dict[str, Any] | None:
@@ -119,10 +153,6 @@ def _read_result(path: Path, run: str) -> dict[str, Any] | None:
         why = f"lacks {', '.join(lacking)}" if lacking else f"is not a result of run {run} with its primary metric"
         raise FrostlineError(f"{path} {why}; delete it and train the run again.")
     return record
-
-
-def _listed(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, list | tuple) else [values]
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -8,6 +8,8 @@ import sys
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,10 +18,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from safetensors.torch import save_file
 
 from frostline.config import Config, build, to_yaml
-from frostline.data.datamodule import SceneDataModule, check_serves, class_names
+from frostline.data.datamodule import SceneDataModule, check_serves, class_names, lacks
 from frostline.data.dataset import Dataset
 from frostline.data.scenes import SPLITS
 from frostline.errors import FrostlineError
+from frostline.freezing.cache.callback import CacheBelow
+from frostline.freezing.cache.store import Store
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.models.backbones import Backbone
@@ -61,7 +65,11 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     run_id_file.write_text(str(logger.run_id))
 
     settings = config["trainer"]
+    epochs = task.schedule.epochs
     stopwatch = Stopwatch()
+    cache = config["cache"]
+    store = Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9))
+    below = [CacheBelow(store, data, config["augment"]["transform"])] if cache["enabled"] else []
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -69,16 +77,17 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     newest = ModelCheckpoint(work, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     bar = [TQDMProgressBar(leave=False)] if sys.stderr.isatty() else []
     trainer = pl.Trainer(
-        max_epochs=settings["epochs"],
+        max_epochs=epochs,
         accelerator=settings["accelerator"],
         devices=settings["devices"],
         precision=settings["precision"],
         gradient_clip_val=settings["clip_norm"],
         logger=logger,
         callbacks=[
+            stopwatch,  # first, as filling the cache is part of what training costs
             FrostLine(),
+            *below,
             _EpochSeed(config["seed"]),
-            stopwatch,
             Journal(work / "epochs.jsonl"),
             best,
             newest,
@@ -106,13 +115,13 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
         "seed": config["seed"],
         "metrics": {key.removeprefix("test_"): value for key, value in sorted(measured.items()) if key != "step"},
         "primary": task.primary,
-        "epochs": settings["epochs"],
+        "epochs": epochs,
         "best_epoch": torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"],
         "images_seen": images_seen,
         "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images_seen / train_seconds, 2),
         "params_total": count(task.parameters()),
-        "params_trainable_last": task.trainable_at(settings["epochs"] - 1),
+        "params_trainable_last": task.trainable_at(epochs - 1),
         "image_size": config["image_size"],
         "scenes": {split: len(data.items(split)) for split in SPLITS},
         "scenes_left_out": data.left_out,
@@ -138,21 +147,31 @@ def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
     """The task and its data, built from a resolved configuration. Raises FrostlineError where they do not fit."""
     needs = task_class(config).needs
     check_serves(dataset, config["task"]["name"], needs)
-    task = build_task(config, class_names(dataset.classes, needs))
     data = SceneDataModule(
         dataset,
         needs=needs,
         image_size=config["image_size"],
         batch_size=config["trainer"]["batch_size"],
-        augment=build(config["augment"]),
+        augment=build(config["augment"]["transform"]),
+        views=config["augment"]["views"],
         seed=config["seed"],
         workers=config["trainer"]["workers"],
     )
-    return task, data
+    scenes = sum(lacks(scene, needs) is None for scene in dataset.scenes("train"))
+    return build_task(config, class_names(dataset.classes, needs), epochs_of(config, scenes)), data
 
 
-def build_task(config: Config, classes: tuple[str, ...]) -> Task:
-    """The backbone, the head on it, and the task over both. Raises FrostlineError for a head of another task."""
+def epochs_of(config: Config, scenes: int) -> int:
+    """The budget in epochs, where an epoch shows this many scenes: stated as epochs, or as images, rounded up."""
+    epochs, images = config["trainer"]["epochs"], config["trainer"]["images"]
+    return int(epochs if images is None else -(-images // scenes))
+
+
+def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = None) -> Task:
+    """The backbone, the head on it, and the task over both. Raises FrostlineError for a head of another task.
+
+    epochs: the budget, where it is not trainer.epochs.
+    """
     head_class, reads = _class_of(config["head"]["_target_"]), task_class(config).reads
     if head_class.gives != reads:
         raise FrostlineError(
@@ -163,9 +182,17 @@ def build_task(config: Config, classes: tuple[str, ...]) -> Task:
         config["backbone"], with_embedding=head_class.reads_embedding, image_size=config["image_size"]
     )
     head = build(config["head"], backbone, len(classes), without=["name"])
-    training = {key: config["trainer"][key] for key in ("epochs", "lr", "weight_decay", "warmup")}
     task: Task = build(
-        config["task"], backbone, head, classes, schedule=config["schedule"], without=["name"], **training
+        config["task"],
+        backbone,
+        head,
+        classes,
+        schedule=config["schedule"],
+        epochs=config["trainer"]["epochs"] if epochs is None else epochs,
+        optimizer=partial(build, config["optimizer"], without=["name"]),
+        weight_decay=config["optimizer"]["weight_decay"],
+        rate=partial(build, config["rate"], without=["name"]),
+        without=["name"],
     )
     return task
 

@@ -4,19 +4,28 @@ A task says what it needs of a scene, how outputs become a loss and predictions,
 `needs`, `primary`, `criterion`, `postprocess`, `make_metrics`, `update`.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from frostline.errors import FrostlineError
-from frostline.freezing.groups import Groups, check_partition, count, parameters_of, set_frozen
-from frostline.freezing.schedule import Norms, Schedule, State, parse_schedule, phase_at, state_at
+from frostline.freezing.groups import Groups, check_partition, count, keeps_statistics, labelled
+from frostline.freezing.rates import BASE, RateSchedule
+from frostline.freezing.schedule import (
+    Norms,
+    Schedule,
+    State,
+    ended,
+    frozen_groups,
+    parse_schedule,
+    phase_at,
+    state_at,
+)
 from frostline.models.backbones import Backbone
 
 if TYPE_CHECKING:
@@ -30,7 +39,8 @@ class Task(pl.LightningModule):
 
     backbone, head: the model. classes: names of the classes it tells apart.
     schedule: a schedule file's content. epochs: the whole budget.
-    lr, weight_decay, warmup: of AdamW and its cosine; see conf/trainer/default.yaml.
+    optimizer: makes an optimizer of parameter groups. weight_decay: of its weights; biases and norms have none.
+    rate: the base learning-rate schedule, one of frostline.freezing.rates with its options.
     """
 
     needs: ClassVar[frozenset[str]]  # annotations of a scene: "label", "boxes", "mask"
@@ -44,22 +54,25 @@ class Task(pl.LightningModule):
         classes: Sequence[str],
         schedule: Mapping[str, Any],
         epochs: int,
-        lr: float = 1e-3,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        rate: RateSchedule,
         weight_decay: float = 0.0,
-        warmup: float = 0.0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.classes = tuple(classes)
-        self.epochs, self.lr, self.weight_decay, self.warmup = epochs, lr, weight_decay, warmup
+        self.make_optimizer, self.rate, self.weight_decay = optimizer, rate, weight_decay
         self.groups: Groups = {**backbone.groups, "head": [head]}
         check_partition(self, self.groups)
-        self.schedule: Schedule = parse_schedule(schedule, epochs, list(self.groups))
+        labels = labelled(self, self.groups)
+        self.schedule: Schedule = parse_schedule(schedule, epochs, list(labels))
+        self.parts = {part: [labels[label] for label in members] for part, members in self.schedule.parts.items()}
         self.frozen: list[str] = []
         self.norms: Norms = "train"
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_metrics()
+        self._check_plateaus()
         self.to(memory_format=torch.channels_last)  # measured: 1.6 to 2 times faster on CPUs
 
     # What each task says.
@@ -86,32 +99,34 @@ class Task(pl.LightningModule):
 
     # Freezing.
 
-    def state_at(self, epoch: int) -> State:
-        """The schedule's word on every group in this epoch."""
-        return state_at(self.schedule, epoch, list(self.groups))
+    def state_at(self, epoch: float) -> State:
+        """The schedule's word on every part at this point of training."""
+        return state_at(self.schedule, epoch)
 
     def move_line(self, epoch: int) -> State:
-        """Freeze and thaw what the schedule says for this epoch, and return its word."""
-        state = self.state_at(epoch)
-        self.freeze([g for g, scale in state.items() if scale is None], phase_at(self.schedule, epoch).norms)
-        return state
+        """Freeze and thaw what the schedule says for this epoch, and return its word.
 
-    def freeze(self, groups: Sequence[str], norms: Norms = "train") -> None:  # type: ignore[override]
-        """Freeze these groups and thaw all others, in the mode (training or evaluation) that the task is in.
-
-        norms: what the backbone's batch norms above the line do, see `Phase`.
+        Frozen means: no gradient, and evaluation mode for groups of which nothing trains.
         """
-        self.frozen, self.norms = list(groups), norms
-        set_frozen(self.groups, self.frozen)
+        state = self.state_at(epoch)
+        for part, parameters in self.parts.items():
+            for parameter in parameters:
+                parameter.requires_grad_(state[part] is not None)
+                if state[part] is None:
+                    parameter.grad = None  # one left over from before would still move it
+        self.frozen, self.norms = frozen_groups(state), phase_at(self.schedule, epoch)[1].norms
         # What was frozen until now is still in evaluation mode, and Lightning would keep it there: after a validation
         # it gives each module the mode it had before.
         self.train(self.training)
+        return state
+
+    def end_phase(self, number: int, epoch: int) -> None:
+        """Phase `number` of the schedule (from 0) ends at this epoch, exclusive."""
+        self.schedule = ended(self.schedule, number, epoch)
 
     def trainable_at(self, epoch: int) -> int:
         """Number of parameters that train in this epoch."""
-        return sum(
-            count(parameters_of(self.groups, g)) for g, scale in self.state_at(epoch).items() if scale is not None
-        )
+        return sum(count(self.parts[part]) for part, scale in self.state_at(epoch).items() if scale is not None)
 
     def train(self, mode: bool = True) -> "Task":
         """As nn.Module.train, but frozen groups stay in evaluation mode: no statistic below the frost line moves.
@@ -121,7 +136,7 @@ class Task(pl.LightningModule):
         super().train(mode)
         if self.norms == "keep":
             for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if keeps_statistics(module):
                     module.eval()
         for group in self.frozen:
             for module in self.groups[group]:
@@ -132,15 +147,32 @@ class Task(pl.LightningModule):
 
     def forward(self, image: Tensor) -> Any:
         """Pictures (B, 3, H, W) in 0..1 -> the head's outputs."""
-        features = self.backbone(image.contiguous(memory_format=torch.channels_last))
-        if cast(Any, self.head).reads_embedding:
-            return self.head(features, self.backbone.embed(features))
-        return self.head(features)
+        return self._answer(self.backbone(image.contiguous(memory_format=torch.channels_last)), None)
+
+    def outputs(self, batch: Batch) -> Any:
+        """The head's outputs for a batch of pictures, or of activations at the frost line in their place."""
+        if "activations" in batch:
+            return self._answer(*self.backbone.above(batch["activations"], batch["depth"]))
+        return self(batch["image"])
+
+    def activations(self, depth: int) -> list[str] | None:
+        """What the head and the other groups need of the lowest `depth` groups, by name; None: no cut is possible."""
+        head = cast(Any, self.head)
+        return self.backbone.activations(depth, head.maps, head.reads_embedding)
+
+    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W) in 0..1 -> these activations."""
+        return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names)
+
+    def _answer(self, features: list[Any], embedding: Tensor | None) -> Any:
+        if not cast(Any, self.head).reads_embedding:
+            return self.head(features)
+        return self.head(features, self.backbone.embed(features) if embedding is None else embedding)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.criterion(self(batch["image"]), batch)
+        losses = self.criterion(self.outputs(batch), batch)
         total = torch.stack(list(losses.values())).sum()
-        size = len(batch["image"])
+        size = len(batch["id"])
         self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
         if len(losses) > 1:
             named = {f"train_loss_{name}": value for name, value in losses.items()}
@@ -160,9 +192,9 @@ class Task(pl.LightningModule):
         self._finish("test", self.test_metrics)
 
     def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> None:
-        outputs = self(batch["image"])
+        outputs = self.outputs(batch)
         total = torch.stack(list(self.criterion(outputs, batch).values())).sum()
-        self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
         self.update(metrics, self.postprocess(outputs), batch)
 
     def _finish(self, split: str, metrics: MetricCollection) -> None:
@@ -173,39 +205,45 @@ class Task(pl.LightningModule):
         self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
 
     def configure_optimizers(self) -> Any:
-        """AdamW over all groups from the first step, frozen ones included (they have no gradient).
+        """One optimizer over all parts from the first step, frozen ones included (they have no gradient).
 
-        So the optimizer's state never changes shape, whatever the schedule does. Rate of a group: lr x cosine x scale.
+        So its state never changes shape, whatever the schedule does. The rate of a part is its scale x the rate of the
+        group `base`, which has no parameters and is driven by the base learning-rate schedule; `set_rates` sees to it.
         """
-        entries: list[dict[str, Any]] = []
-        rates: list[Callable[[int], float]] = []
-        steps = int(self.trainer.estimated_stepping_batches)
-        for group in self.groups:
-            for decay in (True, False):
+        entries: list[dict[str, Any]] = [{"params": [], "name": BASE}]
+        for part, parameters in self.parts.items():
+            for decays in (True, False):
                 # Decay pulls weights towards zero; for biases and norms zero means nothing.
-                parameters = [p for p in parameters_of(self.groups, group) if (p.ndim > 1) == decay]
-                if parameters:
-                    weight_decay = self.weight_decay if decay else 0.0
-                    entries.append({"params": parameters, "weight_decay": weight_decay, "name": f"{group}/{decay}"})
-                    rates.append(partial(self._rate, group, steps))
-        optimizer = torch.optim.AdamW(entries, lr=self.lr)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+                members = [p for p in parameters if (p.ndim > 1) == decays]
+                decay = self.weight_decay if decays else 0.0
+                if members:
+                    entries.append({"params": members, "weight_decay": decay, "name": part})
+        optimizer = self.make_optimizer(entries)
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self.rate(optimizer, steps, self.schedule.epochs)}
 
-    def _rate(self, group: str, steps: int, step: int) -> float:
-        epoch = min(step * self.epochs // max(1, steps), self.epochs - 1)
-        return (self.state_at(epoch)[group] or 0.0) * warmup_cosine(step / max(1, steps), self.warmup)
+    def set_rates(self, optimizer: Optimizer, epoch: float) -> None:
+        """Give each part its rate at this point of training (epochs since the start); 0 where it is frozen."""
+        base, *groups = optimizer.param_groups
+        state = self.state_at(epoch)
+        for group in groups:
+            group["lr"] = (state[group["name"]] or 0.0) * base["lr"]
 
     def on_fit_start(self) -> None:
-        if self.trainer.max_epochs != self.epochs:
-            raise FrostlineError(f"The schedule was laid out for {self.epochs} epochs, not {self.trainer.max_epochs}.")
+        if self.trainer.max_epochs != self.schedule.epochs:
+            raise FrostlineError(
+                f"The schedule was laid out for {self.schedule.epochs} epochs, not {self.trainer.max_epochs}."
+            )
 
+    def logged(self) -> set[str]:
+        """Names of what is logged of each epoch and can end a phase."""
+        names = {name for key, metric in self.val_metrics.items() for name in getattr(metric, "names", [key])}
+        return {"train_loss", "val_loss", *(f"val_{name}" for name in names)}
 
-def warmup_cosine(progress: float, warmup: float) -> float:
-    """Factor on the learning rate at this share of the training (0..1): a linear rise, then half a cosine down to 0.
-
-    After SGDR without restarts (Loshchilov & Hutter 2017, arXiv:1608.03983).
-    """
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+    def _check_plateaus(self) -> None:
+        for number, phase in enumerate(self.schedule.phases, 1):
+            if phase.plateau and phase.plateau.metric not in self.logged():
+                raise FrostlineError(
+                    f"schedule '{self.schedule.name}', phase {number} waits for a plateau of '{phase.plateau.metric}', "
+                    f"which this task does not log; it logs {', '.join(sorted(self.logged()))}."
+                )

@@ -86,7 +86,9 @@ class Detection(Task):
 
 
 class CocoMap(MeanAveragePrecision):
-    """COCO mean average precision over the whole set, under three plain names: map, map50, map75."""
+    """COCO mean average precision over the whole set, under three plain names."""
+
+    names = ("map", "map50", "map75")
 
     def __init__(self) -> None:
         super().__init__(backend="faster_coco_eval")
@@ -94,7 +96,7 @@ class CocoMap(MeanAveragePrecision):
 
     def compute(self) -> dict[str, Tensor]:
         values = super().compute()
-        return {"map": values["map"], "map50": values["map_50"], "map75": values["map_75"]}
+        return {name: values[key] for name, key in zip(self.names, ("map", "map_50", "map_75"), strict=True)}
 
 
 def _answering(outputs: DenseOutput, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -76,7 +76,6 @@ class Localization(Task):
 
 def _targets(batch: Batch) -> tuple[Tensor, Tensor]:
     """Boxes (n, 4) as centre x, centre y, width, height in 0..1, and which of the B scenes they are of."""
-    size = batch["image"].shape[-1]
-    has_box = torch.tensor([len(b) > 0 for b in batch["boxes"]], device=batch["image"].device)
     boxes = torch.cat([b[:1] for b in batch["boxes"]])
-    return box_convert(boxes, "xyxy", "cxcywh") / size, has_box
+    has_box = torch.tensor([len(b) > 0 for b in batch["boxes"]], device=boxes.device)
+    return box_convert(boxes, "xyxy", "cxcywh") / batch["size"], has_box

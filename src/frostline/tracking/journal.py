@@ -23,7 +23,7 @@ class Stopwatch(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.images_seen += len(batch["image"]) * trainer.world_size
+        self.images_seen += len(batch["id"]) * trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -66,8 +66,10 @@ class Journal(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # Read before the step: after the epoch's last one the scheduler has already moved on to the next epoch.
-        groups = trainer.optimizers[0].param_groups
-        self._rates = {f"lr_{group['name'].split('/')[0]}": float(group["lr"]) for group in groups}
+        self._rates = {}
+        for group in trainer.optimizers[0].param_groups:
+            name = f"lr_{group['name'].split('/')[0]}"  # of the parts of one group, the fastest
+            self._rates[name] = max(self._rates.get(name, 0.0), float(group["lr"]))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -1,0 +1,223 @@
+"""The callback that reads activations at the frost line from the cache, and fills it where it has none.
+
+While the line stands still, what lies below it gives the same for the same picture: so the batches of pictures that
+come again (validation, and training on a fixed number of views) hold activations in place of the picture. What was
+annotated is kept beside them, as it moves with the picture.
+"""
+
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torchvision
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from frostline.data.datamodule import Keys, SceneDataModule, SceneLoader
+from frostline.data.packing import pack, packed_names, unpack
+from frostline.freezing.cache.store import CacheError, Entry, Store
+from frostline.freezing.schedule import depth_of
+from frostline.models.backbones import Backbone
+
+if TYPE_CHECKING:
+    from frostline.tasks.base import Task
+
+VERSION = 1  # of what the entries mean; another one starts afresh
+PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
+
+
+class CacheBelow(pl.Callback):
+    """Computes what lies below the frost line once per (weights, line, dataset, view).
+
+    store: where it is kept. data: whose batches are to be shortened. recipe: what decides how training pictures are
+    augmented, JSON-able. Must come after `FrostLine` in the list of callbacks.
+    Logs `cache_filled`, the scenes that an epoch had to compute. Where the store fails, the run goes on without it, and
+    says so once.
+    """
+
+    def __init__(self, store: Store, data: SceneDataModule, recipe: Mapping[str, Any]) -> None:
+        self.store, self.data, self.recipe = store, data, recipe
+        self._line: tuple[int, str] | None = None  # depth, and digest of all below it
+        self._open: dict[tuple[str, int], _Reader] = {}
+        self._filled = 0
+        self._failed = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        task = cast("Task", pl_module)
+        depth = depth_of(task.state_at(trainer.current_epoch))
+        line = (depth, _digest([m for group in list(task.groups)[:depth] for m in task.groups[group]]))
+        if line != self._line:
+            self._close()
+            self._line = line
+        self._filled = 0
+        views = self.data.views
+        shortcut = None if views is None else self._reader(trainer, task, "train", trainer.current_epoch % views)
+        cast(SceneLoader, trainer.train_dataloader).shortcut = shortcut
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._line is not None:  # None: a validation without training
+            loader = cast(SceneLoader, trainer.val_dataloaders)
+            loader.shortcut = self._reader(trainer, cast("Task", pl_module), "val", 0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("cache_filled", float(self._filled))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for reader in self._open.values():
+            reader.close()
+        self._open, self._line = {}, None
+
+    def _reader(self, trainer: pl.Trainer, task: "Task", split: str, view: int) -> "_Reader | None":
+        assert self._line is not None
+        depth = self._line[0]
+        names = task.activations(depth) if depth else None
+        if self._failed or not names:
+            return None
+        if (split, view) not in self._open:
+            reader = None
+            try:
+                reader = _Reader(self.store, self._keys(trainer, task, names, split, view), self.data, split, depth)
+                self._filled += reader.fill(trainer, task, view)
+            except CacheError as error:
+                self._failed = True
+                print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
+                if reader is not None:
+                    reader.close()
+                return None
+            self._open[split, view] = reader
+        return self._open[split, view]
+
+    def _keys(
+        self, trainer: pl.Trainer, task: "Task", names: Sequence[str], split: str, view: int
+    ) -> dict[str, dict[str, Any]]:
+        """Of each array, all that decides what is in it."""
+        data = self.data
+        scenes: dict[str, Any] = {
+            "version": VERSION,
+            "data": data.dataset.data_hash,
+            "split": split,
+            "image_size": data.image_size,
+            "augment": dict(self.recipe) if split == "train" and data.augment is not None else None,
+            "view": view,
+            # Boxes and masks may take part in what a transform draws.
+            "needs": sorted(data.needs) if split == "train" and data.augment is not None else None,
+            "libraries": [torch.__version__, torchvision.__version__],
+        }
+        model = {"precision": str(trainer.precision), "processor": _processor(task.device)}
+        annotations = {
+            name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
+        }
+        return annotations | {
+            name: {**scenes, **model, "activation": name, "weights": _weights(task.backbone, name)} for name in names
+        }
+
+
+class _Reader:
+    """The arrays of one split and view; called with the keys of a batch, it gives the batch without its pictures."""
+
+    def __init__(
+        self, store: Store, keys: Mapping[str, Mapping[str, Any]], data: SceneDataModule, split: str, depth: int
+    ) -> None:
+        self.data, self.split, self.depth = data, split, depth
+        self.items = data.items(split)
+        self.rows = np.array(self.items.indices)
+        self.ids = [scene.id for scene in self.items.scenes]
+        self.annotations = packed_names(data.needs)
+        self.entries: dict[str, Entry] = {}
+        try:
+            for name, key in keys.items():
+                self.entries[name] = store.open(key, len(data.dataset.scenes(split)))
+        except CacheError:
+            self.close()
+            raise
+
+    def __call__(self, keys: Keys) -> dict[str, Any]:
+        positions = [position for position, _ in keys]
+        rows = self.rows[positions]
+        found = {name: entry.read(rows) for name, entry in self.entries.items()}
+        annotations = {name: found.pop(name) for name in self.annotations}
+        return {
+            "activations": found,
+            "depth": self.depth,
+            "size": self.data.image_size,
+            "index": torch.from_numpy(rows),
+            "id": [self.ids[position] for position in positions],
+            **unpack(annotations),
+        }
+
+    def fill(self, trainer: pl.Trainer, task: "Task", view: int) -> int:
+        """Compute the rows that are not there yet; returns how many these were."""
+        if not len(self._missing()):
+            self._probe(trainer, task, view)
+            return 0
+        with ExitStack() as stack:
+            # In one order everywhere, so that no two processes wait for each other. Meanwhile another may have filled.
+            for entry in sorted(self.entries.values(), key=lambda entry: entry.folder):
+                stack.enter_context(entry.filling())
+            missing = self._missing()
+            loader = self.data.loader_of(self.split, [(int(position), view) for position in missing])
+            title = f"keeping what lies below {list(task.groups)[self.depth]} ({self.split}, view {view})"
+            for batch in tqdm(loader, desc=title, unit="batch", leave=False, disable=not sys.stderr.isatty()):
+                for name, values in self._compute(trainer, task, batch).items():
+                    self.entries[name].write(batch["index"].numpy(), values)
+        return len(missing)
+
+    def close(self) -> None:
+        for entry in self.entries.values():
+            entry.close()
+
+    def _missing(self) -> np.ndarray:
+        """Positions of the scenes that some array lacks."""
+        present = np.logical_and.reduce([entry.present[self.rows] for entry in self.entries.values()])
+        return np.flatnonzero(~present)
+
+    def _compute(self, trainer: pl.Trainer, task: "Task", batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        names = [name for name in self.entries if name not in self.annotations]
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            below = task.below(batch["image"].to(task.device), names)
+        most_boxes = max((len(s.boxes) for s in self.items.scenes if s.boxes is not None), default=0)
+        return {name: values.cpu() for name, values in below.items()} | pack(batch, most_boxes)
+
+    def _probe(self, trainer: pl.Trainer, task: "Task", view: int) -> None:
+        """A few rows computed again: guards against whatever the keys of the arrays might not tell."""
+        chosen = np.linspace(0, len(self.rows) - 1, min(PROBED, len(self.rows))).astype(int)
+        for batch in self.data.loader_of(self.split, [(int(position), view) for position in chosen]):
+            for name, values in self._compute(trainer, task, batch).items():
+                kept = self.entries[name].read(batch["index"].numpy())
+                if kept.dtype != values.dtype or not torch.allclose(kept.float(), values.float(), rtol=1e-2, atol=1e-3):
+                    raise CacheError(
+                        f"The cache entry {self.entries[name].folder} holds other values for '{name}' than this run "
+                        "computes: remove it with `frostline cache clear`."
+                    )
+
+
+def _weights(backbone: Backbone, name: str) -> str:
+    statistics = [cast(Tensor, b).flatten().tolist() for b in (backbone.mean, backbone.std)]
+    return f"{backbone.name} {statistics} {_digest(backbone.modules_below(name))}"
+
+
+def _digest(modules: Sequence[nn.Module]) -> str:
+    """One hash over what these modules are and hold."""
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(str(module).encode())
+        for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _processor(device: torch.device) -> str:
+    """What decides the last bits of a result, beside its inputs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {device.type}"
