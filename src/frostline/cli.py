@@ -1,4 +1,4 @@
-"""The command line: `frostline plan | prepare | train | compare`."""
+"""The command line: `frostline plan | prepare | train | compare | schedule | cache`."""
 
 import argparse
 import hashlib
@@ -14,6 +14,7 @@ from frostline.errors import FrostlineError
 # so that `--help` and a misspelt key answer at once.
 
 QUICKSTART = Path("experiments/quickstart")
+CLASSES = 5  # of the head that `schedule show` builds; they change nothing but its size
 
 OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
@@ -21,8 +22,9 @@ overrides are KEY=VALUE, as Hydra composes them from conf/:
   dataset=meadow|folder|pets    folder and pets with dataset.root=PATH
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
   head=linear|box|dense|unet    each task has its own by default
-  schedule=frozen|thaw|full     how deep frozen, for how long
-  augment=light|none
+  schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
+  rate=cosine|constant|one_cycle|step|plateau    optimizer=adamw|sgd
+  augment=light|none            augment.views=4: four views of each picture in turn, whose activations can be kept
   trainer.epochs=10 trainer.batch_size=32 optimizer.lr=0.002 image_size=128 seed=0
 every key and its default: `frostline train --show`
 """
@@ -86,6 +88,28 @@ def _parser() -> argparse.ArgumentParser:
         "study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml"
     )
     compare.set_defaults(command=_compare)
+
+    schedule = commands.add_parser("schedule", help="list the freezing schedules, or show one at a glance")
+    verbs = schedule.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    listed = verbs.add_parser("list", help="each schedule, and when to use it")
+    listed.set_defaults(command=_schedule_list)
+    show = verbs.add_parser(
+        "show",
+        help="the phases of a schedule on a backbone, its learning rates by epoch, and a picture",
+        description="Phases, trainable share and learning rates of a schedule, for a backbone, a task and a budget.",
+        epilog="frostline schedule show gradual backbone=timm backbone.name=resnet18 backbone.pretrained=false "
+        "trainer.epochs=20 --out gradual.svg",
+    )
+    show.add_argument("name", help="a file in conf/schedule/, without its suffix")
+    show.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="backbone, task, trainer.epochs, rate, …")
+    show.add_argument("--out", type=Path, metavar="FILE", help="draw it too, as .png or .svg")
+    show.add_argument("--parameters", action="store_true", help="what each phase says of every single parameter")
+    show.set_defaults(command=_schedule_show)
+
+    cache = commands.add_parser("cache", help="show or clear the kept activations (cache.folder)")
+    cache.add_argument("action", choices=["show", "clear"], nargs="?", default="show")
+    cache.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as cache.folder=PATH")
+    cache.set_defaults(command=_cache)
     return parser
 
 
@@ -176,6 +200,77 @@ def _compare(args: argparse.Namespace) -> None:
     study = read_study(args.study)
     compare(study.folder, study.runs, show=print)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")
+
+
+def _schedule_list(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from frostline.config import conf_dir
+
+    table = Table("schedule", "what it is", show_lines=True)
+    for path in sorted((conf_dir() / "schedule").glob("*.yaml")):
+        head = [line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#")]
+        table.add_row(path.stem, " ".join(head))
+    Console().print(table)
+
+
+def _schedule_show(args: argparse.Namespace) -> None:
+    from frostline.config import compose
+
+    if args.out is not None and args.out.suffix not in (".png", ".svg"):
+        raise FrostlineError(f"--out {args.out}: a picture of a schedule is a .png or a .svg file.")
+    config = compose([f"schedule={args.name}", *args.overrides])
+    from rich.console import Console
+
+    from frostline.freezing.rates import base_rates
+    from frostline.freezing.show import parameters_table, phases_table, rates_table, write_picture
+    from frostline.studies.run import build_task
+
+    task = build_task(config, tuple(f"class {i}" for i in range(CLASSES)))
+    console = Console()
+    if args.parameters:
+        console.print(parameters_table(task))
+        return
+    base = base_rates(task.rate, task.make_optimizer, task.schedule.epochs)
+    console.print(f"{args.name} for {config['task']['name']} on {task.backbone.name}, {CLASSES} classes:")
+    console.print(phases_table(task))
+    console.print("Learning rate in the middle of each epoch; a dot is frozen:")
+    console.print(rates_table(task, base))
+    if args.out is not None:
+        write_picture(task, base, args.out)
+        console.print(f"drawn: {args.out}")
+
+
+def _cache(args: argparse.Namespace) -> None:
+    from frostline.config import compose
+    from frostline.freezing.cache.store import Store
+
+    settings = compose(args.overrides)["cache"]
+    store = Store(Path(settings["folder"]), int(settings["size_gb"] * 1e9))
+    if args.action == "clear":
+        removed, freed = store.clear()
+        print(f"{removed} entries removed from {settings['folder']}, {freed / 1e9:.2f} GB freed")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "of", "view", "scenes kept", "MB", "last used", "")
+    entries = sorted(store.usage(), key=lambda entry: entry.used, reverse=True)
+    for entry in entries:
+        key = entry.key
+        table.add_row(
+            str(key.get("activation") or key.get("annotation")),
+            f"{key.get('split')} {key.get('image_size')} px, data {str(key.get('data'))[:8]}",
+            str(key.get("view")),
+            f"{entry.present} of {entry.rows}",
+            f"{entry.size / 1e6:.1f}",
+            f"{entry.used:%Y-%m-%d %H:%M}",
+            "in use" if entry.held else "",
+        )
+    Console().print(table)
+    total = sum(entry.size for entry in entries)
+    print(f"{total / 1e9:.2f} of {settings['size_gb']:g} GB in {settings['folder']}")
 
 
 def _own_dataset(dataset: dict[str, object]) -> Path:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from frostline.config import compose
@@ -117,24 +119,37 @@ def test_a_missing_study_is_named(tmp_path):
         read_study(tmp_path / "nowhere")
 
 
-def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch, conf_here):
+def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
     import torch
 
     from frostline.studies.cost import START_SECONDS, Estimator
-    from frostline.tasks.base import Task
 
     used = []
-    forward = Task.forward
-    monkeypatch.setattr(
-        Task, "forward", lambda self, image: used.append(torch.get_num_threads()) or forward(self, image)
-    )
+
+    class Fake:
+        """Two epochs with two frost lines."""
+
+        schedule = SimpleNamespace(epochs=2)
+
+        def move_line(self, epoch):
+            return {"stem": None if epoch == 0 else 1.0, "head": 1.0}
+
+        def __call__(self, image):
+            used.append(torch.get_num_threads())
+            return image.requires_grad_()
+
+        def criterion(self, outputs, batch):
+            return {"loss": outputs.sum()}
+
+    monkeypatch.setattr("frostline.studies.run.build_task", lambda *_: Fake())
     before = torch.get_num_threads()
     estimate = Estimator()
-    small = ["image_size=32", "trainer.epochs=2", "trainer.batch_size=2", "schedule=thaw"]
-    for threads in (before + 1, before + 2):
-        assert estimate(compose([*small, f"trainer.threads={threads}"])) > START_SECONDS
-    # two frost lines, three steps each, and no timing of one number of threads is taken for another's
-    assert used == [before + 1] * 6 + [before + 2] * 6
+    for threads in (1, 2):
+        assert (
+            estimate(compose(["image_size=32", "trainer.batch_size=2", f"trainer.threads={threads}"])) > START_SECONDS
+        )
+    # three steps for each frost line, and what was timed with one thread is not taken for two
+    assert used == [1] * 6 + [2] * 6
     assert torch.get_num_threads() == before
 
 

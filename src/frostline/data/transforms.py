@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from frostline.data.scenes import VOID
@@ -47,6 +47,10 @@ class RandomZoomShift(v2.Transform):
         if any(params["pad"]):
             inpt = F.pad(inpt, params["pad"], fill=FILL.get(type(inpt), 0))
         inpt = F.crop(inpt, *params["window"])
+        if isinstance(inpt, tv_tensors.Mask):
+            # torchvision resizes masks by `nearest`, which lies half a pixel beside what is done to the picture.
+            exact = F.resize_image(inpt.as_subclass(torch.Tensor)[None], params["size"], InterpolationMode.NEAREST_EXACT)
+            return tv_tensors.wrap(exact[0], like=inpt)
         return F.resize(inpt, params["size"], antialias=True)
 
 

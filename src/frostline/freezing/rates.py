@@ -65,19 +65,17 @@ def warmup_cosine(progress: float, warmup: float) -> float:
 def base_rates(
     rate: RateSchedule, make_optimizer: Callable[[list[dict[str, Any]]], Optimizer], epochs: int
 ) -> list[float]:
-    """The base rate at the start of each epoch, as far as it can be known before training (no plateau is met)."""
-    steps_per_epoch = 100  # how finely an epoch is divided makes no difference to its start
+    """The base rate in the middle of each epoch, as far as it can be known before training (no plateau is met)."""
+    fine = 100  # steps an epoch; any even number does
     optimizer = make_optimizer([{"params": [torch.zeros(1, requires_grad=True)]}])
-    config = rate(optimizer, epochs * steps_per_epoch, epochs)
-    scheduler = config["scheduler"]
+    config = rate(optimizer, epochs * fine, epochs)
     seen = []
-    for step in range(epochs * steps_per_epoch):
-        if step % steps_per_epoch == 0:
-            seen.append(float(optimizer.param_groups[0]["lr"]))
+    for _ in range(epochs * fine):
+        seen.append(float(optimizer.param_groups[0]["lr"]))
         optimizer.step()
         if config["interval"] == "step":
-            scheduler.step()
-    return seen
+            config["scheduler"].step()
+    return seen[fine // 2 :: fine]
 
 
 def _rise(progress: float, warmup: float) -> float:

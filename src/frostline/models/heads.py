@@ -146,7 +146,10 @@ class DenseHead(nn.Module):
 
 
 class UnetHead(nn.Module):
-    """Class scores (B, classes, H, W) for every pixel, by the U-Net decoder of segmentation-models-pytorch."""
+    """Class scores (B, classes, H, W) for every pixel, by the U-Net decoder of segmentation-models-pytorch.
+
+    decoder_channels: of each of its blocks, from 1/16 of the resolution up; with four, the last one is at 1/2.
+    """
 
     gives: ClassVar[str] = "pixels"
     reads_embedding: ClassVar[bool] = False
@@ -166,7 +169,8 @@ class UnetHead(nn.Module):
         # A stride the backbone skips is a skip connection without channels, as smp itself does for timm's encoders.
         encoder = [3, *(by_stride.get(stride, 0) for stride in (2, 4, 8, 16, 32))]
         self.decoder = UnetDecoder(encoder, list(decoder_channels), n_blocks=len(decoder_channels))
-        self.out = SegmentationHead(decoder_channels[-1], classes)
+        # Each block doubles the resolution, from 1/32 up; what is left is interpolated.
+        self.out = SegmentationHead(decoder_channels[-1], classes, upsampling=2 ** (5 - len(decoder_channels)))
 
     def forward(self, features: list[Tensor]) -> Tensor:
         have = dict(zip(self.strides, features, strict=True))

@@ -271,7 +271,7 @@ def _draw_strip(strip: Axes, row: int, members: list[list[Span]], colour: str) -
             # Mixed with white and not transparent, so that the line behind does not show through.
             shade = [1 + (part - 1) * (0.25 + 0.45 * frozen) for part in to_rgb(colour)]
             strip.barh(y, right - left, height, left, color=shade, ec="white", lw=0.6, zorder=2)
-            if len(members) == 1 and right - left > 0.04 * end:
+            if len(members) == 1 and right - left > 0.04 * strip.get_xlim()[1]:  # room for a number
                 ink = INK if shade[0] + 2 * shade[1] + shade[2] > 2 else "white"
                 middle = (left + right) / 2
                 strip.text(middle, y, str(depth), color=ink, ha="center", va="center_baseline", fontsize=7.5, zorder=3)

@@ -26,6 +26,7 @@ from frostline.freezing.cache.callback import CacheBelow
 from frostline.freezing.cache.store import Store
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
+from frostline.freezing.show import write_picture
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
 from frostline.studies.provenance import cores
@@ -228,6 +229,8 @@ def _write(
     folder = workplace.results
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    epochs = [json.loads(line) for line in (workplace.folder / "epochs.jsonl").read_text().splitlines()]
+    write_picture(task, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
     prediction_sheet(task.cpu(), _first_batches(data, 12), folder / "predictions.png")
     weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
     save_file(weights, folder / "model.safetensors", {"run": str(result["run"])})

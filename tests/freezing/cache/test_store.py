@@ -81,9 +81,9 @@ class Process:
         return self.answer()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def processes():
-    started = [Process(), Process()]  # at once, so that they import side by side
+    started = [Process(), Process()]  # early, so that they import while the first tests run
     yield started
     for process in started:
         process.popen.kill()

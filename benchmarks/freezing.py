@@ -1,0 +1,307 @@
+"""What the frost line saves: activations from the cache, no graph below the line, little overhead above it.
+
+All on meadow, 480 pictures of 160 px in batches of 16, on every core. Both sides of a row are timed in one process, and
+each figure is the median of several epochs.
+"""
+
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import timm
+import torch
+from pytorch_lightning.callbacks import BackboneFinetuning
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from benchmarks.row import Row
+from frostline.config import compose
+from frostline.data.dataset import Dataset
+from frostline.data.prepare import prepare_from_config
+from frostline.data.scenes import SPLITS
+from frostline.freezing.cache.callback import CacheBelow
+from frostline.freezing.cache.store import Store
+from frostline.freezing.callback import FrostLine
+from frostline.studies.run import assemble
+from frostline.tasks.base import Task
+
+SCENES, SIZE, BATCH = 480, 160, 16
+SETTINGS = [
+    "dataset.source.size=160",
+    f"dataset.source.train={SCENES}",
+    "dataset.source.val=32",
+    "dataset.source.test=32",
+    f"image_size={SIZE}",
+    f"trainer.batch_size={BATCH}",
+    "augment.views=1",
+]
+
+
+def cached_epoch() -> list[Row]:
+    """A frozen epoch read from the cache against the same epoch computed: tasks that read the last maps only."""
+    rows = []
+    for task in ("classification", "localization"):
+        uncached = statistics.median(epochs_of([f"task={task}", "schedule=frozen"], 4)[1:])
+        cached = statistics.median(epochs_of([f"task={task}", "schedule=frozen"], 8, cached=True)[1:])
+        what = f"{task}: a frozen epoch from the cache, times faster than the same epoch computed"
+        rows.append(
+            Row(f"cache_{task}", what, uncached / cached, ">= 50", f"{cached:.3f} s", f"{uncached:.2f} s"),
+        )
+    return rows
+
+
+def cached_dense_epoch() -> list[Row]:
+    """The same where the head itself costs most: how near to the bound that its own cost sets."""
+    rows = []
+    for task in ("detection", "segmentation"):
+        overrides = [f"task={task}", "schedule=frozen"]
+        below, above = below_and_above(overrides)
+        uncached = statistics.median(epochs_of(overrides, 4)[1:])
+        cached = statistics.median(epochs_of(overrides, 5, cached=True)[1:])
+        bound, reached = (below + above) / above, uncached / cached
+        what = f"{task}: speed-up of a cached frozen epoch, as a share of the bound (below + above) / above"
+        ours = f"{uncached:.2f} s to {cached:.2f} s, {reached:.2f} times"
+        other = f"bound {bound:.2f}: below {below:.2f} s, above {above:.2f} s"
+        rows.append(Row(f"cache_{task}", what, reached / bound, ">= 0.9", ours, other))
+    return rows
+
+
+def ten_epochs() -> list[Row]:
+    """Ten frozen epochs from nothing, cache included, against Lightning's BackboneFinetuning and a usual DataLoader."""
+    ours, others = [], []
+    for _ in range(2):
+        ours.append(sum(epochs_of(["task=classification", "schedule=frozen"], 10, cached=True)))
+        others.append(stock_ten_epochs())
+    mine, other = statistics.median(ours), statistics.median(others)
+    what = "ten frozen epochs and filling the cache, times faster than Lightning's BackboneFinetuning"
+    return [Row("ten_epochs", what, other / mine, ">= 8", f"{mine:.1f} s", f"{other:.1f} s")]
+
+
+def overhead() -> list[Row]:
+    """An unfrozen epoch against a bare PyTorch loop over the same batches: epochs of both sides in turn."""
+    with data_and_task(["task=classification", "schedule=full"], epochs=1) as (data, task):
+        optimizer = torch.optim.AdamW(task.parameters(), lr=1e-3)
+        loader = data.train_dataloader()
+
+        def bare() -> float:
+            start = time.perf_counter()
+            task.train()
+            for batch in loader:
+                optimizer.zero_grad()
+                loss = torch.stack(list(task.criterion(task(batch["image"]), batch).values())).sum()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(task.parameters(), 5.0)
+                optimizer.step()
+            return time.perf_counter() - start
+
+        bare()
+        pairs = []
+        for _ in range(4):
+            (ours,) = fit(data, build(["task=classification", "schedule=full"], 1), [])
+            pairs.append((ours, bare()))
+    ratio = statistics.median(ours / other for ours, other in pairs)
+    ours, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    what = "an unfrozen epoch, times the time of a bare PyTorch loop on the same model and batches"
+    return [Row("overhead", what, ratio, "<= 1.05", f"{ours:.2f} s", f"{other:.2f} s")]
+
+
+def lines() -> list[Row]:
+    """The line at each group in turn, nothing cached: its epoch against a full one, and what its work would make it."""
+    with data_and_task(["task=classification", "schedule=full"], epochs=1) as (data, task):
+        batch = next(iter(data.train_dataloader()))
+        names = list(task.groups)
+        forward = {name: _per_stage(task, batch["image"], name) for name in names[:-1]}
+        whole = _step(task, batch, names[0])
+        through = sum(forward.values())
+        measured, predicted = {}, {}
+        for name in names:
+            measured[name] = _step(task, batch, name) / whole
+            above = sum(forward[n] for n in names[names.index(name) : -1]) / through
+            predicted[name] = (through + (whole - through) * above) / whole
+    worst = max(abs(measured[name] - predicted[name]) for name in names)
+    what = "a step with the line at each group, as a share of a full one: furthest from the share of the work above it"
+    shares = ", ".join(f"{name} {measured[name]:.2f}" for name in names)
+    expected = ", ".join(f"{name} {predicted[name]:.2f}" for name in names)
+    return [Row("lines", what, worst, "<= 0.1", shares, f"forward + backward above the line: {expected}")]
+
+
+@cache
+def dataset() -> Dataset:
+    """Drawn once for all rows."""
+    folder = tempfile.mkdtemp()
+    return prepare_from_config(compose(SETTINGS)["dataset"], Path(folder) / "meadow")
+
+
+def build(overrides: list[str], epochs: int) -> Task:
+    return assemble(compose([*SETTINGS, *overrides, f"trainer.epochs={epochs}"]), dataset())[0]
+
+
+@contextmanager
+def data_and_task(overrides: list[str], epochs: int) -> Iterator[tuple[Any, Task]]:
+    task, data = assemble(compose([*SETTINGS, *overrides, f"trainer.epochs={epochs}"]), dataset())
+    for split in SPLITS[:2]:
+        data.items(split)  # decoded now: the same for both sides
+    yield data, task
+
+
+def epochs_of(overrides: list[str], epochs: int, cached: bool = False) -> list[float]:
+    """Seconds of each epoch of training; the first one from an empty cache."""
+    with data_and_task(overrides, epochs) as (data, task), tempfile.TemporaryDirectory() as folder:
+        extra = [CacheBelow(Store(Path(folder), int(2e10)), data, {"augment": "light"})] if cached else []
+        return fit(data, task, extra)
+
+
+class Watch(pl.Callback):
+    """Seconds of each epoch, from the first hook of its start to the last of its end."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def fit(data: Any, task: Task, extra: list[pl.Callback]) -> list[float]:
+    watch = Watch()
+    trainer = pl.Trainer(
+        max_epochs=task.schedule.epochs, callbacks=[watch, FrostLine(), *extra], gradient_clip_val=5.0, **QUIET
+    )
+    trainer.fit(task, data)
+    return watch.seconds
+
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,
+    "limit_val_batches": 0,
+}
+
+
+def below_and_above(overrides: list[str]) -> tuple[float, float]:
+    """Seconds an epoch of what caching takes away, and of what it leaves, in a bare loop; medians of three."""
+    with data_and_task(overrides, epochs=1) as (data, task):
+        task.move_line(0)
+        task.train()
+        depth = len(task.frozen)
+        names = task.activations(depth)
+        assert names is not None
+        optimizer = task.make_optimizer([{"params": [p for p in task.parameters() if p.requires_grad]}])
+        belows, aboves = [], []
+        for _ in range(3):
+            below = above = 0.0
+            iterator = iter(data.train_dataloader())
+            while True:
+                start = time.perf_counter()
+                batch = next(iterator, None)
+                if batch is None:
+                    break
+                with torch.no_grad():
+                    kept = task.below(batch["image"], names)
+                middle = time.perf_counter()
+                optimizer.zero_grad()
+                outputs = task.outputs({"activations": kept, "depth": depth})
+                torch.stack(list(task.criterion(outputs, batch).values())).sum().backward()
+                optimizer.step()
+                below += middle - start
+                above += time.perf_counter() - middle
+            belows.append(below)
+            aboves.append(above)
+    return statistics.median(belows), statistics.median(aboves)
+
+
+class Stock(pl.LightningModule):
+    """What a template does: timm's model, a new classifier, Adam."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.backbone = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+        self.head = torch.nn.Linear(self.backbone.num_features, classes)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        pictures, labels = batch
+        loss = F.cross_entropy(self.head(self.backbone(pictures)), labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam((p for p in self.parameters() if p.requires_grad), lr=1e-3)
+
+
+def stock_ten_epochs() -> float:
+    """Seconds of ten frozen epochs by Lightning's callback, pictures read from disk by two workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        for scene in dataset().scenes("train"):
+            place = Path(folder) / str(scene.label)
+            place.mkdir(exist_ok=True)
+            (place / Path(scene.image).name).symlink_to(Path(scene.image).resolve())
+        steps = [transforms.Resize((SIZE, SIZE)), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+        pictures = ImageFolder(folder, transforms.Compose([*steps, transforms.Normalize([0.5] * 3, [0.5] * 3)]))
+        loader = DataLoader(pictures, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+        watch = Watch()
+        finetuning = BackboneFinetuning(unfreeze_backbone_at_epoch=100, verbose=False)
+        trainer = pl.Trainer(max_epochs=10, callbacks=[watch, finetuning], **QUIET)
+        trainer.fit(Stock(len(pictures.classes)), loader)
+    return sum(watch.seconds)
+
+
+def _step(task: Task, batch: dict[str, Any], line: str) -> float:
+    """Seconds of a forward and backward pass with the line at this group; the median of several."""
+    frozen = list(itertools.takewhile(lambda name: name != line, task.groups))
+    for name, modules in task.groups.items():
+        for module in modules:
+            module.requires_grad_(name not in frozen)
+            module.train(name not in frozen)
+
+    def step() -> None:
+        torch.stack(list(task.criterion(task(batch["image"]), batch).values())).sum().backward()
+
+    return _median(step)
+
+
+def _per_stage(task: Task, image: torch.Tensor, name: str) -> float:
+    """Seconds of this group's own forward pass, recording a graph as in training."""
+    backbone: Any = task.backbone
+    x = backbone.normalise(image.contiguous(memory_format=torch.channels_last))
+    task.train()
+    with torch.no_grad():
+        for stage, module in backbone.stages.items():
+            if stage == name:
+                break
+            x = module(x)
+    last = name == list(backbone.stages)[-1]
+    return _median(lambda: backbone.tail(module(x)) if last else module(x))
+
+
+def _median(action: Callable[[], object], times: int = 9) -> float:
+    action()
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+MEASURES: dict[str, Callable[[], list[Row]]] = {
+    "cached_epoch": cached_epoch,
+    "cached_dense_epoch": cached_dense_epoch,
+    "ten_epochs": ten_epochs,
+    "overhead": overhead,
+    "lines": lines,
+}
