@@ -9,12 +9,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from frostline.data.datamodule import SceneDataModule, ShardSampler, ViewSampler, check_serves
+from frostline.data.datamodule import SceneDataModule, ShardSampler, ViewSampler, WholeBatches, check_serves
 from frostline.data.prepare import prepare
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene
 from frostline.errors import FrostlineError
 
-LIGHT = instantiate(OmegaConf.load(Path(__file__).parents[2] / "conf" / "augment" / "light.yaml"))
+LIGHT = instantiate(OmegaConf.load(Path(__file__).parents[2] / "conf" / "augment" / "light.yaml").transform)
 EVERYTHING = {"label", "boxes", "mask"}
 
 
@@ -236,3 +236,41 @@ def test_pictures_in_files_are_what_models_see(dataset):
     item = module(dataset).items("test")[0, 0]
     expected = np.asarray(Image.open(scene.image).resize((48, 48), Image.Resampling.BILINEAR))
     assert (item["image"].permute(1, 2, 0).numpy() == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"),
+    [(9, 4, [4, 5]), (8, 4, [4, 4]), (10, 4, [4, 4, 2]), (1, 4, [1]), (0, 4, []), (3, 1, [1, 1, 1])],
+)
+def test_evaluation_has_no_last_batch_of_one(count, size, sizes):
+    # The trap: a batch of one takes other kernels, so that a figure would depend on the size of the batches.
+    batches = WholeBatches(ShardSampler(count), size)
+    assert [len(batch) for batch in batches] == sizes and len(batches) == len(sizes)
+    assert [position for batch in batches for position, _ in batch] == list(range(count))
+
+
+def test_views_come_in_turn_and_are_shared_by_seeds_where_their_number_is_stated(dataset):
+    def loader(seed, views):
+        data = SceneDataModule(dataset, {"mask"}, 32, 4, augment=LIGHT, views=views, seed=seed)
+        return data, data.train_dataloader().sampler
+
+    data, sampler = loader(seed=1, views=2)
+    seen = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        seen.append({view for _, view in sampler})
+    assert seen == [{0}, {1}, {0}, {1}]
+    other, _ = loader(seed=2, views=2)
+    fresh, _ = loader(seed=1, views=None)
+    again, _ = loader(seed=2, views=None)
+    picture = [module.items("train")[0, 1]["image"] for module in (data, other, fresh, again)]
+    assert torch.equal(picture[0], picture[1]) and not torch.equal(picture[2], picture[3])
+
+
+def test_a_shortcut_takes_the_keys_of_the_batches_and_is_decided_at_the_first_batch(dataset):
+    data = SceneDataModule(dataset, {"mask"}, 32, 4, seed=1)
+    loader = data.train_dataloader()
+    plain = [batch["index"].tolist() for batch in loader]
+    batches = iter(loader)
+    loader.shortcut = lambda keys: {"index": [position for position, _ in keys]}
+    assert [batch["index"] for batch in batches] == plain

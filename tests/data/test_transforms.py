@@ -33,7 +33,7 @@ def extent(area):
 
 
 def test_picture_mask_and_box_move_together():
-    light = instantiate(OmegaConf.load(CONF / "light.yaml"))
+    light = instantiate(OmegaConf.load(CONF / "light.yaml").transform)
     torch.manual_seed(0)
     moved = clipped = 0
     for corners in [(10, 20, 50, 60), (0, 0, 30, 40), (60, 50, 96, 96)] * 30:
@@ -115,5 +115,5 @@ def test_boxes_mostly_out_of_view_are_dropped(box, expected):
 
 def test_none_changes_nothing():
     given = sample((1, 2, 30, 40))
-    out = instantiate(OmegaConf.load(CONF / "none.yaml"))(given)
+    out = instantiate(OmegaConf.load(CONF / "none.yaml").transform)(given)
     assert all(torch.equal(out[key], given[key]) for key in given)

@@ -71,15 +71,24 @@ def small_backbone(norm, drop=0.0):
     return _chain(name, model, with_embedding=True)
 
 
-def make_task(schedule, epochs, backbone=None, rate="constant", optimizer="adamw", kind=Classification, **options):
+def make_task(
+    schedule,
+    epochs,
+    backbone=tiny_backbone,
+    rate="constant",
+    optimizer="adamw",
+    kind=Classification,
+    classes=CLASSES,
+    **options,
+):
     """A classification. schedule: a name in conf/schedule, or a list of phases; options: of the optimizer."""
     torch.manual_seed(0)
-    backbone = tiny_backbone() if backbone is None else backbone()
+    backbone = backbone()
     config = option("optimizer", optimizer) | options
     return kind(
         backbone,
-        LinearHead(backbone, len(CLASSES)),
-        CLASSES,
+        LinearHead(backbone, len(classes)),
+        classes,
         schedule=option("schedule", schedule) if isinstance(schedule, str) else {"name": "s", "phases": schedule},
         epochs=epochs,
         optimizer=partial(build, config, without=["name"]),
@@ -119,8 +128,8 @@ class Batches(Dataset):
         return self.batches[index]
 
 
-def fit(task, epochs, steps=2, size=8, callbacks=(), ckpt_path=None, **options):
-    """Train under the callback that moves the line; returns the trainer."""
+def fit(task, epochs, steps=2, size=8, data=None, callbacks=(), ckpt_path=None, **options):
+    """Train under the callback that moves the line; returns the trainer. data: a DataModule in place of `Batches`."""
     trainer = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -129,10 +138,11 @@ def fit(task, epochs, steps=2, size=8, callbacks=(), ckpt_path=None, **options):
         enable_model_summary=False,
         callbacks=[FrostLine(), *callbacks],
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
         **{"enable_checkpointing": False, **options},
     )
-    train, val = (DataLoader(Batches(count, size), batch_size=None) for count in (steps, 1))
-    trainer.fit(task, train, val, ckpt_path=ckpt_path, weights_only=True)
+    loaders = [DataLoader(Batches(count, size), batch_size=None) for count in (steps, 1)] if data is None else [data]
+    trainer.fit(task, *loaders, ckpt_path=ckpt_path, weights_only=True)
     return trainer
 
 

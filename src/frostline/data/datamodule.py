@@ -228,9 +228,10 @@ class WholeBatches(Sampler[list[tuple[int, int]]]):
         return full + (left > 1 or (left == 1 and full == 0))
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        keys, starts = list(self.keys), [i * self.batch_size for i in range(len(self))]
-        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-            yield keys[start:end]
+        keys, batches = list(self.keys), len(self)
+        for i in range(batches):
+            end = (i + 1) * self.batch_size if i + 1 < batches else len(keys)
+            yield keys[i * self.batch_size : end]
 
 
 class ViewSampler(Sampler[tuple[int, int]]):
@@ -244,7 +245,7 @@ class ViewSampler(Sampler[tuple[int, int]]):
     """
 
     def __init__(
-        self, count: int, seed: int, batch_size: int, views: int | None = None, rank: int = 0, world_size: int = 1
+        self, count: int, seed: int, batch_size: int, rank: int = 0, world_size: int = 1, views: int | None = None
     ) -> None:
         self.count, self.seed, self.views, self.rank, self.world_size = count, seed, views, rank, world_size
         self.epoch = 0
@@ -365,7 +366,7 @@ class SceneDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> SceneLoader:
         items = self.items("train")
-        sampler = ViewSampler(len(items), self.seed, self.batch_size, self.views, *_rank_of_world())
+        sampler = ViewSampler(len(items), self.seed, self.batch_size, *_rank_of_world(), views=self.views)
         return self._loader(items, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> SceneLoader:

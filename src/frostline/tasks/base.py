@@ -173,7 +173,8 @@ class Task(pl.LightningModule):
         losses = self.criterion(self.outputs(batch), batch)
         total = torch.stack(list(losses.values())).sum()
         size = len(batch["id"])
-        self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
+        # sync_dist, as it can end a phase, which must be the same epoch in every process.
+        self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
         if len(losses) > 1:
             named = {f"train_loss_{name}": value for name, value in losses.items()}
             self.log_dict(named, on_step=False, on_epoch=True, batch_size=size)

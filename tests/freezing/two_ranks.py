@@ -1,0 +1,103 @@
+"""Train every shipped schedule in two processes, and in one with the same pictures per step; write down what came out.
+
+`test_two_ranks.py` starts this: python two_ranks.py DATASET FOLDER PORT. In one go, because imports take longer than
+all the training; and the processes are forked, so that these are paid for once.
+"""
+
+import json
+import logging
+import os
+import sys
+from datetime import timedelta
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from conftest import fit, make_task, shipped, tiny_backbone
+from pytorch_lightning.strategies import DDPStrategy
+
+from frostline.data.datamodule import SceneDataModule
+from frostline.tasks.classification import Classification
+
+EPOCHS = 6
+GLOBAL_BATCH = 10
+
+
+class Divided(Classification):
+    """The first process sees its losses rise, the second sees them fall by more until epoch 3: so does the mean."""
+
+    def criterion(self, outputs, batch):
+        epoch = self.trainer.current_epoch
+        opinions = [1000 * epoch, -3000 * min(epoch, 3)]
+        own = opinions[self.global_rank] if self.trainer.world_size == 2 else sum(opinions) / 2
+        return {"class": super().criterion(outputs, batch)["class"] + own}  # its gradient is as it was
+
+
+def waiting_for(metric):
+    """Divided processes, and a phase that the one would end after epoch 1, the other after 4, and both after 4."""
+    plateau = {"plateau": metric, "patience": 1, "at_most": {"epochs": 5}}
+    phases = [{"line": "head", "until": plateau}, {"line": "stem"}]
+    return partial(make_task, phases, kind=Divided, backbone=partial(tiny_backbone, norm="group"))
+
+
+CASES = {
+    **{name: partial(make_task, name, backbone=partial(tiny_backbone, norm="group")) for name in shipped("schedule")},
+    # With batch norms, whose statistics are kept.
+    **{f"{name} batch": partial(make_task, name) for name in ("thaw", "gradual", "surgical")},
+    **{f"divided {metric}": waiting_for(metric) for metric in ("val_loss", "train_loss")},
+}
+
+
+class Digests(pl.Callback):
+    """One hash over all parameters, after each epoch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_epoch_end(self, trainer, module):
+        digest = sha256(b"".join(p.detach().contiguous().numpy().tobytes() for p in module.parameters()))
+        self.seen.append(digest.hexdigest())
+
+
+def train(dataset, folder, ranks, rank):
+    """Every case, in this process; its answers go into a file."""
+    answers = {}
+    for name, make in CASES.items():
+        data = SceneDataModule(dataset, {"label"}, image_size=64, batch_size=GLOBAL_BATCH // ranks)
+        digests = Digests()
+        task = make(epochs=EPOCHS, classes=data.classes)
+        started = {key: value.clone() for key, value in task.named_parameters()}
+        options = {"devices": ranks, "callbacks": [digests]}
+        if ranks > 1:
+            options["strategy"] = DDPStrategy(process_group_backend="gloo", timeout=timedelta(seconds=60))
+        # In double precision, where the order of a sum cannot be taken for a wrong gradient.
+        trainer = fit(task, EPOCHS, data=data, precision="64-true", **options)
+        answers[name] = {
+            "digests": digests.seen,
+            "ends": [phase.end for phase in task.schedule.phases],
+            "losses": {key: float(trainer.callback_metrics[key]) for key in ("train_loss", "val_loss")},
+            "weights": {key: value.detach() for key, value in task.named_parameters()},
+            "moved": max(float((value - started[key]).abs().max()) for key, value in task.named_parameters()),
+        }
+    torch.save(answers, folder / f"{ranks}-{rank}.pt")
+
+
+def rank_of_two(rank, dataset, folder, port):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+    train(dataset, folder, 2, rank)
+
+
+if __name__ == "__main__":
+    dataset, folder, port = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    torch.multiprocessing.start_processes(rank_of_two, (dataset, folder, port), nprocs=2, start_method="fork")
+    train(dataset, folder, 1, 0)
+    one, other, alone = (torch.load(folder / f"{name}.pt") for name in ("2-0", "2-1", "1-0"))
+    for name, answer in alone.items():
+        pairs = [(value, one[name]["weights"][key]) for key, value in answer.pop("weights").items()]
+        answer["difference"] = max(float((a - b).abs().max()) for a, b in pairs)
+        answer["ranks"] = [{**one[name], "weights": None}, {**other[name], "weights": None}]
+    (folder / "answers.json").write_text(json.dumps(alone))
