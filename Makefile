@@ -21,7 +21,7 @@ repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its compariso
 	dvc repro $(PIPE):prepare
 	frostline train --study experiments/$(STUDY)  # ahead, in warm processes; dvc then takes what is finished
 	dvc repro $(PIPE)
-	frostline compare experiments/$(STUDY)
+	frostline compare --table experiments/$(STUDY)
 
 test: $(READY)  ## all tests
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) --dist loadfile

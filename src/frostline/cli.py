@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml"
     )
+    compare.add_argument("--table", action="store_true", help="only print the table of results.csv, as it stands")
     compare.set_defaults(command=_compare)
 
     schedule = commands.add_parser("schedule", help="list the freezing schedules, or show one at a glance")
@@ -124,20 +125,20 @@ def _plan(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from frostline.studies.cost import Estimator
+    from frostline.studies.cost import Estimator, repro_seconds
 
     runs = compose_runs(study)
     reasons = stale(study, runs)
     estimate = Estimator()
+    todo = {name: config for name, config in runs.items() if name in reasons}
+    seconds = {name: estimate(config) for name, config in todo.items()}
     table = Table("run", "", "seconds", title=f"{study.name}: {study.question}")
-    total = 0.0
-    for name, config in runs.items():
-        seconds = estimate(config) if name in reasons else 0.0
-        total += seconds
-        table.add_row(name, reasons.get(name, "up to date"), f"{seconds:.0f}" if seconds else "")
+    for name in runs:
+        table.add_row(name, reasons.get(name, "up to date"), f"{seconds[name]:.0f}" if name in seconds else "")
     console = Console()
     console.print(table)
-    console.print(f"{len(reasons)} of {len(runs)} runs to train, about {total / 60:.0f} min on this machine")
+    total = repro_seconds(seconds.values(), todo.values())
+    console.print(f"{len(todo)} of {len(runs)} runs to train, about {total / 60:.0f} min on this machine")
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -194,11 +195,24 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from frostline.studies.compare import compare
     from frostline.studies.plan import read_study
 
     study = read_study(args.study)
-    compare(study.folder, study.runs, show=print)
+    if args.table:
+        import pandas as pd
+
+        from frostline.studies.report import render_table
+
+        written = study.folder / "results.csv"
+        if not written.is_file():
+            raise FrostlineError(
+                f"There is no {written}: run `frostline compare {study.folder}` without --table first."
+            )
+        print(render_table(pd.read_csv(written)))
+    else:
+        from frostline.studies.compare import compare
+
+        compare(study.folder, study.runs, show=print)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")
 
 

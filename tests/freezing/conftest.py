@@ -1,7 +1,6 @@
 """A model small enough to be trained a hundred times, and how it is trained."""
 
 from functools import cache, partial
-from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -12,7 +11,6 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from frostline.config import build, compose, conf_dir
-from frostline.data.prepare import prepare_from_config
 from frostline.freezing.callback import FrostLine
 from frostline.models.backbones import _chain
 from frostline.models.heads import LinearHead
@@ -154,11 +152,3 @@ def tiny():
     return SimpleNamespace(
         make=make_task, fit=fit, backbone=tiny_backbone, small=small_backbone, Flat=FlatTask, option=option
     )
-
-
-@pytest.fixture(scope="session")
-def tiny_meadow(tmp_path_factory):
-    """A prepared dataset of 20 + 10 + 10 small scenes, for two processes to read."""
-    overrides = ["dataset.source.train=20", "dataset.source.val=10", "dataset.source.test=10", "image_size=64"]
-    folder: Path = tmp_path_factory.mktemp("data") / "meadow"
-    return prepare_from_config(compose([*overrides, "dataset.source.size=64"])["dataset"], folder)

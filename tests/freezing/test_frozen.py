@@ -98,7 +98,9 @@ def test_bitfit_moves_norms_biases_and_the_head(tiny, norm):
     # The trap: norms known by their name or by torch's classes alone; timm has its own.
     task, watch, _ = watched(tiny, norm, "bitfit", 2)
     kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
-    norms = {f"{path}.{name}" for path, m in task.named_modules() if isinstance(m, kinds) for name in ("weight", "bias")}
+    norms = {
+        f"{path}.{name}" for path, m in task.named_modules() if isinstance(m, kinds) for name in ("weight", "bias")
+    }
     thin = {name for name, p in task.named_parameters() if p.ndim == 1}
     assert norms and norms <= thin
     assert watch.moved == [thin | {"head.linear.weight"}] * 2

@@ -32,3 +32,46 @@ def test_cached_and_uncached_runs_give_the_same_figures_and_weights(train_small,
     assert again["metrics"] == cached["metrics"]
 
 
+def test_seeds_and_schedules_share_what_is_kept_where_views_are_stated(train_small):
+    first, one = train_small("schedule=frozen", *COMMON, name="one")
+    _, two = train_small("schedule=frozen", "seed=1", *COMMON, name="two")
+    _, three = train_small("schedule=thaw", *COMMON, name="three")
+    assert sum(filled(one)) == 50 and sum(filled(two)) == 0 and sum(filled(three)) == 0
+
+
+def test_without_stated_views_only_validation_is_kept(train_small):
+    _, folder = train_small("schedule=frozen", "tracking.system_metrics=false", "trainer.epochs=2")
+    assert filled(folder) == [10, 0]
+
+
+def test_a_cache_that_cannot_be_written_is_told_once_and_the_run_goes_on(train_small, here, capsys):
+    expected, _ = train_small("schedule=frozen", *COMMON, "cache.enabled=false", name="without")
+    (here / "occupied").write_text("")
+    result, _ = train_small("schedule=frozen", *COMMON, "cache.folder=occupied/cache", name="broken")
+    said = capsys.readouterr().err
+    assert said.count("goes on without the cache") == 1 and "occupied/cache" in said
+    assert result["metrics"] == expected["metrics"]
+
+
+def test_a_cache_too_small_is_told_and_the_run_goes_on(train_small, capsys):
+    result, _ = train_small("task=segmentation", "schedule=frozen", *COMMON, "cache.size_gb=0.0001")
+    assert "raise cache.size_gb" in capsys.readouterr().err.lower() and 0 <= result["metrics"]["miou"] <= 1
+
+
+def test_entries_that_hold_something_else_than_their_key_says_are_found_out(train_small, monkeypatch, capsys):
+    # The trap: a key that forgets something, so that a run reads the activations of other weights.
+    overrides = ["backbone=timm", "backbone.name=resnet10t", "backbone.pretrained=false", "schedule=frozen", *COMMON]
+    monkeypatch.setattr("frostline.freezing.cache.callback._weights", lambda backbone, name: "the same for all")
+    train_small(*overrides, name="first")
+    assert "other values" not in capsys.readouterr().err
+    result, _ = train_small(*overrides, "seed=1", name="second")
+    assert "other values for 'embedding'" in capsys.readouterr().err
+    expected, _ = train_small(*overrides, "seed=1", "cache.enabled=false", name="expected")
+    assert result["metrics"] == expected["metrics"]
+
+
+def test_the_budget_stated_in_images_is_the_budget(train_small):
+    # 20 scenes an epoch, so 50 pictures take three whole ones, whatever the schedule.
+    for schedule in ("frozen", "thaw"):
+        result, _ = train_small(f"schedule={schedule}", "trainer.images=50", *COMMON, name=schedule)
+        assert result["epochs"] == 3 and result["images_seen"] == 60

@@ -153,6 +153,14 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.parametrize("task", ["classification", "localization", "detection", "segmentation"])
+def test_a_run_of_every_task_can_be_estimated(task):
+    from frostline.studies.cost import START_SECONDS, Estimator
+
+    small = ["image_size=32", "trainer.epochs=2", "trainer.batch_size=2", "trainer.threads=1", "schedule=thaw"]
+    assert Estimator()(compose([f"task={task}", *small])) > START_SECONDS
+
+
 def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
     from frostline.studies import ahead
     from frostline.studies.cost import repro_seconds

@@ -49,7 +49,9 @@ class RandomZoomShift(v2.Transform):
         inpt = F.crop(inpt, *params["window"])
         if isinstance(inpt, tv_tensors.Mask):
             # torchvision resizes masks by `nearest`, which lies half a pixel beside what is done to the picture.
-            exact = F.resize_image(inpt.as_subclass(torch.Tensor)[None], params["size"], InterpolationMode.NEAREST_EXACT)
+            exact = F.resize_image(
+                inpt.as_subclass(torch.Tensor)[None], params["size"], InterpolationMode.NEAREST_EXACT
+            )
             return tv_tensors.wrap(exact[0], like=inpt)
         return F.resize(inpt, params["size"], antialias=True)
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from frostline.config import Config, build
+from frostline.data.datamodule import collate
 from frostline.studies.ahead import places
 from frostline.studies.provenance import cores
-from frostline.tasks.base import Task
+from frostline.tasks.base import Batch, Task
 
 STEPS = 3
 START_SECONDS = 12.0  # imports, reading the pictures, evaluation and pictures of predictions
@@ -65,15 +66,7 @@ class Estimator:
         frozen = tuple(part for part, scale in task.move_line(epoch).items() if scale is None)
         key = (*model, config["image_size"], batch_size, threads, frozen)
         if key not in self._seconds:
-            size = config["image_size"]
-            box = torch.tensor([[size * 0.2, size * 0.2, size * 0.8, size * 0.8]])
-            batch = {
-                "image": torch.rand(batch_size, 3, size, size),
-                "label": torch.zeros(batch_size, dtype=torch.long),
-                "boxes": [box] * batch_size,
-                "box_labels": [torch.zeros(1, dtype=torch.long)] * batch_size,
-                "mask": torch.zeros(batch_size, size, size, dtype=torch.long),
-            }
+            batch = _batch(batch_size, config["image_size"])
             times = []
             before = torch.get_num_threads()
             torch.set_num_threads(threads)
@@ -84,3 +77,17 @@ class Estimator:
             torch.set_num_threads(before)
             self._seconds[key] = min(times) / batch_size
         return self._seconds[key]
+
+
+def _batch(scenes: int, size: int) -> Batch:
+    """What any task may ask of that many scenes: noise, with one label, one box and a mask of one class."""
+    item = {
+        "image": torch.randint(0, 256, (3, size, size), dtype=torch.uint8),
+        "index": 0,
+        "id": "a scene",
+        "label": 0,
+        "boxes": torch.tensor([[size * 0.2, size * 0.2, size * 0.8, size * 0.8]]),
+        "box_labels": torch.zeros(1, dtype=torch.long),
+        "mask": torch.zeros(size, size, dtype=torch.uint8),
+    }
+    return collate([item] * scenes)

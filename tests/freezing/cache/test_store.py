@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,7 +172,8 @@ def test_an_entry_is_filled_bit_by_bit(store, tmp_path):
         entry.close()
     entry = store.open({"weights": "abc"}, 12)
     assert entry.present.all() and entry.rows == 12
-    assert torch.equal(entry.read(range(12)), values_of(range(12)))
+    first, second = entry.read(range(12)), entry.read(range(12))
+    assert torch.equal(first, values_of(range(12))) and first.data_ptr() != second.data_ptr()
 
 
 def test_what_is_present_stays(store):
@@ -294,8 +297,17 @@ def test_starting_afresh_leaves_a_reader_its_rows(store):
     reader = store.open({}, 4)
     fill(reader, shape=shape)
     (reader.folder / "meta.json").unlink()
-    fill(store.open({}, 4), shape=(2,), rows=[0])
+    fill(store.open({}, 4), shape=(2,), rows=[0, 1])
     assert torch.equal(reader.read(range(4)), values_of(range(4), shape))
+    flip("rows.bin", 8)(reader.folder)
+    with reader.filling():  # another file, of which it knows nothing yet
+        assert reader.present.tolist() == [True, False, False, False]
+
+
+def test_a_sum_of_zero_is_no_absence(store, monkeypatch):
+    monkeypatch.setattr(zlib, "crc32", lambda *_: 0)
+    fill(store.open({}, 3))
+    assert store.open({}, 3).present.all()
 
 
 def test_two_processes_compute_each_row_once(store, tmp_path, other):
@@ -419,7 +431,7 @@ def test_what_is_held_stays(tmp_path, other):
     assert [entry.folder.exists() for entry in (a, b, c)] == [True, False, True]
 
     # More than can go: nothing goes.
-    with pytest.raises(CacheError, match=r"no room for 0\.001.. GB.*limit is 0\.00102 GB.*cache\.size_gb.*cache clear"):
+    with pytest.raises(CacheError, match=r"no room for 0\.001.. GB.*limit of 0\.00102 GB.*cache\.size_gb.*cache clear"):
         fill(store.open({"name": "e"}, 256), shape=PAGES, batch=256)
     assert c.folder.exists()
 
@@ -551,6 +563,23 @@ def test_a_full_disk_is_told_and_what_was_written_stays(store, monkeypatch):
     fill(entry)
     for whole in (entry, again, store.open({}, 12)):
         assert torch.equal(whole.read(ALL), values_of(ALL))
+
+
+@pytest.mark.parametrize("refused", ["rows.bin", "sums.bin", "meta.json.new"])
+def test_a_failed_write_can_be_tried_again(store, monkeypatch, refused):
+    entry = store.open({}, 12)
+    if refused == "sums.bin":  # and when the entry has rows
+        fill(entry, rows=[3])
+    really = os.open, Path.write_text
+    with entry.filling():
+        with monkeypatch.context() as patch, pytest.raises(CacheError, match="cannot write to .*No space left"):
+            full = lambda path: Path(path).name == refused and refuse(errno.ENOSPC)  # noqa: E731
+            patch.setattr(os, "open", lambda path, *args: full(path) or really[0](path, *args))
+            patch.setattr(Path, "write_text", lambda path, *args: full(path) or really[1](path, *args))
+            entry.write([1], values_of([1]))
+        entry.write([1, 2], values_of([1, 2]))
+    assert torch.equal(entry.read([1, 2]), values_of([1, 2]))
+    assert store.open({}, 12).present[[1, 2]].all()
 
 
 def test_a_file_in_the_way_is_told(tmp_path):

@@ -131,9 +131,9 @@ class Store:
                     room += cost
             if room < needed:  # nothing goes where that would not help
                 raise CacheError(
-                    f"The activation cache {self.root} has no room for {rest / 1e9:.3g} GB more: its "
-                    f"limit is {self.limit / 1e9:.3g} GB, and running jobs hold what is there. Raise cache.size_gb, or "
-                    "run `frostline cache clear` when they have ended."
+                    f"The activation cache {self.root} has no room for {rest / 1e9:.3g} GB more within its limit of "
+                    f"{self.limit / 1e9:.3g} GB, as what running jobs use stays: raise cache.size_gb, or run "
+                    "`frostline cache clear` when they have ended."
                 )
             for other in evicted:
                 self._discard(other)
@@ -277,21 +277,26 @@ class Entry:
             self._granted = self._store._reserve(self.folder, needed, rest)
 
     def _empty(self) -> None:
-        self._close_files()
         for name in (META, ROWS, SUMS):  # removed, not cut: who maps a file and reads beyond its end is killed
             (self.folder / name).unlink(missing_ok=True)
 
     def _open_files(self, form: "_Form") -> None:
         """Open rows.bin and sums.bin for writing, at their full, sparse, lengths; a new entry gets its meta.json."""
-        for name, length in ((ROWS, self.rows * form.row_bytes), (SUMS, self.rows * 4)):
-            self._files.append(os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666))
-            if os.fstat(self._files[-1]).st_size < length:
-                os.ftruncate(self._files[-1], length)
-        if self._form is None:
-            aside = self.folder / f"{META}.new"
-            aside.write_text(json.dumps({"format": FORMAT, "key": self._key, "rows": self.rows} | form.as_meta()))
-            aside.replace(self.folder / META)
-        self._form, (self._map, self._seen) = form, self._mapped(form)
+        try:
+            for name, length in ((ROWS, self.rows * form.row_bytes), (SUMS, self.rows * 4)):
+                self._files.append(os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666))
+                if os.fstat(self._files[-1]).st_size < length:
+                    os.ftruncate(self._files[-1], length)
+            if self._form is None:
+                meta = {"format": FORMAT, "key": self._key, "rows": self.rows} | form.as_meta()
+                aside = self.folder / f"{META}.new"
+                aside.write_text(json.dumps(meta))
+                aside.replace(self.folder / META)
+            self._map, self._seen = self._mapped(form)
+        except OSError:
+            self._close_files()
+            raise
+        self._form = form
 
     def _close_files(self) -> None:
         while self._files:
