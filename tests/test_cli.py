@@ -1,9 +1,13 @@
 import pytest
+import torch
 
 from frostline.cli import main
+from frostline.config import conf_dir
 
 
-@pytest.mark.parametrize("command", [[], ["plan"], ["prepare"], ["train"], ["compare"]])
+@pytest.mark.parametrize(
+    "command", [[], ["plan"], ["prepare"], ["train"], ["compare"], ["schedule"], ["schedule", "show"], ["cache"]]
+)
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -24,6 +28,10 @@ def test_help_teaches(command, capsys):
         (["prepare", "--study", "experiments/none"], "experiments/none/study.yaml cannot be read"),
         (["plan", "experiments/none"], "cannot be read"),
         (["compare", "experiments/none"], "cannot be read"),
+        (["schedule", "show", "fast"], "'fast' is no schedule; choose one of bitfit, discriminative"),
+        (["schedule", "show", "thaw", "--out", "thaw.gif"], "a .png or a .svg"),
+        (["schedule", "show", "surgical", "schedule.group=neck"], "'neck' is no group of this model"),
+        (["schedule", "show", "thaw", "trainer.epochs=1"], "every phase needs an epoch"),
     ],
 )
 def test_mistakes_are_one_sentence_and_status_2(command, words, capsys, tmp_path, monkeypatch):
@@ -59,3 +67,49 @@ def test_dry_run_names_every_run_and_its_cost(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "classification-frozen" in text and "never trained" in text and "2 of 2 runs to train" in text
     assert not (tmp_path / "runs").exists()
+
+
+def test_every_schedule_is_listed_with_its_origin(capsys):
+    assert main(["schedule", "list"]) == 0
+    text = capsys.readouterr().out
+    names = sorted(path.stem for path in (conf_dir() / "schedule").glob("*.yaml"))
+    assert len(names) == 10 and all(name in text for name in names) and "1801.06146" in text
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_a_schedule_is_shown_and_drawn(suffix, begins, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    picture = tmp_path / f"gradual.{suffix}"
+    assert main(["schedule", "show", "gradual", "trainer.epochs=8", "--out", str(picture)]) == 0
+    text = capsys.readouterr().out
+    # Phases with groups, counts and shares; rates by epoch, with a dot where a group is frozen.
+    assert "stem to stage5" in text and "6,405" in text and "0.2%" in text and "100.0%" in text
+    stem = next(line for line in text.splitlines() if "stem " in line and "928" in line)
+    assert stem.count(" . ") >= 5 and "e-" in stem
+    assert picture.read_bytes().startswith(begins) and picture.stat().st_size > 5000
+
+
+def test_what_a_pattern_matched_can_be_printed(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["schedule", "show", "bitfit", "--parameters"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    norms, weights = ([line for line in lines if f"/{kind}/backbone" in line] for kind in ("norm", "weight"))
+    assert norms and weights
+    assert all("frozen" not in line for line in norms) and all("frozen" in line for line in weights)
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
+    from frostline.freezing.cache.store import Store
+
+    monkeypatch.chdir(tmp_path)
+    entry = Store(tmp_path / "kept", 10**9).open({"activation": "stage3", "split": "val", "view": 0}, 4)
+    with entry.filling():
+        entry.write([0, 1], torch.ones(2, 3))
+    entry.close()
+    assert main(["cache", "show", "cache.folder=kept"]) == 0
+    text = capsys.readouterr().out
+    assert "stage3" in text and "2 of 4" in text
+    assert main(["cache", "clear", "cache.folder=kept"]) == 0
+    assert "1 entries removed from kept" in capsys.readouterr().out
+    assert main(["cache", "show", "cache.folder=kept"]) == 0
+    assert "stage3" not in capsys.readouterr().out

@@ -87,7 +87,7 @@ def test_depths_of_shipped_schedules(name, stages):
 @pytest.mark.parametrize(
     ("epochs", "depths"),
     [
-        (4, [6, 3, 0, 0]),
+        (4, [6, 2, 0, 0]),
         (10, [6, 6, 5, 3, 2, 1, 0, 0, 0, 0]),
         (30, [6] * 4 + [5] * 3 + [4] * 3 + [3] * 2 + [2] * 3 + [1] * 3 + [0] * 12),
     ],
@@ -304,8 +304,10 @@ def test_random_schedules(drawn, fraction):
     # At the end of each phase that was written, everything is as it says.
     for end, expected in zip(ends, scales, strict=True):
         phase = phase_at(schedule, end - 1)[1]
-        found = {label: phase.scales[part] for part, own in schedule.parts.items() for label in own}
-        assert found == pytest.approx(expected, rel=1e-12)
+        for part, own in schedule.parts.items():
+            for label in own:
+                found, wanted = phase.scales[part], expected[label]
+                assert found == wanted or math.isclose(found, wanted, rel_tol=1e-12)
 
 
 def groups_in(labels):

@@ -13,6 +13,7 @@ from frostline.errors import FrostlineError
 
 Norms = Literal["train", "keep"]
 State = dict[str, float | None]  # part -> scale of its learning rate; None where it is frozen
+INF = float("inf")
 OTHERS = "others"  # the pattern for every parameter that no other pattern of its phase matches
 KEYS = {"line", "only", "rates", "scale", "decay", "norms", "warmup", "until"}
 
@@ -91,9 +92,9 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
     """
     name = str(config["name"])
     where = f"schedule '{name}'"
-    entries = list(config.get("phases") or [])
-    if not entries:
-        raise FrostlineError(f"{where} has no phases: give at least one with a frost line.")
+    entries = config.get("phases")
+    if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
+        raise FrostlineError(f"{where} has no phases: give a list of at least one.")
     phases: list[Phase] = []  # by label; parts become known once all are there
     start = 0
     for number, entry in enumerate(entries, 1):
@@ -214,7 +215,7 @@ def _scales(entry: Mapping[str, Any], chosen: Sequence[str], groups: Sequence[st
     scale, decay = entry.get("scale", 1.0), entry.get("decay", 1.0)
     by_group = {str(k): v for k, v in scale.items()} if isinstance(scale, Mapping) else dict.fromkeys(chosen, scale)
     for value in (*by_group.values(), decay):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < INF:
             raise FrostlineError(f"{here}: a learning-rate scale or decay is a number above 0, not {value!r}.")
     if set(by_group) != set(chosen):
         odd = ", ".join(sorted(set(by_group) ^ set(chosen)))
@@ -228,7 +229,7 @@ def _by_pattern(rates: Any, labels: Sequence[str], here: str) -> dict[str, float
     scales: dict[str, float | None] = {}
     home: dict[str, str] = {}
     for pattern, rate in rates.items():
-        if rate != "frozen" and (isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0):
+        if rate != "frozen" and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < INF):
             raise FrostlineError(f"{here}: '{pattern}' has the rate {rate!r}; give a number above 0, or frozen.")
         if pattern == OTHERS:
             continue
@@ -285,7 +286,7 @@ def _end(until: Any, start: int, epochs: int, later: int, here: str) -> tuple[in
         patience, min_delta = until.get("patience", 1), until.get("min_delta", 0.0)
         if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
             raise FrostlineError(f"{here}: patience is {patience!r}; it is a whole number of epochs, at least 1.")
-        if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or min_delta < 0:
+        if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or not 0 <= min_delta < INF:
             raise FrostlineError(f"{here}: min_delta is {min_delta!r}; it is a number from 0 up.")
         plateau = Plateau(str(until["plateau"]), patience, float(min_delta))
         until = until.get("at_most", {"epochs": max(epochs - later, 1)})
@@ -311,7 +312,7 @@ def _duration(value: Any, epochs: int, what: str) -> float:
     if (
         isinstance(amount, bool)
         or not isinstance(amount, int | float)
-        or amount <= 0
+        or not 0 < amount < INF
         or (kind == "share" and amount >= 1)
     ):
         raise FrostlineError(f"{what} {kind} is {amount!r}; a share lies between 0 and 1, epochs above 0.")

@@ -132,10 +132,12 @@ class _Reader:
         self.rows = np.array(self.items.indices)
         self.ids = [scene.id for scene in self.items.scenes]
         self.annotations = packed_names(data.needs)
+        scenes = data.dataset.scenes(split)
+        self.most_boxes = max((len(s.boxes) for s in scenes if s.boxes is not None), default=0)
         self.entries: dict[str, Entry] = {}
         try:
             for name, key in keys.items():
-                self.entries[name] = store.open(key, len(data.dataset.scenes(split)))
+                self.entries[name] = store.open(key, len(scenes))
         except CacheError:
             self.close()
             raise
@@ -186,8 +188,7 @@ class _Reader:
         names = [name for name in self.entries if name not in self.annotations]
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             below = task.below(batch["image"].to(task.device), names)
-        most_boxes = max((len(s.boxes) for s in self.items.scenes if s.boxes is not None), default=0)
-        return {name: values.cpu() for name, values in below.items()} | pack(batch, most_boxes)
+        return {name: values.cpu() for name, values in below.items()} | pack(batch, self.most_boxes)
 
     def _probe(self, trainer: pl.Trainer, task: "Task", view: int) -> None:
         """A few rows computed again: guards against whatever the keys of the arrays might not tell."""
