@@ -115,23 +115,23 @@ def overhead() -> list[Row]:
 
 
 def lines() -> list[Row]:
-    """The line at each group in turn, nothing cached: its epoch against a full one, and what its work would make it."""
+    """The line at each group in turn, nothing cached: its step against a full one, and what its work would make it.
+
+    The work: each group's forward pass without a graph where it is below the line, forward and backward where above.
+    """
     with data_and_task(["task=classification", "schedule=full"], epochs=1) as (data, task):
         batch = next(iter(data.train_dataloader()))
         names = list(task.groups)
-        forward = {name: _per_stage(task, batch["image"], name) for name in names[:-1]}
-        whole = _step(task, batch, names[0])
-        through = sum(forward.values())
-        measured, predicted = {}, {}
-        for name in names:
-            measured[name] = _step(task, batch, name) / whole
-            above = sum(forward[n] for n in names[names.index(name) : -1]) / through
-            predicted[name] = (through + (whole - through) * above) / whole
-    worst = max(abs(measured[name] - predicted[name]) for name in names)
-    what = "a step with the line at each group, as a share of a full one: furthest from the share of the work above it"
-    shares = ", ".join(f"{name} {measured[name]:.2f}" for name in names)
-    expected = ", ".join(f"{name} {predicted[name]:.2f}" for name in names)
-    return [Row("lines", what, worst, "<= 0.1", shares, f"forward + backward above the line: {expected}")]
+        alone = {name: (_alone(task, batch, name, False), _alone(task, batch, name, True)) for name in names}
+        measured = {name: _step(task, batch, name) for name in names}
+    whole, work = measured[names[0]], sum(trained for _, trained in alone.values())
+    share = {name: measured[name] / whole for name in names}
+    expected = {name: sum(alone[n][n in names[names.index(name) :]] for n in names) / work for name in names}
+    worst = max(abs(share[name] - expected[name]) for name in names)
+    what = "a step with the line at each group, as a share of a full one: furthest from the share of its work"
+    ours = ", ".join(f"{name} {share[name]:.2f}" for name in names)
+    other = ", ".join(f"{name} {expected[name]:.2f}" for name in names)
+    return [Row("lines", what, worst, "<= 0.1", ours, f"work: {other}")]
 
 
 @cache
@@ -274,18 +274,38 @@ def _step(task: Task, batch: dict[str, Any], line: str) -> float:
     return _median(step)
 
 
-def _per_stage(task: Task, image: torch.Tensor, name: str) -> float:
-    """Seconds of this group's own forward pass, recording a graph as in training."""
+def _alone(task: Task, batch: dict[str, Any], name: str, trains: bool) -> float:
+    """Seconds of this group's own forward pass in evaluation, or of its forward and backward pass in training."""
     backbone: Any = task.backbone
-    x = backbone.normalise(image.contiguous(memory_format=torch.channels_last))
-    task.train()
+    x = backbone.normalise(batch["image"].contiguous(memory_format=torch.channels_last))
+    modules = {**backbone.stages, "head": None}
+    task.train(False)
     with torch.no_grad():
-        for stage, module in backbone.stages.items():
+        for stage, module in modules.items():
             if stage == name:
                 break
             x = module(x)
+        else:
+            raise AssertionError(name)
+        if name == "head":
+            x = backbone.tail(x).flatten(1)
+    x.requires_grad_(trains and name != next(iter(backbone.stages)))  # pictures need no gradient
+    task.train(trains)
+    for parameter in task.parameters():
+        parameter.requires_grad_(trains)
     last = name == list(backbone.stages)[-1]
-    return _median(lambda: backbone.tail(module(x)) if last else module(x))
+
+    def run() -> None:
+        if name == "head":
+            total = torch.stack(list(task.criterion(task.head([], x), batch).values())).sum()
+        else:
+            y = modules[name](x)
+            total = (backbone.tail(y) if last else y).sum()
+        if trains:
+            total.backward()
+
+    with torch.set_grad_enabled(trains):
+        return _median(run)
 
 
 def _median(action: Callable[[], object], times: int = 9) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from frostline.config import conf_dir
-from frostline.freezing.schedule import ended, parse_schedule, state_at
+from frostline.freezing.schedule import ended, state_at
 
 EPOCHS, STEPS = 12, 2
 
@@ -92,6 +92,19 @@ def test_base_rates_do_change(tiny):
     seen = {rate: base_rates(rate, tiny.option("rate", rate), 1.0, EPOCHS, STEPS) for rate in names("rate")}
     numbers = {rate: len(set(bases)) for rate, bases in seen.items()}
     assert numbers == {"constant": 1, "cosine": 24, "one_cycle": 24, "plateau": 4, "step": 4}
+
+
+def test_each_phase_counts_for_itself(tiny):
+    # The trap: a second phase that goes on counting where the first one ended.
+    phases = [
+        {"line": "head", "until": {"plateau": "val_loss", "patience": 1}},
+        {"line": "stage5", "until": {"plateau": "train_loss", "patience": 99, "at_most": {"epochs": 4}}},
+        {"line": "stage4", "until": {"plateau": "val_loss", "patience": 2}},
+        {"line": "stem"},
+    ]
+    task = tiny.make(phases, 10, kind=tiny.Flat)
+    tiny.fit(task, 10)
+    assert [phase.end for phase in task.schedule.phases] == [2, 4, 7, 10]
 
 
 def test_what_thaws_rises_in_a_straight_line_from_nothing(tiny):

@@ -35,7 +35,9 @@ def test_the_same_run_twice_gives_the_same_figures_to_the_last_digit(train_small
 def test_what_a_run_leaves(train_small, here, small_meadow):
     result, folder = train_small("schedule=thaw")
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yaml", "epochs.jsonl", "model.safetensors", "predictions.png", "result.json"}
+    assert names == {
+        "config.yaml", "epochs.jsonl", "model.safetensors", "predictions.png", "result.json", "schedule.png"
+    }  # fmt: skip
     assert json.loads((folder / "result.json").read_text()) == result
     assert not (here / "work" / "run").exists()
     assert result["images_seen"] == 3 * 20 and result["epochs"] == 3
@@ -86,7 +88,14 @@ def test_the_run_in_mlflow(train_small, here):
     assert run.data.metrics["test_accuracy"] == pytest.approx(result["metrics"]["accuracy"])
     assert any(name.startswith("system/") for name in run.data.metrics)
     artifacts = {a.path for a in client.list_artifacts(run.info.run_id)}
-    assert artifacts >= {"model.safetensors", "predictions.png", "config.yaml", "epochs.jsonl", "result.json"}
+    assert artifacts >= {
+        "model.safetensors",
+        "predictions.png",
+        "schedule.png",
+        "config.yaml",
+        "epochs.jsonl",
+        "result.json",
+    }
 
 
 CHILD = """

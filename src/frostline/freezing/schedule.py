@@ -133,14 +133,20 @@ def state_at(schedule: Schedule, epoch: float) -> State:
     epoch: epochs since the start, fractions within one; what is frozen never changes within an epoch.
     """
     number, phase = phase_at(schedule, epoch)
-    if not number or not phase.warmup:
-        return dict(phase.scales)
-    before = schedule.phases[number - 1]
-    risen = min(1.0, (epoch - before.end) / phase.warmup)
     return {
-        part: scale * risen if scale is not None and before.scales[part] is None else scale
+        part: None if scale is None else scale * _risen(schedule, part, number, epoch)
         for part, scale in phase.scales.items()
     }
+
+
+def _risen(schedule: Schedule, part: str, number: int, epoch: float) -> float:
+    """How far a part that trains in this phase has warmed up since it thawed, 0..1."""
+    phases = schedule.phases
+    while number and phases[number - 1].scales[part] is not None:
+        number -= 1  # a warm-up goes on although the line has moved on
+    if not number or not phases[number].warmup:
+        return 1.0
+    return min(1.0, (epoch - phases[number - 1].end) / phases[number].warmup)
 
 
 def ended(schedule: Schedule, number: int, epoch: int) -> Schedule:

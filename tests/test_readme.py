@@ -1,0 +1,51 @@
+"""Every `frostline` command of the README is run, with a smaller budget."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frostline.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = re.findall(r"^ {4}frostline ([^#\n]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+SMALL = ["trainer.epochs=2", "trainer.batch_size=8", "image_size=64", "tracking.system_metrics=false"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with the checkout's conf/ and experiments/, and a folder of pictures."""
+    for name in ("conf", "experiments"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    rng = np.random.default_rng(0)
+    for kind in ("apples", "pears"):
+        folder = tmp_path / "path/to/pictures" / kind
+        folder.mkdir(parents=True)
+        for i in range(16):
+            Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_readme_says_works(command, here, capsys):
+    words = shlex.split(command)
+    pets = ROOT.parent / "shared" / "data" / "pets3"
+    if "pets" in command:
+        if not pets.is_dir():
+            pytest.skip("no pictures of pets beside the project (../shared/data/pets3)")
+        (here / "path/to/pets").symlink_to(pets)
+        (here.parent / "shared").unlink(missing_ok=True)
+        (here.parent / "shared").symlink_to(ROOT.parent / "shared")
+    if words[0] == "train":
+        words = [*(w for w in words if not w.startswith("image_size")), *SMALL]
+    assert main(words) == 0
+    assert capsys.readouterr().out
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 5
