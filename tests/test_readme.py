@@ -32,15 +32,15 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_the_readme_says_works(command, here, capsys):
+def test_what_the_readme_says_works(command, here, monkeypatch, capsys):
     words = shlex.split(command)
+    if words[0] == "plan":  # which asks DVC, and writes nothing
+        monkeypatch.chdir(ROOT)
     pets = ROOT.parent / "shared" / "data" / "pets3"
     if "pets" in command:
         if not pets.is_dir():
             pytest.skip("no pictures of pets beside the project (../shared/data/pets3)")
         (here / "path/to/pets").symlink_to(pets)
-        (here.parent / "shared").unlink(missing_ok=True)
-        (here.parent / "shared").symlink_to(ROOT.parent / "shared")
     if words[0] == "train":
         words = [*(w for w in words if not w.startswith("image_size")), *SMALL]
     assert main(words) == 0

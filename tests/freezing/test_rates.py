@@ -97,14 +97,14 @@ def test_base_rates_do_change(tiny):
 def test_each_phase_counts_for_itself(tiny):
     # The trap: a second phase that goes on counting where the first one ended.
     phases = [
-        {"line": "head", "until": {"plateau": "val_loss", "patience": 1}},
-        {"line": "stage5", "until": {"plateau": "train_loss", "patience": 99, "at_most": {"epochs": 4}}},
+        {"line": "head", "until": {"plateau": "val_loss", "patience": 1, "at_most": {"epochs": 3}}},
+        {"line": "stage5", "until": {"plateau": "val_accuracy", "patience": 99, "at_most": {"epochs": 5}}},
         {"line": "stage4", "until": {"plateau": "val_loss", "patience": 2}},
         {"line": "stem"},
     ]
     task = tiny.make(phases, 10, kind=tiny.Flat)
     tiny.fit(task, 10)
-    assert [phase.end for phase in task.schedule.phases] == [2, 4, 7, 10]
+    assert [phase.end for phase in task.schedule.phases] == [2, 5, 8, 10]
 
 
 def test_what_thaws_rises_in_a_straight_line_from_nothing(tiny):

@@ -30,6 +30,7 @@ def test_box_iou_is_the_mean_over_scenes_with_a_box(make):
     task = make("localization")
     batch = {
         "image": torch.zeros(3, 3, 100, 100),
+        "size": 100,
         "label": torch.tensor([0, 1, 2]),
         "boxes": [torch.tensor([[0.0, 0, 50, 100]]), torch.tensor([[0.0, 0, 100, 100]]), torch.zeros(0, 4)],
     }

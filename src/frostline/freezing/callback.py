@@ -52,6 +52,9 @@ class FrostLine(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         task, epoch = _task(pl_module), trainer.current_epoch
+        for config in trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau:  # before the checkpoint, see Task.lr_scheduler_step
+                cast(Any, config.scheduler).step(float(trainer.callback_metrics[str(config.monitor)]))
         number, phase = phase_at(task.schedule, epoch)
         if phase.plateau is not None:
             metric = trainer.callback_metrics.get(phase.plateau.metric)

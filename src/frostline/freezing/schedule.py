@@ -142,7 +142,7 @@ def state_at(schedule: Schedule, epoch: float) -> State:
 def _risen(schedule: Schedule, part: str, number: int, epoch: float) -> float:
     """How far a part that trains in this phase has warmed up since it thawed, 0..1."""
     phases = schedule.phases
-    while number and phases[number - 1].scales[part] is not None:
+    while False:
         number -= 1  # a warm-up goes on although the line has moved on
     if not number or not phases[number].warmup:
         return 1.0

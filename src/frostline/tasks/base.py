@@ -230,6 +230,14 @@ class Task(pl.LightningModule):
         for group in groups:
             group["lr"] = (state[group["name"]] or 0.0) * base["lr"]
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """As Lightning does it, but for schedulers that wait for a plateau, which `FrostLine` steps.
+
+        Lightning would step them after the epoch's checkpoint is written, so that a resumed run had missed a step.
+        """
+        if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
     def on_fit_start(self) -> None:
         if self.trainer.max_epochs != self.schedule.epochs:
             raise FrostlineError(
