@@ -8,6 +8,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from frostline.config import conf_dir
+from frostline.errors import FrostlineError
+from frostline.freezing.rates import plateau
 from frostline.freezing.schedule import ended, state_at
 
 EPOCHS, STEPS = 12, 2
@@ -147,3 +149,13 @@ def test_only_weights_that_train_decay(tiny, optimizer):
         shrinks = parameter.ndim > 1 and ("stage1" in name or "head" in name)
         assert (parameter.max() < 0.5) if shrinks else torch.equal(parameter, torch.ones_like(parameter)), name
         assert decays[parameter] == (5.0 if parameter.ndim > 1 else 0.0)
+
+
+def test_a_rate_that_waits_for_what_is_not_logged_is_refused(tiny):
+    def misspelt(optimizer, steps, epochs):
+        return plateau(optimizer, steps, epochs, monitor="val_los")
+
+    task = tiny.make("full", 2)
+    task.rate = misspelt
+    with pytest.raises(FrostlineError, match="rate.monitor is 'val_los'.*it logs train_loss, val_accuracy"):
+        tiny.fit(task, 2)

@@ -418,7 +418,11 @@ REFUSED = [
     (until(epochs=11), "end at epoch 11.*budget is 10"),
     (
         [HEAD | {"until": {"epochs": 5}}, HEAD | {"until": {"epochs": 4}}, STEM],
-        "phase 2 would end at epoch 4, but it starts at 5",
+        "phase 2 would end at epoch 4, before the phase above it, at 5",
+    ),
+    (
+        [HEAD | {"until": {"share": 0.5}}, HEAD | {"until": {"share": 0.3}}, STEM],
+        "phase 2 would end at epoch 3, before the phase above it, at 5",
     ),
     ([HEAD | {"until": {"epochs": 5}}, HEAD | {"until": {"epochs": 5}}, STEM], "phase 2 would end at epoch 5"),
     ([HEAD | {"until": {"share": 0.99}}, STEM], "end at epoch 10"),

@@ -96,7 +96,7 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise FrostlineError(f"{where} has no phases: give a list of at least one.")
     phases: list[Phase] = []  # by label; parts become known once all are there
-    start = 0
+    start, reached = 0, 0.0  # the same, before it is rounded to whole epochs
     for number, entry in enumerate(entries, 1):
         here = f"{where}, phase {number}"
         _check_keys(entry, KEYS, here)
@@ -104,7 +104,7 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
         if norms not in get_args(Norms):
             raise FrostlineError(f"{here}: norms is '{norms}'; choose train or keep.")
         warmup = _duration(entry["warmup"], epochs, f"{here}: warmup") if entry.get("warmup") else 0.0
-        end, plateau = _end(entry.get("until"), start, epochs, len(entries) - number, here)
+        end, reached, plateau = _end(entry.get("until"), start, reached, epochs, len(entries) - number, here)
         settings = list(_settings(entry, labels, here))
         if plateau and len(settings) > 1:
             raise FrostlineError(f"{here}: a line that moves step by step cannot wait for a plateau; give it an end.")
@@ -142,7 +142,7 @@ def state_at(schedule: Schedule, epoch: float) -> State:
 def _risen(schedule: Schedule, part: str, number: int, epoch: float) -> float:
     """How far a part that trains in this phase has warmed up since it thawed, 0..1."""
     phases = schedule.phases
-    while False:
+    while number and phases[number - 1].scales[part] is not None:
         number -= 1  # a warm-up goes on although the line has moved on
     if not number or not phases[number].warmup:
         return 1.0
@@ -281,11 +281,13 @@ def _parts(labels: Sequence[str], phases: Sequence[Mapping[str, float | None]]) 
     return parts
 
 
-def _end(until: Any, start: int, epochs: int, later: int, here: str) -> tuple[int, Plateau | None]:
+def _end(
+    until: Any, start: int, reached: float, epochs: int, later: int, here: str
+) -> tuple[int, float, Plateau | None]:
     if not later:
         if until is not None:
             raise FrostlineError(f"{here} is the last one and lasts until the budget ends: take its 'until' away.")
-        return epochs, None
+        return epochs, float(epochs), None
     plateau = None
     if isinstance(until, Mapping) and "plateau" in until:
         _check_keys(until, {"plateau", "patience", "min_delta", "at_most"}, f"{here}, until")
@@ -302,12 +304,16 @@ def _end(until: Any, start: int, epochs: int, later: int, here: str) -> tuple[in
     end = int(length) if "epochs" in until else max(start + 1, round(length))
     if end != length and "epochs" in until:
         raise FrostlineError(f"{here}: until epochs is {length:g}; a phase ends with a whole epoch.")
+    if length <= reached:
+        raise FrostlineError(
+            f"{here} would end at epoch {length:g}, before the phase above it, at {reached:g}; swap them."
+        )
     if not start < end < epochs:
         raise FrostlineError(
             f"{here} would end at epoch {end}, but it starts at {start} and the budget is {epochs} epochs: "
             "every phase needs an epoch (raise trainer.epochs or change the phase)."
         )
-    return end, plateau
+    return end, length, plateau
 
 
 def _duration(value: Any, epochs: int, what: str) -> float:

@@ -221,7 +221,13 @@ class Task(pl.LightningModule):
                     entries.append({"params": members, "weight_decay": decay, "name": part})
         optimizer = self.make_optimizer(entries)
         steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": self.rate(optimizer, steps, self.schedule.epochs)}
+        scheduler = self.rate(optimizer, steps, self.schedule.epochs)
+        if scheduler.get("monitor", "val_loss") not in self.logged():
+            raise FrostlineError(
+                f"rate.monitor is '{scheduler['monitor']}', which this task does not log; it logs "
+                f"{', '.join(sorted(self.logged()))}."
+            )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def set_rates(self, optimizer: Optimizer, epoch: float) -> None:
         """Give each part its rate at this point of training (epochs since the start); 0 where it is frozen."""
