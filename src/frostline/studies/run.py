@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from safetensors.torch import save_file
 
 from frostline.config import Config, build, to_yaml
-from frostline.data.datamodule import SceneDataModule, check_serves, class_names, lacks
+from frostline.data.datamodule import SceneDataModule, check_serves, class_names
 from frostline.data.dataset import Dataset
 from frostline.data.scenes import SPLITS
 from frostline.errors import FrostlineError
@@ -158,7 +158,7 @@ def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
         seed=config["seed"],
         workers=config["trainer"]["workers"],
     )
-    scenes = sum(lacks(scene, needs) is None for scene in dataset.scenes("train"))
+    scenes = len(dataset.scenes("train")) - data.left_out["train"]
     return build_task(config, class_names(dataset.classes, needs), epochs_of(config, scenes)), data
 
 

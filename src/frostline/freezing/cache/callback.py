@@ -43,7 +43,7 @@ class CacheBelow(pl.Callback):
 
     def __init__(self, store: Store, data: SceneDataModule, recipe: Mapping[str, Any]) -> None:
         self.store, self.data, self.recipe = store, data, recipe
-        self._line: tuple[int, str] | None = None  # depth, and digest of all below it
+        self._depth: int | None = None  # of the line that the open arrays lie at
         self._open: dict[tuple[str, int], _Reader] = {}
         self._filled = 0
         self._failed = False
@@ -51,17 +51,16 @@ class CacheBelow(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         task = cast("Task", pl_module)
         depth = depth_of(task.state_at(trainer.current_epoch))
-        line = (depth, _digest([m for group in list(task.groups)[:depth] for m in task.groups[group]]))
-        if line != self._line:
+        if depth != self._depth:  # while it stays, nothing below it has moved
             self._close()
-            self._line = line
+            self._depth = depth
         self._filled = 0
         views = self.data.views
         shortcut = None if views is None else self._reader(trainer, task, "train", trainer.current_epoch % views)
         cast(SceneLoader, trainer.train_dataloader).shortcut = shortcut
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._line is not None:  # None: a validation without training
+        if self._depth is not None:  # None: a validation without training
             loader = cast(SceneLoader, trainer.val_dataloaders)
             loader.shortcut = self._reader(trainer, cast("Task", pl_module), "val", 0)
 
@@ -74,11 +73,11 @@ class CacheBelow(pl.Callback):
     def _close(self) -> None:
         for reader in self._open.values():
             reader.close()
-        self._open, self._line = {}, None
+        self._open, self._depth = {}, None
 
     def _reader(self, trainer: pl.Trainer, task: "Task", split: str, view: int) -> "_Reader | None":
-        assert self._line is not None
-        depth = self._line[0]
+        assert self._depth is not None
+        depth = self._depth
         names = task.activations(depth) if depth else None
         if self._failed or not names:
             return None
