@@ -30,10 +30,13 @@ def test_groups_are_disjoint_complete_and_ordered(name, pictures):
 @pytest.mark.parametrize("name", CHAINS + WRAPPED)
 def test_feature_maps_have_the_channels_and_strides_announced(name, pictures):
     backbone = timm_backbone(name, pretrained=False, with_embedding=True, image_size=SIZE).eval()
-    features = backbone(pictures)
+    features, embedding = backbone(pictures)
     assert [f.shape[1] for f in features] == backbone.channels
     assert [SIZE // f.shape[2] for f in features] == backbone.strides
-    assert backbone.embed(features).shape == (2, backbone.embedding_size)
+    assert embedding.shape == (2, backbone.embedding_size)
+    without = timm_backbone(name, pretrained=False, image_size=SIZE).eval()
+    maps, nothing = without(pictures)
+    assert nothing is None and [f.shape for f in maps] == [f.shape for f in features]
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -42,23 +45,41 @@ def test_features_and_embedding_are_timms_own(name, pictures):
     backbone = timm_backbone(name, pretrained=False, with_embedding=True).eval()
     torch.manual_seed(0)
     whole = timm.create_model(name, pretrained=False, num_classes=0).eval()
-    ours = backbone(pictures)
+    ours, embedding = backbone(pictures)
     normalised = backbone.normalise(pictures)
     with torch.no_grad():
-        assert torch.allclose(backbone.embed(ours), whole(normalised), rtol=1e-4, atol=1e-5)
+        assert torch.allclose(embedding, whole(normalised), rtol=1e-4, atol=1e-5)
         reference = timm.create_model(name, pretrained=False, features_only=True).eval()
         reference.load_state_dict({k: v for k, v in whole.state_dict().items()}, strict=False)
     assert [f.shape for f in ours] == [f.shape for f in reference(normalised)]
 
 
+@pytest.mark.parametrize("name", [*WRAPPED, "deit_tiny_distilled_patch16_224", "beit_base_patch16_224"])
+def test_the_embedding_of_a_transformer_is_what_its_classifier_stood_on(name, pictures):
+    # Pooled feature maps in its place would lack the class token and the final norm.
+    torch.manual_seed(0)
+    backbone = timm_backbone(name, pretrained=False, with_embedding=True, image_size=SIZE).eval()
+    torch.manual_seed(0)
+    whole = timm.create_model(name, pretrained=False, num_classes=0, img_size=SIZE).eval()
+    with torch.no_grad():
+        expected = whole.forward_head(whole.forward_features(backbone.normalise(pictures)), pre_logits=True)
+        assert torch.allclose(backbone(pictures)[1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_plain_transformer_is_cut_into_quarters():
+    groups = timm_backbone("vit_tiny_patch16_224", pretrained=False).groups
+    blocks = {name: sum(type(module).__name__ == "Block" for module in modules) for name, modules in groups.items()}
+    assert blocks == {"stem": 0, "stage1": 3, "stage2": 3, "stage3": 3, "stage4": 3}
+
+
 def test_a_stage_depends_on_its_own_group_and_those_below_alone(pictures):
     # Catches a cut in the wrong place: changing group k must change the maps from k up and none below.
     backbone = timm_backbone("resnet18", pretrained=False).eval()
-    before = backbone(pictures)
+    before, _ = backbone(pictures)
     with torch.no_grad():
         for parameter in backbone.stages["stage2"].parameters():
             parameter.mul_(1.5)
-    after = backbone(pictures)
+    after, _ = backbone(pictures)
     same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert same == [True, True, False, False, False]
 
@@ -75,7 +96,7 @@ def test_efficientnet_lite0_has_its_imagenet_weights(pictures):
         expected = sklearn_free_truth.forward_head(
             sklearn_free_truth.forward_features((pictures - 0.5) / 0.5), pre_logits=True
         )
-        assert torch.allclose(backbone.embed(backbone(pictures)), expected, rtol=1e-4, atol=1e-5)
+        assert torch.allclose(backbone(pictures)[1], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_normalisation_travels_with_the_weights():

@@ -13,8 +13,8 @@ def features_of(name, head_class, **options):
     backbone = timm_backbone(name, pretrained=False, with_embedding=head_class.reads_embedding).eval()
     head = head_class(backbone, 3, **options).eval()
     with torch.no_grad():
-        features = backbone(torch.rand(2, 3, SIZE, SIZE))
-        return head(features, backbone.embed(features)) if head.reads_embedding else head(features)
+        features, embedding = backbone(torch.rand(2, 3, SIZE, SIZE))
+        return head(features, embedding) if head.reads_embedding else head(features)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_100"])

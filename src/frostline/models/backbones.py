@@ -4,6 +4,8 @@ A backbone is cut into `stem, stage1 … stageN` where its feature maps leave it
 timm is a plain chain of modules, so it is cut into consecutive pieces (`ChainBackbone`), and building one proves that
 the pieces, run one after another, give exactly what timm's own model gives. Models that are no chain (vision
 transformers, Swin) keep timm's own forward pass and are only *grouped* (`WrappedBackbone`).
+
+The embedding is in both cases what the pretrained classifier stood on: pooling, final norm, class token and all.
 """
 
 import difflib
@@ -17,13 +19,13 @@ from typing import Any, cast
 import timm
 import torch
 from timm.data.config import resolve_model_data_config
-from timm.models import FeatureDictNet
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 
 EMBEDDING = "embedding"  # name of that activation; the others are named after the stages that give them
 PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
+QUARTERS = 4  # feature maps of a model whose blocks all keep one stride
 
 
 class Backbone(nn.Module):
@@ -33,7 +35,7 @@ class Backbone(nn.Module):
     with cannot be forgotten.
 
     channels, strides: of the feature maps, finest first.
-    embedding_size: length of the vector that `embed` makes of the last feature map.
+    embedding_size: length of the embedding, the vector that the pretrained classifier stood on.
     groups: group name -> its modules, in order from the picture upwards; disjoint and complete.
     """
 
@@ -52,12 +54,12 @@ class Backbone(nn.Module):
     def normalise(self, image: Tensor) -> Tensor:
         return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in 0..1 -> feature maps [(B, channels[i], H / strides[i], W / strides[i])], finest first."""
-        raise NotImplementedError
+    def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """(B, 3, H, W) in 0..1 -> feature maps and embedding.
 
-    def embed(self, features: list[Tensor]) -> Tensor:
-        """Feature maps -> (B, embedding_size), by the layers that the pretrained classifier stood on."""
+        The maps are [(B, channels[i], H / strides[i], W / strides[i])], finest first; the embedding (B, embedding_size)
+        is None in a backbone built without it.
+        """
         raise NotImplementedError
 
     # The same in two steps, so that what lies below a frost line can be computed once and kept.
@@ -120,18 +122,17 @@ class ChainBackbone(Backbone):
         if self.tail is not None:
             self.groups[list(self.stages)[-1]].append(self.tail)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         x = self.normalise(image)
         features = []
         for stage, leaves in zip(self.stages.values(), self.yields, strict=True):
             x = stage(x)
             if leaves:
                 features.append(x)
-        return features
+        return features, self._embed(x)
 
-    def embed(self, features: list[Tensor]) -> Tensor:
-        assert self.tail is not None, "built without its embedding"
-        return cast(Tensor, self.tail(features[-1])).flatten(1)
+    def _embed(self, last: Tensor) -> Tensor | None:
+        return None if self.tail is None else cast(Tensor, self.tail(last)).flatten(1)
 
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
         stages = list(self.stages)
@@ -152,7 +153,7 @@ class ChainBackbone(Backbone):
             if name in names:
                 found[name] = x
         if EMBEDDING in names:
-            found[EMBEDDING] = self.embed([x])
+            found[EMBEDDING] = cast(Tensor, self._embed(x))
         return found
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
@@ -162,7 +163,9 @@ class ChainBackbone(Backbone):
             x = activations.get(name) if k < depth else stage(x)
             if leaves:
                 features.append(x)
-        return features, activations.get(EMBEDDING)
+        if EMBEDDING in activations or x is None:  # x is None: neither kept nor computed, as the head reads no embedding
+            return features, activations.get(EMBEDDING)
+        return features, self._embed(x)
 
     def modules_below(self, name: str) -> list[nn.Module]:
         stages = list(self.stages)
@@ -173,33 +176,34 @@ class ChainBackbone(Backbone):
 
 
 class WrappedBackbone(Backbone):
-    """A model of timm that is no chain: timm's own forward pass, grouped by the stage that each parameter serves."""
+    """A model of timm that is no chain: timm's own forward pass, grouped by the stage that each parameter serves.
 
-    def __init__(self, name: str, model: nn.Module, reader: nn.Module) -> None:
-        """model: the whole model, for its groups; reader: timm's `features_only` form of it, which shares nothing."""
+    Of a model whose blocks all keep one stride (a plain vision transformer), four feature maps leave, after each quarter
+    of its blocks, as is usual where such models are used for boxes and masks (Bao et al. 2022, arXiv:2106.08254).
+    with_embedding: keep the layers between the last feature map and the classifier; they belong to the last stage.
+    """
+
+    def __init__(self, name: str, model: nn.Module, with_embedding: bool) -> None:
         data = resolve_model_data_config(model)
         super().__init__(name, data["mean"], data["std"])
-        self.reader = reader
-        info = cast(Any, reader).feature_info
-        self.channels = list(info.channels())
-        self.strides = list(info.reduction())
-        self.embedding_size = self.channels[-1]
-        inner = getattr(reader, "model", reader)
-        ends = [str(end) for end in info.module_name()]
-        if isinstance(reader, FeatureDictNet):  # which flattens `layers.0` to `layers_0`
-            ends = [end.replace(".", "_") for end in ends]
-        self.groups = _groups_by_name(cast(nn.Module, inner), ends)
+        info = _feature_info(model)
+        count = len(info)
+        columnar = count > QUARTERS and len({entry["reduction"] for entry in info}) == 1
+        chosen = [(k + 1) * count // QUARTERS - 1 for k in range(QUARTERS)] if columnar else list(range(count))
+        inner = cast(Any, model)
+        inner.prune_intermediate_layers(chosen, prune_norm=not with_embedding, prune_head=not with_embedding)
+        self.model, self.chosen, self.with_embedding = model, chosen, with_embedding
+        self.channels = [int(info[i]["num_chs"]) for i in chosen]
+        self.strides = [int(info[i]["reduction"]) for i in chosen]
+        self.embedding_size = int(getattr(inner, "head_hidden_size", None) or inner.num_features)
+        self.groups = _groups_by_name(model, [str(info[i]["module"]) for i in chosen])
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        features = cast(list[Tensor], self.reader(self.normalise(image)))
-        # Some families give (B, H, W, C).
-        return [
-            f if f.shape[1] == c else f.permute(0, 3, 1, 2).contiguous()
-            for f, c in zip(features, self.channels, strict=True)
-        ]
-
-    def embed(self, features: list[Tensor]) -> Tensor:
-        return features[-1].mean((2, 3))
+    def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        model, x = cast(Any, self.model), self.normalise(image)
+        if not self.with_embedding:
+            return model.forward_intermediates(x, indices=self.chosen, intermediates_only=True), None
+        last, features = model.forward_intermediates(x, indices=self.chosen)
+        return features, model.forward_head(last, pre_logits=True).flatten(1)
 
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
         if depth < len(self.groups):
@@ -207,15 +211,15 @@ class WrappedBackbone(Backbone):
         return [*(f"map{i}" for i in maps), *([EMBEDDING] if embedding else [])]
 
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        features = self(image)
-        known = {f"map{i}": feature for i, feature in enumerate(features)} | {EMBEDDING: self.embed(features)}
+        features, embedding = self(image)
+        known = {f"map{i}": feature for i, feature in enumerate(features)} | {EMBEDDING: embedding}
         return {name: known[name] for name in names}
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
         return [activations.get(f"map{i}") for i in range(len(self.channels))], activations.get(EMBEDDING)
 
     def modules_below(self, name: str) -> list[nn.Module]:
-        return [self.reader]
+        return [self.model]
 
 
 def timm_backbone(
@@ -231,7 +235,7 @@ def timm_backbone(
         hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
         raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
     model = _create(name, pretrained, image_size, num_classes=0)
-    return _chain(name, model, with_embedding) or _wrap(name, model, pretrained, image_size)
+    return _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
 
 
 def efficientnet_lite0(
@@ -270,13 +274,23 @@ def _create(name: str, pretrained: bool, image_size: int | None, **options: Any)
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
-        if not pretrained:
-            raise FrostlineError(f"timm cannot build '{name}': {error}.") from error
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not pretrained or not _can_build(name, options):
+            raise FrostlineError(f"timm cannot build '{name}': {told}") from error
         raise FrostlineError(
-            f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched "
-            f"({type(error).__name__}): run once with a network, or set backbone.pretrained=false, "
+            f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched ({told}): "
+            "run once with a network, or set backbone.pretrained=false, "
             "or take backbone=efficientnet_lite0, whose weights are installed."
         ) from error
+
+
+def _can_build(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether it is only the weights that are missing."""
+    try:
+        timm.create_model(name, pretrained=False, **options)
+    except Exception:
+        return False
+    return True
 
 
 def _is_fixed_size(name: str) -> bool:
@@ -294,8 +308,8 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
         backbone = ChainBackbone(name, model, with_embedding=True)
         backbone.eval()
         with torch.no_grad():
-            features = backbone(image * cast(Tensor, backbone.std) + cast(Tensor, backbone.mean))
-            agrees = torch.allclose(backbone.embed(features), expected, rtol=1e-3, atol=1e-4)
+            features, embedding = backbone(image * cast(Tensor, backbone.std) + cast(Tensor, backbone.mean))
+            agrees = torch.allclose(embedding, expected, rtol=1e-3, atol=1e-4)
     except (AssertionError, TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
         return None
     shapes = [f.shape[1] for f in features]
@@ -304,14 +318,13 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     return backbone.train() if with_embedding else ChainBackbone(name, model, with_embedding=False).train()
 
 
-def _wrap(name: str, model: nn.Module, pretrained: bool, image_size: int | None) -> WrappedBackbone:
+def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
     try:
-        backbone = WrappedBackbone(name, model, _create(name, pretrained, image_size, features_only=True))
+        return WrappedBackbone(name, model, with_embedding).train()
     except (RuntimeError, AttributeError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise FrostlineError(
             f"timm's '{name}' gives no feature maps that Frostline can group ({error}); choose another backbone.name."
         ) from error
-    return backbone
 
 
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:

@@ -147,7 +147,7 @@ class Task(pl.LightningModule):
 
     def forward(self, image: Tensor) -> Any:
         """Pictures (B, 3, H, W) in 0..1 -> the head's outputs."""
-        return self._answer(self.backbone(image.contiguous(memory_format=torch.channels_last)), None)
+        return self._answer(*self.backbone(image.contiguous(memory_format=torch.channels_last)))
 
     def outputs(self, batch: Batch) -> Any:
         """The head's outputs for a batch of pictures, or of activations at the frost line in their place."""
@@ -165,9 +165,7 @@ class Task(pl.LightningModule):
         return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names)
 
     def _answer(self, features: list[Any], embedding: Tensor | None) -> Any:
-        if not cast(Any, self.head).reads_embedding:
-            return self.head(features)
-        return self.head(features, self.backbone.embed(features) if embedding is None else embedding)
+        return self.head(features, embedding) if cast(Any, self.head).reads_embedding else self.head(features)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         losses = self.criterion(self.outputs(batch), batch)
