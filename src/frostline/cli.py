@@ -234,6 +234,8 @@ def _schedule_show(args: argparse.Namespace) -> None:
 
     if args.out is not None and args.out.suffix not in (".png", ".svg"):
         raise FrostlineError(f"--out {args.out}: a picture of a schedule is a .png or a .svg file.")
+    if args.out is not None and not args.out.parent.is_dir():
+        raise FrostlineError(f"--out {args.out}: there is no folder {args.out.parent}; make it first.")
     config = compose([f"schedule={args.name}", *args.overrides])
     from rich.console import Console
 

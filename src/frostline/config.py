@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from frostline.errors import FrostlineError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+OPEN = ("optimizer", "augment")  # groups whose files may have keys of their own
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 
 Config = dict[str, Any]  # resolved: plain values only
@@ -42,6 +43,21 @@ class TrainerSettings:
 
 
 @dataclass
+class OptimizerSettings:
+    """Types of what every file in conf/optimizer has; the rest is checked by the optimizer."""
+
+    lr: float = MISSING
+    weight_decay: float = MISSING
+
+
+@dataclass
+class AugmentSettings:
+    """Types of what every file in conf/augment has, beside the transform."""
+
+    views: int | None = MISSING
+
+
+@dataclass
 class CacheSettings:
     """Types of `cache` in conf/config.yaml."""
 
@@ -52,12 +68,14 @@ class CacheSettings:
 
 @dataclass
 class RunSettings:
-    """Types of what every run has; the groups are checked by what they build."""
+    """Types of what every run has; the rest of each group is checked by what it builds."""
 
     study: str = MISSING
     seed: int = MISSING
     image_size: int = MISSING
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
 
 
@@ -133,27 +151,28 @@ def build(node: Mapping[str, Any], *args: Any, without: Iterable[str] = (), **kw
 
 def _check_types(composed: DictConfig) -> None:
     schema = OmegaConf.structured(RunSettings)
-    OmegaConf.merge(schema, {key: composed[key] for key in schema})
+    OmegaConf.merge(schema, OmegaConf.masked_copy(composed, [str(key) for key in schema if key not in OPEN]))
+    for group in OPEN:
+        OmegaConf.merge(schema, {group: OmegaConf.masked_copy(composed[group], [str(key) for key in schema[group]])})
 
 
 def _check_ranges(config: Config) -> None:
     trainer = config["trainer"]
-    bounds: list[tuple[str, float, float, float]] = [
+    bounds: list[tuple[str, float | None, float, float]] = [
         ("seed", config["seed"], 0, 2**32 - 1),
         ("image_size", config["image_size"], 32, 4096),
         ("trainer.epochs", trainer["epochs"], 1, 100_000),
         ("trainer.batch_size", trainer["batch_size"], 2, 65_536),
-        ("trainer.images", 1 if trainer["images"] is None else trainer["images"], 1, 1e12),
+        ("trainer.images", trainer["images"], 1, 1e12),
         ("optimizer.lr", config["optimizer"]["lr"], 1e-12, 1e3),
         ("optimizer.weight_decay", config["optimizer"]["weight_decay"], 0, 10),
-        ("rate.warmup", config["rate"].get("warmup", 0), 0, 0.9),
-        ("augment.views", 1 if config["augment"]["views"] is None else config["augment"]["views"], 1, 1000),
+        ("augment.views", config["augment"]["views"], 1, 1000),
         ("cache.size_gb", config["cache"]["size_gb"], 0, 1e6),
         ("trainer.clip_norm", trainer["clip_norm"], 1e-9, 1e9),
         ("trainer.workers", trainer["workers"], 0, 1024),
     ]
     for name, value, low, high in bounds:
-        if not low <= float(value) <= high:
+        if value is not None and not low <= value <= high:
             raise FrostlineError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
     for key, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
         if trainer[key] not in choices:

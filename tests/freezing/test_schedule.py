@@ -203,7 +203,7 @@ def models(draw):
 
 
 @st.composite
-def phases(draw, labels, end, last):
+def phases(draw, labels, end, first, last):
     """A phase, and the scale that it gives each label by a reading of its own (of its end, where the line moves)."""
     groups = list(dict.fromkeys(label.split("/")[0] for label in labels))
     place = st.integers(0, len(groups) - 1)
@@ -241,7 +241,7 @@ def phases(draw, labels, end, last):
             group = label.split("/")[0]
             return scale * decay ** (len(groups) - 1 - groups.index(group)) if group in chosen else None
 
-    if draw(st.booleans()):
+    if not first and draw(st.booleans()):
         phase["warmup"] = {"epochs": draw(st.floats(0.1, 3))}
     if not last:
         phase["until"] = {"epochs": end}
@@ -256,7 +256,7 @@ def schedules(draw):
     labels, epochs = draw(models()), draw(st.integers(1, 20))
     cuts = draw(st.lists(st.integers(1, epochs - 1), unique=True, max_size=3).map(sorted)) if epochs > 1 else []
     ends = [*cuts, epochs]
-    drawn = [draw(phases(labels, end, end == epochs)) for end in ends]
+    drawn = [draw(phases(labels, end, end == ends[0], end == epochs)) for end in ends]
     return labels, epochs, [phase for phase, _ in drawn], ends, [scales for _, scales in drawn]
 
 
@@ -405,6 +405,7 @@ REFUSED = [
             {"epochs": math.inf},
         )
     ),
+    ([HEAD | {"warmup": {"epochs": 1}}], "nothing has thawed yet"),
     # until when
     ([HEAD, STEM], "must say until when"),
     ([HEAD | {"until": {"epochs": 5}}], "last one"),

@@ -61,7 +61,9 @@ def test_a_cache_too_small_is_told_and_the_run_goes_on(train_small, capsys):
 def test_entries_that_hold_something_else_than_their_key_says_are_found_out(train_small, monkeypatch, capsys):
     # The trap: a key that forgets something, so that a run reads the activations of other weights.
     overrides = ["backbone=timm", "backbone.name=resnet10t", "backbone.pretrained=false", "schedule=frozen", *COMMON]
-    monkeypatch.setattr("frostline.freezing.cache.callback._weights", lambda backbone, name: "the same for all")
+    monkeypatch.setattr(
+        "frostline.freezing.cache.callback._weights", lambda backbone, names: dict.fromkeys(names, "the same for all")
+    )
     train_small(*overrides, name="first")
     assert "other values" not in capsys.readouterr().err
     result, _ = train_small(*overrides, "seed=1", name="second")

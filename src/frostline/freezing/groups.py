@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from frostline.errors import FrostlineError
+
 Groups = Mapping[str, Sequence[nn.Module]]  # in order, from the stem to the head
 
 
 def check_partition(model: nn.Module, groups: Groups) -> None:
-    """Every parameter of the model lies in exactly one group. Raises AssertionError naming those that do not."""
+    """Every parameter of the model lies in exactly one group. Raises FrostlineError naming those that do not."""
     home: dict[int, str] = {}
     twice = []
     for group in groups:
@@ -17,11 +19,18 @@ def check_partition(model: nn.Module, groups: Groups) -> None:
             if id(parameter) in home:
                 twice.append(f"{home[id(parameter)]}/{group}")
             home[id(parameter)] = group
-    assert not twice, f"parameters in two groups: {sorted(set(twice))}"
     own = dict(model.named_parameters())
     missing = [name for name, parameter in own.items() if id(parameter) not in home]
-    assert not missing, f"parameters in no group: {missing}"
-    assert len(home) == len(own), "a group holds parameters that are not the model's"
+    spare = len(home) > len(own) - len(missing)
+    if twice or missing or spare:
+        wrong = (
+            f"groups share parameters: {', '.join(sorted(set(twice)))}"
+            if twice
+            else f"{missing[0]} and {len(missing) - 1} more parameters are in no group"
+            if missing
+            else "a group holds parameters that are not the model's"
+        )
+        raise FrostlineError(f"This model cannot be frozen group by group ({wrong}): choose another backbone.name.")
 
 
 def parameters_of(groups: Groups, group: str) -> Iterator[nn.Parameter]:

@@ -5,7 +5,8 @@ drives its rate, and every other group's rate is set from it before each step. S
 schedule, its state is kept in checkpoints as usual, and it never meets a new group.
 
 Each function here takes the optimizer and the number of steps and epochs of the whole budget, and returns what
-Lightning's `configure_optimizers` calls an `lr_scheduler_config`. They are chosen in conf/rate/.
+Lightning's `configure_optimizers` calls an `lr_scheduler_config`. They are chosen in conf/rate/. All shares are of the
+whole budget, in 0..1. Raises ValueError for an option out of its range.
 """
 
 import math
@@ -21,24 +22,31 @@ RateSchedule = Callable[[Optimizer, int, int], dict[str, Any]]
 
 def constant(optimizer: Optimizer, steps: int, epochs: int, warmup: float = 0.0) -> dict[str, Any]:
     """One rate, after a linear rise over `warmup`, a share of the budget."""
+    _check_share("warmup", warmup)
     return _each_step(lr_scheduler.LambdaLR(optimizer, lambda step: _rise(step / steps, warmup)))
 
 
 def cosine(optimizer: Optimizer, steps: int, epochs: int, warmup: float = 0.0) -> dict[str, Any]:
     """A linear rise over `warmup`, a share of the budget, then half a cosine down to 0."""
+    _check_share("warmup", warmup)
     return _each_step(lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step / steps, warmup)))
 
 
 def one_cycle(optimizer: Optimizer, steps: int, epochs: int, warmup: float = 0.3) -> dict[str, Any]:
     """torch's OneCycleLR (Smith & Topin 2018, arXiv:1708.07120) up to the optimizer's rate; momentum stays as it is."""
+    _check_share("warmup", warmup)
     peak = optimizer.defaults["lr"]
+    rise = warmup if warmup * steps > 1 else 0.0  # torch divides by zero where the rise is one step long
     return _each_step(
-        lr_scheduler.OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=warmup, cycle_momentum=False)
+        lr_scheduler.OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=rise, cycle_momentum=False)
     )
 
 
 def step(optimizer: Optimizer, steps: int, epochs: int, every: float = 0.3, factor: float = 0.1) -> dict[str, Any]:
     """torch's StepLR: the rate times `factor` after each `every`, a share of the budget."""
+    _check_share("every", every)
+    if not 0 < factor <= 1:
+        raise ValueError(f"factor is {factor}; it lies above 0 and is at most 1")
     size = max(1, round(every * steps))
     return _each_step(lr_scheduler.StepLR(optimizer, step_size=size, gamma=factor))
 
@@ -46,7 +54,12 @@ def step(optimizer: Optimizer, steps: int, epochs: int, every: float = 0.3, fact
 def plateau(
     optimizer: Optimizer, steps: int, epochs: int, monitor: str = "val_loss", factor: float = 0.3, patience: int = 2
 ) -> dict[str, Any]:
-    """torch's ReduceLROnPlateau: the rate times `factor` once `monitor` has not improved for `patience` epochs."""
+    """torch's ReduceLROnPlateau: the rate times `factor` once `monitor` has not improved for `patience` epochs.
+
+    `FrostLine` steps it, at the end of each epoch.
+    """
+    if not 0 < factor < 1 or patience < 0:
+        raise ValueError(f"factor {factor} must lie between 0 and 1, patience {patience} must not be negative")
     mode: Any = "min" if monitor.endswith("loss") else "max"
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=factor, patience=patience)
     return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}
@@ -59,7 +72,7 @@ def warmup_cosine(progress: float, warmup: float) -> float:
     """
     if progress < warmup:
         return _rise(progress, warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / max(1 - warmup, 1e-9))))
 
 
 def base_rates(
@@ -76,6 +89,11 @@ def base_rates(
         if config["interval"] == "step":
             config["scheduler"].step()
     return seen[fine // 2 :: fine]
+
+
+def _check_share(name: str, value: float) -> None:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; it is a share of the budget, 0 to 1")
 
 
 def _rise(progress: float, warmup: float) -> float:

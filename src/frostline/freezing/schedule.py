@@ -43,7 +43,8 @@ class Phase:
     scales: factor on the base learning rate for each part, None where it is frozen.
     norms: what the backbone's batch norms in groups that train do: `train`, that is normalise by the batch and gather
         its statistics, or `keep` those that they have. Their weights train in both cases, if the schedule says so.
-    warmup: epochs over which a part that was frozen before rises from rate 0 to its own; a fraction is fine.
+    warmup: epochs over which a part that was frozen before rises from rate 0, at its first step, to its own; a fraction
+        is fine.
     end: epoch at which the phase ends, exclusive; where it has a plateau, at the latest.
     """
 
@@ -90,7 +91,7 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
     Raises FrostlineError where a phase names what is not there, leaves nothing to train, covers a parameter twice or
     never, is out of order, or leaves nothing for the next.
     """
-    name = str(config["name"])
+    name = str(config.get("name", "without a name"))
     where = f"schedule '{name}'"
     entries = config.get("phases")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
@@ -103,9 +104,11 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
         norms = entry.get("norms", "train")
         if norms not in get_args(Norms):
             raise FrostlineError(f"{here}: norms is '{norms}'; choose train or keep.")
-        warmup = _duration(entry["warmup"], epochs, f"{here}: warmup") if entry.get("warmup") else 0.0
+        warmup = _duration(entry["warmup"], epochs, f"{here}: warmup") if entry.get("warmup") is not None else 0.0
         end, reached, plateau = _end(entry.get("until"), start, reached, epochs, len(entries) - number, here)
         settings = list(_settings(entry, labels, here))
+        if warmup and number == 1 and len(settings) == 1:
+            raise FrostlineError(f"{here}: nothing has thawed yet; take its warmup away and set rate.warmup instead.")
         if plateau and len(settings) > 1:
             raise FrostlineError(f"{here}: a line that moves step by step cannot wait for a plateau; give it an end.")
         # Where there are fewer epochs than steps, the line moves by more than one group at a time.

@@ -163,9 +163,10 @@ class ChainBackbone(Backbone):
             x = activations.get(name) if k < depth else stage(x)
             if leaves:
                 features.append(x)
-        if EMBEDDING in activations or x is None:  # x is None: neither kept nor computed, as the head reads no embedding
-            return features, activations.get(EMBEDDING)
-        return features, self._embed(x)
+        embedding = activations.get(EMBEDDING)
+        if embedding is None and x is not None:
+            embedding = self._embed(x)
+        return features, embedding
 
     def modules_below(self, name: str) -> list[nn.Module]:
         stages = list(self.stages)
@@ -178,8 +179,8 @@ class ChainBackbone(Backbone):
 class WrappedBackbone(Backbone):
     """A model of timm that is no chain: timm's own forward pass, grouped by the stage that each parameter serves.
 
-    Of a model whose blocks all keep one stride (a plain vision transformer), four feature maps leave, after each quarter
-    of its blocks, as is usual where such models are used for boxes and masks (Bao et al. 2022, arXiv:2106.08254).
+    Where all blocks keep one stride (a plain vision transformer), four feature maps leave, after each quarter of the
+    blocks, as is usual where such models are used for boxes and masks (Bao et al. 2022, arXiv:2106.08254).
     with_embedding: keep the layers between the last feature map and the classifier; they belong to the last stage.
     """
 

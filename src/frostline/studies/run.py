@@ -53,6 +53,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     _quieten()
     pl.seed_everything(config["seed"], verbose=False)
     torch.set_num_threads(config["trainer"]["threads"] or cores())
+    _check_accelerator(config["trainer"]["accelerator"])
     task, data = assemble(config, dataset)
     commit, dirty = provenance.commit()
     if any(data.left_out.values()):
@@ -202,6 +203,13 @@ def task_class(config: Config) -> type[Task]:
     """The LightningModule that a configuration names."""
     found: type[Task] = _class_of(config["task"]["_target_"])
     return found
+
+
+def _check_accelerator(name: str) -> None:
+    here = {"gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
+    here["mps"] = torch.backends.mps.is_available()
+    if not here.get(name, True):
+        raise FrostlineError(f"trainer.accelerator is '{name}', and this machine has none: set it to cpu or auto.")
 
 
 class _EpochSeed(pl.Callback):

@@ -5,15 +5,14 @@ A run works in `runs/<study>/work/<run>/`: checkpoints, journal, and at the end 
 and a run that was finished ahead (`frostline train --study`) is only handed over when DVC asks for it.
 """
 
-import hashlib
 import shutil
-from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
+from frostline.source import source_hash
 
 # What the train stage of each dvc.yaml depends on, too.
 DECISIVE = ("config.py", "data", "freezing", "models", "tasks", "tracking", "studies/run.py")
@@ -35,7 +34,7 @@ class Workplace:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
-        identity = f"{to_yaml(config)}\n{data_hash}\n{code_hash()}\n"
+        identity = f"{to_yaml(config)}\n{data_hash}\n{source_hash(*DECISIVE)}\n"
         mark = folder / "identity"
         if not (mark.is_file() and mark.read_text() == identity):
             shutil.rmtree(folder, ignore_errors=True)
@@ -55,16 +54,3 @@ class Workplace:
         shutil.rmtree(self.folder)
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
-
-
-@cache
-def code_hash() -> str:
-    """One hash over the source that decides what a run gives."""
-    digest = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
-    for path in sorted(path for name in DECISIVE for path in [package / name, *(package / name).rglob("*.py")]):
-        if path.is_dir():
-            continue
-        digest.update(str(path.relative_to(package)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -72,7 +72,7 @@ class Task(pl.LightningModule):
         self.norms: Norms = "train"
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_metrics()
-        self._check_plateaus()
+        self._check_metrics()
         self.to(memory_format=torch.channels_last)  # measured: 1.6 to 2 times faster on CPUs
 
     # What each task says.
@@ -220,11 +220,6 @@ class Task(pl.LightningModule):
         optimizer = self.make_optimizer(entries)
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = self.rate(optimizer, steps, self.schedule.epochs)
-        if scheduler.get("monitor", "val_loss") not in self.logged():
-            raise FrostlineError(
-                f"rate.monitor is '{scheduler['monitor']}', which this task does not log; it logs "
-                f"{', '.join(sorted(self.logged()))}."
-            )
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def set_rates(self, optimizer: Optimizer, epoch: float) -> None:
@@ -253,7 +248,15 @@ class Task(pl.LightningModule):
         names = {name for key, metric in self.val_metrics.items() for name in getattr(metric, "names", [key])}
         return {"train_loss", "val_loss", *(f"val_{name}" for name in names)}
 
-    def _check_plateaus(self) -> None:
+    def _check_metrics(self) -> None:
+        """What phases and rates wait for must be logged, and the rates must be what their schedule takes."""
+        optimizer = self.make_optimizer([{"params": [torch.zeros(1, requires_grad=True)]}])
+        monitor = self.rate(optimizer, 100 * self.schedule.epochs, self.schedule.epochs).get("monitor", "val_loss")
+        if monitor not in self.logged():
+            raise FrostlineError(
+                f"rate.monitor is '{monitor}', which this task does not log; it logs "
+                f"{', '.join(sorted(self.logged()))}."
+            )
         for number, phase in enumerate(self.schedule.phases, 1):
             if phase.plateau and phase.plateau.metric not in self.logged():
                 raise FrostlineError(

@@ -13,7 +13,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import PIL
 import pytorch_lightning as pl
+import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -24,12 +26,15 @@ from frostline.data.packing import pack, packed_names, unpack
 from frostline.freezing.cache.store import CacheError, Entry, Store
 from frostline.freezing.schedule import depth_of
 from frostline.models.backbones import Backbone
+from frostline.source import source_hash
 
 if TYPE_CHECKING:
     from frostline.tasks.base import Task
 
-VERSION = 1  # of what the entries mean; another one starts afresh
+# The code that decides what an activation is; entries of another state of it are no longer met.
+DECISIVE = ("data", "models", "freezing/cache", "tasks/base.py")
 PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
+TOLERANCE = 0.05  # of a row's norm; other weights, pictures or views are off by far more, mixed precision by less
 
 
 class CacheBelow(pl.Callback):
@@ -101,7 +106,7 @@ class CacheBelow(pl.Callback):
         """Of each array, all that decides what is in it."""
         data = self.data
         scenes: dict[str, Any] = {
-            "version": VERSION,
+            "code": source_hash(*DECISIVE),
             "data": data.dataset.data_hash,
             "split": split,
             "image_size": data.image_size,
@@ -109,15 +114,14 @@ class CacheBelow(pl.Callback):
             "view": view,
             # Boxes and masks may take part in what a transform draws.
             "needs": sorted(data.needs) if split == "train" and data.augment is not None else None,
-            "libraries": [torch.__version__, torchvision.__version__],
+            "libraries": [library.__version__ for library in (torch, torchvision, timm, PIL)],
         }
         model = {"precision": str(trainer.precision), "processor": _processor(task.device)}
         annotations = {
             name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
         }
-        return annotations | {
-            name: {**scenes, **model, "activation": name, "weights": _weights(task.backbone, name)} for name in names
-        }
+        weights = _weights(task.backbone, names)
+        return annotations | {name: {**scenes, **model, "activation": name, "weights": weights[name]} for name in names}
 
 
 class _Reader:
@@ -195,26 +199,42 @@ class _Reader:
         for batch in self.data.loader_of(self.split, [(int(position), view) for position in chosen]):
             for name, values in self._compute(trainer, task, batch).items():
                 kept = self.entries[name].read(batch["index"].numpy())
-                if kept.dtype != values.dtype or not torch.allclose(kept.float(), values.float(), rtol=1e-2, atol=1e-3):
+                if kept.dtype != values.dtype or not _close(kept, values, 0 if name in self.annotations else TOLERANCE):
                     raise CacheError(
                         f"The cache entry {self.entries[name].folder} holds other values for '{name}' than this run "
                         "computes: remove it with `frostline cache clear`."
                     )
 
 
-def _weights(backbone: Backbone, name: str) -> str:
+def _close(kept: Tensor, values: Tensor, tolerance: float) -> bool:
+    """Whether each row differs by at most this share of its norm."""
+    if not tolerance:
+        return torch.equal(kept, values)
+    kept, values = kept.double().flatten(1), values.double().flatten(1)
+    return bool(((kept - values).norm(dim=1) <= tolerance * kept.norm(dim=1)).all())
+
+
+def _weights(backbone: Backbone, names: Sequence[str]) -> dict[str, str]:
+    """For each of these activations, one text that stands for all that it is computed with."""
     statistics = [cast(Tensor, b).flatten().tolist() for b in (backbone.mean, backbone.std)]
-    return f"{backbone.name} {statistics} {_digest(backbone.modules_below(name))}"
+    digests: dict[int, str] = {}  # a module lies below several activations
+    found = {}
+    for name in names:
+        modules = backbone.modules_below(name)
+        for module in modules:
+            if id(module) not in digests:
+                digests[id(module)] = _digest(module)
+        joined = hashlib.sha256(" ".join(digests[id(module)] for module in modules).encode()).hexdigest()
+        found[name] = f"{backbone.name} {statistics} {joined}"
+    return found
 
 
-def _digest(modules: Sequence[nn.Module]) -> str:
-    """One hash over what these modules are and hold."""
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update(str(module).encode())
-        for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+def _digest(module: nn.Module) -> str:
+    """One hash over what a module is and holds."""
+    digest = hashlib.sha256(str(module).encode())
+    for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
