@@ -36,11 +36,6 @@ def test_spatial_softmax_reads_the_place_of_a_peak():
         embedding_size = 4
 
     head = BoxHead(Two(), 2, width=1).eval()
-    for module in head.mix:
-        if isinstance(module, nn.Conv2d):
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
-            module.weight.data[:, :, 1, 1] = 1
     for lateral in head.lateral:
         nn.init.ones_(lateral.weight)
         nn.init.zeros_(lateral.bias)
