@@ -35,14 +35,21 @@ def main() -> int:
     if unknown := set(names) - set(MEASURES):
         parser.error(f"no benchmark is called {min(unknown)}; there are {', '.join(MEASURES)}")
     rows: dict[str, dict[str, Any]] = {row["name"]: row for row in _read()}
+    all_hold = True
     for name in names:
         for row in MEASURES[name]():
             record = {**asdict(row), "holds": row.holds, "command": f"make bench ONLY={name}"}
-            record |= {"commit": commit()[0], "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+            revision, dirty = commit()
+            all_hold &= row.holds
+            record |= {
+                "commit": revision + (" and changes" if dirty else ""),
+                "machine": machine(),
+                "date": datetime.now(UTC).date().isoformat(),
+            }
             rows[row.name] = record
             print(f"{row.name}: {row.value:g} (bar {row.bar}) {'holds' if row.holds else 'DOES NOT HOLD'}", flush=True)
         _write(list(rows.values()))
-    return 0 if all(row["holds"] for row in rows.values()) else 1
+    return 0 if all_hold else 1
 
 
 def _read() -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ def lines() -> list[Row]:
         batch = next(iter(data.train_dataloader()))
         names = list(task.groups)
         alone = {name: (_alone(task, batch, name, False), _alone(task, batch, name, True)) for name in names}
-        measured = {name: _step(task, batch, name) for name in names}
+        measured = {name: _step(batch, name) for name in names}
     whole, work = measured[names[0]], sum(trained for _, trained in alone.values())
     share = {name: measured[name] / whole for name in names}
     expected = {name: sum(alone[n][n in names[names.index(name) :]] for n in names) / work for name in names}
@@ -271,15 +271,14 @@ def stock_ten_epochs() -> None:
         trainer.fit(Stock(len(pictures.classes)), loader)
 
 
-def _step(task: Task, batch: dict[str, Any], line: str) -> float:
-    """Seconds of a forward and backward pass with the line at this group; the median of several."""
-    frozen = list(itertools.takewhile(lambda name: name != line, task.groups))
-    for name, modules in task.groups.items():
-        for module in modules:
-            module.requires_grad_(name not in frozen)
-            module.train(name not in frozen)
+def _step(batch: dict[str, Any], line: str) -> float:
+    """Seconds of a forward and backward pass with a schedule's line at this group; the median of several."""
+    task = build(["task=classification", f"schedule.phases=[{{line: {line}}}]"], 1)
+    task.train()
+    task.move_line(0)
 
     def step() -> None:
+        task.zero_grad()
         torch.stack(list(task.criterion(task(batch["image"]), batch).values())).sum().backward()
 
     return _median(step)

@@ -1,6 +1,8 @@
+import shutil
+
 import pytest
 
-from frostline.config import compose, to_yaml
+from frostline.config import compose, conf_dir, to_yaml
 from frostline.errors import FrostlineError
 
 
@@ -9,6 +11,19 @@ def test_each_task_brings_its_head_and_an_override_wins():
     assert heads == {"classification": "linear", "localization": "box"}
     assert compose(["task=segmentation"])["head"]["name"] == "unet"
     assert compose(["task=localization", "head=linear"])["head"]["name"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("phases: [{line: head}]\n", "conf/schedule/ has no name"), ("name: [\n", "is no YAML")],
+)
+def test_a_file_of_ones_own_that_is_wrong_is_told(tmp_path, monkeypatch, text, words):
+    shutil.copytree(conf_dir(), tmp_path / "conf")
+    (tmp_path / "conf" / "schedule" / "mine.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FrostlineError, match=words) as error:
+        compose(["schedule=mine"])
+    assert "\n" not in str(error.value)
 
 
 def test_same_configuration_same_text():

@@ -52,9 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     plan = commands.add_parser("plan", help="write one resolved configuration per run of a study")
-    plan.add_argument(
-        "study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml"
-    )
+    plan.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="folder with study.yaml")
     plan.add_argument("--dry-run", action="store_true", help="print the grid, what is stale and what it will cost")
     plan.set_defaults(command=_plan)
 
@@ -84,9 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     compare = commands.add_parser("compare", help="write a study's results.csv, report.md and plots")
-    compare.add_argument(
-        "study", type=Path, nargs="?", default=Path("experiments/quickstart"), help="folder with study.yaml"
-    )
+    compare.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="folder with study.yaml")
     compare.add_argument("--table", action="store_true", help="only print the table of results.csv, as it stands")
     compare.set_defaults(command=_compare)
 

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from frostline.errors import FrostlineError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+NAMED = ("task", "dataset", "backbone", "head", "schedule", "rate", "optimizer", "augment")  # by these, runs differ
 OPEN = ("optimizer", "augment")  # groups whose files may have keys of their own
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 
@@ -113,8 +114,14 @@ def compose(overrides: Sequence[str] = ()) -> Config:
         resolved = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise FrostlineError(_explain(error, folder)) from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise FrostlineError(f"A file in {folder} is no YAML ({reason}): mend it.") from error
     assert isinstance(resolved, dict)
     config: Config = {str(key): value for key, value in resolved.items()}
+    for group in NAMED:
+        if not isinstance(config[group], dict) or not config[group].get("name"):
+            raise FrostlineError(f"The file chosen in conf/{group}/ has no name: write 'name: …' at its top.")
     _check_ranges(config)
     return config
 
@@ -145,7 +152,7 @@ def build(node: Mapping[str, Any], *args: Any, without: Iterable[str] = (), **kw
     try:
         target = instantiate(known, _partial_=True, _convert_="all")
         return target(*args, **kwargs)
-    except (InstantiationException, TypeError, ValueError) as error:
+    except (InstantiationException, TypeError, ValueError, AttributeError, LookupError) as error:
         raise FrostlineError(f"{node.get('_target_')} cannot be built from {known}: {error}.") from error
 
 

@@ -64,10 +64,13 @@ def fitted():
 
 def test_backbone_finetuning_moves_norms_of_a_frozen_backbone(fitted):
     # `train_bn=False` speaks of the thaw: before it, `freeze_before_training` leaves norms their default, to train.
-    module, before, _ = fitted(BackboneFinetuning(unfreeze_backbone_at_epoch=10, train_bn=False))
+    module, before, images = fitted(BackboneFinetuning(unfreeze_backbone_at_epoch=10, train_bn=False))
     after = module.backbone.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert moved == {"1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    with torch.no_grad():
+        training, evaluated = module.train().backbone(images), module.eval().backbone(images)
+    assert not torch.allclose(training, evaluated, atol=0.01)
 
 
 def test_base_finetuning_normalises_a_frozen_backbone_by_the_batch(fitted):

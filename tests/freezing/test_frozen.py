@@ -39,8 +39,10 @@ class Watch(pl.Callback):
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
         backbone = copy.deepcopy(module.backbone)  # a forward pass may move statistics
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            training, evaluated = backbone(batch["image"]), backbone.eval()(batch["image"])
-        self.same.append(all(torch.equal(a, b) for a, b in zip(training, evaluated, strict=True)))
+            training, trained_embedding = backbone(batch["image"])
+            evaluated, embedding = backbone.eval()(batch["image"])
+        pairs = zip([*training, trained_embedding], [*evaluated, embedding], strict=True)
+        self.same.append(all(torch.equal(a, b) for a, b in pairs))
 
     def on_train_epoch_end(self, trainer, module):
         self.moved.append(moved(self.before, module))

@@ -19,9 +19,10 @@ from conftest import fit, make_task, option, shipped, tiny_backbone
 from pytorch_lightning.strategies import DDPStrategy
 
 from frostline.data.datamodule import SceneDataModule
+from frostline.freezing.schedule import depth_of
 from frostline.tasks.classification import Classification
 
-EPOCHS = 5
+EPOCHS = 12  # enough for a line that moves to stop at each of the seven groups
 GLOBAL_BATCH = 10
 
 
@@ -76,6 +77,7 @@ def train(dataset, folder, ranks, rank):
         trainer = fit(task, EPOCHS, data=data, precision="64-true", **options)
         answers[name] = {
             "digests": digests.seen,
+            "depths": [depth_of(task.state_at(epoch)) for epoch in range(EPOCHS)],
             "ends": [phase.end for phase in task.schedule.phases],
             "losses": {key: float(trainer.callback_metrics[key]) for key in ("train_loss", "val_loss")},
             "weights": {key: value.detach() for key, value in task.named_parameters()},

@@ -39,6 +39,15 @@ def test_seeds_and_schedules_share_what_is_kept_where_views_are_stated(train_sma
     assert sum(filled(one)) == 50 and sum(filled(two)) == 0 and sum(filled(three)) == 0
 
 
+def test_a_task_reads_what_another_kept(train_small):
+    # The trap: a key that holds what a task needs, so that no task ever meets what another computed.
+    _, one = train_small("task=localization", "schedule=frozen", *COMMON, name="one")
+    cached, two = train_small("task=classification", "schedule=frozen", *COMMON, name="two")
+    assert sum(filled(one)) == 50 and sum(filled(two)) == 0
+    expected, _ = train_small("task=classification", "schedule=frozen", *COMMON, "cache.enabled=false", name="three")
+    assert cached["metrics"] == expected["metrics"]
+
+
 def test_without_stated_views_only_validation_is_kept(train_small):
     _, folder = train_small("schedule=frozen", "tracking.system_metrics=false", "trainer.epochs=2")
     assert filled(folder) == [10, 0]

@@ -192,6 +192,23 @@ def test_a_head_of_another_task_is_refused(overrides):
         build_task(compose(overrides), ("a", "b"))
 
 
+@pytest.mark.parametrize(
+    ("task", "override", "words"),
+    [
+        ("classification", "task.top_k=0", "task.top_k is 0; it is a whole number from 1 up"),
+        ("localization", "task.box_weight=abc", "task.box_weight is 'abc'; it is a number from 0 up"),
+        ("detection", "task.max_boxes=abc", "task.max_boxes is 'abc'"),
+        ("detection", "task.nms_iou=2", "task.nms_iou is 2; it is a number from 0 to 1"),
+        ("segmentation", "task.dice_weight=-1", "task.dice_weight is -1"),
+        ("segmentation", "head.decoder_channels=[]", "UnetHead cannot be built"),
+        ("classification", "rate=plateau rate.monitor=null", "plateau cannot be built"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_before_training(task, override, words):
+    with pytest.raises(FrostlineError, match=words):
+        build_task(compose([f"task={task}", "backbone.pretrained=false", *override.split()]), ("a", "b"))
+
+
 def test_names_are_readable_and_fit_for_files():
     config = compose(["backbone=timm", "backbone.name=hf-hub:timm/resnet18", "task=detection", "seed=4"])
     assert run_name(config) == "detection-meadow-hf_hub_timm_resnet18-dense-thaw-4"

@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -47,6 +48,30 @@ def test_a_server_that_is_not_there_is_told_at_once():
     with pytest.raises(FrostlineError, match=f"127.0.0.1:{port} cannot be reached.*start it, or unset"):
         open_experiment(f"http://127.0.0.1:{port}", "study")
     assert time.perf_counter() - start < 15
+
+
+def test_what_is_no_web_server_is_told_without_the_password():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(1000)
+            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = server.getsockname()[1]
+        with pytest.raises(FrostlineError, match=f"http://127.0.0.1:{port} cannot be reached") as error:
+            open_experiment(f"http://me:secret@127.0.0.1:{port}", "study")
+        thread.join()
+    assert "secret" not in str(error.value)
+
+
+def test_a_database_without_its_driver_is_told():
+    with pytest.raises(FrostlineError, match="postgresql.*://127.0.0.1:1/x cannot be used") as error:
+        open_experiment("postgresql+nodriver://me:secret@127.0.0.1:1/x", "study")
+    assert "secret" not in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_store_that_cannot_be_made_is_told(tmp_path):

@@ -91,7 +91,7 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
     Raises FrostlineError where a phase names what is not there, leaves nothing to train, covers a parameter twice or
     never, is out of order, or leaves nothing for the next.
     """
-    name = str(config.get("name", "without a name"))
+    name = str(config["name"])
     where = f"schedule '{name}'"
     entries = config.get("phases")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:

@@ -73,7 +73,7 @@ class Task(pl.LightningModule):
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_metrics()
         self._check_metrics()
-        self.to(memory_format=torch.channels_last)  # measured: 1.6 to 2 times faster on CPUs
+        self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
 
     # What each task says.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from frostline.errors import FrostlineError
+from frostline.errors import check_number
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import caption
 
@@ -23,8 +23,8 @@ class Classification(Task):
     primary: ClassVar[str] = "accuracy"
 
     def __init__(self, *args: Any, top_k: int = 2, label_smoothing: float = 0.0, **kwargs: Any) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise FrostlineError(f"task.label_smoothing is {label_smoothing}; it lies from 0 to below 1.")
+        check_number("task.top_k", top_k, 1, whole=True)
+        check_number("task.label_smoothing", label_smoothing, 0, 0.99)
         self.top_k, self.label_smoothing = top_k, label_smoothing
         super().__init__(*args, **kwargs)
 

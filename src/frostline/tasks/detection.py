@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_iou_loss
 
-from frostline.errors import FrostlineError
+from frostline.errors import check_number
 from frostline.models.heads import DenseOutput
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import rectangle
@@ -34,9 +34,9 @@ class Detection(Task):
     def __init__(
         self, *args: Any, nms_iou: float = 0.6, min_score: float = 0.01, max_boxes: int = 100, **kwargs: Any
     ) -> None:
-        for key, value in (("nms_iou", nms_iou), ("min_score", min_score)):
-            if not 0 <= value <= 1:
-                raise FrostlineError(f"task.{key} is {value}; it lies between 0 and 1.")
+        check_number("task.nms_iou", nms_iou, 0, 1)
+        check_number("task.min_score", min_score, 0, 1)
+        check_number("task.max_boxes", max_boxes, 1, whole=True)
         super().__init__(*args, **kwargs)
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
 

@@ -10,7 +10,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.ops import box_convert, box_iou
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_number
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import caption, rectangle
 
@@ -34,6 +34,7 @@ class Localization(Task):
     def __init__(self, *args: Any, box_loss: str = "mse", box_weight: float = 1.0, **kwargs: Any) -> None:
         if box_loss not in BOX_LOSSES:
             raise FrostlineError(f"task.box_loss is '{box_loss}'; {' and '.join(BOX_LOSSES)} are known.")
+        check_number("task.box_weight", box_weight, 0)
         self.box_loss, self.box_weight = BOX_LOSSES[box_loss], box_weight
         super().__init__(*args, **kwargs)
 

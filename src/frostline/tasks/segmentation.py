@@ -9,6 +9,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from frostline.data.scenes import VOID
+from frostline.errors import check_number
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import overlay
 
@@ -24,6 +25,7 @@ class Segmentation(Task):
     primary: ClassVar[str] = "miou"
 
     def __init__(self, *args: Any, dice_weight: float = 0.0, **kwargs: Any) -> None:
+        check_number("task.dice_weight", dice_weight, 0)
         super().__init__(*args, **kwargs)
         self.dice_weight = dice_weight
         self.dice = DiceLoss("multiclass", ignore_index=VOID)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import MLFlowLogger
 
-from frostline.tracking.store import open_experiment, tracking_uri
+from frostline.tracking.store import open_experiment, told, tracking_uri, without_password
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -23,10 +23,17 @@ def start(config: Mapping[str, Any], run_name: str, tags: Mapping[str, str], run
 
     run_id: of the run that a killed process left, to go on in it. Raises FrostlineError before anything is trained.
     """
-    from mlflow.entities import Param
-
     uri = tracking_uri(config["tracking"]["uri"])
     open_experiment(uri, config["study"])
+    with told(uri):
+        return _started(uri, config, run_name, tags, run_id)
+
+
+def _started(
+    uri: str, config: Mapping[str, Any], run_name: str, tags: Mapping[str, str], run_id: str | None
+) -> MLFlowLogger:
+    from mlflow.entities import Param
+
     if run_id is not None and not _is_there(uri, run_id):  # another store, or removed since: a new run, then
         run_id = None
     logger = MLFlowLogger(
@@ -38,7 +45,11 @@ def start(config: Mapping[str, Any], run_name: str, tags: Mapping[str, str], run
     )
     if run_id is None:
         assert logger.run_id is not None
-        params = [Param(key, str(value)[:PARAM_LIMIT]) for key, value in _flat(config).items()]
+        shown = {
+            key: without_password(str(value)) if key == "tracking.uri" else value
+            for key, value in _flat(config).items()
+        }
+        params = [Param(key, str(value)[:PARAM_LIMIT]) for key, value in shown.items()]
         for first in range(0, len(params), PARAMS_A_CALL):
             logger.experiment.log_batch(logger.run_id, params=params[first : first + PARAMS_A_CALL])
     else:  # MLflow does not take a finished run up again by itself

@@ -1,9 +1,13 @@
 """The MLflow tracking store: which one, whether it answers, and its safe creation."""
 
+import http.client
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
 
@@ -48,14 +52,14 @@ def open_experiment(uri: str, name: str) -> str:
 def _experiment(uri: str, name: str, artifacts: str | None) -> str:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    try:
+    with told(uri):
         client = MlflowClient(uri)
         if found := client.get_experiment_by_name(name):
             if found.lifecycle_stage == "deleted":
                 raise FrostlineError(
-                    f"The experiment '{name}' is in the trash of {uri}: restore it there, or choose another study name."
+                    f"The experiment '{name}' is in the trash of {without_password(uri)}: restore it there, or choose "
+                    "another study name."
                 )
             return str(found.experiment_id)
         try:
@@ -66,25 +70,42 @@ def _experiment(uri: str, name: str, artifacts: str | None) -> str:
             if found := client.get_experiment_by_name(name):
                 return str(found.experiment_id)
             raise
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+
+
+def without_password(uri: str) -> str:
+    """An address as it can be shown: without a user's name and password."""
+    address = urlsplit(uri)
+    return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2])) if "@" in address.netloc else uri
+
+
+@contextmanager
+def told(uri: str) -> Iterator[None]:
+    """What goes wrong with a store, as one sentence. Raises FrostlineError."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FrostlineError(
-            f"The tracking store {uri} cannot be used ({reason}): check its address and rights, "
+            f"The tracking store {without_password(uri)} cannot be used ({reason}): check its address and rights, "
             "or unset MLFLOW_TRACKING_URI and tracking.uri for a local one."
         ) from error
 
 
 def _check_server(uri: str) -> None:
+    bare = without_password(uri)  # urllib takes none either
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_WITHIN):
+        with urllib.request.urlopen(f"{bare.rstrip('/')}/health", timeout=ANSWER_WITHIN):
             return
     except urllib.error.HTTPError as error:
         if error.code < 500:  # it answers; MLflow's client brings its own credentials
             return
         reason: object = f"HTTP {error.code}"
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error or type(error).__name__
     raise FrostlineError(
-        f"The tracking server {uri} cannot be reached ({reason}): start it, or unset MLFLOW_TRACKING_URI and "
+        f"The tracking server {bare} cannot be reached ({reason}): start it, or unset MLFLOW_TRACKING_URI and "
         "tracking.uri for a local store."
     )

@@ -8,7 +8,7 @@ annotated is kept beside them, as it moves with the picture.
 import hashlib
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
@@ -112,11 +112,13 @@ class CacheBelow(pl.Callback):
             "image_size": data.image_size,
             "augment": dict(self.recipe) if split == "train" and data.augment is not None else None,
             "view": view,
-            # Boxes and masks may take part in what a transform draws.
-            "needs": sorted(data.needs) if split == "train" and data.augment is not None else None,
             "libraries": [library.__version__ for library in (torch, torchvision, timm, PIL)],
         }
-        model = {"precision": str(trainer.precision), "processor": _processor(task.device)}
+        model = {
+            "precision": str(trainer.precision),
+            "processor": _processor(task.device),
+            "threads": torch.get_num_threads(),
+        }
         annotations = {
             name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
         }
@@ -160,23 +162,26 @@ class _Reader:
         }
 
     def fill(self, trainer: pl.Trainer, task: "Task", view: int) -> int:
-        """Compute the rows that are not there yet; returns how many these were."""
-        if not len(self._missing()):
-            self._probe(trainer, task, view)
+        """Compute what is not there yet; returns of how many scenes an activation was."""
+        missing = self._missing()
+        if len(present := np.setdiff1d(np.arange(len(self.rows)), missing)):
+            self._probe(trainer, task, view, present)
+        if not len(missing):
             return 0
         with ExitStack() as stack:
             # In one order everywhere, so that no two processes wait for each other. Meanwhile another may have filled.
             for entry in sorted(self.entries.values(), key=lambda entry: entry.folder):
                 stack.enter_context(entry.filling())
             missing = self._missing()
+            lacking = [name for name, entry in self.entries.items() if not entry.present[self.rows].all()]
             if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
                 missing = np.append(missing, (missing + 1) % len(self.rows))
             loader = self.data.loader_of(self.split, [(int(position), view) for position in missing])
             title = f"keeping what lies below {list(task.groups)[self.depth]} ({self.split}, view {view})"
             for batch in tqdm(loader, desc=title, unit="batch", leave=False, disable=not sys.stderr.isatty()):
-                for name, values in self._compute(trainer, task, batch).items():
+                for name, values in self._compute(trainer, task, batch, lacking).items():
                     self.entries[name].write(batch["index"].numpy(), values)
-        return len(missing)
+        return 0 if set(lacking) <= set(self.annotations) else len(missing)
 
     def close(self) -> None:
         for entry in self.entries.values():
@@ -187,17 +192,26 @@ class _Reader:
         present = np.logical_and.reduce([entry.present[self.rows] for entry in self.entries.values()])
         return np.flatnonzero(~present)
 
-    def _compute(self, trainer: pl.Trainer, task: "Task", batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        names = [name for name in self.entries if name not in self.annotations]
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            below = task.below(batch["image"].to(task.device), names)
-        return {name: values.cpu() for name, values in below.items()} | pack(batch, self.most_boxes)
+    def _compute(
+        self, trainer: pl.Trainer, task: "Task", batch: Mapping[str, Any], names: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Of these arrays, the rows of a batch. Where another task kept the activations, only annotations are new."""
+        activations = [name for name in names if name not in self.annotations]
+        found = {name: values for name, values in pack(batch, self.most_boxes).items() if name in names}
+        if activations:
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                below = task.below(batch["image"].to(task.device), activations)
+            found |= {name: values.cpu() for name, values in below.items()}
+        return found
 
-    def _probe(self, trainer: pl.Trainer, task: "Task", view: int) -> None:
-        """A few rows computed again: guards against whatever the keys of the arrays might not tell."""
-        chosen = np.linspace(0, len(self.rows) - 1, min(PROBED, len(self.rows))).astype(int)
+    def _probe(self, trainer: pl.Trainer, task: "Task", view: int, present: np.ndarray) -> None:
+        """A few rows computed again: guards against whatever the keys of the arrays might not tell.
+
+        Such as a transform that draws by what is annotated: the same view is then another one for another task.
+        """
+        chosen = present[np.linspace(0, len(present) - 1, min(PROBED, len(present))).astype(int)]
         for batch in self.data.loader_of(self.split, [(int(position), view) for position in chosen]):
-            for name, values in self._compute(trainer, task, batch).items():
+            for name, values in self._compute(trainer, task, batch, self.entries).items():
                 kept = self.entries[name].read(batch["index"].numpy())
                 if kept.dtype != values.dtype or not _close(kept, values, 0 if name in self.annotations else TOLERANCE):
                     raise CacheError(
