@@ -74,7 +74,7 @@ def _would_train(folder: Path) -> set[str]:
     environment = {**os.environ, "PATH": f"{folder}/.venv/bin:{os.environ['PATH']}"}
     command = ["dvc", "repro", "--dry"]
     done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
-    return set(re.findall(r"'train@([^']+)'", done.stdout))
+    return set(re.findall(r"Running stage 'train@([^']+)'", done.stdout))
 
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {"repro": repro, "tests": tests}
