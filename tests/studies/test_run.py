@@ -202,6 +202,19 @@ def test_a_head_of_another_task_is_refused(overrides):
         ("segmentation", "task.dice_weight=-1", "task.dice_weight is -1"),
         ("segmentation", "head.decoder_channels=[]", "UnetHead cannot be built"),
         ("classification", "rate=plateau rate.monitor=null", "plateau cannot be built"),
+        ("classification", "rate=cosine rate.warmup=null", "warmup is None; it is a share"),
+        ("classification", "rate=cosine rate.warmup=0.95", "warmup is 0.95; it is a share of the budget, 0 to 0.9"),
+        ("classification", "rate=constant rate.warmup=1.5", "warmup is 1.5; it is a share"),
+        ("classification", "rate=one_cycle rate.warmup=-1", "warmup is -1; it is a share"),
+        ("classification", "rate=step rate.every=0.3 rate.factor=0", "factor is 0"),
+        ("classification", "rate=step rate.every=2", "every is 2; it is a share"),
+        ("classification", "rate=plateau rate.factor=1", "factor 1 must lie between"),
+        ("classification", "rate=plateau rate.patience=-1", "patience -1 must not be negative"),
+        (
+            "classification",
+            "rate=plateau rate.monitor=val_los",
+            "rate.monitor is 'val_los'.*it logs train_loss, val_accuracy",
+        ),
     ],
 )
 def test_values_that_make_no_sense_are_refused_before_training(task, override, words):

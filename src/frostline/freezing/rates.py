@@ -22,19 +22,19 @@ RateSchedule = Callable[[Optimizer, int, int], dict[str, Any]]
 
 def constant(optimizer: Optimizer, steps: int, epochs: int, warmup: float = 0.0) -> dict[str, Any]:
     """One rate, after a linear rise over `warmup`, a share of the budget."""
-    _check_share("warmup", warmup)
+    _check_share("warmup", warmup, most=0.9)
     return _each_step(lr_scheduler.LambdaLR(optimizer, lambda step: _rise(step / steps, warmup)))
 
 
 def cosine(optimizer: Optimizer, steps: int, epochs: int, warmup: float = 0.0) -> dict[str, Any]:
     """A linear rise over `warmup`, a share of the budget, then half a cosine down to 0."""
-    _check_share("warmup", warmup)
+    _check_share("warmup", warmup, most=0.9)
     return _each_step(lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step / steps, warmup)))
 
 
 def one_cycle(optimizer: Optimizer, steps: int, epochs: int, warmup: float = 0.3) -> dict[str, Any]:
     """torch's OneCycleLR (Smith & Topin 2018, arXiv:1708.07120) up to the optimizer's rate; momentum stays as it is."""
-    _check_share("warmup", warmup)
+    _check_share("warmup", warmup, most=0.9)
     peak = optimizer.defaults["lr"]
     rise = warmup if warmup * steps > 1 else 0.0  # torch divides by zero where the rise is one step long
     return _each_step(
@@ -72,7 +72,7 @@ def warmup_cosine(progress: float, warmup: float) -> float:
     """
     if progress < warmup:
         return _rise(progress, warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / max(1 - warmup, 1e-9))))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
 def base_rates(
@@ -91,9 +91,9 @@ def base_rates(
     return seen[fine // 2 :: fine]
 
 
-def _check_share(name: str, value: float) -> None:
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}; it is a share of the budget, 0 to 1")
+def _check_share(name: str, value: float, most: float = 1.0) -> None:
+    if not isinstance(value, int | float) or not 0 <= value <= most:
+        raise ValueError(f"{name} is {value}; it is a share of the budget, 0 to {most:g}")
 
 
 def _rise(progress: float, warmup: float) -> float:
