@@ -22,8 +22,8 @@ def _uniform(low: float, high: float) -> float:
 class RandomZoomShift(v2.Transform):
     """Zoom by a factor drawn from `zoom` (its logarithm is uniform) and shift by up to `shift` of each side.
 
-    The size stays. What comes into view from outside is GREY in pictures and VOID in masks. It cuts,
-    pads and resizes on uint8, where v2.RandomAffine, much slower, resamples in floating point.
+    The size stays. What comes into view from outside is GREY in pictures and VOID in masks. It cuts, pads
+    and resizes on uint8, where v2.RandomAffine, much slower, resamples in floating point.
     """
 
     def __init__(self, zoom: Sequence[float] = (0.8, 1.25), shift: float = 0.1) -> None:

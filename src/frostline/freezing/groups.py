@@ -21,16 +21,15 @@ def check_partition(model: nn.Module, groups: Groups) -> None:
             home[id(parameter)] = group
     own = dict(model.named_parameters())
     missing = [name for name, parameter in own.items() if id(parameter) not in home]
-    spare = len(home) > len(own) - len(missing)
-    if twice or missing or spare:
-        wrong = (
-            f"groups share parameters: {', '.join(sorted(set(twice)))}"
-            if twice
-            else f"{missing[0]} and {len(missing) - 1} more parameters are in no group"
-            if missing
-            else "a group holds parameters that are not the model's"
-        )
-        raise FrostlineError(f"This model cannot be frozen group by group ({wrong}): choose another backbone.name.")
+    if twice:
+        wrong = f"groups share parameters: {', '.join(sorted(set(twice)))}"
+    elif missing:
+        wrong = f"{missing[0]} and {len(missing) - 1} more parameters are in no group"
+    elif len(home) > len(own):
+        wrong = "a group holds parameters that are not the model's"
+    else:
+        return
+    raise FrostlineError(f"This model cannot be frozen group by group ({wrong}): choose another backbone.name.")
 
 
 def parameters_of(groups: Groups, group: str) -> Iterator[nn.Parameter]:

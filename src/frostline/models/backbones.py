@@ -117,7 +117,7 @@ class ChainBackbone(Backbone):
 
         self.channels = [int(entry["num_chs"]) for entry in info]
         self.strides = [int(entry["reduction"]) for entry in info]
-        self.embedding_size = int(getattr(model, "head_hidden_size", None) or cast(Any, model).num_features)
+        self.embedding_size = _embedding_size(model)
         self.groups = {group: [stage] for group, stage in self.stages.items()}
         if self.tail is not None:
             self.groups[list(self.stages)[-1]].append(self.tail)
@@ -191,12 +191,11 @@ class WrappedBackbone(Backbone):
         count = len(info)
         columnar = count > QUARTERS and len({entry["reduction"] for entry in info}) == 1
         chosen = [(k + 1) * count // QUARTERS - 1 for k in range(QUARTERS)] if columnar else list(range(count))
-        inner = cast(Any, model)
-        inner.prune_intermediate_layers(chosen, prune_norm=not with_embedding, prune_head=not with_embedding)
+        cast(Any, model).prune_intermediate_layers(chosen, prune_norm=not with_embedding, prune_head=not with_embedding)
         self.model, self.chosen, self.with_embedding = model, chosen, with_embedding
         self.channels = [int(info[i]["num_chs"]) for i in chosen]
         self.strides = [int(info[i]["reduction"]) for i in chosen]
-        self.embedding_size = int(getattr(inner, "head_hidden_size", None) or inner.num_features)
+        self.embedding_size = _embedding_size(model)
         self.groups = _groups_by_name(model, [str(info[i]["module"]) for i in chosen])
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
@@ -331,6 +330,10 @@ def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
     info = cast(Any, model).feature_info
     return cast(list[dict[str, Any]], info if isinstance(info, list) else info.get_dicts())
+
+
+def _embedding_size(model: nn.Module) -> int:
+    return int(getattr(model, "head_hidden_size", None) or cast(Any, model).num_features)
 
 
 def _units(module: nn.Module, ends: Sequence[str], prefix: str = "") -> "list[tuple[str, nn.Module]]":

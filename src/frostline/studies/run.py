@@ -206,9 +206,8 @@ def task_class(config: Config) -> type[Task]:
 
 
 def _check_accelerator(name: str) -> None:
-    here = {"gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
-    here["mps"] = torch.backends.mps.is_available()
-    if not here.get(name, True):
+    mps = torch.backends.mps.is_available()
+    if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
         raise FrostlineError(f"trainer.accelerator is '{name}', and this machine has none: set it to cpu or auto.")
 
 

@@ -45,11 +45,9 @@ def _started(
     )
     if run_id is None:
         assert logger.run_id is not None
-        shown = {
-            key: without_password(str(value)) if key == "tracking.uri" else value
-            for key, value in _flat(config).items()
-        }
-        params = [Param(key, str(value)[:PARAM_LIMIT]) for key, value in shown.items()]
+        shown = {key: str(value) for key, value in _flat(config).items()}
+        shown["tracking.uri"] = without_password(shown["tracking.uri"])
+        params = [Param(key, value[:PARAM_LIMIT]) for key, value in shown.items()]
         for first in range(0, len(params), PARAMS_A_CALL):
             logger.experiment.log_batch(logger.run_id, params=params[first : first + PARAMS_A_CALL])
     else:  # MLflow does not take a finished run up again by itself

@@ -104,7 +104,7 @@ def _check_server(uri: str) -> None:
             return
         reason: object = f"HTTP {error.code}"
     except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error or type(error).__name__
+        reason = getattr(error, "reason", error)
     raise FrostlineError(
         f"The tracking server {bare} cannot be reached ({reason}): start it, or unset MLFLOW_TRACKING_URI and "
         "tracking.uri for a local store."

@@ -10,6 +10,7 @@ import platform
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -231,16 +232,12 @@ def _close(kept: Tensor, values: Tensor, tolerance: float) -> bool:
 def _weights(backbone: Backbone, names: Sequence[str]) -> dict[str, str]:
     """For each of these activations, one text that stands for all that it is computed with."""
     statistics = [cast(Tensor, b).flatten().tolist() for b in (backbone.mean, backbone.std)]
-    digests: dict[int, str] = {}  # a module lies below several activations
-    found = {}
-    for name in names:
-        modules = backbone.modules_below(name)
-        for module in modules:
-            if id(module) not in digests:
-                digests[id(module)] = _digest(module)
-        joined = hashlib.sha256(" ".join(digests[id(module)] for module in modules).encode()).hexdigest()
-        found[name] = f"{backbone.name} {statistics} {joined}"
-    return found
+    digest = cache(_digest)  # a module lies below several activations
+    joined = {name: " ".join(map(digest, backbone.modules_below(name))) for name in names}
+    return {
+        name: f"{backbone.name} {statistics} {hashlib.sha256(digests.encode()).hexdigest()}"
+        for name, digests in joined.items()
+    }
 
 
 def _digest(module: nn.Module) -> str:
