@@ -1,12 +1,14 @@
 """A scene: one picture with whatever was annotated on it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Protocol
 
 import numpy as np
+
+from frostline.data.faults import Fault
 
 SPLITS = ("train", "val", "test")
 VOID = 255  # value of a mask's pixel that nobody annotated; losses and metrics leave it out
@@ -38,7 +40,9 @@ class Scene:
     mask: a single-channel PNG or the array itself, (height, width) uint8 class numbers, VOID where unknown.
     split: one of SPLITS where the source says so.
     mask_map: class number of each value of the mask's pixels, where the source numbers them otherwise; VOID stays VOID.
-    fault: what is wrong, file named, where the source could not read an annotation; `prepare` takes it from there.
+    group: name of what belongs together (a patient, a drive): scenes of one group never come into two splits.
+    boxes_file: the file that tells the boxes; box_lines: for each box, its line there, from 1; for messages.
+    faults: what the source itself found wrong, such as an annotation that it could not read; the rest is `check`'s.
     size: width and height of the picture, where known without opening it (always, in a prepared dataset).
     """
 
@@ -50,7 +54,10 @@ class Scene:
     mask: Path | np.ndarray | None = None
     split: str | None = None
     mask_map: Mapping[int, int] | None = None
-    fault: str | None = None
+    group: str | None = None
+    boxes_file: Path | None = None
+    box_lines: Sequence[int] | None = None
+    faults: tuple[Fault, ...] = ()
     size: tuple[int, int] | None = None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from frostline.data.faults import Fault
 from frostline.data.scenes import Classes, Scene
 from frostline.data.sources.folder import picture_files
 from frostline.errors import FrostlineError
@@ -21,7 +22,7 @@ def read_voc_boxes(path: Path) -> np.ndarray:
 
     VOC counts pixels from 1 and includes the last one, so only the minima move: a box over the whole of a picture
     w wide has xmin = 1 and xmax = w there, 0 and w here. (In the Pets files no minimum is 0 and many are 1.)
-    Raises ValueError for a file that is not such XML.
+    Raises ValueError for a file that is not such XML; the message goes on after the file's name.
     """
     try:
         objects = ElementTree.parse(path).getroot().findall("object")
@@ -30,9 +31,9 @@ def read_voc_boxes(path: Path) -> np.ndarray:
             for found in objects
         ]
     except (ParseError, DefusedXmlException) as error:
-        raise ValueError(f"{path} is no readable XML ({error})") from error
+        raise ValueError(f"is no readable XML ({error})") from error
     except ValueError as error:
-        raise ValueError(f"{path} has a box whose corners are no numbers ({error})") from error
+        raise ValueError(f"has a box whose corners are no numbers ({error})") from error
     return np.array(boxes, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
 
 
@@ -81,12 +82,12 @@ class Pets:
             label = labels[self._breed(path)]
             xml = self._annotations / "xmls" / f"{path.stem}.xml"
             trimap = self._annotations / "trimaps" / f"{path.stem}.png"
-            boxes, fault = None, None
+            boxes, faults = None, []
             if xml.is_file():
                 try:
                     boxes = read_voc_boxes(xml)
                 except ValueError as error:
-                    fault = str(error)
+                    faults = [Fault("annotation_unreadable", xml, str(error))]
             yield Scene(
                 id=path.stem,
                 image=path,
@@ -96,5 +97,5 @@ class Pets:
                 mask=trimap if trimap.is_file() else None,
                 mask_map=_MASK_MAP,
                 split=split_of.get(path.stem),
-                fault=fault,
+                faults=tuple(faults),
             )
