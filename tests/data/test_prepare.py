@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from frostline.config import compose
+from frostline.data.checks import policies
 from frostline.data.dataset import Dataset
+from frostline.data.faults import KINDS, Fault
 from frostline.data.prepare import prepare, prepare_from_config
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene
 from frostline.data.sources.folder import Folder
@@ -159,7 +161,10 @@ def test_other_pictures_become_plain_png(tmp_path, folders, write):
     image = Image.open(scene.image)
     assert (scene.image.suffix, image.format, image.mode) == (".png", "PNG", "RGB")
     assert np.abs(np.asarray(image).astype(int) - expected).max() <= (12 if write is cmyk else 0)
-    assert [(fault["scene"], fault["done"]) for fault in dataset.info["faults"]] == [("a-odd", "mended")]
+    assert {(fault["scene"], fault["done"]) for fault in dataset.info["faults"]} == {("a-odd", "mended")}
+    kinds = {rgba: {"picture_alpha"}, gif: set(), cmyk: {"picture_cmyk"}, deep: {"picture_16_bit"}}[write]
+    kinds |= set() if write is cmyk else {"picture_extension"}
+    assert {fault["kind"] for fault in dataset.info["faults"]} == kinds
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -204,7 +209,7 @@ def empty_file(folder, scene):
 
 
 def missing(folder, scene):
-    return {"image": folder / "bad.jpg"}, "bad.jpg cannot be read"
+    return {"image": folder / "bad.jpg"}, "bad.jpg is not there"
 
 
 def bomb(folder, scene):
@@ -229,7 +234,7 @@ def box_label(folder, scene):
 
 
 def boxes_without_labels(folder, scene):
-    return {"box_labels": None}, "1 boxes and 0 box labels"
+    return {"box_labels": None}, "has 1 boxes, 0 labels of boxes"
 
 
 def label(folder, scene):
@@ -247,7 +252,7 @@ def mask_value(folder, scene):
 
 def mask_text(folder, scene):
     (folder / "mask.png").write_text("not a mask")
-    return {"mask": folder / "mask.png"}, "mask.png is no picture"
+    return {"mask": folder / "mask.png"}, "mask.png cannot be read as a mask (is no picture)"
 
 
 def mask_colours(folder, scene):
@@ -256,7 +261,7 @@ def mask_colours(folder, scene):
 
 
 def told_by_the_source(folder, scene):
-    return {"fault": "boxes.xml is broken"}, "boxes.xml is broken"
+    return {"faults": (Fault("annotation_unreadable", "boxes.xml", "is broken", 3),)}, "boxes.xml:3 is broken"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +275,7 @@ def test_a_fault_is_refused_by_name_or_skipped_and_counted(tmp_path, listed, dra
     change, told = fault(tmp_path, scenes[7])
     scenes[7] = Scene(**{**vars(scenes[7]), **change})
     options = {"name": "drawn", "max_pixels": 200 * 200 - 1} if fault is bomb else {"name": "drawn"}
-    with pytest.raises(FrostlineError, match=r"1 faulty scene\(s\) out of 20.*dataset\.on_fault=skip") as error:
+    with pytest.raises(FrostlineError, match=r"1 fault\(s\) in 20 scene.*dataset\.on_fault=skip") as error:
         prepare(listed(scenes), tmp_path / "out", **options)
     assert told in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
@@ -284,7 +289,7 @@ def test_a_fault_is_refused_by_name_or_skipped_and_counted(tmp_path, listed, dra
 def test_many_faults_are_one_short_sentence(tmp_path, folders):
     for number in range(9):
         (folders / "a" / f"bad{number}.jpg").write_text("no")
-    with pytest.raises(FrostlineError, match=r"9 faulty scene\(s\) out of 29: .*bad0.*bad1.*bad2.*and 6 more") as error:
+    with pytest.raises(FrostlineError, match=r"9 fault\(s\) in 29 scene\(s\): .*bad0.*bad1.*bad2.*and 6 more") as error:
         prepare(Folder(folders), tmp_path / "out", name="x")
     assert "bad3" not in str(error.value)
 
@@ -294,7 +299,7 @@ def test_a_box_up_to_a_pixel_outside_is_clipped(tmp_path, listed, drawn):
     scenes[7] = Scene(**{**vars(scenes[7]), "boxes": np.array([[-1, 3, 32.5, 24]], np.float32)})
     dataset = prepare(listed(scenes), tmp_path / "out", name="drawn")
     assert every(dataset)["s007"].boxes.tolist() == [[0, 3, 32, 24]]
-    assert dataset.info["found"]["mended"] == 1
+    assert not dataset.info["faults"]  # rounding, no fault
 
 
 def test_mask_values_are_mapped_and_void_stays(tmp_path, listed, drawn):
@@ -319,27 +324,26 @@ def test_identical_pictures_are_kept_once_or_not_at_all(tmp_path, folders):
     ids = set(every(dataset))
     assert {"a-2", "a-4"} <= ids and not {"a-22", "a-44", "a-6", "b-66"} & ids
     assert {path.stem for path in (dataset.path / "images").iterdir()} == ids
-    expected = {"scenes": 23, "kept": 19, "left out as duplicate": 2, "left out as conflicting": 2}
-    assert dataset.info["found"] == expected
-    assert {fault["scene"]: fault["what"] for fault in dataset.info["faults"]} == {
-        "a-22": "identical to a-2",
-        "a-44": "identical to a-4",
-        "a-6": "identical to b-66 but labelled otherwise",
-        "b-66": "identical to a-6 but labelled otherwise",
+    assert dataset.info["found"] == {"scenes": 23, "kept": 19, "mended": 2, "left out": 2}
+    assert {fault["scene"]: (fault["kind"], fault["what"]) for fault in dataset.info["faults"]} == {
+        "a-22": ("duplicate", "is identical to a-2"),
+        "a-44": ("duplicate", "is identical to a-4"),
+        "a-6": ("label_conflict", "is identical to b-66, which is annotated otherwise"),
+        "b-66": ("label_conflict", "is identical to a-6, which is annotated otherwise"),
     }
 
 
-def test_nothing_to_prepare_is_told(tmp_path, listed, folders):
+def test_nothing_to_prepare_is_told(tmp_path, listed, folders, capsys):
     with pytest.raises(FrostlineError, match="no scenes"):
         prepare(listed([]), tmp_path / "out", name="x")
     (folders / "c").mkdir()
-    with pytest.raises(FrostlineError, match=r"class 'c' has 0 usable"):
+    with pytest.raises(FrostlineError, match=r"split train has no example of 'c' \(labels\)"):
         prepare(Folder(folders), tmp_path / "out", name="x")
-    for number in range(2):
-        shutil.copy(folders / "a" / f"{2 * number}.png", folders / "c")
-        (folders / "a" / f"{2 * number}.png").unlink()
-    with pytest.raises(FrostlineError, match=r"class 'c' has 2 usable scene\(s\), none of them in the split 'val'"):
-        prepare(Folder(folders), tmp_path / "out", name="x")
+    shutil.copy(folders / "a" / "0.png", folders / "c")
+    (folders / "a" / "0.png").unlink()
+    dataset = prepare(Folder(folders), tmp_path / "out", name="x")
+    assert "split val has no example of 'c' (labels)" in capsys.readouterr().err
+    assert [(fault["kind"], fault["done"]) for fault in dataset.info["faults"]] == [("class_absent", "let be")] * 2
 
 
 def test_ids_must_differ_even_where_case_does_not_count(tmp_path, listed, drawn):
@@ -358,7 +362,7 @@ def test_opening_what_is_not_there_or_not_whole(tmp_path, folders):
         Dataset.open(dataset.path)
     assert len(every(prepare(Folder(folders), tmp_path / "out", name="x"))) == 20
     info = dataset.path / "dataset.json"
-    info.write_text(info.read_text().replace('"format": 1', '"format": 0'))
+    info.write_text(info.read_text().replace('"format": 2', '"format": 0'))
     with pytest.raises(FrostlineError, match="format 0"):
         Dataset.open(dataset.path)
 
@@ -370,11 +374,28 @@ def test_the_configuration_builds_and_its_mistakes_are_told(tmp_path, folders):
     config = OmegaConf.create({"dataset": OmegaConf.load(CONF / "dataset" / "folder.yaml")}).dataset
     with pytest.raises(FrostlineError, match=r"dataset\.root=PATH"):
         prepare_from_config(config, tmp_path / "out")
-    config.root = str(tmp_path / "nowhere")
     with pytest.raises(FrostlineError, match="nowhere is no folder"):
-        prepare_from_config(config, tmp_path / "out")
-    config.root = str(folders)
-    assert prepare_from_config(config, tmp_path / "out").name == "folder"
+        nowhere = compose(["dataset=folder", f"dataset.root={tmp_path}/nowhere"])["dataset"]
+        prepare_from_config(nowhere, tmp_path / "out")
+    whole = compose(["dataset=folder", f"dataset.root={folders}"])["dataset"]
+    assert prepare_from_config(whole, tmp_path / "out").name == "folder"
+
+
+def test_the_policies_in_conf_are_those_of_the_code():
+    said = compose(["dataset=folder", "dataset.root=x"])["dataset"]["faults"]
+    assert said == {kind: known.policy for kind, known in KINDS.items() if kind != "split_empty"}
+
+
+def test_policies_that_make_no_sense_are_told():
+    for faults, words in (
+        ({"box_empti": "fix"}, "box_empti is no kind of fault"),
+        ({"box_empty": "drop"}, "box_empty is 'drop': set it to fail, skip, fix"),
+        ({"picture_huge": "fix"}, "picture_huge is fix, but that cannot be mended"),
+    ):
+        with pytest.raises(FrostlineError, match=words):
+            policies("fail", faults)
+    with pytest.raises(FrostlineError, match="on_fault is 'refuse'"):
+        policies("refuse", {})
 
 
 @pytest.mark.parametrize("override", ["dataset.source.train=abc", "dataset.split.given=perhaps"])

@@ -17,7 +17,7 @@ import numpy as np
 from frostline.data.scenes import SPLITS, Classes, Scene
 from frostline.errors import FrostlineError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)

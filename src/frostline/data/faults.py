@@ -2,53 +2,58 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-Policy = Literal["fail", "skip", "fix"]
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of fault.
 
-    means: one clause for people. policy: what `prepare` does about it where nobody says otherwise: `fail` refuses the
-    dataset, `skip` leaves the scene out, `fix` mends it. fixable: whether it can be mended, and how; None: it cannot.
+    means: one clause for people. fixable: how it is mended, where it can be. policy: what `prepare` does about it where
+    nobody says otherwise (conf/faults says the same, to be overridden): `fail` refuses the dataset, `skip` leaves the
+    scene out, `fix` mends it; None: as `on_fault` says.
     """
 
     means: str
-    policy: Policy
     fixable: str | None = None
+    policy: str | None = None
 
 
 KINDS: dict[str, Kind] = {
     # pictures
-    "picture_missing": Kind("an annotation names a picture that is not there", "fail"),
-    "picture_unreadable": Kind("the file holds no picture, or only a part of one", "fail"),
-    "picture_huge": Kind("more pixels than are safe to decode", "fail"),
-    "picture_extension": Kind("the file is of another format than its name says", "fix", "stored under its own format"),
-    "picture_rotated": Kind("EXIF says that it is to be turned", "fix", "turned, as it is displayed"),
-    "picture_palette": Kind("colours from a palette", "fix", "stored as RGB"),
-    "picture_cmyk": Kind("colours of print (CMYK)", "fix", "stored as RGB"),
-    "picture_16_bit": Kind("16 bits per channel", "fix", "cut to 8 bits"),
-    "picture_alpha": Kind("transparent pixels", "fix", "laid over white"),
-    "picture_format": Kind("another format than JPEG or PNG, or another mode than RGB or grey", "fix", "stored as PNG"),
-    "path_outside": Kind("a path that leaves the dataset's root", "fail"),
+    "picture_missing": Kind("an annotation names a picture that is not there"),
+    "picture_unreadable": Kind("the file holds no picture, or only a part of one"),
+    "picture_huge": Kind("more pixels than are safe to decode"),
+    "picture_extension": Kind(
+        "the file is of another format than its name says", "stored under its own format", policy="fix"
+    ),
+    "picture_rotated": Kind("EXIF says that it is to be turned", "turned, as it is displayed", policy="fix"),
+    "picture_palette": Kind("colours from a palette", "stored as RGB", policy="fix"),
+    "picture_cmyk": Kind("colours of print (CMYK)", "stored as RGB", policy="fix"),
+    "picture_16_bit": Kind("16 bits per channel", "cut to 8 bits", policy="fix"),
+    "picture_alpha": Kind("transparent pixels", "laid over white", policy="fix"),
+    "path_outside": Kind("a path that leaves the dataset's root"),
     # annotations
-    "annotation_unreadable": Kind("an annotation file, or a line of it, that cannot be read", "fail"),
-    "annotation_missing": Kind("a list or its layout promises an annotation file that is not there", "fail"),
-    "label_unknown": Kind("a label that is no class", "fail"),
-    "box_empty": Kind("a box of no area", "fail", "left out"),
-    "box_reversed": Kind("a box whose corners are swapped", "fail", "swapped back"),
-    "box_outside": Kind("a box that leaves the picture", "fail", "clipped, or left out where nothing remains"),
-    "box_duplicate": Kind("the same box twice in one picture", "fail", "kept once"),
-    "box_units": Kind("boxes in shares of the picture where pixels are meant, or the reverse", "fail", "scaled"),
-    "mask_size": Kind("a mask of another size than its picture", "fail"),
-    "mask_value": Kind("a mask with a value that is no class", "fail", "taken as unknown"),
+    "annotation_unreadable": Kind("an annotation file, or a line of it, that cannot be read"),
+    "annotation_missing": Kind("a list or its layout promises an annotation file that is not there"),
+    "label_unknown": Kind("a label that is no class"),
+    "box_empty": Kind("a box of no area", "left out"),
+    "box_reversed": Kind("a box whose corners are swapped", "swapped back"),
+    "box_outside": Kind("a box that leaves the picture", "clipped, or left out where nothing remains"),
+    "box_duplicate": Kind("the same box twice in one picture", "kept once"),
+    "box_units": Kind("boxes in shares of the picture where pixels are meant, or the reverse", "scaled"),
+    "mask_size": Kind("a mask of another size than its picture"),
+    "mask_value": Kind("a mask with a value that is no class", "taken as unknown"),
     # the whole
-    "duplicate": Kind("identical or near-identical pictures", "fix", "identical ones kept once, near ones in one split"),
-    "duplicate_across_splits": Kind("identical or near-identical pictures in two given splits", "fail", "kept once"),
-    "label_conflict": Kind("identical pictures that are annotated otherwise", "skip"),
-    "class_absent": Kind("a class that a split has no example of", "fail"),
+    "duplicate": Kind(
+        "identical or near-identical pictures", "identical ones kept once, near ones in one split", policy="fix"
+    ),
+    "duplicate_across_splits": Kind(
+        "identical or near-identical pictures in two given splits", "kept once", policy="fix"
+    ),
+    "label_conflict": Kind("identical pictures that are annotated otherwise", policy="skip"),
+    "split_empty": Kind("a split without any usable scene"),
+    "class_untrained": Kind("a class without an example to train on"),
+    "class_absent": Kind("a class without an example to validate or test on", policy="skip"),
 }
 
 

@@ -17,6 +17,10 @@ class UnreadablePictureError(ValueError):
     """The file holds no picture that can be decoded completely; the message says why."""
 
 
+class HugePictureError(UnreadablePictureError):
+    """The picture has more pixels than are safe to decode."""
+
+
 def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode the whole picture; nothing is converted yet.
 
@@ -26,7 +30,7 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         image = Image.open(BytesIO(data))
         width, height = image.size
         if width * height > max_pixels:
-            raise UnreadablePictureError(f"has {width} x {height} pixels, more than the {max_pixels} allowed")
+            raise HugePictureError(f"has {width} x {height} pixels, more than the {max_pixels} allowed")
         encoding = str(image.tile[0].args) if image.tile else ""
         image.load()
     except UnreadablePictureError:
@@ -39,26 +43,32 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
-def plain_picture(image: Image.Image) -> tuple[Image.Image, str | None]:
-    """The picture as displayed, in mode RGB or L, and why it had to be converted (None: it was plain already).
+def plain_picture(image: Image.Image) -> tuple[Image.Image, list[tuple[str, str]]]:
+    """The picture as displayed, in mode RGB or L, and what was odd about it: pairs (kind of fault, what).
 
-    Transparent pixels are laid over white, 16 bits are cut to 8, an animation gives its first frame.
+    The very same object where nothing had to be done. Transparent pixels are laid over white, 16 bits are cut to 8, an
+    animation gives its first frame.
     """
-    reasons = [] if image.format in (None, "JPEG", "MPO", "PNG") else [f"format {image.format}"]
+    odd = []
     if image.info.get("frostline_16_bit"):  # PIL has cut these to 8 bits already
-        reasons.append("16 bits per channel")
+        odd.append(("picture_16_bit", "has 16 bits per channel"))
     try:
-        if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
-            reasons.append("EXIF rotation")
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        if orientation in range(2, 9):
+            odd.append(("picture_rotated", f"is to be turned (EXIF orientation {orientation})"))
             image = ImageOps.exif_transpose(image)
     except Exception as error:  # no promise of the kind, as in open_picture
         raise UnreadablePictureError(f"has damaged EXIF data ({error})") from error
+    if image.mode == "P" and image.format != "GIF":  # a GIF has nothing else
+        odd.append(("picture_palette", "has its colours in a palette"))
+    if image.mode == "CMYK":
+        odd.append(("picture_cmyk", "has the colours of print (CMYK)"))
     if image.has_transparency_data:
-        reasons.append("transparency")
+        odd.append(("picture_alpha", "has transparent pixels"))
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     elif image.mode.startswith("I"):
-        reasons.append("16 bits per channel")
+        odd.append(("picture_16_bit", "has 16 bits per channel"))
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise UnreadablePictureError("has pixel values that 16 bits cannot hold")
@@ -66,9 +76,8 @@ def plain_picture(image: Image.Image) -> tuple[Image.Image, str | None]:
     elif image.mode == "F":
         raise UnreadablePictureError("has floating-point pixels, whose range nobody knows")
     elif image.mode not in ("RGB", "L"):
-        reasons.append(f"mode {image.mode}")
         image = image.convert("RGB")
-    return image, " and ".join(reasons) or None
+    return image, odd
 
 
 def read_rgb(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:

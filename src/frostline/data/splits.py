@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from frostline.data.scenes import SPLITS
 from frostline.errors import FrostlineError
 
 
@@ -48,12 +47,15 @@ class Splittable:
     content: hash of the picture, distinct for each scene; the only source of order, so names and paths do not matter.
     label: class number, or None.
     annotations: kinds of annotation present; each split gets its part of the scenes that have them.
+    given: the split that the source puts it into.
+    unit: scenes of one unit come into one split (near-identical pictures, a drive); None: it is one by itself.
     """
 
     content: str
     label: int | None
     annotations: tuple[str, ...]
     given: str | None = None
+    unit: int | None = None
 
 
 def assign(scenes: Sequence[Splittable], split: Split) -> list[str | None]:
@@ -79,46 +81,43 @@ def assign(scenes: Sequence[Splittable], split: Split) -> list[str | None]:
 
 
 def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: int) -> list[str]:
-    """Split by shares, alike within each label and, within a label, within each set of annotations.
+    """Split by shares, alike within each label and, within a label, within each set of annotations; units stay whole.
 
-    A label's scenes are put in order, by annotations first and at random within, and dealt out one by one, each to the
-    split that lags its share most. So every run of that order, be it a whole label or a part with boxes, is shared out
-    to within a scene or two. Where a label has at least as many scenes as there are splits, each split gets one.
+    A label's units are put in order, the larger first, then by annotations and at random within, and dealt out one by
+    one, each to the split that lags its share most. So every run of that order, be it a whole label or a part with
+    boxes, is shared out to within a scene or two. A unit of several labels goes with the commonest. Where a label has
+    at least as many units as there are splits, each split gets one.
     """
-    by_label: dict[int | None, list[int]] = {}
+    units: dict[object, list[int]] = {}
     for position, scene in enumerate(scenes):
-        by_label.setdefault(scene.label, []).append(position)
+        units.setdefault(("alone", position) if scene.unit is None else scene.unit, []).append(position)
+    by_label: dict[int | None, list[list[int]]] = {}
+    for unit in units.values():
+        label = Counter(scenes[position].label for position in unit).most_common(1)[0][0]
+        by_label.setdefault(label, []).append(unit)
     result = [""] * len(scenes)
-    for positions in by_label.values():
-        positions.sort(key=lambda position: (scenes[position].annotations, _random(seed, scenes[position].content)))
+    for dealing in by_label.values():
+        first = {
+            id(unit): min((scenes[position] for position in unit), key=lambda scene: scene.content) for unit in dealing
+        }
+        dealing.sort(key=lambda unit: (-len(unit), first[id(unit)].annotations, _random(seed, first[id(unit)].content)))
         counts: Counter[str] = Counter()
-        for dealt, position in enumerate(positions, start=1):
+        chosen = []
+        dealt = 0
+        for unit in dealing:
+            dealt += len(unit)
             lagging = max(shares, key=lambda name: round(shares[name] * dealt - counts[name], 9))
-            result[position] = lagging
-            counts[lagging] += 1
-        if len(positions) >= len(shares):
+            chosen.append(lagging)
+            counts[lagging] += len(unit)
+        if len(dealing) >= len(shares):
             for name in shares:
-                if not counts[name]:
-                    richest = max(shares, key=lambda other: counts[other])
-                    moved = next(position for position in reversed(positions) if result[position] == richest)
-                    result[moved] = name
-                    counts.update({richest: -1, name: 1})
+                if name not in chosen:
+                    richest = Counter(chosen).most_common(1)[0][0]
+                    chosen[len(chosen) - 1 - chosen[::-1].index(richest)] = name
+        for unit, name in zip(dealing, chosen, strict=True):
+            for position in unit:
+                result[position] = name
     return result
-
-
-def check_classes(
-    scenes: Sequence[Splittable], splits: Sequence[str | None], names: Sequence[str], given: bool
-) -> None:
-    """Raise FrostlineError where a label is missing from a split (from "train" only, if the source gave the splits)."""
-    found = Counter(zip((scene.label for scene in scenes), splits, strict=True))
-    for number, name in enumerate(names):
-        total = sum(scene.label == number for scene in scenes)
-        for split in SPLITS[:1] if given else SPLITS:
-            if not found[number, split]:
-                raise FrostlineError(
-                    f"class '{name}' has {total} usable scene(s), none of them in the split '{split}': "
-                    f"add pictures of it or remove the class."
-                )
 
 
 def _random(seed: int, content: str) -> str:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from frostline.data.prepare import prepare, prepare_from_config
 from frostline.data.scenes import SPLITS
-from frostline.data.sources.pets import Pets, read_voc_boxes
+from frostline.data.sources.pets import Pets
+from frostline.data.sources.voc import read_voc_boxes
 from frostline.errors import FrostlineError
 
 CONF = Path(__file__).parents[3] / "conf" / "dataset" / "pets.yaml"
@@ -78,7 +79,7 @@ def test_an_object_without_a_box_is_no_box(tmp_path):
     with pytest.raises(ValueError, match="a.xml has a box whose corners are no numbers"):
         read_voc_boxes(tmp_path / "a.xml")
     (tmp_path / "a.xml").write_text("<annotation/>")
-    assert read_voc_boxes(tmp_path / "a.xml").shape == (0, 4)
+    assert read_voc_boxes(tmp_path / "a.xml").corners.shape == (0, 4)
 
 
 def test_other_layouts_are_told(tmp_path):

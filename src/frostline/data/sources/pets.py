@@ -2,39 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
 import numpy as np
-from defusedxml import ElementTree
-from defusedxml.common import DefusedXmlException
 
 from frostline.data.faults import Fault
 from frostline.data.scenes import Classes, Scene
 from frostline.data.sources.folder import picture_files
+from frostline.data.sources.voc import from_one, read_voc_boxes
 from frostline.errors import FrostlineError
 
 MASKS = ("pet", "background", "border")
 _MASK_MAP = {value + 1: value for value in range(len(MASKS))}
-
-
-def read_voc_boxes(path: Path) -> np.ndarray:
-    """Boxes of a VOC XML file: (n, 4) float32, x0 y0 x1 y1.
-
-    VOC counts pixels from 1 and includes the last one, so only the minima move: a box over the whole of a picture
-    w wide has xmin = 1 and xmax = w there, 0 and w here. (In the Pets files no minimum is 0 and many are 1.)
-    Raises ValueError for a file that is not such XML; the message goes on after the file's name.
-    """
-    try:
-        objects = ElementTree.parse(path).getroot().findall("object")
-        boxes = [
-            [float(found.findtext(f"bndbox/{key}", "absent")) for key in ("xmin", "ymin", "xmax", "ymax")]
-            for found in objects
-        ]
-    except (ParseError, DefusedXmlException) as error:
-        raise ValueError(f"is no readable XML ({error})") from error
-    except ValueError as error:
-        raise ValueError(f"has a box whose corners are no numbers ({error})") from error
-    return np.array(boxes, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
 
 
 class Pets:
@@ -82,10 +60,11 @@ class Pets:
             label = labels[self._breed(path)]
             xml = self._annotations / "xmls" / f"{path.stem}.xml"
             trimap = self._annotations / "trimaps" / f"{path.stem}.png"
-            boxes, faults = None, []
+            boxes, lines, faults = None, None, []
             if xml.is_file():
                 try:
-                    boxes = read_voc_boxes(xml)
+                    found = read_voc_boxes(xml)
+                    boxes, lines = from_one(found.corners), found.lines  # no minimum is 0 there, and many are 1
                 except ValueError as error:
                     faults = [Fault("annotation_unreadable", xml, str(error))]
             yield Scene(
@@ -97,5 +76,7 @@ class Pets:
                 mask=trimap if trimap.is_file() else None,
                 mask_map=_MASK_MAP,
                 split=split_of.get(path.stem),
+                boxes_file=xml if xml.is_file() else None,
+                box_lines=lines,
                 faults=tuple(faults),
             )
