@@ -69,14 +69,14 @@ def test_layout_is_read(root, tmp_path):
 )
 def test_a_broken_xml_is_a_fault_that_names_it(root, tmp_path, xml):
     next(root.rglob("Bengal_2.xml")).write_text(xml)
-    with pytest.raises(FrostlineError, match=r"1 faulty.*Bengal_2\.xml"):
+    with pytest.raises(FrostlineError, match=r"1 fault.*Bengal_2\.xml"):
         prepare(Pets(root), tmp_path / "out", name="pets")
     assert prepare(Pets(root), tmp_path / "out", name="pets", on_fault="skip").info["found"]["left out"] == 1
 
 
 def test_an_object_without_a_box_is_no_box(tmp_path):
     (tmp_path / "a.xml").write_text("<annotation><object><name>cat</name></object></annotation>")
-    with pytest.raises(ValueError, match="a.xml has a box whose corners are no numbers"):
+    with pytest.raises(ValueError, match="^has a box whose corners are no numbers"):
         read_voc_boxes(tmp_path / "a.xml")
     (tmp_path / "a.xml").write_text("<annotation/>")
     assert read_voc_boxes(tmp_path / "a.xml").corners.shape == (0, 4)
@@ -107,7 +107,8 @@ def test_the_real_pets(real_data, tmp_path):
     with_boxes = Counter(split for split in SPLITS for scene in scenes[split] if scene.boxes is not None)
     for split, share in (("train", 0.6), ("val", 0.15), ("test", 0.25)):
         assert abs(with_boxes[split] - share * 296) < 3
-    assert {fault["scene"] for fault in dataset.info["faults"]} == {"Abyssinian_34", "Abyssinian_5"}
+    odd = {fault["scene"] for fault in dataset.info["faults"] if fault["kind"].startswith("picture_")}
+    assert odd == {"Abyssinian_34", "Abyssinian_5"}
     assert all(found[name].image.suffix == ".png" for name in ("Abyssinian_34", "Abyssinian_5"))
     assert set(np.unique(np.asarray(Image.open(found["Bengal_1"].mask)))) == {0, 1, 2}
     assert found["Abyssinian_1"].boxes.tolist() == [[332, 71, 425, 158]]

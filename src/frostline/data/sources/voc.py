@@ -117,7 +117,7 @@ class Voc:
             path = self.root / "ImageSets" / "Main" / f"{split}.txt"
             for line, name in read_lines(path) if path.is_file() else ():
                 self._listed.setdefault(name, ("train" if split == "trainval" else split, path, line))
-        # All of them are read now: the names found are the classes, and where pixels count from shows in the whole only.
+        # All are read now: the names found are the classes, and where pixels count from shows in the whole only.
         self._read: dict[str, VocBoxes | ValueError] = {}
         for name, xml in self._xmls.items():
             try:
@@ -126,7 +126,7 @@ class Voc:
                 self._read[name] = error
         readable = [found for found in self._read.values() if isinstance(found, VocBoxes)]
         found = {name for boxes in readable for name in boxes.names if name}
-        self.counts_from = 0 if any(((0 <= b.corners[:, :2]) & (b.corners[:, :2] < 1)).any() for b in readable) else 1
+        self.counts_from = 0 if any(((b.corners[:, :2] >= 0) & (b.corners[:, :2] < 1)).any() for b in readable) else 1
         if self._masks and classes is None and not found <= set(VOC_NAMES):
             raise FrostlineError(
                 f"{self.root} has masks and boxes of classes other than VOC's: list their names in the order of the "
