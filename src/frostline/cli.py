@@ -1,4 +1,4 @@
-"""The command line: `frostline plan | prepare | train | compare | schedule | cache`."""
+"""The command line: `frostline plan | prepare | doctor | train | compare | schedule | cache`."""
 
 import argparse
 import hashlib
@@ -7,8 +7,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frostline.errors import FrostlineError
+
+if TYPE_CHECKING:
+    from frostline.data.scenes import Source
 
 # Everything heavy (torch, Lightning, MLflow: ten seconds on a cold start) is imported by the command that needs it,
 # so that `--help` and a misspelt key answer at once.
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 where it worked, 2 where the user can mend what is wrong."""
     args = _parser().parse_args(argv)
     try:
-        args.command(args)
+        return int(args.command(args) or 0)
     except FrostlineError as error:
         print(f"frostline: {error}", file=sys.stderr)
         return 2
@@ -65,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--study", type=Path, metavar="FOLDER", help="prepare the datasets that its plan names")
     prepare.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as dataset=folder dataset.root=PATH")
     prepare.set_defaults(command=_prepare)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="find and name what is wrong with annotated pictures",
+        description="Check every picture and annotation of a dataset, and write nothing but the report. "
+        "Exits with 1 where something would stop `prepare`.",
+        epilog="frostline doctor dataset=folder dataset.root=PATH --html report.html",
+    )
+    doctor.add_argument(
+        "what", nargs="+", metavar="KEY=VALUE | FOLDER", help="a source, as for prepare, or a prepared dataset's folder"
+    )
+    doctor.add_argument("--json", type=Path, metavar="FILE", help="every finding with its file and line")
+    doctor.add_argument("--html", type=Path, metavar="FILE", help="a page with the offenders' pictures")
+    doctor.set_defaults(command=_doctor)
 
     train = commands.add_parser(
         "train",
@@ -154,6 +172,37 @@ def _prepare(args: argparse.Namespace) -> None:
         out = study.runs / "data" / path.stem
         prepare_from_config(read(path), out)
         print(out)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from frostline.data.checks import policies
+    from frostline.data.doctor import diagnose, table, to_html, to_json
+    from frostline.data.prepare import source_from_config
+    from frostline.data.sources.prepared import Prepared
+    from frostline.data.splits import Split
+
+    for file in (args.json, args.html):
+        if file is not None and not file.parent.is_dir():
+            raise FrostlineError(f"{file}: there is no folder {file.parent}; make it first.")
+    source: Source
+    if len(args.what) == 1 and "=" not in args.what[0]:
+        source = Prepared(args.what[0])
+        name, split, policy = source.dataset.name, Split(given=True), policies("fail", {})
+    else:
+        from frostline.config import compose
+
+        source, config = source_from_config(compose(args.what)["dataset"])
+        name, split = config["name"], Split(**config.get("split", {}))
+        policy = policies(config["on_fault"], config["faults"])
+    examined = diagnose(source, split, policy, name)
+    from rich.console import Console
+
+    Console().print(table(examined, name))
+    for file, write in ((args.json, to_json), (args.html, to_html)):
+        if file is not None:
+            file.write_text(write(examined, name), encoding="utf-8")
+            print(file)
+    return int(any(finding.policy == "fail" for finding in examined.findings))
 
 
 def _train(args: argparse.Namespace) -> None:

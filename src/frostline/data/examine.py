@@ -91,11 +91,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Examined:
-    """scenes: how many there were. findings: by scene. placed: the scenes of each split; those left out are in none."""
+    """files: each scene's picture, by id. findings: by scene. placed: by split; scenes left out are in none."""
 
-    scenes: int
+    files: dict[str, str]
     findings: list[Finding]
     placed: dict[str, list[Record]]
+
+    @property
+    def scenes(self) -> int:
+        """How many there were."""
+        return len(self.files)
 
 
 def examine(records: Iterable[Record], classes: Classes, split: Split, policy: Mapping[str, str]) -> Examined:
@@ -124,7 +129,7 @@ def examine(records: Iterable[Record], classes: Classes, split: Split, policy: M
     placed = {name: [kept[p] for p, found in zip(left, where, strict=True) if found == name] for name in SPLITS}
     findings += [Finding("", fault, policy[fault.kind]) for fault in _absent(placed, classes)]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
-    return Examined(len(scenes), findings, placed)
+    return Examined({scene.id: scene.file for scene in scenes}, findings, placed)
 
 
 def _duplicates(scenes: Sequence[Record], same: Sequence[int], given: bool) -> list[tuple[int, Fault, bool]]:

@@ -32,6 +32,7 @@ KINDS: dict[str, Kind] = {
     "picture_16_bit": Kind("16 bits per channel", "cut to 8 bits", policy="fix"),
     "picture_alpha": Kind("transparent pixels", "laid over white", policy="fix"),
     "path_outside": Kind("a path that leaves the dataset's root"),
+    "file_changed": Kind("a file of a prepared dataset that is not what was written"),
     # annotations
     "annotation_unreadable": Kind("an annotation file, or a line of it, that cannot be read"),
     "annotation_missing": Kind("a list or its layout promises an annotation file that is not there"),

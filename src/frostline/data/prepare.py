@@ -2,22 +2,18 @@
 
 What can be wrong is listed in `faults.KINDS`, and what is done about it in conf/faults: `fail`, `skip` or `fix`. The
 user's own files are never changed.
-
-Threads, not processes, share the work: PIL and hashlib let go of the interpreter's lock, and threads need no
-copies of pictures that a source draws. What is written is noted in a journal, so that a killed `prepare` goes on.
+What is written is noted in a journal, so that a killed `prepare` goes on.
 """
 
 import json
-import os
 import shutil
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -27,6 +23,7 @@ from tqdm import tqdm
 from frostline.data.checks import array_hash, check, png, policies
 from frostline.data.dataset import FORMAT, Dataset
 from frostline.data.examine import Examined, Finding, Record, examine
+from frostline.data.parallel import in_threads
 from frostline.data.pictures import MAX_PIXELS
 from frostline.data.scenes import SPLITS, Classes, Scene, Source
 from frostline.data.splits import Split
@@ -35,9 +32,6 @@ from frostline.source import source_hash
 
 SHOWN = 3  # faults told in the sentence that refuses a dataset
 JOURNAL = "journal.jsonl"  # in a dataset half made: a line for each scene that is written
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 def prepare(
@@ -60,7 +54,6 @@ def prepare(
     Raises FrostlineError for a fault whose policy is `fail`, and for a dataset without scenes.
     """
     out = Path(out).absolute()
-    workers = workers or os.cpu_count() or 1
     split = split if isinstance(split, Split) else Split(**(split or {}))
     policy = policies(on_fault, faults or {})
     if out.exists() and not (out / "dataset.json").is_file() and (not out.is_dir() or any(out.iterdir())):
@@ -77,7 +70,7 @@ def prepare(
     with FileLock(out.with_name(f".{out.name}.lock")):
         if (existing := _opened(out)) is not None:
             known = getattr(source, "fingerprint", None)
-            fingerprints = [known] if known else _in_parallel(fingerprint_of, source.scenes(), workers)
+            fingerprints = [known] if known else in_threads(fingerprint_of, source.scenes(), workers)
             if existing.info["request"] == _request(settings, fingerprints):
                 return existing
         partial = out.with_name(f".{out.name}.partial")
@@ -98,6 +91,13 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
 
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
+    source, plain = source_from_config(config)
+    options = {key: plain[key] for key in ("split", "on_fault", "faults") if key in plain}
+    return prepare(source, out, name=plain["name"], workers=workers, **options)
+
+
+def source_from_config(config: Any) -> tuple[Source, dict[str, Any]]:
+    """The source that a file of conf/dataset names, and the file's content, resolved. Raises FrostlineError."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
@@ -106,7 +106,7 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
         assert isinstance(plain, dict)
-        source = instantiate(plain["source"])
+        return instantiate(plain["source"]), {str(key): value for key, value in plain.items()}
     except MissingMandatoryValue as error:
         raise FrostlineError(
             f"dataset '{config.get('name')}' needs dataset.{error.full_key or 'root'}: set it, as in dataset.root=PATH."
@@ -118,8 +118,6 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
             f"dataset '{config.get('name')}' cannot be read as it is configured ({error.__cause__ or error}): "
             "look at the values of its keys."
         ) from error
-    options = {key: plain[key] for key in ("split", "on_fault", "faults") if key in plain}
-    return prepare(source, out, name=plain["name"], workers=workers, **options)
 
 
 def _opened(out: Path) -> Dataset | None:
@@ -130,7 +128,7 @@ def _opened(out: Path) -> Dataset | None:
 
 
 def _write(
-    source: Source, folder: Path, settings: dict[str, Any], split: Split, policy: Mapping[str, str], workers: int
+    source: Source, folder: Path, settings: dict[str, Any], split: Split, policy: Mapping[str, str], workers: int | None
 ) -> None:
     name = settings["name"]
     written = _resume(folder, [settings["classes"], settings["max_pixels"], source_hash("data")])
@@ -144,7 +142,7 @@ def _write(
             return _store(scene, fingerprint, source.classes, folder, settings["max_pixels"])
 
         records = []
-        scenes = _in_parallel(work, source.scenes(), workers)
+        scenes = in_threads(work, source.scenes(), workers)
         for record in tqdm(scenes, desc=f"prepare {name}", unit=" pictures", disable=None):
             records.append(record)
             if record is not written.get(record.id):
@@ -351,15 +349,3 @@ def fingerprint_of(scene: Scene) -> str:
     faults = [fault.kind for fault in scene.faults]
     digest.update(json.dumps([scene.id, scene.label, scene.split, scene.group, mapped, faults], default=int).encode())
     return digest.hexdigest()
-
-
-def _in_parallel(work: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
-    """`map` over threads that, unlike an executor's, takes from `items` only a little ahead, to bound memory."""
-    pending: deque[Future[_R]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) >= 4 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
