@@ -1,0 +1,56 @@
+"""Masks painted from outlines, and boxes around what masks show."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from faster_coco_eval.core import mask as mask_api
+
+_NOT_SUCH = (ValueError, TypeError, RuntimeError, OverflowError, KeyError)
+
+
+def run_lengths(segmentation: Any, width: int, height: int) -> dict[str, Any]:
+    """COCO's run-length code of a region given as COCO does: a list of polygons (x, y, x, y, ...), or such a code.
+
+    Raises ValueError for anything else; the message goes on after the region's name.
+    """
+    if isinstance(segmentation, list):
+        if not segmentation:
+            raise ValueError("has no polygon")
+        far = 10 * max(width, height)  # painting takes time and memory by an outline's length, inside or not
+        for polygon in segmentation:
+            try:
+                points = np.asarray(polygon, np.float64)
+            except _NOT_SUCH as error:
+                raise ValueError("has a polygon that is no list of numbers") from error
+            if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+                raise ValueError("has a polygon that is no list of at least three points")
+            if not (np.abs(points) <= far).all():
+                raise ValueError("has a polygon that lies far outside the picture")
+        segmentation = [list(map(float, polygon)) for polygon in segmentation]
+    elif not isinstance(segmentation, dict) or list(segmentation.get("size", ())) != [height, width]:
+        raise ValueError(f"has a segmentation that is no region of a picture of {width} x {height}")
+    try:
+        code = segmentation
+        if isinstance(segmentation, list):
+            code = mask_api.merge(mask_api.frPyObjects(segmentation, height, width))
+        elif isinstance(segmentation.get("counts"), list):
+            code = mask_api.frPyObjects(segmentation, height, width)
+        mask_api.decode(code)  # checks that the runs fill the picture
+    except _NOT_SUCH as error:
+        raise ValueError(f"has a segmentation that cannot be read ({error})") from error
+    return dict(code)
+
+
+def paint(regions: Iterable[tuple[int, dict[str, Any]]], width: int, height: int) -> np.ndarray:
+    """(height, width) uint8: the value of each region, 0 elsewhere; smaller regions lie over larger ones."""
+    canvas = np.zeros((height, width), np.uint8)
+    for value, code in sorted(regions, key=lambda region: -int(mask_api.area(region[1]))):
+        canvas[mask_api.decode(code) > 0] = value
+    return canvas
+
+
+def box_around(region: np.ndarray) -> list[int]:
+    """x0 y0 x1 y1 of a region, (height, width) bool, with at least one pixel."""
+    columns, rows = region.any(axis=0).nonzero()[0], region.any(axis=1).nonzero()[0]
+    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
