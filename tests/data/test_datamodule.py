@@ -9,8 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from frostline.data.datamodule import SceneDataModule, ShardSampler, ViewSampler, WholeBatches, check_serves
+from frostline.data.datamodule import SceneDataModule
+from frostline.data.needs import check_serves
 from frostline.data.prepare import prepare
+from frostline.data.samplers import ShardSampler, ViewSampler, WholeBatches
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene
 from frostline.errors import FrostlineError
 

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from frostline.config import compose, to_yaml
-from frostline.data.datamodule import class_names
+from frostline.data.needs import class_names
 from frostline.data.prepare import prepare_from_config
 from frostline.errors import FrostlineError
 from frostline.studies.run import build_task, run_name

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from frostline.config import Config, build
-from frostline.data.datamodule import collate
+from frostline.data.items import collate
 from frostline.studies.ahead import places
 from frostline.studies.provenance import cores
 from frostline.tasks.base import Batch, Task

@@ -18,8 +18,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from safetensors.torch import save_file
 
 from frostline.config import Config, build, to_yaml
-from frostline.data.datamodule import SceneDataModule, check_serves, class_names
+from frostline.data.datamodule import SceneDataModule
 from frostline.data.dataset import Dataset
+from frostline.data.needs import check_serves, class_names
 from frostline.data.scenes import SPLITS
 from frostline.errors import FrostlineError
 from frostline.freezing.cache.callback import CacheBelow

@@ -1,0 +1,148 @@
+"""Scenes as a model sees them: square, augmented, and stacked to batches."""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
+
+from frostline.data.needs import lacks, one_box
+from frostline.data.pictures import read_rgb
+from frostline.data.scenes import Scene
+from frostline.data.transforms import keep_visible
+
+Augment = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def mixed_seed(*parts: int) -> int:
+    """A well-mixed number of 63 bits: close parts (epoch 1 and 2, scene 7 and 8) give unrelated random streams."""
+    return int.from_bytes(sha256(",".join(map(str, parts)).encode()).digest()[:8], "little") >> 1
+
+
+def square_picture(picture: Path | bytes | np.ndarray, size: int) -> Tensor:
+    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, stretched, antialiased."""
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture)
+    pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+class SceneItems(TorchDataset[dict[str, Any]]):
+    """The scenes of one split that serve a task, as square items; keys are pairs (position, view).
+
+    An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
+    its random draws come from a stream of its own. An item has what `collate` takes.
+
+    scenes: the scenes kept; indices: for each, its index within the split. in_memory: decode all now, in threads.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        needs: Collection[str],
+        size: int,
+        augment: Augment | None = None,
+        seed: int = 0,
+        in_memory: bool = True,
+    ) -> None:
+        self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs) is None]
+        self.scenes = [scenes[index] for index in self.indices]
+        self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
+        self._pictures: Tensor | None = None
+        self._masks: Tensor | None = None
+        if in_memory:
+            count = len(self)
+            pictures = torch.empty(count, 3, size, size, dtype=torch.uint8)
+            masks = torch.empty(count, size, size, dtype=torch.uint8) if "mask" in self.needs else None
+
+            def decode(position: int) -> None:
+                pictures[position] = self._picture(position)
+                if masks is not None:
+                    masks[position] = self._mask(position)
+
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                for _ in pool.map(decode, range(count)):
+                    pass
+            self._pictures, self._masks = pictures, masks
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        position, view = key
+        scene = self.scenes[position]
+        item: dict[str, Any] = {"image": tv_tensors.Image(self._picture(position))}
+        if "mask" in self.needs:
+            item["mask"] = tv_tensors.Mask(self._mask(position))
+        if "boxes" in self.needs:
+            boxes, item["box_labels"] = self._boxes(scene)
+            # Clamping only at the end lets `keep_visible` see how much of a box was lost on the way.
+            item["boxes"] = tv_tensors.BoundingBoxes(
+                boxes, format="XYXY", canvas_size=(self.size, self.size), clamping_mode=None
+            )
+        if "label" in self.needs:
+            item["label"] = int(item["box_labels"][0]) if one_box(self.needs) else scene.label
+        if self.augment is not None:
+            with torch.random.fork_rng(devices=[]):
+                # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
+                torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
+                item = self.augment(item)
+        if "boxes" in self.needs:
+            item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), self.size)
+            item["box_labels"] = item["box_labels"][kept]
+        return item | {"index": self.indices[position], "id": scene.id}
+
+    def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
+        boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.box_labels)
+        if one_box(self.needs):
+            largest = int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())
+            boxes, labels = boxes[largest : largest + 1], labels[largest : largest + 1]
+        width, height = scene.size
+        return boxes * torch.tensor([self.size / width, self.size / height] * 2), labels
+
+    def _picture(self, position: int) -> Tensor:
+        if self._pictures is not None:
+            return self._pictures[position]
+        image = self.scenes[position].image
+        return square_picture(image, self.size)
+
+    def _mask(self, position: int) -> Tensor:
+        if self._masks is not None:
+            return self._masks[position]
+        mask = self.scenes[position].mask
+        assert mask is not None
+        opened = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
+        return torch.from_numpy(np.array(opened.resize((self.size, self.size), Image.Resampling.NEAREST)))
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Items to a batch; keys "label", "boxes" with "box_labels", and "mask" are there if the task needs them.
+
+    image: (B, 3, S, S) float32 in 0..1, not normalised. size: S. index: (B,) int64, within the split. id: list of B
+    names.
+    label: (B,) int64. boxes: list of B tensors (n, 4) float32, x0 y0 x1 y1 in pixels of S. box_labels: list of B
+    tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
+    """
+    first = items[0]
+    batch: dict[str, Any] = {
+        "image": torch.stack([item["image"].as_subclass(Tensor) for item in items]).float().div_(255),
+        "size": first["image"].shape[-1],
+        "index": torch.tensor([item["index"] for item in items]),
+        "id": [item["id"] for item in items],
+    }
+    if "label" in first:
+        batch["label"] = torch.tensor([item["label"] for item in items])
+    if "boxes" in first:
+        batch["boxes"] = [item["boxes"] for item in items]
+        batch["box_labels"] = [item["box_labels"] for item in items]
+    if "mask" in first:
+        batch["mask"] = torch.stack([item["mask"].as_subclass(Tensor) for item in items]).long()
+    return batch
