@@ -28,8 +28,8 @@ from frostline.config import compose
 from frostline.data.dataset import Dataset
 from frostline.data.prepare import prepare_from_config
 from frostline.data.scenes import SPLITS
-from frostline.freezing.cache.callback import CacheBelow
-from frostline.freezing.cache.store import Store
+from frostline.data.store import Store
+from frostline.freezing.cache import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.studies.run import assemble
 from frostline.tasks.base import Task
@@ -45,6 +45,7 @@ SETTINGS = [
     f"image_size={SIZE}",
     f"trainer.batch_size={BATCH}",
     "augment.views=1",
+    f"cache.folder={SCRATCH.name}/cache",
 ]
 
 
@@ -157,13 +158,16 @@ def build(overrides: list[str], epochs: int) -> Task:
 def data_and_task(overrides: list[str], epochs: int, decoded: bool = True) -> Iterator[tuple[Any, Task]]:
     task, data = assemble(compose([*SETTINGS, *overrides, f"trainer.epochs={epochs}"]), dataset())
     for split in SPLITS[:2] if decoded else ():
-        data.items(split)  # decoded now: the same for both sides
+        data.items(split).open()  # decoded now: the same for both sides
     yield data, task
 
 
 def epochs_of(overrides: list[str], epochs: int, cached: bool = False, decoded: bool = True) -> list[float]:
     """Seconds of each epoch of training; the first one from an empty cache. decoded: pictures are, before the clock."""
-    with data_and_task(overrides, epochs, decoded) as (data, task), tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        data_and_task([*overrides, *([] if decoded else [f"cache.folder={folder}"])], epochs, decoded) as (data, task),
+    ):
         extra = [CacheBelow(Store(Path(folder), int(2e10)), data, {"augment": "light"})] if cached else []
         return fit(data, task, extra)
 

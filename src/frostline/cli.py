@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--parameters", action="store_true", help="what each phase says of every single parameter")
     show.set_defaults(command=_schedule_show)
 
-    cache = commands.add_parser("cache", help="show or clear the kept activations (cache.folder)")
+    cache = commands.add_parser("cache", help="show or clear the kept pictures and activations (cache.folder)")
     cache.add_argument("action", choices=["show", "clear"], nargs="?", default="show")
     cache.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as cache.folder=PATH")
     cache.set_defaults(command=_cache)
@@ -305,7 +305,7 @@ def _schedule_show(args: argparse.Namespace) -> None:
 
 def _cache(args: argparse.Namespace) -> None:
     from frostline.config import compose
-    from frostline.freezing.cache.store import Store
+    from frostline.data.store import Store
 
     settings = compose(args.overrides)["cache"]
     store = Store(Path(settings["folder"]), int(settings["size_gb"] * 1e9))
@@ -321,9 +321,9 @@ def _cache(args: argparse.Namespace) -> None:
     for entry in entries:
         key = entry.key
         table.add_row(
-            str(key.get("activation") or key.get("annotation")),
+            str(key.get("activation") or key.get("annotation") or key.get("decoded")),
             f"{key.get('split')} {key.get('image_size')} px, data {str(key.get('data'))[:8]}",
-            str(key.get("view")),
+            str(key.get("view", "")),
             f"{entry.present} of {entry.rows}",
             f"{entry.size / 1e6:.1f}",
             f"{entry.used:%Y-%m-%d %H:%M}",

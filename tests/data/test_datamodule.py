@@ -14,6 +14,7 @@ from frostline.data.needs import check_serves
 from frostline.data.prepare import prepare
 from frostline.data.samplers import ShardSampler, ViewSampler, WholeBatches
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene
+from frostline.data.store import Store
 from frostline.errors import FrostlineError
 
 LIGHT = instantiate(OmegaConf.load(Path(__file__).parents[2] / "conf" / "augment" / "light.yaml").transform)
@@ -45,12 +46,15 @@ def same(one, other):
     return one == other
 
 
-@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}, {"memory_budget_gb": 0.0}])
-def test_batches_do_not_depend_on_workers_or_memory(dataset, options):
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_batches_do_not_depend_on_workers_or_on_what_is_kept(dataset, tmp_path, workers, kept):
     torch.manual_seed(1)
     alone = epochs(dataset, EVERYTHING)
     torch.manual_seed(2)
-    assert same(alone, epochs(dataset, EVERYTHING, **options))
+    store = Store(tmp_path, 10**8) if kept else None
+    assert same(alone, epochs(dataset, EVERYTHING, workers=workers, store=store))
+    assert len(Store(tmp_path, 10**8).usage()) == (4 if kept else 0)
 
 
 def test_views_differ_between_epochs_and_seeds_and_return_with_their_epoch(dataset):

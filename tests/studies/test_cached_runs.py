@@ -71,7 +71,7 @@ def test_entries_that_hold_something_else_than_their_key_says_are_found_out(trai
     # The trap: a key that forgets something, so that a run reads the activations of other weights.
     overrides = ["backbone=timm", "backbone.name=resnet10t", "backbone.pretrained=false", "schedule=frozen", *COMMON]
     monkeypatch.setattr(
-        "frostline.freezing.cache.callback._weights", lambda backbone, names: dict.fromkeys(names, "the same for all")
+        "frostline.freezing.cache._weights", lambda backbone, names: dict.fromkeys(names, "the same for all")
     )
     train_small(*overrides, name="first")
     assert "other values" not in capsys.readouterr().err

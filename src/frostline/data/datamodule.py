@@ -16,6 +16,7 @@ from frostline.data.items import Augment, SceneItems, collate
 from frostline.data.needs import check_serves, class_names, lacks
 from frostline.data.samplers import ShardSampler, ViewSampler, WholeBatches
 from frostline.data.scenes import SPLITS
+from frostline.data.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class SceneLoader(DataLoader[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         if self.shortcut is None:
+            cast(SceneItems, self.dataset).open()  # before worker processes are made
             yield from super().__iter__()
         else:
             assert self.batch_sampler is not None
@@ -47,8 +49,7 @@ class SceneDataModule(pl.LightningDataModule):
     are stretched to it. augment: a transform of torchvision.transforms.v2 over an item's dict, for training only; None
     or v2.Identity for none. views: how many views of each scene augmentation makes, in turn; None for new ones in each
     epoch. seed: of the order, and of the augmentation where views is None: runs of all seeds share `views` views.
-    workers: processes per loader, 0 for none.
-    memory_budget_gb: decoded pictures of all splits are kept in memory if they take no more, per process.
+    workers: processes per loader, 0 for none. store: where decoded pictures are kept; None: nowhere.
 
     Scenes that lack a needed annotation are left out and counted in `left_out`. With both label and boxes, that is for
     localization, a scene needs at least one box; the largest is the one in "boxes" (none, where augmentation moved it
@@ -68,14 +69,14 @@ class SceneDataModule(pl.LightningDataModule):
         views: int | None = None,
         seed: int = 0,
         workers: int = 0,
-        memory_budget_gb: float = 2.0,
+        store: Store | None = None,
     ) -> None:
         super().__init__()
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
         self.needs, self.image_size, self.batch_size = frozenset(needs), image_size, batch_size
         self.augment = None if isinstance(augment, v2.Identity) else augment
         self.views = 1 if self.augment is None else views
-        self.seed, self.workers = seed, workers
+        self.seed, self.workers, self.store = seed, workers, store
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
         serving = {
             split: sum(lacks(scene, self.needs) is None for scene in self.dataset.scenes(split)) for split in SPLITS
@@ -84,8 +85,6 @@ class SceneDataModule(pl.LightningDataModule):
         if any(self.left_out.values()):
             counts = ", ".join(f"{split} {number}" for split, number in self.left_out.items())
             log.info("left out of dataset '%s' for want of %s: %s", self.dataset.name, "/".join(sorted(needs)), counts)
-        channels = 4 if "mask" in self.needs else 3
-        self.in_memory = sum(serving.values()) * channels * image_size**2 <= memory_budget_gb * 1e9
         self._items: dict[str, SceneItems] = {}
 
     @property
@@ -94,21 +93,22 @@ class SceneDataModule(pl.LightningDataModule):
         return class_names(self.dataset.classes, self.needs)
 
     def items(self, split: str) -> SceneItems:
-        """The split's items, decoded on first use; those of "train" are augmented, by the view in their key."""
+        """The split's items; those of "train" are augmented, by the view in their key."""
         if split not in self._items:
             self._items[split] = SceneItems(
-                self.dataset.scenes(split),
+                self.dataset,
+                split,
                 self.needs,
                 self.image_size,
                 self.augment if split == "train" else None,
                 self.seed if self.views is None else 0,
-                self.in_memory,
+                self.store,
             )
         return self._items[split]
 
-    def setup(self, stage: str | None = None) -> None:
-        for split in {"fit": SPLITS[:2], "validate": ("val",), "test": ("test",)}.get(stage or "", SPLITS):
-            self.items(split)
+    def teardown(self, stage: str | None = None) -> None:
+        for items in self._items.values():
+            items.close()
 
     def train_dataloader(self) -> SceneLoader:
         items = self.items("train")

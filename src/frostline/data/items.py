@@ -1,22 +1,19 @@
 """Scenes as a model sees them: square, augmented, and stacked to batches."""
 
-import os
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 
+from frostline.data.dataset import Dataset
+from frostline.data.decoded import Decoded
 from frostline.data.needs import lacks, one_box
-from frostline.data.pictures import read_rgb
 from frostline.data.scenes import Scene
+from frostline.data.store import Store
 from frostline.data.transforms import keep_visible
 
 Augment = Callable[[dict[str, Any]], dict[str, Any]]
@@ -27,50 +24,44 @@ def mixed_seed(*parts: int) -> int:
     return int.from_bytes(sha256(",".join(map(str, parts)).encode()).digest()[:8], "little") >> 1
 
 
-def square_picture(picture: Path | bytes | np.ndarray, size: int) -> Tensor:
-    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, stretched, antialiased."""
-    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture)
-    pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
 class SceneItems(TorchDataset[dict[str, Any]]):
     """The scenes of one split that serve a task, as square items; keys are pairs (position, view).
 
     An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
     its random draws come from a stream of its own. An item has what `collate` takes.
 
-    scenes: the scenes kept; indices: for each, its index within the split. in_memory: decode all now, in threads.
+    scenes: those of the split that serve; indices: for each, its index within the split. store: where decoded pictures
+    come from once `open` has been called; until then, and without a store, they come from their files.
     """
 
     def __init__(
         self,
-        scenes: Sequence[Scene],
+        dataset: Dataset,
+        split: str,
         needs: Collection[str],
         size: int,
         augment: Augment | None = None,
         seed: int = 0,
-        in_memory: bool = True,
+        store: Store | None = None,
     ) -> None:
+        scenes = dataset.scenes(split)
         self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs) is None]
         self.scenes = [scenes[index] for index in self.indices]
         self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
-        self._pictures: Tensor | None = None
-        self._masks: Tensor | None = None
-        if in_memory:
-            count = len(self)
-            pictures = torch.empty(count, 3, size, size, dtype=torch.uint8)
-            masks = torch.empty(count, size, size, dtype=torch.uint8) if "mask" in self.needs else None
+        self._pictures = Decoded("picture", dataset, split, self.indices, size, store)
+        self._masks = Decoded("mask", dataset, split, self.indices, size, store) if "mask" in self.needs else None
 
-            def decode(position: int) -> None:
-                pictures[position] = self._picture(position)
-                if masks is not None:
-                    masks[position] = self._mask(position)
+    def open(self) -> None:
+        """Have pictures and masks decoded and at hand, as far as the store can keep them."""
+        for decoded in (self._pictures, self._masks):
+            if decoded is not None:
+                decoded.open()
 
-            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-                for _ in pool.map(decode, range(count)):
-                    pass
-            self._pictures, self._masks = pictures, masks
+    def close(self) -> None:
+        """Let the store make room of them."""
+        for decoded in (self._pictures, self._masks):
+            if decoded is not None:
+                decoded.close()
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -78,9 +69,10 @@ class SceneItems(TorchDataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         position, view = key
         scene = self.scenes[position]
-        item: dict[str, Any] = {"image": tv_tensors.Image(self._picture(position))}
-        if "mask" in self.needs:
-            item["mask"] = tv_tensors.Mask(self._mask(position))
+        row = self.indices[position]
+        item: dict[str, Any] = {"image": tv_tensors.Image(self._pictures[row])}
+        if self._masks is not None:
+            item["mask"] = tv_tensors.Mask(self._masks[row])
         if "boxes" in self.needs:
             boxes, item["box_labels"] = self._boxes(scene)
             # Clamping only at the end lets `keep_visible` see how much of a box was lost on the way.
@@ -92,12 +84,12 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         if self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
-                torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
+                torch.default_generator.manual_seed(mixed_seed(self.seed, view, row))
                 item = self.augment(item)
         if "boxes" in self.needs:
             item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), self.size)
             item["box_labels"] = item["box_labels"][kept]
-        return item | {"index": self.indices[position], "id": scene.id}
+        return item | {"index": row, "id": scene.id}
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
         assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
@@ -107,20 +99,6 @@ class SceneItems(TorchDataset[dict[str, Any]]):
             boxes, labels = boxes[largest : largest + 1], labels[largest : largest + 1]
         width, height = scene.size
         return boxes * torch.tensor([self.size / width, self.size / height] * 2), labels
-
-    def _picture(self, position: int) -> Tensor:
-        if self._pictures is not None:
-            return self._pictures[position]
-        image = self.scenes[position].image
-        return square_picture(image, self.size)
-
-    def _mask(self, position: int) -> Tensor:
-        if self._masks is not None:
-            return self._masks[position]
-        mask = self.scenes[position].mask
-        assert mask is not None
-        opened = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
-        return torch.from_numpy(np.array(opened.resize((self.size, self.size), Image.Resampling.NEAREST)))
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

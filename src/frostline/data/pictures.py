@@ -21,8 +21,10 @@ class HugePictureError(UnreadablePictureError):
     """The picture has more pixels than are safe to decode."""
 
 
-def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_picture(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
     """Decode the whole picture; nothing is converted yet.
+
+    at_least: a JPEG may come at a half, a quarter or an eighth of its size, with no side below this many pixels.
 
     Raises UnreadablePictureError for anything but a complete picture of at most `max_pixels` pixels.
     """
@@ -31,6 +33,8 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         width, height = image.size
         if width * height > max_pixels:
             raise HugePictureError(f"has {width} x {height} pixels, more than the {max_pixels} allowed")
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
         encoding = str(image.tile[0].args) if image.tile else ""
         image.load()
     except UnreadablePictureError:
@@ -80,7 +84,10 @@ def plain_picture(image: Image.Image) -> tuple[Image.Image, list[tuple[str, str]
     return image, odd
 
 
-def read_rgb(file: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Any picture file as displayed, in mode RGB. Raises UnreadablePictureError, or OSError where there is no file."""
+def read_rgb(file: Path | bytes, at_least: int | None = None) -> Image.Image:
+    """Any picture file as displayed, in mode RGB. at_least: as for `open_picture`.
+
+    Raises UnreadablePictureError, or OSError where there is no file.
+    """
     data = file if isinstance(file, bytes) else file.read_bytes()
-    return plain_picture(open_picture(data, max_pixels))[0].convert("RGB")
+    return plain_picture(open_picture(data, at_least=at_least))[0].convert("RGB")

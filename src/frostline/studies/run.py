@@ -22,9 +22,9 @@ from frostline.data.datamodule import SceneDataModule
 from frostline.data.dataset import Dataset
 from frostline.data.needs import check_serves, class_names
 from frostline.data.scenes import SPLITS
+from frostline.data.store import Store
 from frostline.errors import FrostlineError
-from frostline.freezing.cache.callback import CacheBelow
-from frostline.freezing.cache.store import Store
+from frostline.freezing.cache import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.freezing.show import write_picture
@@ -70,9 +70,9 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     settings = config["trainer"]
     epochs = task.schedule.epochs
     stopwatch = Stopwatch()
-    cache = config["cache"]
-    store = Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9))
-    below = [CacheBelow(store, data, config["augment"]["transform"])] if cache["enabled"] else []
+    below = []
+    if data.store is not None and config["cache"]["enabled"]:
+        below.append(CacheBelow(data.store, data, config["augment"]["transform"]))
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -148,7 +148,7 @@ def summary(result: Mapping[str, Any]) -> str:
 
 def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
     """The task and its data, built from a resolved configuration. Raises FrostlineError where they do not fit."""
-    needs = task_class(config).needs
+    needs, cache = task_class(config).needs, config["cache"]
     check_serves(dataset, config["task"]["name"], needs)
     data = SceneDataModule(
         dataset,
@@ -159,6 +159,7 @@ def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
         views=config["augment"]["views"],
         seed=config["seed"],
         workers=config["trainer"]["workers"],
+        store=Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9)) if cache["size_gb"] else None,
     )
     scenes = len(dataset.scenes("train")) - data.left_out["train"]
     return build_task(config, class_names(dataset.classes, needs), epochs_of(config, scenes)), data

@@ -1,4 +1,6 @@
-"""Activations on disk: an entry is one array with a row per scene of a split, filled partly or wholly, by any run.
+"""Arrays on disk: an entry has a row per scene of a split, filled partly or wholly, by any run.
+
+So activations are kept, and decoded pictures.
 
 <root>/<hash of format, key and rows>/
 - meta.json: format, key, rows, and the form of a row: shape, dtype, layout. Comes with the first write
@@ -12,6 +14,7 @@
 import fcntl
 import json
 import math
+import mmap
 import os
 import re
 import shutil
@@ -36,6 +39,7 @@ FORMAT = 1
 META, ROWS, SUMS, USED, HELD, FILLING = "meta.json", "rows.bin", "sums.bin", "used", "held", "filling"
 BLOCK = 4096  # bytes; what a file takes on disk comes in blocks
 MARGIN = 4 * BLOCK  # for meta.json, the file `filling`, and what a file system notes about where sparse files lie
+RESIDENT = 256 << 20  # bytes of mapped pages that a process keeps for itself; the system has them all the same
 STEP = 64 << 20  # bytes granted ahead to a filling entry, so that the store is seldom scanned
 
 Rows: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
@@ -131,7 +135,7 @@ class Store:
                     room += cost
             if room < needed:  # nothing goes where that would not help
                 raise CacheError(
-                    f"The activation cache {self.root} has no room for {rest / 1e9:.3g} GB more within its limit of "
+                    f"The cache {self.root} has no room for {rest / 1e9:.3g} GB more within its limit of "
                     f"{self.limit / 1e9:.3g} GB, as what running jobs use stays: raise cache.size_gb, or run "
                     "`frostline cache clear` when they have ended."
                 )
@@ -171,6 +175,8 @@ class Entry:
         self._store, self._key, self._held = store, key, held
         self._form: _Form | None = None
         self._map: Bytes | None = None  # (whole rows in the file, bytes of a row)
+        self._pages: mmap.mmap | None = None  # where these bytes lie
+        self._touched = 0  # bytes read since pages were let go
         self._seen: object = None  # the file that `present` was learnt from
         self._files: list[int] = []  # inside `filling`, from the first write: rows.bin and sums.bin
         self._granted: int | None = None  # inside `filling`: bytes that the folder may take on disk
@@ -232,11 +238,20 @@ class Entry:
         rows = np.asarray(rows, np.intp)
         if self._form is None or self._map is None or not self.present[rows].all():
             raise CacheError(f"{self.folder} lacks rows that are asked for: fill them first.")
-        return self._form.unpack(self._map.take(rows, axis=0))
+        taken = self._map.take(rows, axis=0)
+        self._touch_pages(taken.nbytes)
+        return self._form.unpack(taken)
+
+    def _touch_pages(self, count: int) -> None:
+        """Let mapped pages go from time to time: read again, they come from the system's memory, not from the disk."""
+        self._touched += count
+        if self._touched > RESIDENT and self._pages is not None:
+            self._pages.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
 
     def close(self) -> None:
         """Let go of the entry; from now on it can be evicted."""
-        self._map = None
+        self._map = self._pages = None
         _touch(self.folder)
         if self._held is not None:
             _release(self._held)
@@ -245,6 +260,7 @@ class Entry:
     def _load(self) -> None:
         """Learn what is there. Rows that were not known before are checked against their sums."""
         form, found, seen = _Form.from_meta(_read_meta(self.folder)), None, None
+        self._pages = None
         if form is not None:
             with suppress(OSError, ValueError):  # where the file is missing, so are the rows
                 found, seen = self._mapped(form)
@@ -255,6 +271,7 @@ class Entry:
         if form is not None and found is not None:
             for row in np.flatnonzero(unknown).tolist():
                 present[row] = form.sum_of(found[row]) == sums[row]
+                self._touch_pages(form.row_bytes)
         # Where no row is whole, the next write starts afresh.
         self._form, self._map, self._seen, self.present = form if present.any() else None, found, seen, present
 
@@ -266,8 +283,9 @@ class Entry:
             whole = min(self.rows, status.st_size // form.row_bytes) if form.row_bytes else self.rows
             if not whole * form.row_bytes:  # no map can be empty
                 return np.zeros((whole, form.row_bytes), np.uint8), seen
-            # As a plain array, because np.memmap spends microseconds on every view.
-            return np.memmap(file, np.uint8, "r", shape=(whole, form.row_bytes)).view(np.ndarray), seen
+            # Not np.memmap, which spends microseconds on every view.
+            self._pages = mmap.mmap(file.fileno(), whole * form.row_bytes, access=mmap.ACCESS_READ)
+            return np.frombuffer(self._pages, np.uint8).reshape(whole, form.row_bytes), seen
 
     def _make_room(self, form: "_Form", rows: npt.NDArray[np.integer[Any]]) -> None:
         needed = _blocks(rows, form.row_bytes) + _blocks(rows, 4) + MARGIN
@@ -372,7 +390,7 @@ def _told(what: str, where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheError(
-            f"The activation cache cannot {what} {where} ({error.strerror}): "
+            f"The cache cannot {what} {where} ({error.strerror}): "
             "free space there, make it writable, or choose another folder."
         ) from error
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from frostline.freezing.cache.store import CacheError, Store
+from frostline.data.store import CacheError, Store
 
 GB = 10**9
 KB = 1024
@@ -46,7 +46,7 @@ SERVER = f"""
 import json, os, sys, time
 from pathlib import Path
 import numpy as np, torch
-from frostline.freezing.cache.store import CacheError, Store
+from frostline.data.store import CacheError, Store
 {inspect.getsource(values_of)}
 {inspect.getsource(fill)}
 print(flush=True)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from frostline.data.datamodule import Keys, SceneDataModule, SceneLoader
 from frostline.data.packing import pack, packed_names, unpack
-from frostline.freezing.cache.store import CacheError, Entry, Store
+from frostline.data.store import CacheError, Entry, Store
 from frostline.freezing.schedule import depth_of
 from frostline.models.backbones import Backbone
 from frostline.source import source_hash
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from frostline.tasks.base import Task
 
 # The code that decides what an activation is; entries of another state of it are no longer met.
-DECISIVE = ("data", "models", "freezing/cache", "tasks/base.py")
+DECISIVE = ("data", "models", "freezing/cache.py", "tasks/base.py")
 PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
 TOLERANCE = 0.05  # of a row's norm; other weights, pictures or views are off by far more, mixed precision by less
 

@@ -1,0 +1,151 @@
+"""Feeding a task: pictures from the mapped cache, against torchvision's ImageFolder, PIL and transforms v2."""
+
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.row import Row
+
+SIZE, BATCH, WORKERS = 224, 32, 2
+SCENES, SIDE = 960, 320  # pictures, and their side in pixels
+EPOCHS = 5  # timed on each side, in turn
+
+
+def loading() -> list[Row]:
+    """An epoch of flipped, turned, zoomed, sheared, shifted and recoloured pictures; both sides read the same JPEGs."""
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    from frostline.config import build, compose
+    from frostline.data.datamodule import SceneDataModule
+    from frostline.data.prepare import prepare_from_config
+    from frostline.data.store import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        _photographs(place / "pictures")
+        config = compose(["dataset=folder", f"dataset.root={place / 'pictures'}", "augment=strong"])
+        config["dataset"]["split"] |= {"train": 0.98, "val": 0.01, "test": 0.01}
+        dataset = prepare_from_config(config["dataset"], place / "dataset")
+
+        import torch
+
+        torch.manual_seed(0)
+        steps = [
+            v2.Resize((SIZE, SIZE)),
+            v2.RandomHorizontalFlip(),
+            v2.RandomAffine(15, translate=(0.1, 0.1), scale=(0.8, 1.25), shear=10),
+            v2.ColorJitter(0.2, 0.2, 0.2, 0.02),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+
+        def other() -> Iterable[Any]:
+            pictures = ImageFolder(str(place / "pictures"), v2.Compose(steps))
+            return DataLoader(pictures, BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True)
+
+        def ours(store: Store) -> Iterable[Any]:
+            augment = build(config["augment"]["transform"])
+            data = SceneDataModule(dataset, {"label"}, SIZE, BATCH, augment=augment, workers=WORKERS, store=store)
+            return data.train_dataloader()
+
+        firsts = [(_rate(ours(Store(place / f"cache{n}", 10**10))), _rate(other())) for n in range(3)]
+        mine, theirs = ours(Store(place / "cache0", 10**10)), other()
+        _rate(mine), _rate(theirs)  # workers start, pages come in
+        later = [(_rate(mine), _rate(theirs)) for _ in range(EPOCHS)]
+    rows = []
+    for name, what, pairs, bar in (
+        ("loading", "an epoch of augmented pictures at 224 px from the cache, times the pictures/s of", later, ">= 4"),
+        ("loading_first", "the first epoch, in which the cache is filled, times the pictures/s of", firsts, ">= 1"),
+    ):
+        ratio = statistics.median(one / two for one, two in pairs)
+        one, two = (statistics.median(side) for side in zip(*pairs, strict=True))
+        what += f" ImageFolder, PIL and v2; {WORKERS} workers each"
+        rows.append(Row(name, what, ratio, bar, f"{one:.0f} pictures/s", f"{two:.0f} pictures/s"))
+    return rows
+
+
+def memory() -> list[Row]:
+    """Resident memory of a process that trains from 5 GB of decoded pictures, mapped pages and libraries included."""
+    scenes = -(-5 * 10**9 // (3 * SIZE * SIZE))
+    with tempfile.TemporaryDirectory() as folder:
+        _one_picture_many_times(Path(folder), scenes)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            peak, model, size = pool.apply(_train_and_watch, (folder,))
+    what = "resident at most while training from a cache of decoded pictures, beyond the model, GB"
+    ours = f"{peak / 1e9:.2f} GB, of which the model {model / 1e6:.1f} MB; the cache {size / 1e9:.2f} GB"
+    return [Row("memory", what, (peak - model) / 1e9, "<= 1.5", ours)]
+
+
+def _rate(loader: Iterable[Any]) -> float:
+    """Pictures per second over an epoch."""
+    start, count = time.perf_counter(), 0
+    for batch in loader:
+        count += len(batch["id"] if isinstance(batch, dict) else batch[1])
+    return count / (time.perf_counter() - start)
+
+
+def _photographs(folder: Path) -> None:
+    """Meadow's pictures as JPEGs, a folder for each class."""
+    from frostline.data.sources.meadow import Meadow
+
+    source = Meadow(seed=0, size=SIDE, train=SCENES, val=1, test=1)
+    for scene in source.scenes():
+        assert source.classes.labels is not None and scene.label is not None and isinstance(scene.image, np.ndarray)
+        path = folder / source.classes.labels[scene.label] / f"{scene.id}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene.image).save(path, quality=92)
+
+
+def _one_picture_many_times(folder: Path, scenes: int) -> None:
+    """A dataset whose training scenes all show one file: the cache does not know, and the disk need not hold them."""
+    from frostline.config import compose
+    from frostline.data.prepare import prepare_from_config
+
+    settings = ["dataset.source.train=8", "dataset.source.val=8", "dataset.source.test=8"]
+    prepare_from_config(compose(settings)["dataset"], folder / "dataset")
+    train = folder / "dataset" / "train.json"
+    coco = json.loads(train.read_text())
+    first = coco["images"][0] | {"boxes_annotated": False, "mask": None}
+    coco["images"] = [first | {"id": n, "scene": f"s{n}", "label": n % 2} for n in range(1, scenes + 1)]
+    coco["annotations"] = []
+    train.write_text(json.dumps(coco))
+
+
+def _train_and_watch(folder: str) -> tuple[int, int, int]:
+    """Bytes resident at most, bytes of the model, bytes of the cache."""
+    import psutil
+    import pytorch_lightning as pl
+
+    from benchmarks.freezing import QUIET
+    from frostline.config import compose
+    from frostline.data.dataset import Dataset
+    from frostline.freezing.callback import FrostLine
+    from frostline.studies.run import assemble
+
+    class Watch(pl.Callback):
+        peak = 0
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            self.peak = max(self.peak, psutil.Process().memory_info().rss)
+
+    settings = [f"image_size={SIZE}", "backbone=timm", "backbone.name=test_resnet", "backbone.pretrained=false"]
+    settings += ["augment=none", "trainer.epochs=1", "schedule=full", f"cache.folder={folder}/cache"]
+    task, data = assemble(compose(settings), Dataset.open(Path(folder) / "dataset"))
+    watch = Watch()
+    pl.Trainer(max_epochs=1, callbacks=[watch, FrostLine()], **QUIET).fit(task, data)
+    model = sum(p.numel() * p.element_size() for p in task.parameters())
+    assert data.store is not None
+    return watch.peak, model, max(entry.size for entry in data.store.usage())
+
+
+MEASURES: dict[str, Callable[[], list[Row]]] = {"loading": loading, "memory": memory}

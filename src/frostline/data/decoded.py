@@ -1,0 +1,123 @@
+"""Pictures and masks at the size of training: decoded once and kept, or anew each time where nothing can be kept."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from frostline.data.dataset import Dataset
+from frostline.data.parallel import in_threads
+from frostline.data.pictures import read_rgb
+from frostline.data.scenes import Scene
+from frostline.data.store import CacheError, Entry, Store
+from frostline.source import source_hash
+
+DECISIVE = ("data/decoded.py", "data/pictures.py")  # the code that decides what is kept
+AT_ONCE = 64  # decoded before they are written
+REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
+
+
+def square_picture(picture: Path | bytes | np.ndarray, size: int) -> Tensor:
+    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, stretched, antialiased.
+
+    Channels lie last in memory, as files, OpenCV and fast convolutions have them.
+    """
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture, REDUCED * size)
+    return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.BILINEAR))).permute(2, 0, 1)
+
+
+def square_mask(mask: Path | np.ndarray, size: int) -> Tensor:
+    """A mask as `square_picture` would have it: (size, size) uint8, each pixel the nearest one's class."""
+    image = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
+    return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.NEAREST)))
+
+
+class Decoded:
+    """The pictures, or the masks, of one split's scenes; a row is the scene's index in the split.
+
+    what: "picture" or "mask". rows: those that will be asked for. store: where they are kept; None: nowhere.
+    What is kept is memory-mapped, and shared by the runs, tasks and worker processes that see the same dataset at the
+    same size.
+    """
+
+    def __init__(
+        self, what: str, dataset: Dataset, split: str, rows: Sequence[int], size: int, store: Store | None
+    ) -> None:
+        self.what, self.split, self.size, self.rows = what, split, size, np.array(rows, np.int64)
+        self.scenes = dataset.scenes(split)
+        self.key = {
+            "decoded": what,
+            "code": source_hash(*DECISIVE),
+            "data": dataset.data_hash,
+            "split": split,
+            "image_size": size,
+            "libraries": [PIL.__version__],
+        }
+        self._store, self._kept = store, False
+        self._entry: Entry | None = None
+
+    def __getitem__(self, row: int) -> Tensor:
+        """(3, S, S) or (S, S) uint8, in memory of its own."""
+        if self._kept and self._entry is None:  # in a worker process that was not forked
+            self.open()
+        if self._entry is not None:
+            return self._entry.read([row])[0]
+        return self._decode(self.scenes[row])
+
+    def open(self) -> None:
+        """Decode what the store lacks, and take everything from there; where it fails, say so, and do without."""
+        if self._store is None or self._entry is not None:
+            return
+        entry = None
+        try:
+            entry = self._store.open(self.key, len(self.scenes))
+            if not entry.present[self.rows].all():
+                with entry.filling():
+                    self._fill(entry)
+        except CacheError as error:
+            if entry is not None:
+                entry.close()
+            self._store, self._kept = None, False  # not again in each epoch
+            print(f"frostline: {error} {self.what.title()}s are decoded anew each time.", file=sys.stderr, flush=True)
+        else:
+            self._entry, self._kept = entry, True
+
+    def close(self) -> None:
+        """Let the store make room of them; `open` takes them up again."""
+        if self._entry is not None:
+            self._entry.close()
+            self._entry, self._kept = None, False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_entry": None}
+
+    def _decode(self, scene: Scene) -> Tensor:
+        if self.what == "picture":
+            return square_picture(scene.image, self.size)
+        assert scene.mask is not None
+        return square_mask(scene.mask, self.size)
+
+    def _fill(self, entry: Entry) -> None:
+        missing = self.rows[~entry.present[self.rows]]  # another process may have filled meanwhile
+        decoded = in_threads(lambda row: (row, self._decode(self.scenes[row])), missing.tolist())
+        title = f"decoding {self.what}s ({self.split}, {self.size} px)"
+        pending: list[tuple[int, Tensor]] = []
+        for pair in tqdm(decoded, desc=title, total=len(missing), leave=False, disable=not sys.stderr.isatty()):
+            pending.append(pair)
+            if len(pending) == AT_ONCE:
+                _write(entry, pending)
+                pending = []
+        if pending:
+            _write(entry, pending)
+
+
+def _write(entry: Entry, decoded: list[tuple[int, Tensor]]) -> None:
+    rows, values = zip(*decoded, strict=True)
+    entry.write(rows, torch.stack(values))
