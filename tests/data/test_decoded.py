@@ -1,6 +1,7 @@
 """Decoded once, kept, and the same as decoded each time."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,8 +103,8 @@ def test_large_photographs_are_decoded_at_a_part_of_their_size(tmp_path, monkeyp
 
 def test_mapped_pages_do_not_pile_up_in_the_process(tmp_path, monkeypatch):
     def resident():
-        line = next(line for line in open("/proc/self/status") if line.startswith("RssFile"))
-        return int(line.split()[1]) / 1024
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["RssFile"].split()[0]) / 1024
 
     monkeypatch.setattr(store, "RESIDENT", 4 << 20)
     entry = Store(tmp_path, ROOM).open({"any": "key"}, 48)
