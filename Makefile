@@ -54,6 +54,7 @@ $(READY): requirements.lock pyproject.toml
 	  || { echo "Frostline needs Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) --version): set PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@# Compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile anew.
+	uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(READY)

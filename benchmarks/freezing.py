@@ -8,8 +8,9 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,12 @@ def lines() -> list[Row]:
     with data_and_task(["task=classification", "schedule=full"], epochs=1) as (data, task):
         batch = next(iter(data.train_dataloader()))
         names = list(task.groups)
-        alone = {name: (_alone(task, batch, name, False), _alone(task, batch, name, True)) for name in names}
-        measured = {name: _step(batch, name) for name in names}
-    whole, work = measured[names[0]], sum(trained for _, trained in alone.values())
+        steps = {name: _step(batch, name) for name in names}
+        groups = {(name, trains): _alone(task, batch, name, trains) for name in names for trains in (False, True)}
+        measured, alone = _medians(steps), _medians(groups)
+    whole, work = measured[names[0]], sum(alone[name, True] for name in names)
     share = {name: measured[name] / whole for name in names}
-    expected = {name: sum(alone[n][n in names[names.index(name) :]] for n in names) / work for name in names}
+    expected = {name: sum(alone[n, n in names[names.index(name) :]] for n in names) / work for name in names}
     worst = max(abs(share[name] - expected[name]) for name in names)
     what = "a step with the line at each group, as a share of a full one: furthest from the share of its work"
     ours = ", ".join(f"{name} {share[name]:.2f}" for name in names)
@@ -275,8 +277,8 @@ def stock_ten_epochs() -> None:
         trainer.fit(Stock(len(pictures.classes)), loader)
 
 
-def _step(batch: dict[str, Any], line: str) -> float:
-    """Seconds of a forward and backward pass with a schedule's line at this group; the median of several."""
+def _step(batch: dict[str, Any], line: str) -> Callable[[], None]:
+    """A forward and backward pass with a schedule's line at this group."""
     task = build(["task=classification", f"schedule.phases=[{{line: {line}}}]"], 1)
     task.train()
     task.move_line(0)
@@ -285,11 +287,12 @@ def _step(batch: dict[str, Any], line: str) -> float:
         task.zero_grad()
         torch.stack(list(task.criterion(task(batch["image"]), batch).values())).sum().backward()
 
-    return _median(step)
+    return step
 
 
-def _alone(task: Task, batch: dict[str, Any], name: str, trains: bool) -> float:
-    """Seconds of this group's own forward pass in evaluation, or of its forward and backward pass in training."""
+def _alone(whole: Task, batch: dict[str, Any], name: str, trains: bool) -> Callable[[], None]:
+    """This group's own forward pass in evaluation, or its forward and backward pass in training."""
+    task = deepcopy(whole)  # each has modes and gradients of its own, as they run in turn
     backbone: Any = task.backbone
     x = backbone.normalise(batch["image"].contiguous(memory_format=torch.channels_last))
     modules = {**backbone.stages, "head": None}
@@ -318,13 +321,15 @@ def _alone(task: Task, batch: dict[str, Any], name: str, trains: bool) -> float:
         if trains:
             total.backward()
 
-    with torch.set_grad_enabled(trains):
-        return _median(run)
+    return torch.set_grad_enabled(trains)(run)
 
 
-def _median(action: Callable[[], object], times: int = 9) -> float:
-    action()
-    return statistics.median(_seconds(action) for _ in range(times))
+def _medians(actions: Mapping[Any, Callable[[], object]], rounds: int = 15) -> dict[Any, float]:
+    """Seconds of each action, the median over rounds of all of them: what slows the machine for a while slows all."""
+    for action in actions.values():
+        action()
+    found = [{name: _seconds(action) for name, action in actions.items()} for _ in range(rounds)]
+    return {name: statistics.median(one[name] for one in found) for name in actions}
 
 
 def _seconds(action: Callable[[], object]) -> float:
