@@ -68,7 +68,7 @@ def test_views_differ_between_epochs_and_seeds_and_return_with_their_epoch(datas
 
 def test_making_items_leaves_the_random_stream_alone(dataset):
     data = module(dataset, augment=LIGHT)
-    data.setup()
+    data.items("train")
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)

@@ -120,4 +120,5 @@ class Decoded:
 
 def _write(entry: Entry, decoded: list[tuple[int, Tensor]]) -> None:
     rows, values = zip(*decoded, strict=True)
-    entry.write(rows, torch.stack(values))
+    stacked = torch.stack(values)
+    entry.write(rows, stacked.contiguous(memory_format=torch.channels_last) if stacked.ndim == 4 else stacked)
