@@ -122,30 +122,35 @@ def _one_picture_many_times(folder: Path, scenes: int) -> None:
 
 
 def _train_and_watch(folder: str) -> tuple[int, int, int]:
-    """Bytes resident at most, bytes of the model, bytes of the cache."""
+    """Bytes resident at most, bytes of the model, bytes of the cache; the model is as small as one can be."""
     import psutil
     import pytorch_lightning as pl
+    import torch
+    from torch.nn import functional as F
 
     from benchmarks.freezing import QUIET
-    from frostline.config import compose
-    from frostline.data.dataset import Dataset
-    from frostline.freezing.callback import FrostLine
-    from frostline.studies.run import assemble
+    from frostline.data.datamodule import SceneDataModule
+    from frostline.data.store import Store
 
-    class Watch(pl.Callback):
-        peak = 0
+    class Tiny(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3 * 8 * 8, 5)
+            self.peak = 0
 
-        def on_train_batch_end(self, *_: Any) -> None:
+        def training_step(self, batch: Any, _: int) -> torch.Tensor:
             self.peak = max(self.peak, psutil.Process().memory_info().rss)
+            return F.cross_entropy(self.linear(F.avg_pool2d(batch["image"], SIZE // 8).flatten(1)), batch["label"])
 
-    settings = [f"image_size={SIZE}", "backbone=timm", "backbone.name=test_resnet", "backbone.pretrained=false"]
-    settings += ["augment=none", "trainer.epochs=1", "schedule=full", f"cache.folder={folder}/cache"]
-    task, data = assemble(compose(settings), Dataset.open(Path(folder) / "dataset"))
-    watch = Watch()
-    pl.Trainer(max_epochs=1, callbacks=[watch, FrostLine()], **QUIET).fit(task, data)
-    model = sum(p.numel() * p.element_size() for p in task.parameters())
-    assert data.store is not None
-    return watch.peak, model, max(entry.size for entry in data.store.usage())
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), 1e-3)
+
+    store = Store(Path(folder) / "cache", 10**10)
+    data = SceneDataModule(Path(folder) / "dataset", {"label"}, SIZE, BATCH, store=store)
+    model = Tiny()
+    pl.Trainer(max_epochs=1, **QUIET).fit(model, data)
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    return model.peak, size, max(entry.size for entry in store.usage())
 
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {"loading": loading, "memory": memory}

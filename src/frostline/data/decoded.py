@@ -39,6 +39,11 @@ def square_mask(mask: Path | np.ndarray, size: int) -> Tensor:
     return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.NEAREST)))
 
 
+def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
+    """Pictures (3, S, S) as one tensor (B, 3, S, S) whose channels lie last; torch.stack alone would transpose each."""
+    return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
+
+
 class Decoded:
     """The pictures, or the masks, of one split's scenes; a row is the scene's index in the split.
 
@@ -120,5 +125,4 @@ class Decoded:
 
 def _write(entry: Entry, decoded: list[tuple[int, Tensor]]) -> None:
     rows, values = zip(*decoded, strict=True)
-    stacked = torch.stack(values)
-    entry.write(rows, stacked.contiguous(memory_format=torch.channels_last) if stacked.ndim == 4 else stacked)
+    entry.write(rows, stack_pictures(values) if values[0].ndim == 3 else torch.stack(values))

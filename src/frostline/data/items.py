@@ -10,7 +10,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 
 from frostline.data.dataset import Dataset
-from frostline.data.decoded import Decoded
+from frostline.data.decoded import Decoded, stack_pictures
 from frostline.data.needs import lacks, one_box
 from frostline.data.scenes import Scene
 from frostline.data.store import Store
@@ -111,7 +111,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     first = items[0]
     batch: dict[str, Any] = {
-        "image": torch.stack([item["image"].as_subclass(Tensor) for item in items]).float().div_(255),
+        "image": stack_pictures([item["image"].as_subclass(Tensor) for item in items]).float().div_(255),
         "size": first["image"].shape[-1],
         "index": torch.tensor([item["index"] for item in items]),
         "id": [item["id"] for item in items],
