@@ -112,6 +112,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         if self._pictures is not None:
             return self._pictures[position]
         image = self.scenes[position].image
+        assert image is not None
         return square_picture(image, self.size)
 
     def _mask(self, position: int) -> Tensor:
