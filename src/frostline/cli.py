@@ -200,7 +200,8 @@ def _doctor(args: argparse.Namespace) -> int:
     Console().print(table(examined, name))
     for file, write in ((args.json, to_json), (args.html, to_html)):
         if file is not None:
-            file.write_text(write(examined, name), encoding="utf-8")
+            # Strangers' names may hold what UTF-8 cannot.
+            file.write_text(write(examined, name), encoding="utf-8", errors="backslashreplace")
             print(file)
     return int(any(finding.policy == "fail" for finding in examined.findings))
 

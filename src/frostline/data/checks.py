@@ -13,8 +13,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from frostline.data.duplicates import THUMBNAIL
 from frostline.data.faults import KINDS, Fault
-from frostline.data.pictures import MAX_PIXELS, HugePictureError, UnreadablePictureError, open_picture, plain_picture
+from frostline.data.pictures import (
+    MAX_PIXELS,
+    QUARTER_TURNS,
+    TURNS,
+    HugePictureError,
+    UnreadablePictureError,
+    open_picture,
+    orientation_of,
+    plain_picture,
+    read_file,
+    turned_boxes,
+)
 from frostline.data.scenes import VOID, Classes, Scene
 from frostline.errors import FrostlineError
 
@@ -29,7 +41,6 @@ SUFFIXES = {
     "WEBP": {".webp"},
     "TIFF": {".tif", ".tiff"},
 }
-THUMBNAIL = 16  # px; grey, for telling near-identical pictures
 
 
 @dataclass
@@ -37,7 +48,9 @@ class Checked:
     """A scene as it can be stored; fields are set as far as its faults leave anything to set.
 
     picture: the bytes to store, in a format that `suffix` names. label, boxes, box_labels, mask: as in Scene, mended.
-    size: width and height as displayed. picture_hash: of what the picture shows. thumbnail: (16, 16) uint8, grey.
+    size: width and height as displayed. stored: these before a quarter turn that EXIF asks for and that changes them,
+    and its orientation.
+    picture_hash: of what the picture shows. thumbnail: (32, 32) uint8, grey.
     """
 
     scene: Scene
@@ -45,6 +58,7 @@ class Checked:
     picture: bytes = b""
     suffix: str = ""
     size: tuple[int, int] = (0, 0)
+    stored: tuple[tuple[int, int], int] | None = None
     picture_hash: str = ""
     thumbnail: np.ndarray | None = None
     label: int | None = None
@@ -59,7 +73,7 @@ def check(scene: Scene, classes: Classes, max_pixels: int = MAX_PIXELS) -> Check
     if _picture(checked, max_pixels):
         _label(checked, classes.labels)
         _boxes(checked, classes.boxes)
-        _mask(checked, classes.masks)
+        _mask(checked, classes.masks, max_pixels)
     return checked
 
 
@@ -88,7 +102,7 @@ def policies(on_fault: str, faults: Mapping[str, str | None]) -> dict[str, str]:
 
 def named(scene: Scene) -> Path | str:
     """The scene's picture as messages name it."""
-    return scene.id if isinstance(scene.image, np.ndarray) else scene.image
+    return scene.image if isinstance(scene.image, Path) else scene.id
 
 
 def array_hash(array: np.ndarray) -> str:
@@ -109,16 +123,21 @@ def png(image: Image.Image) -> bytes:
 def _picture(checked: Checked, max_pixels: int) -> bool:
     """Read the picture; False where there is none."""
     scene, file = checked.scene, named(checked.scene)
+    if scene.image is None:  # the source has said why
+        return False
     if isinstance(scene.image, np.ndarray):
         image, lossy, raw, as_is = Image.fromarray(scene.image), False, b"", False
     else:
         try:
-            raw = scene.image.read_bytes()
+            raw = read_file(scene.image)
             opened = open_picture(raw, max_pixels)
             found = opened.format or ""
             lossy = found in ("JPEG", "MPO", "WEBP")
             if scene.image.suffix.lower() not in SUFFIXES.get(found, {scene.image.suffix.lower()}):
                 checked.faults.append(Fault("picture_extension", file, f"is a {found} file"))
+            width, height = opened.size
+            if (orientation := orientation_of(opened)) in QUARTER_TURNS and width != height:
+                checked.stored = (width, height), orientation
             image, odd = plain_picture(opened)
             checked.faults += [Fault(kind, file, what) for kind, what in odd]
             as_is = image is opened and not odd and found in ("JPEG", "MPO", "PNG")
@@ -159,54 +178,58 @@ def _boxes(checked: Checked, classes: tuple[str, ...] | None) -> None:
     file = scene.boxes_file or named(scene)
     boxes = np.asarray(scene.boxes, np.float32).reshape(-1, 4)
     labels = np.asarray([] if scene.box_labels is None else scene.box_labels, np.int64)
-    lines = list(scene.box_lines or [None] * len(boxes))
+    lines: list[int | None] = [*scene.box_lines] if scene.box_lines else [None] * len(boxes)
     width, height = checked.size
+    whole = np.array([width, height] * 2, np.float32)
     if len(labels) != len(boxes) or len(lines) != len(boxes):
         what = f"has {len(boxes)} boxes, {len(labels)} labels of boxes and {len(lines)} lines"
         checked.faults.append(Fault("annotation_unreadable", file, what))
         return
+    told = boxes  # as the file has them
 
-    def found(kind: str, what: str, number: int) -> None:
-        corners = ", ".join(f"{value:g}" for value in np.asarray(scene.boxes, np.float32).reshape(-1, 4)[number])
-        checked.faults.append(Fault(kind, file, f"{what} ({corners})", lines[number]))
+    def found(kind: str, what: str, number: int, box: np.ndarray | None = None) -> None:
+        corners = ", ".join(f"{value:g}" for value in told[number])
+        drawn = None if box is None else tuple(box.tolist())
+        checked.faults.append(Fault(kind, file, f"{what} ({corners})", lines[number], drawn))
 
-    # No picture has boxes of less than a pixel alone, but shares of the picture are all of them.
-    if len(boxes) and np.isfinite(boxes).all() and boxes.min() >= 0 and boxes.max() <= 1 and min(width, height) > 1:
-        found("box_units", f"has boxes in shares of the picture, {width} x {height}, where pixels are meant", 0)
-        boxes = boxes * np.array([width, height] * 2, np.float32)
-    kept_boxes: list[np.ndarray] = []
-    kept_labels: list[int] = []
+    if checked.stored is not None and scene.size == checked.stored[0]:
+        boxes = turned_boxes(boxes, checked.stored[1], checked.stored[0])
+    # Shares of the picture lie all between 0 and 1; in pixels, no picture has such boxes alone.
+    if np.isfinite(boxes).all() and (boxes >= 0).all() and (boxes <= 1).all() and min(width, height) > 1:
+        with_area = np.flatnonzero((boxes[:, :2] < boxes[:, 2:]).all(axis=1))
+        if len(with_area):
+            what = f"has boxes in shares of the picture, {width} x {height}, where pixels are meant"
+            boxes = boxes * whole
+            found("box_units", what, int(with_area[0]), boxes[with_area[0]])
+    kept: dict[tuple[float, ...], None] = {}  # label and corners
     for number, (box, label) in enumerate(zip(boxes, labels.tolist(), strict=True)):
         if not np.isfinite(box).all():
             found("annotation_unreadable", "has a box that is no numbers", number)
             continue
         if not 0 <= label < len(classes or ()):
-            found("label_unknown", f"has a box with the label {label}, which is no class", number)
+            found("label_unknown", f"has a box with the label {label}, which is no class", number, box)
             continue
         if box[0] > box[2] or box[1] > box[3]:
-            found("box_reversed", "has a box whose corners are swapped", number)
+            found("box_reversed", "has a box whose corners are swapped", number, box)
             box = np.concatenate([np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])])
         if (box[:2] == box[2:]).any():
-            found("box_empty", "has a box without area", number)
+            found("box_empty", "has a box without area", number, box)
             continue
-        clipped = np.clip(box, 0, np.array([width, height] * 2, np.float32))
+        clipped = np.clip(box, 0, whole)
         nothing = bool((clipped[:2] >= clipped[2:]).any())
         if np.abs(clipped - box).max() > OVERHANG or nothing:
-            found("box_outside", f"has a box outside the picture, {width} x {height},", number)
+            found("box_outside", f"has a box outside the picture, {width} x {height},", number, box)
         if nothing:
             continue
-        if any(
-            label == other and np.array_equal(clipped, box) for box, other in zip(kept_boxes, kept_labels, strict=True)
-        ):
-            found("box_duplicate", "has a box twice", number)
+        if (key := (label, *clipped.tolist())) in kept:
+            found("box_duplicate", "has a box twice", number, box)
             continue
-        kept_boxes.append(clipped)
-        kept_labels.append(label)
-    checked.boxes = np.array(kept_boxes, np.float32).reshape(-1, 4)
-    checked.box_labels = np.array(kept_labels, np.int64)
+        kept[key] = None
+    checked.boxes = np.array([corners for _, *corners in kept], np.float32).reshape(-1, 4)
+    checked.box_labels = np.array([label for label, *_ in kept], np.int64)
 
 
-def _mask(checked: Checked, classes: tuple[str, ...] | None) -> None:
+def _mask(checked: Checked, classes: tuple[str, ...] | None, max_pixels: int) -> None:
     scene = checked.scene
     if scene.mask is None:
         return
@@ -216,7 +239,7 @@ def _mask(checked: Checked, classes: tuple[str, ...] | None) -> None:
     else:
         file = scene.mask
         try:
-            image = open_picture(scene.mask.read_bytes())
+            image = open_picture(read_file(scene.mask), max_pixels)
         except FileNotFoundError:
             checked.faults.append(Fault("annotation_missing", file, "is not there"))
             return
@@ -228,6 +251,8 @@ def _mask(checked: Checked, classes: tuple[str, ...] | None) -> None:
             checked.faults.append(Fault("annotation_unreadable", file, what))
             return
         mask = np.asarray(image).astype(np.uint8)
+    if checked.stored is not None and mask.shape == checked.stored[0][::-1]:
+        mask = np.asarray(Image.fromarray(mask).transpose(TURNS[checked.stored[1]]))
     if mask.shape != checked.size[::-1]:
         wrong = f"{mask.shape[1]} x {mask.shape[0]}" if mask.ndim == 2 else f"shape {mask.shape}"
         what = f"is a mask of {wrong} pixels on a picture displayed with {checked.size[0]} x {checked.size[1]}"

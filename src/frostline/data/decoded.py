@@ -105,6 +105,7 @@ class Decoded:
 
     def _decode(self, scene: Scene) -> Tensor:
         if self.what == "picture":
+            assert scene.image is not None  # it is a dataset's
             return square_picture(scene.image, self.size)
         assert scene.mask is not None
         return square_mask(scene.mask, self.size)

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from frostline.data.checks import check
@@ -45,14 +46,18 @@ def diagnose(
 
 def table(examined: Examined, name: str) -> "Table":
     """One row a kind of fault that was found: how often, what `prepare` would do, and where first."""
+    from rich.markup import escape
     from rich.table import Table
 
     found = Counter(finding.fault.kind for finding in examined.findings)
-    rows = Table("fault", "count", "prepare", "what it is", "the first one", title=f"{name}: {_summary(examined)}")
+    rows = Table(title=escape(f"{name}: {_summary(examined)}"))
+    for heading in ("fault", "count", "prepare", "what it is", "the first one"):
+        rows.add_column(heading, no_wrap=heading == "fault", overflow="fold")
     for kind in KINDS:
         if found[kind]:
             first = next(finding for finding in examined.findings if finding.fault.kind == kind)
-            rows.add_row(kind, str(found[kind]), first.policy, KINDS[kind].means, str(first.fault))
+            # What stands in brackets in a stranger's file name is no markup.
+            rows.add_row(kind, str(found[kind]), first.policy, KINDS[kind].means, escape(str(first.fault)))
     return rows
 
 
@@ -65,6 +70,8 @@ def to_json(examined: Examined, name: str) -> str:
             "file": str(finding.fault.file),
             "line": finding.fault.line,
             "what": finding.fault.what,
+            "box": finding.fault.box,
+            "other": finding.other,
             "policy": finding.policy,
         }
         for finding in examined.findings
@@ -78,14 +85,14 @@ def to_json(examined: Examined, name: str) -> str:
 
 
 def to_html(examined: Examined, name: str) -> str:
-    """One page that needs nothing else: the faults by kind, each with a thumbnail of its picture."""
+    """One page that needs nothing else: the faults by kind, each with thumbnails of the pictures that it is about."""
     from jinja2 import Environment
 
     kinds = []
     for kind, known in KINDS.items():
         findings = [finding for finding in examined.findings if finding.fault.kind == kind]
         if findings:
-            shown = [_shown(finding, examined.files.get(finding.scene)) for finding in findings[:SHOWN]]
+            shown = [_shown(finding, examined.files) for finding in findings[:SHOWN]]
             kinds.append(
                 {"name": kind, "known": known, "count": len(findings), "policy": findings[0].policy, "shown": shown}
             )
@@ -103,21 +110,41 @@ def _summary(examined: Examined) -> str:
     return f"{examined.scenes} scenes, {len(examined.findings)} findings, {failing} of which stop `prepare`"
 
 
-def _shown(finding: Finding, picture: str | None) -> dict[str, Any]:
+def _shown(finding: Finding, files: Mapping[str, str]) -> dict[str, Any]:
     fault = finding.fault
     place = str(fault.file) if fault.line is None else f"{fault.file}:{fault.line}"
-    return {"place": place, "what": fault.what, "picture": _thumbnail(picture)}
+    pictures = [_thumbnail(files.get(finding.scene), fault.box)]
+    if finding.other is not None:
+        pictures.append(_thumbnail(files.get(finding.other)))
+    return {"place": place, "what": fault.what, "pictures": [picture for picture in pictures if picture]}
 
 
-def _thumbnail(file: str | None) -> str | None:
-    """A picture as a data URL, small; None where there is none to see."""
+def _thumbnail(file: str | None, box: Sequence[float] | None = None) -> str | None:
+    """A picture as a data URL, small, with a box drawn on it; None where there is none to see."""
     if file is None or not Path(file).is_file():
         return None
     try:
         image: Image.Image = read_rgb(Path(file))
     except (OSError, UnreadablePictureError):
         return None
+    width, height = image.size
     image.thumbnail((THUMBNAIL, THUMBNAIL))
+    if box is not None:
+        image = _with_box(image, [side * image.width / width for side in box])
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _with_box(image: Image.Image, box: Sequence[float]) -> Image.Image:
+    """The picture with a box around it or on it; one that leaves it makes room at the sides, but no endless room."""
+    width, height = image.size
+    x0, x1 = sorted(min(max(side, -width), 2 * width) for side in (box[0], box[2]))
+    y0, y1 = sorted(min(max(side, -height), 2 * height) for side in (box[1], box[3]))
+    x1, y1 = max(x1, x0 + 4), max(y1, y0 + 4)  # one without area is to be seen, too
+    left, top = max(0, math.ceil(-x0)), max(0, math.ceil(-y0))
+    right, bottom = max(width, math.ceil(x1)), max(height, math.ceil(y1))
+    canvas = Image.new("RGB", (left + right, top + bottom), "#8a949c")
+    canvas.paste(image, (left, top))
+    ImageDraw.Draw(canvas).rectangle((x0 + left, y0 + top, x1 + left - 1, y1 + top - 1), outline="#e0401b", width=2)
+    return canvas

@@ -1,20 +1,22 @@
 """All scenes together: which go, which are the same, which split each comes into, and what is wrong with the whole."""
 
 import json
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from frostline.data.checks import THUMBNAIL, Checked, array_hash, named
-from frostline.data.duplicates import Joined, alike
+from frostline.data.checks import Checked, array_hash, named
+from frostline.data.duplicates import THUMBNAIL, Joined, near_identical
 from frostline.data.faults import Fault
 from frostline.data.scenes import SPLITS, VOID, Classes
 from frostline.data.splits import Split, Splittable, assign
 
 DONE = {"fail": "refused", "skip": "left out", "fix": "mended"}
+_KIND = {False: "duplicate", True: "duplicate_across_splits"}
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Record:
     width: int
     height: int
     picture_hash: str
-    thumbnail: str  # (16, 16) uint8 in hexadecimal digits
+    thumbnail: str  # (32, 32) uint8 in base64
     label: int | None = None
     boxes: list[list[float]] | None = None
     box_labels: list[int] | None = None
@@ -51,7 +53,7 @@ class Record:
             width=checked.size[0],
             height=checked.size[1],
             picture_hash=checked.picture_hash,
-            thumbnail="" if checked.thumbnail is None else checked.thumbnail.tobytes().hex(),
+            thumbnail="" if checked.thumbnail is None else b64encode(checked.thumbnail.tobytes()).decode(),
             label=checked.label,
             boxes=None if checked.boxes is None else checked.boxes.tolist(),
             box_labels=None if checked.box_labels is None else checked.box_labels.tolist(),
@@ -78,11 +80,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault of a scene (or of the whole, then scene is ""), and what its policy makes of it."""
+    """A fault of a scene (or of the whole, then scene is ""), and what its policy makes of it.
+
+    other: the scene that shows the same, where that is the fault.
+    """
 
     scene: str
     fault: Fault
     policy: str
+    other: str | None = None
 
     @property
     def done(self) -> str:
@@ -112,11 +118,15 @@ def examine(records: Iterable[Record], classes: Classes, split: Split, policy: M
     findings = [Finding(scene.id, fault, policy[fault.kind]) for scene in scenes for fault in scene.faults]
     kept = [scene for scene in scenes if all(policy[fault.kind] == "fix" for fault in scene.faults)]
 
-    same = alike([scene.picture_hash for scene in kept], [_thumbnail(scene) for scene in kept])
-    told = _duplicates(kept, same, split.given)
-    findings += [Finding(kept[position].id, fault, policy[fault.kind]) for position, fault, _ in told]
-    gone = {position for position, fault, spare in told if spare or policy[fault.kind] != "fix"}
-    units = _units(kept, same)
+    near = near_identical(
+        [scene.picture_hash for scene in kept],
+        [_thumbnail(scene) for scene in kept],
+        [min(scene.width, scene.height) for scene in kept],
+    )
+    told = _duplicates(kept, near, split.given)
+    findings += [Finding(kept[t.position].id, t.fault, policy[t.fault.kind], kept[t.other].id) for t in told]
+    gone = {t.position for t in told if t.spare or policy[t.fault.kind] != "fix"}
+    units = _units(kept, near)
     left = [position for position in range(len(kept)) if position not in gone]
 
     splittable = [
@@ -132,46 +142,57 @@ def examine(records: Iterable[Record], classes: Classes, split: Split, policy: M
     return Examined({scene.id: scene.file for scene in scenes}, findings, placed)
 
 
-def _duplicates(scenes: Sequence[Record], same: Sequence[int], given: bool) -> list[tuple[int, Fault, bool]]:
-    """Triples (position, fault, whether this scene is to spare) of scenes that show the same as another.
+class _Told(NamedTuple):
+    """A scene that shows the same as another, and whether it is to spare."""
 
-    Of identical pictures the first is kept, or none where they are annotated otherwise. Near-identical ones are all
-    kept, but with given splits not on both sides: those of the evaluation stay, so that its figures compare.
+    position: int
+    other: int
+    fault: Fault
+    spare: bool
+
+
+def _duplicates(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given: bool) -> list[_Told]:
+    """What shows the same. near: pairs of positions of nearly identical pictures.
+
+    Of identical pictures the first is kept, or none where they are annotated otherwise. Nearly identical ones are all
+    kept, but with given splits not on both sides: those of the evaluation stay, so that its figures compare. A scene
+    that no given list names goes nowhere, whatever it shows.
     """
-    found: list[tuple[int, Fault, bool]] = []
-    clusters: dict[int, list[int]] = {}
-    for position, first in enumerate(same):
-        clusters.setdefault(first, []).append(position)
-    for cluster in clusters.values():
-        if len(cluster) == 1:
+    found: list[_Told] = []
+    order = [position for position, scene in enumerate(scenes) if not given or scene.given is not None]
+    order.sort(key=lambda p: (SPLITS[::-1].index(_side(scenes[p], given) or SPLITS[0]), scenes[p].id))
+    by_hash: dict[str, list[int]] = {}
+    for position in order:
+        by_hash.setdefault(scenes[position].picture_hash, []).append(position)
+    like: dict[str, list[str]] = {}
+    for pair in near:
+        for a, b in (pair, pair[::-1]):
+            like.setdefault(scenes[a].picture_hash, []).append(scenes[b].picture_hash)
+    kept: dict[str, int] = {}
+    for picture, identical in by_hash.items():
+        said = [_said(scenes[p]) for p in identical]
+        if (conflict := _conflicting(said)) is not None:
+            one, other = conflict
+            for p, says in zip(identical, said, strict=True):
+                twin = identical[one if _conflicting([says, said[one]]) else other]
+                what = f"is identical to {scenes[twin].id}, which is annotated otherwise"
+                found.append(_Told(p, twin, Fault("label_conflict", scenes[p].file, what), True))
             continue
-        order = sorted(cluster, key=lambda p: (SPLITS[::-1].index(_side(scenes[p], given) or SPLITS[0]), scenes[p].id))
-        by_hash: dict[str, list[int]] = {}
-        for position in order:
-            by_hash.setdefault(scenes[position].picture_hash, []).append(position)
-        sides: dict[str | None, int] = {}
-        for identical in by_hash.values():
-            first, *rest = identical
-            other = next((p for p in rest if _differ(scenes[first], scenes[p])), None)
-            if other is not None:
-                for p in identical:
-                    twin = other if p == first else first
-                    what = f"is identical to {scenes[twin].id}, which is annotated otherwise"
-                    found.append((p, Fault("label_conflict", scenes[p].file, what), True))
-                continue
-            for p in rest:
-                across = _side(scenes[p], given) != _side(scenes[first], given)
-                kind = "duplicate_across_splits" if across else "duplicate"
-                found.append((p, Fault(kind, scenes[p].file, f"is identical to {scenes[first].id}"), True))
-            near = next((p for side, p in sides.items() if side != _side(scenes[first], given)), None)
-            if near is not None and _side(scenes[first], given) is not None:
-                what = f"is nearly identical to {scenes[near].id}"
-                found.append((first, Fault("duplicate_across_splits", scenes[first].file, what), True))
-            else:
-                if sides:
-                    what = f"is nearly identical to {scenes[next(iter(sides.values()))].id}"
-                    found.append((first, Fault("duplicate", scenes[first].file, what), False))
-                sides.setdefault(_side(scenes[first], given), first)
+        first, *rest = identical
+        for p in rest:
+            across = _side(scenes[p], given) != _side(scenes[first], given)
+            what = f"is identical to {scenes[first].id}" + (f" in {scenes[first].given}" if across else "")
+            found.append(_Told(p, first, Fault(_KIND[across], scenes[p].file, what), True))
+        earlier = [kept[twin] for twin in like.get(picture, ()) if twin in kept]
+        # A twin on the other side counts for more than one on its own.
+        earlier.sort(key=lambda p: _side(scenes[p], given) == _side(scenes[first], given))
+        across = bool(earlier) and _side(scenes[earlier[0]], given) != _side(scenes[first], given)
+        if earlier:
+            what = f"is nearly identical to {scenes[earlier[0]].id}"
+            what += f" in {scenes[earlier[0]].given}" if across else ""
+            found.append(_Told(first, earlier[0], Fault(_KIND[across], scenes[first].file, what), across))
+        if not across:
+            kept[picture] = first
     return found
 
 
@@ -179,21 +200,30 @@ def _side(scene: Record, given: bool) -> str | None:
     return scene.given if given else None
 
 
-def _differ(one: Record, other: Record) -> bool:
-    """Whether two scenes say something else of the same picture; an annotation that one of them lacks says nothing."""
-    pairs = (
-        (one.label, other.label),
-        (one.boxes and sorted(zip(one.box_labels or [], one.boxes, strict=True)),
-         other.boxes and sorted(zip(other.box_labels or [], other.boxes, strict=True))),
-        (one.mask_hash, other.mask_hash),
-    )  # fmt: skip
-    return any(a is not None and b is not None and a != b for a, b in pairs)
+def _said(scene: Record) -> tuple[Any, ...]:
+    """What is said of a picture, kind by kind; None where nothing is."""
+    boxes = None
+    if scene.boxes is not None:
+        boxes = sorted([label, *box] for label, box in zip(scene.box_labels or [], scene.boxes, strict=True))
+    return scene.label, boxes, scene.mask_hash
 
 
-def _units(scenes: Sequence[Record], same: Sequence[int]) -> list[int]:
+def _conflicting(said: Sequence[tuple[Any, ...]]) -> tuple[int, int] | None:
+    """Positions of two that say something else of one kind; an annotation that is lacking says nothing."""
+    for values in zip(*said, strict=True):
+        known = [at for at, value in enumerate(values) if value is not None]
+        for at in known[1:]:
+            if values[at] != values[known[0]]:
+                return known[0], at
+    return None
+
+
+def _units(scenes: Sequence[Record], near: Iterable[tuple[int, int]]) -> list[int]:
     """A number for each scene, equal for those that must come into one split."""
     joined = Joined(len(scenes))
-    joined.join_equal(same)
+    joined.join_equal([scene.picture_hash for scene in scenes])
+    for one, other in near:
+        joined.join(one, other)
     joined.join_equal([scene.group for scene in scenes])
     return [joined.first(position) for position in range(len(scenes))]
 
@@ -222,4 +252,4 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes) -> list[Fa
 
 
 def _thumbnail(scene: Record) -> np.ndarray:
-    return np.frombuffer(bytes.fromhex(scene.thumbnail), np.uint8).reshape(THUMBNAIL, THUMBNAIL)
+    return np.frombuffer(b64decode(scene.thumbnail), np.uint8).reshape(THUMBNAIL, THUMBNAIL)

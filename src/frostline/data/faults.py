@@ -26,11 +26,13 @@ KINDS: dict[str, Kind] = {
     "picture_extension": Kind(
         "the file is of another format than its name says", "stored under its own format", policy="fix"
     ),
-    "picture_rotated": Kind("EXIF says that it is to be turned", "turned, as it is displayed", policy="fix"),
+    "picture_rotated": Kind(
+        "EXIF says that it is to be turned", "turned, as it is displayed, and its annotations with it", policy="fix"
+    ),
     "picture_palette": Kind("colours from a palette", "stored as RGB", policy="fix"),
     "picture_cmyk": Kind("colours of print (CMYK)", "stored as RGB", policy="fix"),
     "picture_16_bit": Kind("16 bits per channel", "cut to 8 bits", policy="fix"),
-    "picture_alpha": Kind("transparent pixels", "laid over white", policy="fix"),
+    "picture_alpha": Kind("an alpha channel", "laid over white", policy="fix"),
     "path_outside": Kind("a path that leaves the dataset's root"),
     "file_changed": Kind("a file of a prepared dataset that is not what was written"),
     # annotations
@@ -63,16 +65,20 @@ class Fault:
     """One thing that is wrong with a scene.
 
     kind: a key of KINDS. file, line: where, as the user knows it; the line counts from 1. what: what is wrong there, as
-    the sentence goes on after the file's name ("has a box without area (4, 4, 4, 9)").
+    the sentence goes on after the file's name ("has a box without area (4, 4, 4, 9)"). box: x0 y0 x1 y1 of the one that
+    is meant, in pixels of the picture as displayed.
     """
 
     kind: str
     file: Path | str
     what: str
     line: int | None = None
+    box: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, self.kind
 
     def __str__(self) -> str:
-        return f"{self.file}{'' if self.line is None else f':{self.line}'} {self.what}"
+        """One printable line, whatever strangers put into names."""
+        text = f"{self.file}{'' if self.line is None else f':{self.line}'} {self.what}"
+        return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

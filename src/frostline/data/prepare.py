@@ -6,12 +6,13 @@ What is written is noted in a journal, so that a killed `prepare` goes on.
 """
 
 import json
+import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from frostline.data.examine import Examined, Finding, Record, examine
 from frostline.data.parallel import in_threads
 from frostline.data.pictures import MAX_PIXELS
 from frostline.data.scenes import SPLITS, Classes, Scene, Source
+from frostline.data.sources.grouped import Grouped
 from frostline.data.splits import Split
 from frostline.errors import FrostlineError
 from frostline.source import source_hash
@@ -87,7 +89,7 @@ def prepare(
 
 
 def prepare_from_config(config: Any, out: str | Path, workers: int | None = None) -> Dataset:
-    """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, on_fault, faults.
+    """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, group, on_fault, faults.
 
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
@@ -97,7 +99,10 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
 
 
 def source_from_config(config: Any) -> tuple[Source, dict[str, Any]]:
-    """The source that a file of conf/dataset names, and the file's content, resolved. Raises FrostlineError."""
+    """The source that a file of conf/dataset names, grouped as it says, and the file's content, resolved.
+
+    Raises FrostlineError.
+    """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
@@ -106,7 +111,10 @@ def source_from_config(config: Any) -> tuple[Source, dict[str, Any]]:
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
         assert isinstance(plain, dict)
-        return instantiate(plain["source"]), {str(key): value for key, value in plain.items()}
+        source = instantiate(plain["source"])
+        if plain.get("group") is not None:
+            source = Grouped(source, plain["group"])
+        return source, {str(key): value for key, value in plain.items()}
     except MissingMandatoryValue as error:
         raise FrostlineError(
             f"dataset '{config.get('name')}' needs dataset.{error.full_key or 'root'}: set it, as in dataset.root=PATH."
@@ -231,9 +239,11 @@ def _finish(folder: Path, source: Source, settings: dict[str, Any], records: lis
             path.unlink()
     files = {file: digest for scenes in placed.values() for scene in scenes for file, digest in scene.files.items()}
     for where in SPLITS:
-        coco = json.dumps(_coco(placed[where], source.classes, name, where), separators=(",", ":"), ensure_ascii=False)
-        (folder / f"{where}.json").write_text(coco, encoding="utf-8")
-        files[f"{where}.json"] = sha256(coco.encode()).hexdigest()
+        coco = _utf8(
+            json.dumps(_coco(placed[where], source.classes, name, where), separators=(",", ":"), ensure_ascii=False)
+        )
+        (folder / f"{where}.json").write_bytes(coco)
+        files[f"{where}.json"] = sha256(coco).hexdigest()
     known = getattr(source, "fingerprint", None)
     info = {
         "format": FORMAT,
@@ -249,8 +259,13 @@ def _finish(folder: Path, source: Source, settings: dict[str, Any], records: lis
         "faults": [_told(finding) for finding in examined.findings],
         "files": dict(sorted(files.items())),
     }
-    (folder / "dataset.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "dataset.json").write_bytes(_utf8(json.dumps(info, indent=1, ensure_ascii=False) + "\n"))
     (folder / JOURNAL).unlink()
+
+
+def _utf8(text: str) -> bytes:
+    """JSON as UTF-8; half a surrogate, as strangers' names may have it, becomes JSON's own escape."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _told(finding: Finding) -> dict[str, Any]:
@@ -341,11 +356,22 @@ def fingerprint_of(scene: Scene) -> str:
         if isinstance(part, np.ndarray):
             digest.update(array_hash(part).encode())
         elif isinstance(part, Path):
-            # What cannot be read becomes a fault where it is decoded.
-            digest.update(sha256(part.read_bytes() if part.is_file() else b"").digest())
+            digest.update(_content(part))
         else:
             digest.update(b"none")
     mapped = sorted((scene.mask_map or {}).items())
     faults = [fault.kind for fault in scene.faults]
-    digest.update(json.dumps([scene.id, scene.label, scene.split, scene.group, mapped, faults], default=int).encode())
+    said = [scene.id, scene.label, scene.split, scene.group, mapped, faults, scene.size]
+    digest.update(json.dumps(said, default=int).encode())
     return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """A hash of a file's content; empty for one that cannot be read, which becomes a fault where it is decoded."""
+    try:
+        if os.path.isfile(path):  # a pipe would never end
+            with path.open("rb") as file:
+                return file_digest(file, "sha256").digest()
+    except OSError:
+        pass
+    return b""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 from frostline.data.faults import Fault
 
 SPLITS = ("train", "val", "test")
+_LONGEST = 200  # bytes of an id; disks take names of 255, with a suffix
 VOID = 255  # value of a mask's pixel that nobody annotated; losses and metrics leave it out
 
 
@@ -30,10 +32,12 @@ class Classes:
 class Scene:
     """One annotated picture. An annotation that nobody made is None, which is not the same as an empty one.
 
-    Boxes and masks belong to the picture as it is displayed, that is with its EXIF rotation applied.
+    Boxes and masks belong to the picture as it is displayed, that is with its EXIF rotation applied. Where EXIF turns
+    it by a quarter, `prepare` can tell those that belong to the picture as it is stored: a mask by its own size, boxes
+    by `size`; these are turned along.
 
     id: unique within the dataset, usable as a file name (`scene_ids` makes such names).
-    image: a file, or the picture itself, (height, width, 3) uint8 RGB.
+    image: a file, or the picture itself, (height, width, 3) uint8 RGB; None where `faults` says why there is none.
     label: class number of the whole picture.
     boxes: (n, 4) float32, x0 y0 x1 y1 in pixels of the picture, 0 <= x0 < x1 <= width; n = 0: "looked, found none".
     box_labels: (n,) int64, class number of each box.
@@ -43,11 +47,11 @@ class Scene:
     group: name of what belongs together (a patient, a drive): scenes of one group never come into two splits.
     boxes_file: the file that tells the boxes; box_lines: for each box, its line there, from 1; for messages.
     faults: what the source itself found wrong, such as an annotation that it could not read; the rest is `check`'s.
-    size: width and height of the picture, where known without opening it (always, in a prepared dataset).
+    size: width and height of the picture that was annotated, where the source tells (always, in a prepared dataset).
     """
 
     id: str
-    image: Path | np.ndarray
+    image: Path | np.ndarray | None
     label: int | None = None
     boxes: np.ndarray | None = None
     box_labels: np.ndarray | None = None
@@ -81,15 +85,21 @@ def scene_ids(paths: Iterable[PurePath]) -> list[str]:
     """File-name-safe ids of files given by their paths relative to one root, distinct even where case does not count.
 
     `rose/2.jpg` becomes `rose-2`; if that is taken (by `rose-2.png`, say), `rose-2~1`. The result depends on the order.
+    One too long for a disk keeps its end, and a hash of the whole in front.
     """
     taken: set[str] = set()
+    last: dict[str, int] = {}  # the number tried last for a stem, lest thousands of one name are tried from 0 each
     ids = []
     for path in paths:
         stem = re.sub(r"[^\w.-]", "-", "-".join(path.with_suffix("").parts))
-        candidate, number = stem, 0
+        if len(stem.encode()) > _LONGEST:
+            stem = f"{sha256(stem.encode()).hexdigest()[:12]}-{stem[-_LONGEST // 8 :]}"
+        number = last.get(stem.casefold(), 0)
+        candidate = f"{stem}~{number}" if number else stem
         while candidate.casefold() in taken:
             number += 1
             candidate = f"{stem}~{number}"
+        last[stem.casefold()] = number
         taken.add(candidate.casefold())
         ids.append(candidate)
     return ids

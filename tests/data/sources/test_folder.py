@@ -44,7 +44,7 @@ def test_flowers_duplicates_are_found(real_data, tmp_path):
         for path in [flowers / name / file for file in both] + sorted((flowers / name).iterdir())[:20]:
             shutil.copy(path, tmp_path / "root" / name)
     dataset = prepare(Folder(tmp_path / "root"), tmp_path / "out", name="flowers")
-    assert dataset.info["found"]["left out as conflicting"] == 8
+    assert [fault["kind"] for fault in dataset.info["faults"] if fault["done"] == "left out"] == ["label_conflict"] * 8
     names = {scene.id.split("-", 1)[1] for split in SPLITS for scene in dataset.scenes(split)}
     assert not names & {name.removesuffix(".jpg") for name in both}
 

@@ -87,8 +87,22 @@ def test_other_layouts_are_told(tmp_path):
         Pets(tmp_path)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "cat.jpg").touch()
-    with pytest.raises(FrostlineError, match=r"cat\.jpg tells no breed"):
+    with pytest.raises(FrostlineError, match="no picture that is called <breed>_<number>"):
         Pets(tmp_path)
+
+
+def test_a_name_without_a_breed_is_a_fault(root):
+    images = next(root.rglob("images"))
+    (images / "Bengal_0.jpg").rename(images / "cat.jpg")
+    scenes = {scene.id: scene for scene in Pets(root).scenes()}
+    assert [fault.kind for fault in scenes["cat"].faults] == ["label_unknown"] and scenes["cat"].label is None
+    assert len(scenes) == 24 and not any(scene.faults for name, scene in scenes.items() if name != "cat")
+
+
+def test_lists_that_are_no_text_are_told(root):
+    next(root.rglob("trainval.txt")).write_bytes(b"\xff\xfe")
+    with pytest.raises(FrostlineError, match="trainval.txt cannot be read as text"):
+        list(Pets(root).scenes())
 
 
 def test_the_real_pets(real_data, tmp_path):

@@ -91,7 +91,7 @@ def test_lists_promise_pictures_and_annotations(root):
     assert faults(scenes["y"]) == [("picture_missing", "y.xml", None)]
     (outside,) = [scene for name, scene in scenes.items() if "secret" in name]
     assert faults(outside) == [("path_outside", "test.txt", 4)]
-    assert outside.image.parent == root / "JPEGImages" and not outside.image.exists() and outside.split == "test"
+    assert outside.image is None and outside.split == "test"
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY a "1"><!ENTITY b "&a;&a;&a;&a;">]>'
@@ -145,9 +145,16 @@ def test_masks_have_vocs_names_or_given_ones(root):
 def test_other_layouts_are_told(root, tmp_path):
     with pytest.raises(FrostlineError, match="no folder 'JPEGImages'"):
         Voc(tmp_path)
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "JPEGImages" / "a.png")
-    with pytest.raises(FrostlineError, match="share one name"):
+    with pytest.raises(FrostlineError, match="no folder 'Annotations'"):
+        (root / "Annotations").rename(root / "annotations")
         Voc(root)
+
+
+def test_of_two_pictures_with_one_name_the_second_is_a_fault(root):
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "JPEGImages" / "a.png")
+    _, scenes = scenes_of(root)
+    assert len(scenes["a"].boxes) == 2 and scenes["a"].image.name == "a.jpg" and not scenes["a"].faults
+    assert scenes["a.png"].boxes is None and faults(scenes["a.png"]) == [("annotation_missing", "a.png", None)]
 
 
 def test_the_real_blood_cells(real_data):

@@ -2,22 +2,22 @@
 
 import os
 import re
-import warnings
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 
-from frostline.data.sources.folder import picture_files
+from frostline.data.faults import Fault
+from frostline.data.pictures import QUARTER_TURNS, orientation_of, read_file
 from frostline.errors import FrostlineError
 
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _SPLITS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_ORIENTATION = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)
+_MOST_TEXT = 1 << 28  # bytes of a list or of a picture's annotations
 
 
 def inside(root: Path, name: str, start: Path | None = None) -> Path | None:
@@ -35,23 +35,42 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """Every picture file below a folder, however deep, by suffix, sorted; hidden files and folders are passed over."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
 def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
     """Files by their path relative to `folder` without the suffix, sorted.
 
-    Raises FrostlineError where two files differ in nothing but the suffix: nobody knows whose annotation it is then.
+    Where two differ in nothing but the suffix, the first has that name, and the other's keeps its suffix: nobody knows
+    whose annotation it is then, and `namesake` tells.
     """
     found: dict[str, Path] = {}
     for path in sorted(paths):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise FrostlineError(f"{path} and {found[name].name} share one name: rename one, or take it away.")
-        found[name] = path
-    return found
+        whole = path.relative_to(folder)
+        name = whole.with_suffix("").as_posix()
+        found[whole.as_posix() if name in found else name] = path
+    return dict(sorted(found.items()))
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
     """Every picture below `folder`, as `by_name`."""
     return by_name(picture_files(folder), folder)
+
+
+def namesake(name: str, picture: Path) -> list[Fault]:
+    """The fault of a picture whose name in `by_name` had to keep its suffix, as another one has that name."""
+    if PurePath(name).name != picture.name:
+        return []
+    what = "has no annotation of its own: another picture has the same name but for the suffix"
+    return [Fault("annotation_missing", picture, what)]
 
 
 def visible(folder: Path, pattern: str) -> list[Path]:
@@ -62,7 +81,7 @@ def visible(folder: Path, pattern: str) -> list[Path]:
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """The lines of a UTF-8 text that are not blank, stripped, each with its number. Raises FrostlineError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path, _MOST_TEXT).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FrostlineError(f"{path} cannot be read as text ({error}): save it as UTF-8.") from error
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
@@ -77,11 +96,16 @@ def split_named(name: str) -> str | None:
 def displayed_size(path: Path) -> tuple[int, int] | None:
     """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded here
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+        with Image.open(path) as image:
+            width, height = image.size
+            # PIL turns a TIFF by itself, and its size with it.
+            turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS
     except Exception:  # readers raise OSError, SyntaxError, struct.error, ... on damaged files; the picture check tells
         return None
     return (height, width) if turned else (width, height)
+
+
+def fetched(name: str, root: str | Path) -> str:
+    """How to get one of torchvision's datasets, as the end of a sentence."""
+    call = f"torchvision.datasets.{name}({str(root)!r}, download=True)"
+    return f'or fetch it with `python -c "import torchvision; {call}"`.'

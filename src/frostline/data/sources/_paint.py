@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from faster_coco_eval.core import mask as mask_api
 
+MOST_PAINT = 10**11  # pixels of a picture times its regions: a minute and more of painting
+_MOST_OUTLINE = 1 << 22  # pixels along an outline; the library takes some 100 bytes for each
 _NOT_SUCH = (ValueError, TypeError, RuntimeError, OverflowError, KeyError)
 
 
@@ -17,7 +19,9 @@ def run_lengths(segmentation: Any, width: int, height: int) -> dict[str, Any]:
     if isinstance(segmentation, list):
         if not segmentation:
             raise ValueError("has no polygon")
-        far = 10 * max(width, height)  # painting takes time and memory by an outline's length, inside or not
+        # Painting takes time and memory by an outline's length, inside the picture or not.
+        far = 10 * max(width, height)
+        left = min(width * height, _MOST_OUTLINE) + 2 * far
         for polygon in segmentation:
             try:
                 points = np.asarray(polygon, np.float64)
@@ -27,8 +31,12 @@ def run_lengths(segmentation: Any, width: int, height: int) -> dict[str, Any]:
                 raise ValueError("has a polygon that is no list of at least three points")
             if not (np.abs(points) <= far).all():
                 raise ValueError("has a polygon that lies far outside the picture")
+            corners = points.reshape(-1, 2)
+            left -= np.abs(np.diff(corners, axis=0, append=corners[:1])).max(axis=1).sum()
+            if left < 0:
+                raise ValueError("has an outline longer than any that fits into the picture")
         segmentation = [list(map(float, polygon)) for polygon in segmentation]
-    elif not isinstance(segmentation, dict) or list(segmentation.get("size", ())) != [height, width]:
+    elif not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
         raise ValueError(f"has a segmentation that is no region of a picture of {width} x {height}")
     try:
         code = segmentation
@@ -52,5 +60,5 @@ def paint(regions: Iterable[tuple[int, dict[str, Any]]], width: int, height: int
 
 def box_around(region: np.ndarray) -> list[int]:
     """x0 y0 x1 y1 of a region, (height, width) bool, with at least one pixel."""
-    columns, rows = region.any(axis=0).nonzero()[0], region.any(axis=1).nonzero()[0]
+    columns, rows = np.flatnonzero(np.any(region, axis=0)), np.flatnonzero(np.any(region, axis=1))
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from frostline.data.faults import Fault
-from frostline.data.pictures import MAX_PIXELS
+from frostline.data.pictures import MAX_PIXELS, read_file
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene, scene_ids
-from frostline.data.sources._files import displayed_size, inside, is_file, split_named
-from frostline.data.sources._paint import paint, run_lengths
-from frostline.data.sources.folder import picture_files
+from frostline.data.sources._files import displayed_size, inside, is_file, picture_files, split_named
+from frostline.data.sources._paint import MOST_PAINT, paint, run_lengths
 from frostline.errors import FrostlineError
 
-_DERIVED = "where all annotations of a picture have one category, that is the picture's label"
+_LABELS = "where all annotations of a picture have one category, that is the picture's label"
+_MASKS = "painted from the outlines, smaller ones over larger ones; crowds are unknown"
 
 
 class _File:
@@ -25,7 +25,7 @@ class _File:
     def __init__(self, path: Path, split: str | None) -> None:
         self.path, self.split = path, split
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(read_file(path))
         except OSError as error:
             raise FrostlineError(
                 f"{path} cannot be read ({error.strerror}): set dataset.source.annotations to the JSON files."
@@ -62,6 +62,12 @@ class _File:
                 f"{self.path} has no list '{key}' of objects: point dataset.source.annotations at COCO instance files."
             )
         return records
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height that the file states."""
+    width, height = image.get("width"), image.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0 else None
 
 
 def _id(record: dict[str, Any]) -> Any:
@@ -126,7 +132,8 @@ class Coco:
             boxes=classes if any(file.annotated and file.has_boxes for file in self._files) else None,
             masks=("background", *classes) if any(file.has_outlines for file in self._files) else None,
         )
-        self.derived = {"labels": _DERIVED} if labelled else {}
+        self.derived = {"labels": _LABELS} if labelled else {}
+        self.derived |= {"masks": _MASKS} if self.classes.masks else {}
         self._index: dict[str, list[Path]] | None = None
 
     def _json_files(self, annotations: str | Mapping[str, str] | None) -> list[tuple[Path, str | None]]:
@@ -184,7 +191,7 @@ class Coco:
         for scene_id, (file, image_id) in zip(ids[len(listed) :], lost, strict=True):
             what = f"has {len(file.astray[image_id])} annotation(s) of the picture {image_id!r}, which it does not list"
             fault = Fault("picture_missing", file.path, what)
-            yield Scene(id=scene_id, image=self.root / scene_id, split=file.split, faults=(fault,))
+            yield Scene(id=scene_id, image=None, split=file.split, faults=(fault,))
 
     def _scene(self, scene_id: str, file: _File, image: dict[str, Any]) -> Scene:
         faults: list[Fault] = []
@@ -204,7 +211,7 @@ class Coco:
         boxes, box_labels = self._boxes(file, annotations, faults)
         return Scene(
             id=scene_id,
-            image=path or self.root / scene_id,
+            image=path,
             label=self._label(annotations),
             boxes=boxes,
             box_labels=box_labels,
@@ -212,6 +219,7 @@ class Coco:
             split=file.split,
             boxes_file=file.path if boxes is not None else None,
             faults=tuple(faults),
+            size=_size(image),
         )
 
     def _boxes(
@@ -227,8 +235,8 @@ class Coco:
             if not file.has_boxes or annotation.get("iscrowd"):
                 continue
             try:
-                x, y, width, height = map(float, annotation["bbox"])
-            except (KeyError, TypeError, ValueError):
+                x, y, width, height = map(float, [*annotation["bbox"]])
+            except (KeyError, TypeError, ValueError, OverflowError):
                 what = f"has the annotation {annotation.get('id')!r} without a bbox of four numbers"
                 faults.append(Fault("annotation_unreadable", file.path, what))
                 continue
@@ -246,16 +254,18 @@ class Coco:
         annotations: list[dict[str, Any]],
         faults: list[Fault],
     ) -> np.ndarray | None:
-        if not file.has_outlines or not all(annotation.get("segmentation") for annotation in annotations):
+        lacking = not all(annotation.get("segmentation") for annotation in annotations)
+        if path is None or not file.has_outlines or lacking:
             return None
-        size = image.get("width"), image.get("height")
-        if not all(isinstance(side, int) and side > 0 for side in size):
-            size = (path and displayed_size(path)) or (0, 0)
-        width, height = size
+        width, height = _size(image) or displayed_size(path) or (0, 0)
         if width * height > MAX_PIXELS:
             what = f"gives the picture {image['id']!r} {width} x {height} pixels, more than the {MAX_PIXELS} allowed"
             faults.append(Fault("picture_huge", file.path, what))
         if not 0 < width * height <= MAX_PIXELS:
+            return None
+        if len(annotations) * width * height > MOST_PAINT:
+            what = f"has {len(annotations)} outlines in the picture {image['id']!r}, too many to paint at its size"
+            faults.append(Fault("annotation_unreadable", file.path, what))
             return None
         regions = []
         for annotation in annotations:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.data.faults import Fault
+from frostline.data.pictures import MAX_BYTES
 from frostline.data.scenes import Classes, Scene, scene_ids
 from frostline.data.sources._files import inside, is_file, split_named
 from frostline.errors import FrostlineError
@@ -60,11 +61,15 @@ class CsvManifest:
             boxes=self._names("box_label") if self._has_box_labels else ("object",) if self._has_boxes() else None,
             masks=tuple(masks) if masks is not None else None,
         )
+        self._labels = {name: number for number, name in enumerate(self.classes.labels or ())}
+        self._box_labels = {name: number for number, name in enumerate(self.classes.boxes or ())}
 
     def _read(self, columns: dict[str, str], delimiter: str) -> list[tuple[int, dict[str, str]]]:
         """Rows as the line where each begins and its cells by role."""
         rows = []
         end = 0
+        if self._file.stat().st_size > MAX_BYTES:
+            raise FrostlineError(f"{self._file} has more than {MAX_BYTES} bytes, which is no manifest.")
         try:
             with self._file.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -127,12 +132,14 @@ class CsvManifest:
 
         first, cells = rows[0]
         name = cells.get("path", "")
-        image = inside(self.root, name)
+        image = place = inside(self.root, name)
+        if place is None or not is_file(place):
+            image = None  # a fault says why; nothing outside the root is ever opened
         if not name:
             fault("annotation_unreadable", first, "has no path")
-        elif image is None:
+        elif place is None:
             fault("path_outside", first, f"names '{name}', which lies outside {self.root}")
-        elif not is_file(image):
+        elif image is None:
             fault("picture_missing", first, f"names '{name}', which is not there")
         for line, cells in rows:
             if "surplus" in cells:
@@ -176,13 +183,10 @@ class CsvManifest:
                 fault("annotation_unreadable", line, f"has the split '{value}', which is none of train, val and test")
         return Scene(
             id=scene_id,
-            # Nothing outside the root is ever opened: a fault stands beside a path that is not there.
-            image=image if image is not None and image != self.root else self.root / scene_id,
-            label=(self.classes.labels or ()).index(said["label"][0]) if "label" in said else None,
+            image=image,
+            label=self._labels[said["label"][0]] if "label" in said else None,
             boxes=np.array(boxes, np.float32) if boxes else None,
-            box_labels=np.array([(self.classes.boxes or ()).index(found) for found in names], np.int64)
-            if boxes
-            else None,
+            box_labels=np.array([self._box_labels[found] for found in names], np.int64) if boxes else None,
             mask=mask,
             split=split,
             group=said["group"][0] if "group" in said else None,

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from frostline.data.faults import Fault
 from frostline.data.scenes import Classes, Scene
+from frostline.data.sources._files import fetched
 from frostline.errors import FrostlineError
 
 NAMES = (
@@ -34,10 +36,15 @@ class FashionMnist:
         if first is not None and (isinstance(first, bool) or not isinstance(first, int) or first < 1):
             raise FrostlineError(f"dataset.source.first is {first!r}: set it to a number of pictures, or to null.")
         folders = sorted({path.parent for path in self.root.rglob("train-images-idx3-ubyte*") if path.is_file()})
+        # MNIST and others have files of the same names.
+        folders = [folder for folder in folders if "fashion" in folder.as_posix().lower()] or folders
         if not folders:
             raise FrostlineError(
-                f"{self.root} holds no train-images-idx3-ubyte or .gz: point dataset.root at Fashion-MNIST's files."
+                f"{self.root} holds no train-images-idx3-ubyte or .gz: point dataset.root at Fashion-MNIST's files, "
+                f"{fetched('FashionMNIST', root)}"
             )
+        if len(folders) > 1:
+            raise FrostlineError(f"{folders[0]} and {folders[1]} both hold such files: point dataset.root at one.")
         self._parts = {split: _read(folders[0], name, first) for split, name in _FILES.items()}
         self.classes = Classes(labels=NAMES)
 
@@ -73,10 +80,10 @@ def _idx(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, Path]:
     found = path if path.is_file() else packed
     try:
         with found.open("rb") if found == path else gzip.open(found) as file:
-            header = np.frombuffer(file.read(8 + 4 * len(shape)), ">u4")
-            if header.tolist()[:1] != [0x0800 + 1 + len(shape)] or header.tolist()[2:] != list(shape):
+            layout = struct.Struct(f">{2 + len(shape)}I")
+            kind, count, *sizes = layout.unpack(file.read(layout.size).ljust(layout.size, b"\0"))
+            if kind != 0x0801 + len(shape) or sizes != list(shape):
                 raise FrostlineError(f"{found} is none of Fashion-MNIST's files, by its header: fetch it again.")
-            count = int(header[1])
             if count > _MOST:
                 raise FrostlineError(f"{found} has {count} items by its header, more than {_MOST}: fetch it again.")
             size = count * math.prod(shape)

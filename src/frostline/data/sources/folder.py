@@ -4,24 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frostline.data.scenes import Classes, Scene, scene_ids
+from frostline.data.sources._files import picture_files, split_named
 from frostline.errors import FrostlineError
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """Every picture file below a folder, however deep, by suffix, sorted; hidden files and folders are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
 
 
 class Folder:
     """`root/<class>/**/<picture>`; the sorted names of the folders are the classes.
+
+    Where all folders of `root` are named after splits (train, val or valid, test), these hold the folders of the
+    classes, and tell the split.
 
     Raises FrostlineError where `root` is missing or has no folders.
     """
@@ -30,14 +21,26 @@ class Folder:
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise FrostlineError(f"{self.root} is no folder: point dataset.root at one that holds a folder per class.")
-        names = sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        self._splits: dict[Path, str | None] = {self.root: None}
+        top = _folders(self.root)
+        if top and all(split_named(folder.name) for folder in top):
+            self._splits = {folder: split_named(folder.name) for folder in top}
+        names = sorted({folder.name for place in self._splits for folder in _folders(place)})
         if not names:
             raise FrostlineError(f"{self.root} holds no folders: put the pictures of each class into its own folder.")
         self.classes = Classes(labels=tuple(names))
 
     def scenes(self) -> Iterator[Scene]:
-        names = self.classes.labels or ()
-        found = [(label, path) for label, name in enumerate(names) for path in picture_files(self.root / name)]
-        ids = scene_ids(path.relative_to(self.root) for _, path in found)
-        for scene_id, (label, path) in zip(ids, found, strict=True):
-            yield Scene(id=scene_id, image=path, label=label)
+        found = [
+            (split, label, path)
+            for place, split in self._splits.items()
+            for label, name in enumerate(self.classes.labels or ())
+            for path in picture_files(place / name)
+        ]
+        ids = scene_ids(path.relative_to(self.root) for *_, path in found)
+        for scene_id, (split, label, path) in zip(ids, found, strict=True):
+            yield Scene(id=scene_id, image=path, label=label, split=split)
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))

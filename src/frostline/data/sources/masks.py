@@ -5,13 +5,26 @@ from pathlib import Path, PurePath
 
 from frostline.data.faults import Fault
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene, scene_ids
-from frostline.data.sources._files import by_name, inside, is_file, pictures_by_name, read_lines, split_named
+from frostline.data.sources._files import (
+    by_name,
+    inside,
+    is_file,
+    namesake,
+    picture_files,
+    pictures_by_name,
+    read_lines,
+    split_named,
+)
 from frostline.errors import FrostlineError
+
+_DEEP = 32  # folders of an absolute path that are tried
 
 
 class Masks:
     """`root/images/**/<name>.jpg` with `root/masks/**/<name>.png`, or else, as CamVid has them, the lists
-    `root/train.txt`, val.txt and test.txt of lines "picture mask": two paths relative to `root`, without blanks.
+    `root/train.txt`, val.txt and test.txt of lines "picture mask": two paths relative to `root`, without blanks. One
+    that begins with / and is not there was right on somebody else's machine (as /SegNet/CamVid/train/...): it is looked
+    for below `root` by its end.
 
     Masks are PNGs of one channel, or of colours from a palette, whose values are class numbers. A first folder named
     train, val or test, or the list, tells the split. A picture without a mask and a mask without a picture are faults.
@@ -52,20 +65,19 @@ class Masks:
 
     def _folders(self) -> Iterator[Scene]:
         pictures = pictures_by_name(self._images)
-        found = (path for path in self._masks.rglob("*.png") if not path.name.startswith("."))
-        masks = by_name(found, self._masks)
+        masks = by_name((path for path in picture_files(self._masks) if path.suffix.lower() == ".png"), self._masks)
         names = sorted({*pictures, *masks})
         # `.png`, lest a dot in the name be taken for a suffix
         for scene_id, name in zip(scene_ids(PurePath(f"{name}.png") for name in names), names, strict=True):
             picture, mask = pictures.get(name), masks.get(name)
-            faults = []
-            if mask is None and picture is not None:
+            faults = namesake(name, picture) if picture is not None else []
+            if mask is None and picture is not None and not faults:
                 missing = self._masks / f"{name}.png"
                 faults.append(Fault("annotation_missing", picture, f"has no mask {missing}"))
             if picture is None and mask is not None:
                 faults.append(Fault("picture_missing", mask, f"has no picture '{name}' in {self._images}"))
             split = split_named(name.partition("/")[0]) if "/" in name else None
-            yield self._scene(scene_id, picture or self._images / f"{name}.png", mask, split, faults)
+            yield self._scene(scene_id, picture, mask, split, faults)
 
     def _listed(self) -> Iterator[Scene]:
         names = [PurePath(text.split()[0]) for *_, text in self._lines]
@@ -73,7 +85,7 @@ class Masks:
         for scene_id, (split, path, line, text) in zip(ids, self._lines, strict=True):
             faults = []
             words = text.split()
-            found = [inside(self.root, word) for word in words]
+            found = [self._place(word) for word in words]
             if len(words) != 2:
                 what = f"has {len(words)} word(s) where a picture and its mask are meant"
                 faults.append(Fault("annotation_unreadable", path, what, line))
@@ -84,11 +96,19 @@ class Masks:
                         faults.append(Fault("path_outside", path, f"names '{word}', outside {self.root}", line))
                     elif not is_file(file):
                         faults.append(Fault(kind, path, f"names '{word}', which is not there", line))
-            image, mask = found
-            mask = mask if mask is not None and is_file(mask) else None
-            yield self._scene(scene_id, image or self.root / scene_id, mask, split, faults)
+            image, mask = (file if file is not None and is_file(file) else None for file in found)
+            yield self._scene(scene_id, image, mask, split, faults)
+
+    def _place(self, word: str) -> Path | None:
+        """The file below `root` that a list means, there or not; None for one that lies elsewhere."""
+        place = inside(self.root, word)
+        if not word.startswith("/") or (place is not None and is_file(place)):
+            return place
+        parts = PurePath(word).parts[1:]
+        ends = (inside(self.root, "/".join(parts[at:])) for at in range(min(len(parts), _DEEP)))
+        return next((end for end in ends if end is not None and is_file(end)), place)
 
     def _scene(
-        self, scene_id: str, image: Path, mask: Path | None, split: str | None, faults: Sequence[Fault]
+        self, scene_id: str, image: Path | None, mask: Path | None, split: str | None, faults: Sequence[Fault]
     ) -> Scene:
         return Scene(id=scene_id, image=image, mask=mask, mask_map=self._mask_map, split=split, faults=tuple(faults))

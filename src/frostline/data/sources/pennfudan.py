@@ -6,9 +6,9 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.data.faults import Fault
-from frostline.data.pictures import UnreadablePictureError, open_picture
+from frostline.data.pictures import UnreadablePictureError, open_picture, read_file
 from frostline.data.scenes import VOID, Classes, Scene, scene_ids
-from frostline.data.sources._files import by_name, pictures_by_name, visible
+from frostline.data.sources._files import by_name, namesake, pictures_by_name, visible
 from frostline.data.sources._paint import box_around
 from frostline.errors import FrostlineError
 
@@ -43,15 +43,15 @@ class PennFudan:
         # `.png`, lest a dot in the name be taken for a suffix
         for scene_id, name in zip(scene_ids(PurePath(f"{name}.png") for name in names), names, strict=True):
             picture, mask = self._pictures.get(name), self._masks.get(name)
-            faults = []
-            if mask is None and picture is not None:
+            faults = namesake(name, picture) if picture is not None else []
+            if mask is None and picture is not None and not faults:
                 faults.append(Fault("annotation_missing", picture, f"has no mask {name}{_ENDING}.png in PedMasks"))
             if picture is None and mask is not None:
                 faults.append(Fault("picture_missing", mask, f"has no picture {name}.png in PNGImages"))
             boxes = None if mask is None else _boxes(mask)
             yield Scene(
                 id=scene_id,
-                image=picture or self.root / "PNGImages" / f"{name}.png",
+                image=picture,
                 boxes=boxes,
                 box_labels=None if boxes is None else np.zeros(len(boxes), np.int64),
                 mask=mask,
@@ -64,7 +64,7 @@ class PennFudan:
 def _boxes(mask: Path) -> np.ndarray | None:
     """(n, 4) float32, by the numbers of the people; None for a mask that is none, which its own check tells."""
     try:
-        image = open_picture(mask.read_bytes())
+        image = open_picture(read_file(mask))
     except (OSError, UnreadablePictureError):
         return None
     if image.mode not in ("1", "L", "P"):

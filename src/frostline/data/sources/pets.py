@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from frostline.data.faults import Fault
-from frostline.data.scenes import Classes, Scene
-from frostline.data.sources.folder import picture_files
+from frostline.data.scenes import Classes, Scene, scene_ids
+from frostline.data.sources._files import fetched, picture_files, read_lines
 from frostline.data.sources.voc import from_one, read_voc_boxes
 from frostline.errors import FrostlineError
 
@@ -19,7 +19,8 @@ class Pets:
     """Pictures, breeds, head boxes and trimaps below `root` (or below `root/oxford-iiit-pet`).
 
     The breed is the file's name up to its last underscore; breeds present, sorted, are the classes of labels and boxes
-    (the XML files say only cat or dog). Every picture in `images/` is a scene, whether the lists name it or not;
+    (the XML files say only cat or dog). A name that tells no breed is a fault. Every picture in `images/` is a scene,
+    whether the lists name it or not, and what the lists name but is not there is no fault: a part of the data will do;
     a scene without an XML file has no boxes and one without a trimap no mask. Pictures of `trainval.txt` say split
     "train", those of `test.txt` "test", for whoever wants the official split.
 
@@ -32,12 +33,15 @@ class Pets:
         base = Path(root).expanduser()
         self.root = base / "oxford-iiit-pet" if (base / "oxford-iiit-pet").is_dir() else base
         if not (self.root / "images").is_dir():
-            raise FrostlineError(f"{self.root} has no folder 'images': point dataset.root at the Oxford-IIIT Pet data.")
+            raise FrostlineError(
+                f"{self.root} has no folder 'images': point dataset.root at the Oxford-IIIT Pet data, "
+                f"{fetched('OxfordIIITPet', root)}"
+            )
         self._images = picture_files(self.root / "images")
-        if nameless := [path for path in self._images if "_" not in path.stem]:
-            raise FrostlineError(f"{nameless[0]} tells no breed: rename it to <breed>_<number>{nameless[0].suffix}.")
         self._annotations = self.root / "annotations"
-        breeds = tuple(sorted({self._breed(path) for path in self._images}))
+        breeds = tuple(sorted({self._breed(path) for path in self._images} - {""}))
+        if not breeds:
+            raise FrostlineError(f"{self.root / 'images'} has no picture that is called <breed>_<number>.")
         self.classes = Classes(
             labels=breeds,
             boxes=breeds if any((self._annotations / "xmls").glob("*.xml")) else None,
@@ -50,25 +54,27 @@ class Pets:
 
     def _listed(self, name: str) -> set[str]:
         path = self._annotations / name
-        return {line.split()[0] for line in path.read_text().splitlines() if line.strip()} if path.is_file() else set()
+        return {line.split()[0] for _, line in read_lines(path)} if path.is_file() else set()
 
     def scenes(self) -> Iterator[Scene]:
         labels = {breed: number for number, breed in enumerate(self.classes.labels or ())}
         split_of = dict.fromkeys(self._listed("trainval.txt"), "train")
         split_of |= dict.fromkeys(self._listed("test.txt"), "test")
-        for path in self._images:
-            label = labels[self._breed(path)]
+        ids = scene_ids(path.relative_to(self.root / "images") for path in self._images)
+        for scene_id, path in zip(ids, self._images, strict=True):
+            label = labels.get(self._breed(path))
             xml = self._annotations / "xmls" / f"{path.stem}.xml"
             trimap = self._annotations / "trimaps" / f"{path.stem}.png"
-            boxes, lines, faults = None, None, []
-            if xml.is_file():
+            boxes = lines = size = None
+            faults = [] if label is not None else [Fault("label_unknown", path, "tells no breed in its name")]
+            if xml.is_file() and label is not None:
                 try:
                     found = read_voc_boxes(xml)
-                    boxes, lines = from_one(found.corners), found.lines  # no minimum is 0 there, and many are 1
+                    boxes, lines, size = from_one(found.corners), found.lines, found.size  # no minimum is 0, many are 1
                 except ValueError as error:
                     faults = [Fault("annotation_unreadable", xml, str(error))]
             yield Scene(
-                id=path.stem,
+                id=scene_id,
                 image=path,
                 label=label,
                 boxes=boxes,
@@ -79,4 +85,5 @@ class Pets:
                 boxes_file=xml if xml.is_file() else None,
                 box_lines=lines,
                 faults=tuple(faults),
+                size=size,
             )

@@ -11,25 +11,32 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from frostline.data.faults import Fault
+from frostline.data.pictures import read_file
 from frostline.data.scenes import Classes, Scene, scene_ids
-from frostline.data.sources._files import by_name, inside, pictures_by_name, read_lines, visible
+from frostline.data.sources._files import by_name, inside, namesake, pictures_by_name, read_lines, visible
 from frostline.errors import FrostlineError
 
 VOC_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+_MOST_XML = 1 << 24  # bytes; an element in memory is many times larger than its text
 _LISTS = ("test", "val", "train", "trainval")  # a name of several lists belongs to the first of them
 
 
 @dataclass(frozen=True)
 class VocBoxes:
-    """The objects of one file. corners: (n, 4) float32, xmin ymin xmax ymax as they stand there; line: of each box."""
+    """The objects of one file.
+
+    corners: (n, 4) float32, xmin ymin xmax ymax as they stand there. lines: of each box. size: width and height of the
+    picture, where the file tells them.
+    """
 
     corners: np.ndarray
     names: tuple[str, ...]
     difficult: tuple[bool, ...]
     lines: tuple[int, ...]
+    size: tuple[int, int] | None
 
 
 class _WithLines(TreeBuilder):
@@ -50,7 +57,8 @@ def read_voc_boxes(path: Path) -> VocBoxes:
     parser = ElementTree.XMLParser(target=builder)
     builder.expat = parser.parser
     try:
-        root = ElementTree.parse(path, parser).getroot()
+        parser.feed(read_file(path, _MOST_XML))
+        root = parser.close()
     except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as error:  # the last: odd encodings
         raise ValueError(f"is no readable XML ({error})") from error
     if root.tag != "annotation":
@@ -64,11 +72,14 @@ def read_voc_boxes(path: Path) -> VocBoxes:
     except ValueError as error:
         raise ValueError(f"has a box whose corners are no numbers ({error})") from error
     boxes = [found.find("bndbox") for found in objects]
+    sides = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
+    known = all(side.isdecimal() and len(side) < 10 for side in sides)
     return VocBoxes(
         corners=np.array(corners, np.float32).reshape(-1, 4),
         names=tuple(found.findtext("name", "").strip() for found in objects),
         difficult=tuple(found.findtext("difficult", "0").strip() == "1" for found in objects),
         lines=tuple(int(box.get("line", 0)) for box in boxes if box is not None),
+        size=(int(sides[0]), int(sides[1])) if known else None,
     )
 
 
@@ -78,9 +89,14 @@ def from_one(corners: np.ndarray) -> np.ndarray:
     Only the minima move: a box over the whole of a picture w wide has xmin = 1 and xmax = w there, 0 and w here. One
     whose xmax does not exceed its xmin stays as it is: moved, it would pass for a box of one pixel.
     """
-    proper = (corners[:, :2] < corners[:, 2:]).all(axis=1, keepdims=True)
-    boxes: np.ndarray = np.where(proper, corners - np.array([1, 1, 0, 0], np.float32), corners)
+    boxes: np.ndarray = np.where(_proper(corners)[:, None], corners - np.array([1, 1, 0, 0], np.float32), corners)
     return boxes
+
+
+def _proper(corners: np.ndarray) -> np.ndarray:
+    """Which boxes have their corners in order and some area."""
+    proper: np.ndarray = np.all(corners[:, :2] < corners[:, 2:], axis=1)
+    return proper
 
 
 class Voc:
@@ -91,8 +107,8 @@ class Voc:
     trainval where those do not; without lists there is none. A picture without an XML file has no boxes, which is a
     fault where a list names it.
 
-    VOC counts pixels from 1. But if in any file some xmin or ymin is 0, the whole dataset counts from 0, as many tools
-    write it, and all corners are taken as they are.
+    VOC counts pixels from 1. But if in any file some box with an area has an xmin or ymin of 0, the whole dataset
+    counts from 0, as many tools write it, and all corners are taken as they are.
 
     classes: names of the boxes' classes, by default those found, sorted; another name is a fault then. skip_difficult:
     leave out the boxes marked so. Masks have the background as class 0, then `classes`, or VOC's own 20 where the names
@@ -126,7 +142,8 @@ class Voc:
                 self._read[name] = error
         readable = [found for found in self._read.values() if isinstance(found, VocBoxes)]
         found = {name for boxes in readable for name in boxes.names if name}
-        self.counts_from = 0 if any(((b.corners[:, :2] >= 0) & (b.corners[:, :2] < 1)).any() for b in readable) else 1
+        proper = (boxes.corners[_proper(boxes.corners), :2] for boxes in readable)
+        self.counts_from = 0 if any(((minima >= 0) & (minima < 1)).any() for minima in proper) else 1
         if self._masks and classes is None and not found <= set(VOC_NAMES):
             raise FrostlineError(
                 f"{self.root} has masks and boxes of classes other than VOC's: list their names in the order of the "
@@ -156,7 +173,8 @@ class Voc:
         elif listing and xml is None:
             what = f"names '{name}', of which Annotations has no XML file"
             faults.append(Fault("annotation_missing", listing, what, line))
-        boxes = labels = lines = None
+        faults += namesake(name, picture) if picture else []
+        boxes = labels = lines = size = None
         read = self._read.get(name)
         if xml is not None and isinstance(read, ValueError):
             faults.append(Fault("annotation_unreadable", xml, str(read)))
@@ -171,9 +189,10 @@ class Voc:
             boxes = (read.corners if self.counts_from == 0 else from_one(read.corners))[kept]
             labels = np.array([known[read.names[at]] for at in kept], np.int64)
             lines = tuple(read.lines[at] for at in kept)
+            size = read.size
         return Scene(
             id=scene_id,
-            image=picture or self.root / "JPEGImages" / f"{scene_id}.jpg",
+            image=picture,
             boxes=boxes,
             box_labels=labels,
             mask=mask,
@@ -181,4 +200,5 @@ class Voc:
             boxes_file=xml,
             box_lines=lines,
             faults=tuple(faults),
+            size=size,
         )

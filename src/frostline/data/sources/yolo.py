@@ -12,13 +12,23 @@ import numpy as np
 import yaml
 
 from frostline.data.faults import Fault
-from frostline.data.pictures import MAX_PIXELS
+from frostline.data.pictures import MAX_PIXELS, read_file
 from frostline.data.scenes import Classes, Scene, scene_ids
-from frostline.data.sources._files import displayed_size, inside, is_file, read_lines, split_named
-from frostline.data.sources._paint import paint, run_lengths
-from frostline.data.sources.folder import picture_files
+from frostline.data.sources._files import (
+    displayed_size,
+    inside,
+    is_file,
+    picture_files,
+    read_lines,
+    split_named,
+    visible,
+)
+from frostline.data.sources._paint import MOST_PAINT, paint, run_lengths
 from frostline.errors import FrostlineError
 
+_MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
+_MASKS = "painted from the outlines, smaller ones over larger ones"
+_BOXES = "around the outlines"
 _KEYS = ("train", "val", "valid", "validation", "test")
 _A_SHARE = 1.5  # what is larger is no share of a picture, even of an object that hangs over its edge
 
@@ -34,6 +44,15 @@ class _Objects:
     in_pixels: bool = False
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses anchors, with which a few lines could grow beyond all memory."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it refers to anchors")
+        return super().compose_node(parent, index)
+
+
 class Yolo:
     """`root/data.yaml`, the pictures that it names, and `labels/**/<picture>.txt` for `images/**/<picture>.jpg`.
 
@@ -45,8 +64,8 @@ class Yolo:
     A line is an object: its class, then centre x, centre y, width and height as shares of the displayed picture, or an
     outline of three or more points, which gets the box around it. Only where all objects of the dataset are outlines
     there are masks: 0 is the background, then the classes from 1, smaller objects lie over larger ones. A picture
-    without a text file has no objects where the folder for text files is there, and is not annotated where it is not.
-    A file with a value above 1.5 counts as pixels, which is a fault.
+    without a text file has no objects where the folder for text files is there, and is not annotated where it is not;
+    a text file without a picture is a fault. A file with a value above 1.5 counts as pixels, which is a fault.
 
     Raises FrostlineError for a missing root, a data.yaml without names or pictures, and what it names but is not there.
     """
@@ -55,17 +74,19 @@ class Yolo:
         self.root = Path(root).expanduser()
         self._data = self.root / data
         try:
-            content = yaml.safe_load(self._data.read_bytes())
+            content = yaml.load(read_file(self._data, _MOST_YAML), _PlainLoader)
         except OSError as error:
             raise FrostlineError(
                 f"{self._data} cannot be read ({error.strerror}): point dataset.root at data in YOLO's layout, or set "
                 f"dataset.source.data to the name of its YAML file."
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2020-13-32 is a ValueError
             what = " ".join(str(error).split())
             raise FrostlineError(f"{self._data} is no YAML ({what}): mend it.") from error
         self._names = self._classes(content)
-        base = inside(self.root, str(content.get("path") or "."))
+        if "kpt_shape" in content:
+            raise FrostlineError(f"{self._data} describes key points, which are no boxes: take a dataset of boxes.")
+        base = inside(self.root, content["path"]) if isinstance(content.get("path"), str) else None
         self._base = base if base is not None and base.is_dir() else self.root
         self._listed = [
             (split_named(key), *found) for key in _KEYS if content.get(key) for found in self._pictures(content[key])
@@ -81,19 +102,22 @@ class Yolo:
         )
         masks = next(outlines, False) and all(outlines)
         self.classes = Classes(boxes=self._names, masks=("background", *self._names) if masks else None)
+        self.derived = {"masks": _MASKS, "boxes": _BOXES} if masks else {}
 
     def _classes(self, content: Any) -> tuple[str, ...]:
         names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, dict) and set(names) == set(range(len(names))):
             names = [names[number] for number in range(len(names))]
-        if not isinstance(names, list) or not names:
+        if not isinstance(names, list) or not names or not all(isinstance(name, str | int | float) for name in names):
             raise FrostlineError(f"{self._data} has no 'names': list the classes there, or number them from 0.")
         return tuple(map(str, names))
 
     def _pictures(self, entries: Any) -> Iterator[tuple[Path | None, str, Path, int | None]]:
         """Pictures (None: outside the root) that an entry leads to, and who says so: the words, the file, the line."""
         for entry in entries if isinstance(entries, list) else [entries]:
-            place = self._place(str(entry))
+            if not isinstance(entry, str):
+                raise FrostlineError(f"{self._data} has no path where pictures are meant: mend it.")
+            place = self._place(entry)
             if place.is_dir():
                 yield from ((path, path.name, self._data, None) for path in picture_files(place))
                 continue
@@ -153,8 +177,10 @@ class Yolo:
 
     def scenes(self) -> Iterator[Scene]:
         names = [path.relative_to(self.root) if path is not None else Path(name) for _, path, name, *_ in self._listed]
+        alone = self._without_picture()
+        names += [text.relative_to(self.root) for text in alone]
         ids = scene_ids(name if name.name else Path("unnamed") for name in names)
-        for scene_id, (split, path, name, said, line) in zip(ids, self._listed, strict=True):
+        for scene_id, (split, path, name, said, line) in zip(ids, self._listed, strict=False):
             if path is None:
                 fault = Fault("path_outside", said, f"names '{name}', which lies outside {self.root}", line)
             elif not is_file(path):
@@ -162,7 +188,20 @@ class Yolo:
             else:
                 yield self._scene(scene_id, split, path)
                 continue
-            yield Scene(id=scene_id, image=path or self.root / scene_id, split=split, faults=(fault,))
+            yield Scene(id=scene_id, image=None, split=split, faults=(fault,))
+        for scene_id, text in zip(ids[len(self._listed) :], alone, strict=True):
+            yield Scene(id=scene_id, image=None, faults=(Fault("picture_missing", text, "has no picture"),))
+
+    def _without_picture(self) -> list[Path]:
+        """Text files to which there is no picture, in the folders where those of the pictures lie."""
+        folders = {self._text(path).parent: path.parent for _, path, *_ in self._listed if path is not None}
+        found = []
+        for texts, pictures in sorted(folders.items()):
+            if texts != pictures:  # beside pictures lie texts of all kinds
+                stems = {path.stem for path in visible(pictures, "*")}
+                texts_alone = (text for text in visible(texts, "*.txt") if text.stem not in stems)
+                found += [text for text in texts_alone if text.name != "classes.txt"]  # LabelImg's list of names
+        return found
 
     def _scene(self, scene_id: str, split: str | None, path: Path) -> Scene:
         size, text = displayed_size(path), self._text(path)
@@ -183,7 +222,10 @@ class Yolo:
             outlines.append(points)
         mask = None
         faults = list(objects.faults)
-        if self.classes.masks and size[0] * size[1] <= MAX_PIXELS:
+        if self.classes.masks and size[0] * size[1] * len(outlines) > MOST_PAINT:
+            what = f"has {len(outlines)} outlines, more than can be painted on {size[0]} x {size[1]} pixels"
+            faults.append(Fault("annotation_unreadable", text, what))
+        elif self.classes.masks and size[0] * size[1] <= MAX_PIXELS:
             regions = []
             for number, points, line in zip(objects.classes, outlines, objects.lines, strict=True):
                 try:
