@@ -242,7 +242,8 @@ def _write(
     write_picture(task, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
     prediction_sheet(task.cpu(), _first_batches(data, 12), folder / "predictions.png")
     weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
-    save_file(weights, folder / "model.safetensors", {"run": str(result["run"])})
+    told = {"run": str(result["run"]), "classes": json.dumps(task.classes)}
+    save_file(weights, folder / "model.safetensors", told)
     (folder / "config.yaml").write_text(to_yaml(config))
     shutil.copy(workplace.folder / "epochs.jsonl", folder)
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,137 @@
+"""What travels between a dataset and an annotation tool, as plain data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from frostline.data.scenes import Classes
+from frostline.errors import FrostlineError
+
+BACKGROUND = "background"  # as every source calls that class of masks
+_FAR = 1e7  # pixels; no picture has as many on a side
+
+Corners = tuple[float, float, float, float]
+Sizes = Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """label: name of its class. corners: x0 y0 x1 y1 in pixels of the picture. score: 0..1, of a predicted box."""
+
+    label: str
+    corners: Corners
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A picture for people to annotate, and the boxes that are drawn on it beforehand.
+
+    scene: its id. file: the picture's name in the dataset's folder `images`. size: width and height in pixels.
+    annotated: whether the boxes are annotations already; an empty set then says "looked, found none".
+    by: otherwise, who proposes the boxes: a run's name or "mask"; None where nobody does, and there are none.
+    uncertainty: 0..1, of a run about this picture; None where no run was asked.
+    """
+
+    scene: str
+    file: str
+    size: tuple[int, int]
+    boxes: tuple[Box, ...] = ()
+    annotated: bool = False
+    by: str | None = None
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What people say of a scene.
+
+    mask: a PNG or the array itself, (height, width) uint8, numbers of `Answers.masks`; None where none is brought.
+    """
+
+    boxes: tuple[Box, ...]
+    mask: Path | np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an annotation tool brought back.
+
+    of: by the scene's id; a scene that nobody looked at is not there.
+    tells_empty: whether the tool tells "looked, found none" from "not looked at"; where it does not, an answer without
+    boxes can be either. masks: names of the masks' classes. notes: sentences about what was read in some special way.
+    """
+
+    of: dict[str, Answer]
+    tells_empty: bool
+    masks: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def box_names(classes: Classes) -> tuple[str, ...]:
+    """Names of the boxes' classes; where a dataset has none, its labels, or else what its masks show."""
+    if classes.boxes is not None:
+        return classes.boxes
+    return classes.labels or tuple(name for name in classes.masks or () if name != BACKGROUND)
+
+
+def scene_named(name: Any, sizes: Sizes, file: str) -> str:
+    """The scene whose picture a tool calls so, folders and suffix aside. Raises FrostlineError where there is none."""
+    stem = PurePosixPath(name.replace("\\", "/")).stem if isinstance(name, str) else ""
+    if stem not in sizes:
+        raise FrostlineError(
+            f"{file} names the picture {name!r}, which is no scene of this dataset: import it into the dataset that it "
+            "was exported from, and keep the pictures' names."
+        )
+    return stem
+
+
+def add(of: dict[str, Answer], scene: str, answer: Answer, file: str) -> None:
+    """Put a scene's answer to the others. Raises FrostlineError for a second one."""
+    if scene in of:
+        raise FrostlineError(f"{file} has the scene '{scene}' twice: nobody knows which holds, so take one out.")
+    of[scene] = answer
+
+
+def check_size(found: tuple[Any, Any], scene: str, sizes: Sizes, where: str) -> None:
+    """Raise FrostlineError where a tool saw the scene's picture in another size: the boxes would lie elsewhere."""
+    if found != sizes[scene]:
+        raise FrostlineError(
+            f"{where} gives its picture {found[0]} x {found[1]} pixels, and the dataset's has "
+            f"{sizes[scene][0]} x {sizes[scene][1]}: annotate the dataset's own pictures."
+        )
+
+
+def number(value: Any) -> float:
+    """A finite number of no odd size. Raises ValueError for anything else, and for true and false."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _FAR:
+        raise ValueError(f"{value!r} is no number that a picture can have")
+    return float(value)
+
+
+def upright(x: float, y: float, width: float, height: float, degrees: float, size: tuple[int, int]) -> Corners:
+    """The upright box around a box turned clockwise about its corner (x, y), cut off where the picture ends."""
+    turn = math.radians(degrees)
+    right = (width * math.cos(turn), width * math.sin(turn))
+    down = (-height * math.sin(turn), height * math.cos(turn))
+    xs = [x, x + right[0], x + down[0], x + right[0] + down[0]]
+    ys = [y, y + right[1], y + down[1], y + right[1] + down[1]]
+    return max(0.0, min(xs)), max(0.0, min(ys)), min(float(size[0]), max(xs)), min(float(size[1]), max(ys))
+
+
+def told(count: int, one: str, many: str) -> tuple[str, ...]:
+    """A note on `count` scenes or boxes, and none where there are none."""
+    return () if count == 0 else (f"{count} {one if count == 1 else many}",)
+
+
+def told_turned(count: int) -> tuple[str, ...]:
+    """The note on turned boxes."""
+    return told(
+        count,
+        "box was turned: the upright box around it was taken",
+        "boxes were turned: the upright boxes around them were taken",
+    )

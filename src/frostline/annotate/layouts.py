@@ -1,0 +1,58 @@
+"""Answers in COCO's, VOC's and YOLO's layouts, read as any dataset in them is read (frostline.data.sources)."""
+
+import json
+from pathlib import Path
+
+from frostline.annotate.boxes import Answer, Answers, Box, Sizes, add, check_size, scene_named
+from frostline.data.dataset import Dataset
+from frostline.data.scenes import Source
+from frostline.data.sources._files import displayed_size
+from frostline.data.sources.coco import Coco
+from frostline.data.sources.voc import Voc
+from frostline.data.sources.yolo import Yolo
+from frostline.errors import FrostlineError
+
+
+def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Answers:
+    """COCO's instance annotations of the dataset's own pictures. content: of the file. Raises FrostlineError."""
+    # A file of any name and place; its pictures are looked for in the dataset.
+    source = Coco(dataset.path, annotations=str(file.absolute()), images="images")
+    for image in json.loads(content)["images"]:
+        scene = scene_named(image.get("file_name"), sizes, str(file))
+        if "width" in image and "height" in image:
+            check_size((image["width"], image["height"]), scene, sizes, f"{file}, scene '{scene}',")
+    return answers(source, sizes, str(file))
+
+
+def read_voc(folder: Path, sizes: Sizes) -> Answers:
+    """A folder in VOC's layout, with pictures. Raises FrostlineError."""
+    return answers(Voc(folder), sizes, str(folder))
+
+
+def read_yolo(place: Path, sizes: Sizes) -> Answers:
+    """A folder in YOLO's layout, with pictures, or its YAML file. Raises FrostlineError."""
+    source = Yolo(place.parent, data=place.name) if place.is_file() else Yolo(place)
+    return answers(source, sizes, str(place))
+
+
+def answers(source: Source, sizes: Sizes, place: str) -> Answers:
+    """What a source says of a dataset's scenes, which it names by their pictures. place: its name in messages.
+
+    None of these layouts tells whether anybody looked at a picture without boxes. Raises FrostlineError for anything
+    faulty, and for pictures that are not the dataset's.
+    """
+    of: dict[str, Answer] = {}
+    names = source.classes.boxes or ()
+    for found in source.scenes():
+        if found.faults:
+            raise FrostlineError(f"{found.faults[0]}: mend it, or export again.")
+        assert isinstance(found.image, Path)
+        scene = scene_named(found.image.name, sizes, place)
+        size = displayed_size(found.image) or (0, 0)  # of a picture that cannot be read
+        check_size(size, scene, sizes, f"{place}, scene '{scene}',")
+        if found.boxes is None or found.box_labels is None:
+            continue
+        pairs = zip(found.boxes.tolist(), found.box_labels.tolist(), strict=True)
+        boxes = tuple(Box(names[label], tuple(corners)) for corners, label in pairs)
+        add(of, scene, Answer(boxes, found.mask), place)
+    return Answers(of, tells_empty=False, masks=source.classes.masks)

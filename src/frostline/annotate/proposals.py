@@ -1,0 +1,102 @@
+"""What is drawn on a picture before people see it, and which picture they see first."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from frostline.annotate.boxes import BACKGROUND, Box, Proposal, box_names
+from frostline.data.dataset import Dataset
+from frostline.data.scenes import SPLITS, Classes, Scene
+
+MASK = "mask"  # who proposes boxes around what a mask shows
+SPECK = 0.01  # share of the largest region of its class below which a region of a mask is a speck, and gets no box
+
+# From scenes to the boxes that a run proposes for each, and its uncertainty about it, 0..1.
+Predict = Callable[[Sequence[Scene]], Sequence[tuple[tuple[Box, ...], float]]]
+
+
+def propose(
+    dataset: Dataset,
+    splits: Sequence[str] = SPLITS,
+    only_missing: bool = False,
+    predict: Predict | None = None,
+    run: str | None = None,
+) -> list[Proposal]:
+    """A proposal for each scene of these splits, the most uncertain first, then in the dataset's order.
+
+    only_missing: leave out the scenes whose boxes are annotated. predict: of the trained run named `run`.
+    The boxes are those annotated; where nobody did, those around what the mask shows (`mask_boxes`); where there is no
+    mask either, or it shows no class of the boxes, those that the run predicts.
+    """
+    scenes = [scene for split in splits for scene in dataset.scenes(split)]
+    scenes = [scene for scene in scenes if not (only_missing and scene.boxes is not None)]
+    found = {scene.id: _known(scene, dataset.classes) for scene in scenes}
+    if predict is not None:
+        open_ = [scene for scene in scenes if not found[scene.id].annotated and not found[scene.id].boxes]
+        for scene, (boxes, uncertainty) in zip(open_, predict(open_), strict=True):
+            found[scene.id] = _proposal(scene, boxes, by=run, uncertainty=uncertainty)
+    return sorted(found.values(), key=_place)
+
+
+def _place(proposal: Proposal) -> float:
+    return 1.0 if proposal.uncertainty is None else -proposal.uncertainty
+
+
+def _known(scene: Scene, classes: Classes) -> Proposal:
+    """What is known of a scene without a run."""
+    if scene.boxes is not None and scene.box_labels is not None:
+        names = classes.boxes or ()
+        pairs = zip(scene.boxes.tolist(), scene.box_labels.tolist(), strict=True)
+        return _proposal(scene, tuple(Box(names[label], tuple(box)) for box, label in pairs), annotated=True)
+    if isinstance(scene.mask, Path):
+        with Image.open(scene.mask) as opened:
+            mask = np.asarray(opened)
+        if boxes := mask_boxes(mask, _called(scene, classes)):
+            return _proposal(scene, boxes, by=MASK)
+    return _proposal(scene, ())
+
+
+def _proposal(
+    scene: Scene,
+    boxes: tuple[Box, ...],
+    annotated: bool = False,
+    by: str | None = None,
+    uncertainty: float | None = None,
+) -> Proposal:
+    assert isinstance(scene.image, Path) and scene.size is not None  # as in every prepared dataset
+    return Proposal(scene.id, scene.image.name, scene.size, boxes, annotated, by, uncertainty)
+
+
+def _called(scene: Scene, classes: Classes) -> dict[int, str]:
+    """The class of the boxes around what a mask shows, by the number there; what boxes do not tell is not there.
+
+    It is the mask's class of the same name. Where masks tell but one thing from the background, and boxes do not know
+    it ("flower", and boxes of each kind of flower), it is called as the picture is labelled.
+    """
+    names = box_names(classes)
+    shown = {number: name for number, name in enumerate(classes.masks or ()) if name != BACKGROUND}
+    called = {number: name for number, name in shown.items() if name in names}
+    if len(shown) == 1 and not called and classes.labels and scene.label is not None:
+        label = classes.labels[scene.label]
+        called = dict.fromkeys(shown, label) if label in names else {}
+    return called
+
+
+def mask_boxes(mask: np.ndarray, called: dict[int, str]) -> tuple[Box, ...]:
+    """A box around each connected region of each class, specks aside, in the order of the classes.
+
+    mask: (height, width) class numbers. called: names of the boxes' classes, by number. Pixels that touch at a corner
+    are connected.
+    """
+    found = []
+    for number, name in called.items():
+        regions, _ = ndimage.label(mask == number, structure=np.ones((3, 3)))
+        pixels = np.bincount(regions.ravel())[1:]
+        for size, (rows, columns) in zip(pixels, ndimage.find_objects(regions), strict=True):
+            if size >= SPECK * pixels.max():
+                ends = float(columns.stop), float(rows.stop)
+                found.append(Box(name, (float(columns.start), float(rows.start), *ends)))
+    return tuple(found)

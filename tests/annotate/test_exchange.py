@@ -1,0 +1,321 @@
+"""A dataset out to a tool's file and back, through the command line where that adds something."""
+
+import json
+import shutil
+import zipfile
+from hashlib import sha256
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from frostline.annotate import exchange
+from frostline.annotate.exchange import export, import_
+from frostline.cli import main
+from frostline.config import compose
+from frostline.data.dataset import Dataset
+from frostline.data.prepare import prepare_from_config
+from frostline.data.scenes import SPLITS
+from frostline.errors import FrostlineError
+
+
+def every(dataset):
+    return {scene.id: scene for split in SPLITS for scene in dataset.scenes(split)}
+
+
+def pixels(path):
+    return None if path is None else np.asarray(Image.open(path)).tobytes()
+
+
+def same(one, other, *, boxes=True):
+    """Whether two scenes of prepared datasets are alike in all that was annotated and shown."""
+    assert one.id == other.id and one.split == other.split and one.label == other.label and one.size == other.size
+    assert one.image.read_bytes() == other.image.read_bytes() and pixels(one.mask) == pixels(other.mask)
+    if boxes:
+        assert (one.boxes is None) == (other.boxes is None)
+        if one.boxes is not None:
+            assert np.allclose(one.boxes, other.boxes, rtol=0, atol=1e-3)
+            assert one.box_labels.tolist() == other.box_labels.tolist()
+    return True
+
+
+def files_of(folder):
+    return {path: sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("form", ["label-studio", "cvat", "coco"])
+def test_out_and_back_loses_nothing(boxed, tmp_path, form, capsys):
+    before = files_of(boxed.path)
+    out = tmp_path / "tasks.txt"
+    assert main(["annotate", "export", str(boxed.path), "--to", form, "--out", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("15 pictures: 13 annotated, 2 blank\n")
+    command = ["annotate", "import", str(boxed.path), str(out), "--from", form, "--out", str(tmp_path / "new")]
+    assert main(command) == 0
+    assert "13 scenes annotated, 1 of them without a box; 2 as before\n" in capsys.readouterr().out
+    new, old = Dataset.open(tmp_path / "new"), every(boxed)
+    assert new.name == "boxed" and new.classes == boxed.classes and every(new).keys() == old.keys()
+    assert all(same(old[scene.id], scene) for scene in every(new).values())
+    assert files_of(boxed.path) == before
+    assert "13 scenes have theirs from tasks.txt" in new.info["derived"]["boxes"]
+
+
+def test_proposals_count_only_once_somebody_has_said_so(flowers, tmp_path):
+    # In Label Studio's file a prediction is no annotation; in the others a box is a box.
+    export(flowers.path, "label-studio", tmp_path / "tasks.json")
+    with pytest.raises(FrostlineError, match="no picture that somebody has annotated"):
+        import_(flowers.path, tmp_path / "tasks.json", "label-studio", tmp_path / "new")
+    for form in ("cvat", "coco"):
+        export(flowers.path, form, tmp_path / form)
+        new = import_(flowers.path, tmp_path / form, form, tmp_path / f"{form}-new").dataset
+        assert new.classes.boxes == ("rose", "tulip") and new.classes.labels == flowers.classes.labels
+        old = every(flowers)
+        for scene in every(new).values():
+            assert same(old[scene.id], scene, boxes=False)
+            derived = scene.id in ("f00", "f02", "f06", "f08", "f10")
+            assert (scene.boxes is not None) == derived  # without --complete, no boxes are no answer
+        assert every(new)["f06"].boxes.tolist() == [[10, 5, 40, 31]]
+
+
+def test_label_studio_is_told_where_the_pictures_are(flowers, tmp_path):
+    files, told = export(flowers.path, "label-studio", tmp_path / "tasks.json", only_missing=True, splits=["val"])
+    assert [file.name for file in files] == ["tasks.json", "tasks.config.xml"]
+    assert told == "4 pictures: 2 with boxes from their masks, 2 blank"
+    tasks = json.loads(files[0].read_text())
+    assert [task["data"]["scene"] for task in tasks] == ["f02", "f03", "f08", "f09"]
+    name = tasks[0]["data"]["image"].removeprefix("/data/local-files/?d=flowers/")
+    assert (flowers.path / name).is_file()
+    labels = ElementTree.parse(files[1]).getroot().find("RectangleLabels")
+    assert [label.get("value") for label in labels] == ["rose", "tulip"]
+    export(flowers.path, "label-studio", tmp_path / "web.json", url_prefix="https://x/y/")
+    assert json.loads((tmp_path / "web.json").read_text())[0]["data"]["image"].startswith("https://x/y/images/f0")
+
+
+def answered(tmp_path, flowers, boxes):
+    """The tasks as Label Studio gives them back, with these boxes (label, x, y, width, height in percent) by scene."""
+    export(flowers.path, "label-studio", tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    for task in tasks:
+        task["annotations"] = []
+        if task["data"]["scene"] in boxes:
+            result = [
+                {
+                    "type": "rectanglelabels",
+                    "original_width": 60,
+                    "original_height": 40,
+                    "value": {"x": x, "y": y, "width": w, "height": h, "rotation": 0, "rectanglelabels": [label]},
+                }
+                for label, x, y, w, h in boxes[task["data"]["scene"]]
+            ]
+            task["annotations"] = [{"result": result, "was_cancelled": False, "updated_at": "2024-01-01T00:00:00Z"}]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    return tmp_path / "export.json"
+
+
+def test_new_classes_come_after_the_old_ones_sorted(flowers, boxed, tmp_path):
+    file = answered(tmp_path, flowers, {"f00": [("wasp", 0, 0, 50, 50), ("tulip", 50, 50, 50, 50)], "f01": []})
+    found = import_(flowers.path, file, "label-studio", tmp_path / "new")
+    assert found.dataset.classes.boxes == ("rose", "tulip", "wasp") and "new classes of boxes: wasp" in found.notes
+    new, old = every(found.dataset), every(flowers)
+    assert new["f00"].boxes.tolist() == [[0, 0, 30, 20], [30, 20, 60, 40]] and new["f00"].box_labels.tolist() == [2, 1]
+    assert new["f01"].boxes.shape == (0, 4)
+    assert all(new[name].boxes is None for name in new if name not in ("f00", "f01"))
+    assert all(same(old[name], new[name], boxes=False) for name in old)
+    assert found.notes[-1] == "2 scenes annotated, 1 of them without a box; 10 as before"
+    (tmp_path / "tasks.json").unlink()
+    (tmp_path / "tasks.config.xml").unlink()
+    ants = {"b01": [("mite", 0, 0, 50, 50)], "b04": [("bee", 1, 1, 50, 50)]}
+    found = import_(boxed.path, answered(tmp_path, boxed, ants), "label-studio", tmp_path / "more")
+    assert found.dataset.classes.boxes == ("zebra", "ant", "bee", "mite")
+    assert every(found.dataset)["b04"].box_labels.tolist() == [2]
+    assert all(same(every(boxed)[name], scene) for name, scene in every(found.dataset).items() if name not in ants)
+
+
+def test_what_slips_from_a_hand_is_mended(flowers, tmp_path):
+    file = answered(tmp_path, flowers, {"f00": [("rose", 0, 0, 0, 50), ("rose", 50, 50, 60, 50)]})
+    found = import_(flowers.path, file, "label-studio", tmp_path / "new")
+    assert every(found.dataset)["f00"].boxes.tolist() == [[30, 20, 60, 40]]
+    assert "2 faults of boxes were mended, see dataset.json" in found.notes
+
+
+def test_pictures_without_boxes(boxed, tmp_path):
+    export(boxed.path, "cvat", tmp_path / "tasks.xml")
+    root = ElementTree.parse(tmp_path / "tasks.xml").getroot()
+    for image in root.findall("image"):
+        for box in image.findall("box"):
+            image.remove(box)
+    ElementTree.ElementTree(root).write(tmp_path / "export.xml")
+    careful = import_(boxed.path, tmp_path / "export.xml", "cvat", tmp_path / "careful")
+    # Of those annotated before, somebody took all boxes away; of the others nobody knows.
+    assert [name for name, scene in every(careful.dataset).items() if scene.boxes is None] == ["b04", "b05"]
+    assert any("2 pictures without boxes stay not annotated" in note for note in careful.notes)
+    assert all(len(scene.boxes) == 0 for scene in every(careful.dataset).values() if scene.boxes is not None)
+    complete = import_(boxed.path, tmp_path / "export.xml", "cvat", tmp_path / "complete", complete=True)
+    assert all(len(scene.boxes) == 0 for scene in every(complete.dataset).values())
+
+
+def test_a_new_dataset_can_be_trained_on_and_corrected_again(flowers, tmp_path):
+    boxes = {f"f{number:02}": [("rose", 5, 5, 50, 50)] for number in range(6)}
+    first = import_(flowers.path, answered(tmp_path, flowers, boxes), "label-studio", tmp_path / "first").dataset
+    config = compose(["dataset=prepared", f"dataset.root={first.path}"])["dataset"]
+    again = prepare_from_config(config, tmp_path / "again")  # no tulip has a box, which is let be
+    assert all(same(every(first)[name], scene) for name, scene in every(again).items())
+    export(first.path, "coco", tmp_path / "coco.json", only_missing=True)
+    second = import_(first.path, tmp_path / "coco.json", "coco", tmp_path / "second").dataset
+    assert sum(scene.boxes is not None for scene in every(second).values()) == 6 + 3
+    assert second.info["derived"]["boxes"] == (
+        "6 scenes have theirs from export.json; 3 scenes have theirs from coco.json"
+    )
+
+
+def coco_answer(dataset, path, annotations, **images):
+    """COCO's instances on the first picture of a dataset, 60 x 40."""
+    scene = every(dataset)["f01"]
+    image = {"id": 7, "file_name": f"images/{scene.image.name}", "width": 60, "height": 40} | images
+    categories = [{"id": 3, "name": "thorn"}, {"id": 9, "name": "rose"}]
+    path.write_text(json.dumps({"images": [image], "annotations": annotations, "categories": categories}))
+    return path
+
+
+def instance(number, category, box, segmentation):
+    return {"id": number, "image_id": 7, "category_id": category, "bbox": box, "segmentation": segmentation}
+
+
+def test_outlines_in_coco_bring_a_mask(flowers, tmp_path):
+    thorn = instance(1, 3, [10, 10, 20, 5], [[10, 10, 30, 10, 30, 15, 10, 15]])
+    found = import_(flowers.path, coco_answer(flowers, tmp_path / "c.json", [thorn]), "coco", tmp_path / "new").dataset
+    assert found.classes.masks == ("background", "flower", "thorn", "rose")
+    assert found.classes.boxes == ("rose", "tulip", "thorn")
+    scene = every(found)["f01"]
+    assert scene.boxes.tolist() == [[10, 10, 30, 15]] and scene.box_labels.tolist() == [2]
+    expected = np.zeros((40, 60), np.uint8)
+    expected[10:15, 10:30] = 2
+    assert np.array_equal(np.asarray(Image.open(scene.mask)), expected)
+    assert all(same(every(flowers)[name], other) for name, other in every(found).items() if name != "f01")
+
+
+@pytest.fixture
+def yolo(flowers, tmp_path):
+    """f01 and f02 with boxes, f03 looked at without any."""
+    root = tmp_path / "yolo"
+    for folder in ("images/train", "labels/train"):
+        (root / folder).mkdir(parents=True)
+    for name in ("f01", "f02", "f03"):
+        shutil.copy(every(flowers)[name].image, root / "images/train")
+    (root / "labels/train/f01.txt").write_text("1 0.5 0.5 0.5 0.5\n0 0.25 0.25 0.1 0.1\n")
+    (root / "labels/train/f02.txt").write_text("0 0.5 0.5 1 1\n")
+    (root / "labels/train/f03.txt").write_text("")
+    (root / "data.yaml").write_text(yaml.safe_dump({"train": "images/train", "names": ["tulip", "bud"]}))
+    return root
+
+
+@pytest.mark.parametrize("place", ["", "data.yaml"])
+def test_yolo_is_read(flowers, yolo, tmp_path, place):
+    found = import_(flowers.path, yolo / place, "yolo", tmp_path / "new", complete=True).dataset
+    new = every(found)
+    assert found.classes.boxes == ("rose", "tulip", "bud")
+    assert np.allclose(new["f01"].boxes, [[15, 10, 45, 30], [12, 8, 18, 12]], atol=1e-4)
+    assert new["f01"].box_labels.tolist() == [2, 1] and new["f02"].boxes.tolist() == [[0, 0, 60, 40]]
+    assert len(new["f03"].boxes) == 0 and new["f04"].boxes is None
+    assert new["f01"].split == every(flowers)["f01"].split == "train" and new["f02"].split == "val"
+
+
+def voc_xml(*objects):
+    told = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox>"
+        "</object>"
+        for name, a, b, c, d in objects
+    )
+    return f"<annotation><size><width>60</width><height>40</height><depth>3</depth></size>{told}</annotation>"
+
+
+def test_voc_is_read(flowers, tmp_path):
+    root = tmp_path / "voc"
+    for folder in ("JPEGImages", "Annotations"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(every(flowers)["f05"].image, root / "JPEGImages")
+    (root / "Annotations" / "f05.xml").write_text(voc_xml(("tulip", 1, 1, 60, 40), ("bee", 11, 6, 20, 10)))
+    found = import_(flowers.path, root, "voc", tmp_path / "new").dataset
+    scene = every(found)["f05"]
+    assert scene.boxes.tolist() == [[0, 0, 60, 40], [10, 5, 20, 10]]  # VOC counts pixels from 1
+    assert [found.classes.boxes[label] for label in scene.box_labels] == ["tulip", "bee"]
+
+
+def resized(flowers, yolo):
+    Image.open(yolo / "images/train/f01.png").resize((30, 20)).save(yolo / "images/train/f01.png")
+    return yolo
+
+
+def renamed(flowers, yolo):
+    (yolo / "images/train/f01.png").rename(yolo / "images/train/zz.png")
+    return yolo
+
+
+def broken(flowers, yolo):
+    (yolo / "labels/train/f01.txt").write_text("7 0.5 0.5 0.5 0.5\n")
+    return yolo
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (resized, "scene 'f01', gives its picture 30 x 20 pixels, and the dataset's has 60 x 40"),
+        (renamed, "names the picture 'zz.png', which is no scene"),
+        (broken, "f01.txt:1 has an object of class 7"),
+    ],
+)
+def test_layouts_that_do_not_fit_are_refused(flowers, yolo, tmp_path, change, words):
+    with pytest.raises(FrostlineError, match=words):
+        import_(flowers.path, change(flowers, yolo), "yolo", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("annotations", "image", "words"),
+    [
+        ([instance(1, 4, [1, 1, 5, 5], [])], {}, "the annotation 1 of category 4"),
+        ([instance(1, 3, [1, 1, 5], [])], {}, "without a bbox of four numbers"),
+        ([instance(1, 3, [1, 1, 5, 5], [])], {"width": 30}, "scene 'f01', gives its picture 30 x 40 pixels"),
+        ([instance(1, 3, [1, 1, 5, 5], [])], {"file_name": "zz.png"}, "names the picture 'zz.png'"),
+        ([instance(1, 3, [1, 1, 5, 5], [])], {"file_name": None}, "names the picture None"),
+    ],
+)
+def test_coco_that_does_not_fit_is_refused(flowers, tmp_path, annotations, image, words):
+    file = coco_answer(flowers, tmp_path / "c.json", annotations, **image)
+    with pytest.raises(FrostlineError, match=words):
+        import_(flowers.path, file, "coco", tmp_path / "new")
+
+
+def test_mistakes_are_told_in_one_sentence(flowers, tmp_path, capsys, monkeypatch):
+    def refused(*command):
+        assert main(["annotate", *map(str, command)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("frostline: ") and error.count("\n") == 1
+        return error
+
+    (tmp_path / "mine.json").write_text("[]")
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr("annotations.xml", "<annotations/>")
+    to = ("export", flowers.path, "--to", "coco", "--out")
+    assert "is there already" in refused(*to, tmp_path / "mine.json")
+    assert "there is no folder" in refused(*to, tmp_path / "none" / "x.json")
+    assert "leave it out" in refused(*to, tmp_path / "x.json", "--url-prefix", "http://x/")
+    assert "holds no finished run" in refused(*to, tmp_path / "x.json", "--run", tmp_path)
+    assert "holds no prepared dataset" in refused("export", tmp_path, "--to", "coco", "--out", tmp_path / "x.json")
+    back = ("import", flowers.path)
+    new = ("--from", "cvat", "--out", tmp_path / "new")
+    assert "cannot be read" in refused(*back, tmp_path / "nothing.xml", *new)
+    assert "is a ZIP archive: unpack it" in refused(*back, tmp_path / "export.zip", *new)
+    assert "the dataset itself" in refused(*back, tmp_path / "mine.json", "--from", "cvat", "--out", flowers.path)
+    monkeypatch.setattr(exchange, "MAX_BYTES", 1)
+    assert "larger than" in refused(*back, tmp_path / "mine.json", *new)
+    assert (tmp_path / "mine.json").read_text() == "[]" and not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("command", [["annotate"], ["annotate", "export"], ["annotate", "import"]])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0 and "usage: frostline annotate" in capsys.readouterr().out
