@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.ops import box_convert, clip_boxes_to_image
 
 from frostline.annotate.boxes import Box
-from frostline.data.items import square_picture
+from frostline.data.decoded import square_picture
 from frostline.data.parallel import in_threads
 from frostline.data.scenes import Scene
 from frostline.errors import FrostlineError
@@ -48,7 +48,7 @@ class Predictor:
 
     def __call__(self, scenes: Sequence[Scene]) -> list[Found]:
         found: list[Found] = []
-        pictures = in_threads(lambda scene: square_picture(scene.image, self._size), scenes)
+        pictures = in_threads(self._picture, scenes)
         for start in range(0, len(scenes), BATCH):
             batch = scenes[start : start + BATCH]
             images = torch.stack([next(pictures) for _ in batch]).float().div_(255)
@@ -62,6 +62,10 @@ class Predictor:
                 assert scene.size is not None
                 found.append(self._of_one(boxes * torch.tensor(scene.size * 2), labels, scores))
         return found
+
+    def _picture(self, scene: Scene) -> Tensor:
+        assert scene.image is not None  # it is a dataset's
+        return square_picture(scene.image, self._size)
 
     def _of_one(self, boxes: Tensor, labels: Tensor, scores: Tensor) -> Found:
         """boxes: (n, 4), x0 y0 x1 y1 in pixels of the picture. labels, scores: (n,), best first."""
