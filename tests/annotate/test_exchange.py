@@ -230,16 +230,55 @@ def voc_xml(*objects):
     return f"<annotation><size><width>60</width><height>40</height><depth>3</depth></size>{told}</annotation>"
 
 
-def test_voc_is_read(flowers, tmp_path):
-    root = tmp_path / "voc"
-    for folder in ("JPEGImages", "Annotations"):
-        (root / folder).mkdir(parents=True)
-    shutil.copy(every(flowers)["f05"].image, root / "JPEGImages")
-    (root / "Annotations" / "f05.xml").write_text(voc_xml(("tulip", 1, 1, 60, 40), ("bee", 11, 6, 20, 10)))
-    found = import_(flowers.path, root, "voc", tmp_path / "new").dataset
+@pytest.fixture
+def voc(flowers, tmp_path):
+    """f05 with two boxes; a function makes it, from the name of the second one's class."""
+
+    def make(name):
+        root = tmp_path / "voc"
+        for folder in ("JPEGImages", "Annotations"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy(every(flowers)["f05"].image, root / "JPEGImages")
+        (root / "Annotations" / "f05.xml").write_text(voc_xml(("dog", 1, 1, 60, 40), (name, 11, 6, 20, 10)))
+        return root
+
+    return make
+
+
+def test_voc_is_read(flowers, voc, tmp_path):
+    found = import_(flowers.path, voc("bee"), "voc", tmp_path / "new").dataset
     scene = every(found)["f05"]
     assert scene.boxes.tolist() == [[0, 0, 60, 40], [10, 5, 20, 10]]  # VOC counts pixels from 1
-    assert [found.classes.boxes[label] for label in scene.box_labels] == ["tulip", "bee"]
+    assert [found.classes.boxes[label] for label in scene.box_labels] == ["dog", "bee"]
+
+
+def test_masks_in_voc_come_in_where_their_numbers_are_told(flowers, voc, tmp_path):
+    def masked(root):
+        mask = np.zeros((40, 60), np.uint8)
+        mask[5:9] = 12  # VOC's dog
+        (root / "SegmentationClass").mkdir()
+        Image.fromarray(mask).save(root / "SegmentationClass" / "f05.png")
+        return root
+
+    found = import_(flowers.path, masked(voc("cat")), "voc", tmp_path / "new").dataset
+    mask = np.asarray(Image.open(every(found)["f05"].mask))
+    assert (mask[5:9] == found.classes.masks.index("dog")).all() and mask.sum() == mask[5:9].sum()
+    assert np.asarray(Image.open(every(found)["f00"].mask)).max() == 1 == found.classes.masks.index("flower")
+    shutil.rmtree(tmp_path / "voc")
+    with pytest.raises(FrostlineError, match="take its folder SegmentationClass away"):
+        import_(flowers.path, masked(voc("bee")), "voc", tmp_path / "other")
+
+
+def test_outlines_in_yolo_bring_a_mask(flowers, yolo, tmp_path):
+    for name in ("f02", "f03"):
+        (yolo / f"labels/train/{name}.txt").unlink()
+        (yolo / f"images/train/{name}.png").unlink()
+    (yolo / "labels/train/f01.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
+    found = import_(flowers.path, yolo, "yolo", tmp_path / "new").dataset
+    mask = np.asarray(Image.open(every(found)["f01"].mask))
+    expected = np.zeros((40, 60), np.uint8)
+    expected[10:20, 15:30] = found.classes.masks.index("bud")
+    assert np.array_equal(mask, expected) and every(found)["f01"].boxes.tolist() == [[15, 10, 30, 20]]
 
 
 def resized(flowers, yolo):

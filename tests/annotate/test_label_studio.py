@@ -145,7 +145,8 @@ def test_tasks_are_what_the_documentation_asks_for():
         Proposal("b", "b.png", (80, 50), (Box("rose", (0, 0, 8, 5)),), annotated=True),
         Proposal("c", "c.png", (80, 50)),
     ]
-    first, second, third = write(proposals, "/data/local-files/?d=flowers/")
+    proposals.append(Proposal("d", "d.png", (80, 50), (Box("rose", (0, 0, 8, 5)),), by="mask"))
+    first, second, third, fourth = write(proposals, "/data/local-files/?d=flowers/", "run 1")
     assert first["data"] == {"image": "/data/local-files/?d=flowers/images/a%20b.jpg", "scene": "a"}
     assert first["meta"] == {"scene": "a"} and "annotations" not in first
     (prediction,) = first["predictions"]
@@ -154,13 +155,17 @@ def test_tasks_are_what_the_documentation_asks_for():
     assert drawn == region(id="a-0", score=0.75)
     assert "predictions" not in second and second["annotations"][0]["result"][0]["value"]["width"] == 10
     assert third.keys() == {"data", "meta"}
+    # Of one version with the first, whoever proposed it: people see the predictions of one version only.
+    assert fourth["predictions"][0]["model_version"] == "run 1" and "score" not in fourth["predictions"][0]
 
 
 def test_the_labelling_configuration_names_every_class():
     view = ElementTree.fromstring(labelling_config(["rose", 'sweet "william" & co']))
     labels = view.find("RectangleLabels")
     assert [label.get("value") for label in labels] == ["rose", 'sweet "william" & co']
-    drawn = write([Proposal("a", "a.jpg", (60, 40), (Box("rose", (0, 0, 1, 1)),), by="mask")], "")[0]["predictions"][0]
+    drawn = write([Proposal("a", "a.jpg", (60, 40), (Box("rose", (0, 0, 1, 1)),), by="mask")], "", "v")[0][
+        "predictions"
+    ][0]
     assert labels.get("name") == drawn["result"][0]["from_name"]
     assert view.find("Image").get("name") == labels.get("toName") == drawn["result"][0]["to_name"]
     assert view.find("Image").get("value") == "$image" and labels.get("canRotate") == "false"
@@ -178,7 +183,7 @@ def test_out_and_back_is_the_same(width, height, drawn):
         boxes.append(Box(label, (np.float32(xs[0]).item(), np.float32(ys[0]).item(),
                                  np.float32(xs[1]).item(), np.float32(ys[1]).item())))  # fmt: skip
     proposal = Proposal("s", "s.jpg", (width, height), tuple(boxes), annotated=True)
-    found = read(json.dumps(write([proposal], "")).encode(), {"s": (width, height)}, "f").of["s"].boxes
+    found = read(json.dumps(write([proposal], "", "v")).encode(), {"s": (width, height)}, "f").of["s"].boxes
     assert [box.label for box in found] == [box.label for box in boxes]
     was, now = (np.array([box.corners for box in some], np.float32) for some in (boxes, found))
     assert np.allclose(was, now, rtol=0, atol=1e-3)

@@ -69,7 +69,7 @@ def export(
         raise FrostlineError(f"{folder} has no classes that boxes could have: give --run a run that tells some apart.")
     if to == "label-studio":
         prefix = f"{LOCAL_FILES}{quote(dataset.path.resolve().name)}/" if url_prefix is None else url_prefix
-        texts = [_json(label_studio.write(proposals, prefix)), label_studio.labelling_config(names)]
+        texts = [_json(label_studio.write(proposals, prefix, run_name or MASK)), label_studio.labelling_config(names)]
     elif to == "cvat":
         texts = [cvat.write(proposals, names, dataset.name)]
     else:

@@ -30,12 +30,14 @@ _CONTROL, _PICTURE, _KIND = "label", "image", "rectanglelabels"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def write(proposals: Sequence[Proposal], prefix: str) -> list[dict[str, Any]]:
+def write(proposals: Sequence[Proposal], prefix: str, version: str) -> list[dict[str, Any]]:
     """Tasks in the order of the proposals, as JSON can hold them.
 
-    prefix: what comes before `images/NAME` in a picture's address. Boxes that are annotations already become an
-    annotation, others a prediction that people can take over and correct; its score is 1 - uncertainty, so that
-    Label Studio's own order by score, lowest first, is the same. The scene's id travels in `data` and in `meta`.
+    prefix: what comes before `images/NAME` in a picture's address. version: the `model_version` of all predictions,
+    whoever proposed them, because a project shows people the predictions of one version only.
+    Boxes that are annotated already become an annotation, others a prediction that people can take over and correct;
+    its score is 1 - uncertainty, so that Label Studio's own order by score, lowest first, is the same. The scene's id
+    travels in `data` and in `meta`.
     """
     tasks = []
     for proposal in proposals:
@@ -45,7 +47,7 @@ def write(proposals: Sequence[Proposal], prefix: str) -> list[dict[str, Any]]:
         if proposal.annotated:
             task["annotations"] = [{"result": regions}]
         elif proposal.by is not None:
-            prediction: dict[str, Any] = {"model_version": proposal.by, "result": regions}
+            prediction: dict[str, Any] = {"model_version": version, "result": regions}
             if proposal.uncertainty is not None:
                 prediction["score"] = 1 - proposal.uncertainty
             task["predictions"] = [prediction]

@@ -25,8 +25,17 @@ def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Ans
 
 
 def read_voc(folder: Path, sizes: Sizes) -> Answers:
-    """A folder in VOC's layout, with pictures. Raises FrostlineError."""
-    return answers(Voc(folder), sizes, str(folder))
+    """A folder in VOC's layout, with pictures; with masks, where its classes are VOC's own. Raises FrostlineError."""
+    try:
+        source = Voc(folder)
+    except FrostlineError as error:
+        if not (folder / "SegmentationClass").is_dir():
+            raise
+        raise FrostlineError(
+            f"{folder} cannot be read with its masks ({str(error).rstrip('.')}): for the boxes alone, take its folder "
+            "SegmentationClass away."
+        ) from error
+    return answers(source, sizes, str(folder))
 
 
 def read_yolo(place: Path, sizes: Sizes) -> Answers:
