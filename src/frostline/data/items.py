@@ -14,9 +14,12 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 
+from frostline.data.fit import place, square
+from frostline.data.kernels import GREY
+from frostline.data.mixing import Mix
 from frostline.data.needs import lacks, one_box
 from frostline.data.pictures import read_rgb
-from frostline.data.scenes import Scene
+from frostline.data.scenes import VOID, Scene
 from frostline.data.transforms import keep_visible
 
 Augment = Callable[[dict[str, Any]], dict[str, Any]]
@@ -27,10 +30,13 @@ def mixed_seed(*parts: int) -> int:
     return int.from_bytes(sha256(",".join(map(str, parts)).encode()).digest()[:8], "little") >> 1
 
 
-def square_picture(picture: Path | bytes | np.ndarray, size: int) -> Tensor:
-    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, stretched, antialiased."""
+def square_picture(picture: Path | bytes | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
+    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, antialiased.
+
+    fit: one of FITS; the margin of a letterbox is GREY.
+    """
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture)
-    pixels = np.array(image.resize((size, size), Image.Resampling.BILINEAR))
+    pixels = square(image, size, fit, Image.Resampling.BILINEAR, GREY)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
@@ -38,9 +44,11 @@ class SceneItems(TorchDataset[dict[str, Any]]):
     """The scenes of one split that serve a task, as square items; keys are pairs (position, view).
 
     An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
-    its random draws come from a stream of its own. An item has what `collate` takes.
+    its random draws come from a stream of its own, those of other scenes to mix with included. An item has what
+    `collate` takes.
 
     scenes: the scenes kept; indices: for each, its index within the split. in_memory: decode all now, in threads.
+    mix: makes one item of several, after each is augmented. fit: how pictures come into the square, one of FITS.
     """
 
     def __init__(
@@ -51,16 +59,20 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         augment: Augment | None = None,
         seed: int = 0,
         in_memory: bool = True,
+        mix: Mix | None = None,
+        fit: str = "stretch",
     ) -> None:
         self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs) is None]
         self.scenes = [scenes[index] for index in self.indices]
         self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
+        self.mix, self.fit = mix, fit
+        self.reads = self.needs | (mix.reads if mix is not None else frozenset())
         self._pictures: Tensor | None = None
         self._masks: Tensor | None = None
         if in_memory:
             count = len(self)
             pictures = torch.empty(count, 3, size, size, dtype=torch.uint8)
-            masks = torch.empty(count, size, size, dtype=torch.uint8) if "mask" in self.needs else None
+            masks = torch.empty(count, size, size, dtype=torch.uint8) if "mask" in self.reads else None
 
             def decode(position: int) -> None:
                 pictures[position] = self._picture(position)
@@ -77,9 +89,34 @@ class SceneItems(TorchDataset[dict[str, Any]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         position, view = key
+        if self.augment is None and self.mix is None:
+            return self.plain(position)
+        with torch.random.fork_rng(devices=[]):
+            # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
+            torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
+            item = self._augmented(position)
+            if self.mix is not None:
+                item = self.mix(item, lambda: self._augmented(self._other(position)))
+        return self._finished(item, position)
+
+    def plain(self, position: int) -> dict[str, Any]:
+        """The item as it is, neither augmented nor mixed."""
+        return self._finished(self._square(position), position)
+
+    def _augmented(self, position: int) -> dict[str, Any]:
+        item = self._square(position)
+        return item if self.augment is None else self.augment(item)
+
+    def _other(self, position: int) -> int:
+        """Another scene, at random; the same only where there is no other."""
+        count = len(self)
+        return (position + 1 + int(torch.randint(count - 1, ()))) % count if count > 1 else position
+
+    def _square(self, position: int) -> dict[str, Any]:
+        """A scene in the square, before any of its boxes is clipped."""
         scene = self.scenes[position]
         item: dict[str, Any] = {"image": tv_tensors.Image(self._picture(position))}
-        if "mask" in self.needs:
+        if "mask" in self.reads:
             item["mask"] = tv_tensors.Mask(self._mask(position))
         if "boxes" in self.needs:
             boxes, item["box_labels"] = self._boxes(scene)
@@ -89,15 +126,15 @@ class SceneItems(TorchDataset[dict[str, Any]]):
             )
         if "label" in self.needs:
             item["label"] = int(item["box_labels"][0]) if one_box(self.needs) else scene.label
-        if self.augment is not None:
-            with torch.random.fork_rng(devices=[]):
-                # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
-                torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
-                item = self.augment(item)
+        return item
+
+    def _finished(self, item: dict[str, Any], position: int) -> dict[str, Any]:
+        if "mask" not in self.needs:
+            item.pop("mask", None)
         if "boxes" in self.needs:
             item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), self.size)
             item["box_labels"] = item["box_labels"][kept]
-        return item | {"index": self.indices[position], "id": scene.id}
+        return item | {"index": self.indices[position], "id": self.scenes[position].id}
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
         assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
@@ -106,21 +143,23 @@ class SceneItems(TorchDataset[dict[str, Any]]):
             largest = int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())
             boxes, labels = boxes[largest : largest + 1], labels[largest : largest + 1]
         width, height = scene.size
-        return boxes * torch.tensor([self.size / width, self.size / height] * 2), labels
+        left, top, w, h = place(width, height, self.size, self.fit)
+        return boxes * torch.tensor([w / width, h / height] * 2) + torch.tensor([left, top] * 2), labels
 
     def _picture(self, position: int) -> Tensor:
         if self._pictures is not None:
             return self._pictures[position]
         image = self.scenes[position].image
-        return square_picture(image, self.size)
+        return square_picture(image, self.size, self.fit)
 
     def _mask(self, position: int) -> Tensor:
         if self._masks is not None:
             return self._masks[position]
         mask = self.scenes[position].mask
-        assert mask is not None
+        if mask is None:  # which only a mix would have read
+            return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
         opened = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
-        return torch.from_numpy(np.array(opened.resize((self.size, self.size), Image.Resampling.NEAREST)))
+        return torch.from_numpy(square(opened, self.size, self.fit, Image.Resampling.NEAREST, VOID))
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -128,8 +167,8 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     image: (B, 3, S, S) float32 in 0..1, not normalised. size: S. index: (B,) int64, within the split. id: list of B
     names.
-    label: (B,) int64. boxes: list of B tensors (n, 4) float32, x0 y0 x1 y1 in pixels of S. box_labels: list of B
-    tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
+    label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: list of B tensors (n, 4) float32,
+    x0 y0 x1 y1 in pixels of S. box_labels: list of B tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
     """
     first = items[0]
     batch: dict[str, Any] = {
@@ -139,7 +178,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "id": [item["id"] for item in items],
     }
     if "label" in first:
-        batch["label"] = torch.tensor([item["label"] for item in items])
+        batch["label"] = torch.stack([torch.as_tensor(item["label"]) for item in items])
     if "boxes" in first:
         batch["boxes"] = [item["boxes"] for item in items]
         batch["box_labels"] = [item["box_labels"] for item in items]

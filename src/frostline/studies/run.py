@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from frostline.config import Config, build, to_yaml
 from frostline.data.datamodule import SceneDataModule
 from frostline.data.dataset import Dataset
-from frostline.data.needs import check_serves, class_names
+from frostline.data.needs import check_serves
 from frostline.data.scenes import SPLITS
 from frostline.errors import FrostlineError
 from frostline.freezing.cache.callback import CacheBelow
@@ -72,7 +72,8 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     stopwatch = Stopwatch()
     cache = config["cache"]
     store = Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9))
-    below = [CacheBelow(store, data, config["augment"]["transform"])] if cache["enabled"] else []
+    recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
+    below = [CacheBelow(store, data, recipe)] if cache["enabled"] else []
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -148,9 +149,20 @@ def summary(result: Mapping[str, Any]) -> str:
 
 def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
     """The task and its data, built from a resolved configuration. Raises FrostlineError where they do not fit."""
+    data = assemble_data(config, dataset)
+    scenes = len(dataset.scenes("train")) - data.left_out["train"]
+    return build_task(config, data.classes, epochs_of(config, scenes)), data
+
+
+def assemble_data(config: Config, dataset: Dataset, **options: Any) -> SceneDataModule:
+    """The batches of a resolved configuration. Raises FrostlineError where dataset, task and mix do not fit.
+
+    options: more that SceneDataModule takes.
+    """
     needs = task_class(config).needs
     check_serves(dataset, config["task"]["name"], needs)
-    data = SceneDataModule(
+    mix = config["augment"].get("mix")
+    return SceneDataModule(
         dataset,
         needs=needs,
         image_size=config["image_size"],
@@ -159,9 +171,10 @@ def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
         views=config["augment"]["views"],
         seed=config["seed"],
         workers=config["trainer"]["workers"],
+        mix=None if mix is None else build(mix, dataset, needs),
+        fit=config["fit"],
+        **options,
     )
-    scenes = len(dataset.scenes("train")) - data.left_out["train"]
-    return build_task(config, class_names(dataset.classes, needs), epochs_of(config, scenes)), data
 
 
 def epochs_of(config: Config, scenes: int) -> int:
