@@ -6,7 +6,8 @@ from frostline.config import conf_dir
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["plan"], ["prepare"], ["train"], ["compare"], ["schedule"], ["schedule", "show"], ["cache"]]
+    "command",
+    [[], ["plan"], ["prepare"], ["preview"], ["train"], ["compare"], ["schedule"], ["schedule", "show"], ["cache"]],
 )
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -28,6 +29,9 @@ def test_help_teaches(command, capsys):
         (["prepare", "--study", "experiments/none"], "experiments/none/study.yaml cannot be read"),
         (["plan", "experiments/none"], "cannot be read"),
         (["compare", "experiments/none"], "cannot be read"),
+        (["preview", "--out", "sheet.gif"], "--out sheet.gif: the contact sheet is a .png file"),
+        (["preview", "--out", "nowhere/sheet.png"], "there is no folder nowhere"),
+        (["preview", "--views", "0"], "--views is 0"),
         (["schedule", "show", "fast"], "'fast' is no schedule; choose one of bitfit, discriminative"),
         (["schedule", "show", "thaw", "--out", "thaw.gif"], "a .png or a .svg"),
         (["schedule", "show", "surgical", "schedule.group=neck"], "'neck' is no group of this model"),

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from frostline.config import compose, conf_dir, to_yaml
+from frostline.config import build, compose, conf_dir, to_yaml
 from frostline.errors import FrostlineError
 
 
@@ -23,6 +23,14 @@ def test_a_file_of_ones_own_that_is_wrong_is_told(tmp_path, monkeypatch, text, w
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FrostlineError, match=words) as error:
         compose(["schedule=mine"])
+    assert "\n" not in str(error.value)
+
+
+def test_a_setting_that_a_nested_part_refuses_is_told_in_one_sentence():
+    transform = compose(["augment=strong"])["augment"]["transform"]
+    transform["transforms"][1]["zoom"] = [2, 1]
+    with pytest.raises(FrostlineError, match=r"zoom is \[2, 1\], no interval") as error:
+        build(transform)
     assert "\n" not in str(error.value)
 
 
@@ -56,6 +64,10 @@ def test_same_configuration_same_text():
         (["trainer.precision=7"], "trainer.precision is '7'"),
         (["seed=-1"], "seed is -1"),
         (["image_size=100"], "image_size is 100; it must be a multiple of 32"),
+        (["fit=crop"], "fit is 'crop'; choose one of stretch, letterbox"),
+        (["augment=mild"], "'mild' is no augment; choose one of lecture, light, none, strong"),
+        (["augment/mix=blend"], "'blend' is no augment/mix; choose one of copy_paste, cutmix, mixup, mosaic, none"),
+        (["augment.mix=mixup"], "augment.mix is 'mixup'; choose a file of conf/augment/mix/"),
         (["+a=1"], "none can be added"),
         (["~augment"], "none can be added or taken away"),
         (["epochs"], "'epochs' is no override: write KEY=VALUE"),

@@ -1,4 +1,4 @@
-"""The command line: `frostline plan | prepare | doctor | annotate | train | compare | schedule | cache`."""
+"""The command line: `frostline plan | prepare | doctor | annotate | preview | train | compare | schedule | cache`."""
 
 import argparse
 import hashlib
@@ -28,8 +28,10 @@ overrides are KEY=VALUE, as Hydra composes them from conf/:
   head=linear|box|dense|unet    each task has its own by default
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
   rate=cosine|constant|one_cycle|step|plateau    optimizer=adamw|sgd
-  augment=light|none            augment.views=4: four views of each picture in turn, whose activations can be kept
-  trainer.epochs=10 trainer.batch_size=32 optimizer.lr=0.002 image_size=128 seed=0
+  augment=none|light|lecture|strong    what they look like: `frostline preview`
+  augment.views=4               four views of each picture in turn, whose activations can be kept
+  augment/mix=mixup|cutmix|mosaic|copy_paste    several scenes in one; each is for certain tasks (conf/augment/mix/)
+  trainer.epochs=10 trainer.batch_size=32 optimizer.lr=0.002 image_size=128 fit=letterbox seed=0
 every key and its default: `frostline train --show`
 """
 
@@ -85,6 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
 
     _add_annotate(commands)
+
+    preview = commands.add_parser(
+        "preview",
+        help="draw a contact sheet of augmented scenes, with their boxes and masks",
+        description="Write a picture of what training will see: scenes as they are, and their first views beside them.",
+        epilog=OVERRIDES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    preview.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as augment=strong task=detection")
+    preview.add_argument("--out", type=Path, metavar="FILE", default=Path("preview.png"), help="by default preview.png")
+    preview.add_argument("--scenes", type=int, default=6, metavar="N", help="rows (6)")
+    preview.add_argument("--views", type=int, default=5, metavar="N", help="columns beside the plain picture (5)")
+    preview.set_defaults(command=_preview)
 
     train = commands.add_parser(
         "train",
@@ -263,6 +278,29 @@ def _annotate_import(args: argparse.Namespace) -> None:
     for note in imported.notes:
         print(note)
     print(imported.dataset.path)
+
+
+def _preview(args: argparse.Namespace) -> None:
+    from frostline.config import compose
+
+    if args.out.suffix != ".png":
+        raise FrostlineError(f"--out {args.out}: the contact sheet is a .png file.")
+    if not args.out.parent.is_dir():
+        raise FrostlineError(f"--out {args.out}: there is no folder {args.out.parent}; make it first.")
+    for name, number in (("scenes", args.scenes), ("views", args.views)):
+        if not 1 <= number <= 40:
+            raise FrostlineError(f"--{name} is {number}; it must lie between 1 and 40.")
+    config = compose(args.overrides)
+    from frostline.data.dataset import Dataset
+    from frostline.data.preview import contact_sheet, write
+    from frostline.studies.run import assemble_data
+
+    data = assemble_data(config, Dataset.open(_own_dataset(config["dataset"])))
+    mix = config["augment"].get("mix")
+    names = [config["dataset"]["name"], config["task"]["name"], f"augment={config['augment']['name']}"]
+    names += [mix["_target_"].rpartition(".")[2]] if mix else []
+    write(contact_sheet(data, args.scenes, args.views, ", ".join(names)), args.out)
+    print(args.out)
 
 
 def _train(args: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from frostline.data.fit import FITS
 from frostline.errors import FrostlineError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
@@ -74,6 +75,7 @@ class RunSettings:
     study: str = MISSING
     seed: int = MISSING
     image_size: int = MISSING
+    fit: str = MISSING
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -153,7 +155,8 @@ def build(node: Mapping[str, Any], *args: Any, without: Iterable[str] = (), **kw
         target = instantiate(known, _partial_=True, _convert_="all")
         return target(*args, **kwargs)
     except (InstantiationException, TypeError, ValueError, AttributeError, LookupError) as error:
-        raise FrostlineError(f"{node.get('_target_')} cannot be built from {known}: {error}.") from error
+        why = " ".join(str(error).split())  # Hydra's words have several lines
+        raise FrostlineError(f"{node.get('_target_')} cannot be built from {known}: {why}.") from error
 
 
 def _check_types(composed: DictConfig) -> None:
@@ -191,6 +194,11 @@ def _check_ranges(config: Config) -> None:
         )
     if trainer["threads"] is not None and trainer["threads"] < 1:
         raise FrostlineError(f"trainer.threads is {trainer['threads']}; it is at least 1, or null for every core.")
+    if config["fit"] not in FITS:
+        raise FrostlineError(f"fit is '{config['fit']}'; choose one of {', '.join(FITS)}.")
+    mix = config["augment"].get("mix")
+    if mix is not None and not isinstance(mix, dict):
+        raise FrostlineError(f"augment.mix is '{mix}'; choose a file of conf/augment/mix/, such as augment/mix=mixup.")
     if config["image_size"] % 32:
         raise FrostlineError(
             f"image_size is {config['image_size']}; it must be a multiple of 32, the coarsest stride of the backbones."
@@ -200,7 +208,7 @@ def _check_ranges(config: Config) -> None:
 def _explain(error: Exception, folder: Path) -> str:
     """Hydra's words as one sentence, with the nearest known name."""
     text = str(error)
-    if found := re.search(r"Could not find '([^'/]+)/([^']+)'", text):
+    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, option = found.groups()
         options = sorted(p.stem for p in (folder / group).glob("*.yaml"))
         return f"'{option}' is no {group}; choose one of {', '.join(options)} (files in conf/{group}/)."

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
+from frostline.config import build, compose
 from frostline.data.datamodule import SceneDataModule
 from frostline.data.needs import check_serves
 from frostline.data.prepare import prepare
@@ -44,6 +45,58 @@ def same(one, other):
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return one == other
+
+
+def mixed(dataset, name, needs):
+    """The preset `strong` with a mix (None for none), as a run would build them."""
+    chosen = [f"augment/mix={name}"] if name else []
+    chosen += ["augment.mix.classes=[front]"] if name == "copy_paste" else []
+    config = compose(["augment=strong", *chosen])["augment"]
+    options = {} if config["mix"] is None else {"mix": build(config["mix"], dataset, needs)}
+    return options | {"augment": build(config["transform"])}
+
+
+MIXES = [(None, EVERYTHING), ("mixup", {"label"}), ("cutmix", {"label"}), ("mosaic", {"boxes"})]
+MIXES += [("copy_paste", {"boxes"}), ("copy_paste", {"mask"})]
+
+
+@pytest.mark.parametrize(("name", "needs"), MIXES)
+def test_strong_and_every_mix_are_pure_for_any_workers_ranks_and_order(dataset, name, needs, tmp_path, monkeypatch):
+    def views(rank=0, world=1, **options):
+        """Each (epoch, scene) -> its row of the batch."""
+        monkeypatch.setattr("frostline.data.datamodule._rank_of_world", lambda: (rank, world))
+        data = module(dataset, needs, **mixed(dataset, name, needs), **options)
+        loader, found = data.train_dataloader(), {}
+        for epoch in (0, 1):
+            loader.sampler.set_epoch(epoch)
+            for batch in loader:
+                rows = {key: batch[key] for key in batch if key not in ("size", "index", "id")}
+                found |= {(epoch, n): {k: v[i] for k, v in rows.items()} for i, n in enumerate(batch["id"])}
+        return found
+
+    torch.manual_seed(1)
+    alone = views()
+    torch.manual_seed(2)
+    for options in ({"workers": 1}, {"workers": 2}, {"store": Store(tmp_path, 10**8)}, {"batch_size": 3}):
+        assert same_where_both(alone, views(**options))
+    ranks = [views(rank, 2) for rank in (0, 1)]
+    assert {n for e, n in ranks[0] if e == 0}.isdisjoint({n for e, n in ranks[1] if e == 0})
+    assert all(same_where_both(alone, found) for found in ranks)
+    assert sum(not torch.equal(alone[0, n]["image"], alone[1, n]["image"]) for e, n in alone if (1, n) in alone) > 20
+
+
+def same_where_both(one, other):
+    both = one.keys() & other.keys()
+    return len(both) >= 0.4 * len(one) and all(same(one[key], other[key]) for key in both)
+
+
+def test_only_training_is_mixed_and_mixed_views_are_counted(dataset):
+    data = module(dataset, {"label"}, mix=mixed(dataset, "mixup", {"label"})["mix"], views=3)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["label"].shape == (5, 2) and batch["label"].dtype == torch.float32
+    assert torch.allclose(batch["label"].sum(1), torch.ones(5)) and (batch["label"] < 0.99).any()
+    assert next(iter(data.val_dataloader()))["label"].dtype == torch.int64
+    assert data.views == 3 and module(dataset, {"label"}, views=3).views == 1
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -22,7 +22,7 @@ def what(request):
 
 def make(what, dataset, kept, rows=None, size=48):
     rows = range(len(dataset.scenes("train"))) if rows is None else rows
-    return Decoded(what, dataset, "train", list(rows), size, kept)
+    return Decoded(what, dataset, "train", list(rows), size, "stretch", kept)
 
 
 def test_what_is_kept_is_what_is_decoded(dataset, tmp_path, what):

@@ -32,6 +32,28 @@ def test_cached_and_uncached_runs_give_the_same_figures_and_weights(train_small,
     assert again["metrics"] == cached["metrics"]
 
 
+@pytest.mark.parametrize(
+    ("task", "mix"), [("classification", "mixup"), ("detection", "mosaic"), ("segmentation", "copy_paste")]
+)
+def test_mixed_views_are_kept_too(train_small, task, mix):
+    # The traps: labels that became probabilities, and more boxes than any one scene has.
+    overrides = [f"task={task}", "augment=strong", f"augment/mix={mix}", "schedule=frozen", *COMMON, "trainer.epochs=3"]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    assert filled(one) == [30, 20, 0] and cached["metrics"] == uncached["metrics"]
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def test_other_mixes_and_fits_are_kept_apart(train_small):
+    overrides = ["schedule=frozen", *COMMON, "trainer.epochs=2", "augment/mix=mixup"]
+    _, one = train_small(*overrides, name="one")
+    _, two = train_small(*overrides, "augment.mix.p=0.9", name="two")
+    _, three = train_small(*overrides, "fit=letterbox", name="three")
+    # Validation is not mixed, and so the same for the first two.
+    assert filled(one) == filled(three) == [30, 20] and filled(two) == [20, 20]
+
+
 def test_seeds_and_schedules_share_what_is_kept_where_views_are_stated(train_small):
     first, one = train_small("schedule=frozen", *COMMON, name="one")
     _, two = train_small("schedule=frozen", "seed=1", *COMMON, name="two")

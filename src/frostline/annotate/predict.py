@@ -9,6 +9,7 @@ from torchvision.ops import box_convert, clip_boxes_to_image
 
 from frostline.annotate.boxes import Box
 from frostline.data.decoded import square_picture
+from frostline.data.fit import place
 from frostline.data.parallel import in_threads
 from frostline.data.scenes import Scene
 from frostline.errors import FrostlineError
@@ -43,7 +44,7 @@ class Predictor:
                 "detection or localization."
             )
         self.name, self.classes = trained.name, trained.task.classes
-        self._size = int(trained.config["image_size"])
+        self._size, self._fit = int(trained.config["image_size"]), str(trained.config["fit"])
         self._task = trained.task.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, scenes: Sequence[Scene]) -> list[Found]:
@@ -59,13 +60,19 @@ class Predictor:
                 else:
                     rows = _localized(self._task.postprocess(outputs))
             for scene, (boxes, labels, scores) in zip(batch, rows, strict=True):
-                assert scene.size is not None
-                found.append(self._of_one(boxes * torch.tensor(scene.size * 2), labels, scores))
+                found.append(self._of_one(self._in_picture(boxes, scene), labels, scores))
         return found
 
     def _picture(self, scene: Scene) -> Tensor:
         assert scene.image is not None  # it is a dataset's
-        return square_picture(scene.image, self._size)
+        return square_picture(scene.image, self._size, self._fit)
+
+    def _in_picture(self, boxes: Tensor, scene: Scene) -> Tensor:
+        """(n, 4) x0 y0 x1 y1 in shares of the square -> in pixels of the scene's picture, clipped to it."""
+        assert scene.size is not None  # as in every prepared dataset
+        left, top, width, height = place(*scene.size, self._size, self._fit)
+        shares = (boxes * self._size - torch.tensor([left, top] * 2)) / torch.tensor([width, height] * 2)
+        return shares.clamp(0, 1) * torch.tensor(scene.size * 2)
 
     def _of_one(self, boxes: Tensor, labels: Tensor, scores: Tensor) -> Found:
         """boxes: (n, 4), x0 y0 x1 y1 in pixels of the picture. labels, scores: (n,), best first."""

@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 
 from frostline.data.dataset import Dataset
 from frostline.data.items import Augment, SceneItems, collate
+from frostline.data.mixing import Mix
 from frostline.data.needs import check_serves, class_names, lacks
 from frostline.data.samplers import ShardSampler, ViewSampler, WholeBatches
 from frostline.data.scenes import SPLITS
@@ -46,10 +47,12 @@ class SceneDataModule(pl.LightningDataModule):
     """Batches (see `collate`) of a prepared dataset for a task that needs the given annotations.
 
     dataset: a Dataset or its folder. needs: any of "label", "boxes", "mask". image_size: pixels, both sides; pictures
-    are stretched to it. augment: a transform of torchvision.transforms.v2 over an item's dict, for training only; None
-    or v2.Identity for none. views: how many views of each scene augmentation makes, in turn; None for new ones in each
-    epoch. seed: of the order, and of the augmentation where views is None: runs of all seeds share `views` views.
-    workers: processes per loader, 0 for none. store: where decoded pictures are kept; None: nowhere.
+    are stretched to it, or, with fit="letterbox", lie in it undistorted. augment: a transform of
+    torchvision.transforms.v2 over an item's dict, for training only; None or v2.Identity for none. mix: makes one item
+    of several scenes, for training only; built for the same dataset and needs. views: how many views of each scene
+    augmentation makes, in turn; None for new ones in each epoch. seed: of the order, and of the augmentation where
+    views is None: runs of all seeds share `views` views. workers: processes per loader, 0 for none.
+    store: where decoded pictures are kept; None: nowhere.
 
     Scenes that lack a needed annotation are left out and counted in `left_out`. With both label and boxes, that is for
     localization, a scene needs at least one box; the largest is the one in "boxes" (none, where augmentation moved it
@@ -70,12 +73,15 @@ class SceneDataModule(pl.LightningDataModule):
         seed: int = 0,
         workers: int = 0,
         store: Store | None = None,
+        mix: Mix | None = None,
+        fit: str = "stretch",
     ) -> None:
         super().__init__()
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
         self.needs, self.image_size, self.batch_size = frozenset(needs), image_size, batch_size
         self.augment = None if isinstance(augment, v2.Identity) else augment
-        self.views = 1 if self.augment is None else views
+        self.mix, self.fit = mix, fit
+        self.views = 1 if self.augment is None and mix is None else views
         self.seed, self.workers, self.store = seed, workers, store
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
         serving = {
@@ -103,6 +109,8 @@ class SceneDataModule(pl.LightningDataModule):
                 self.augment if split == "train" else None,
                 self.seed if self.views is None else 0,
                 self.store,
+                self.mix if split == "train" else None,
+                self.fit,
             )
         return self._items[split]
 

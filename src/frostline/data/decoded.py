@@ -13,30 +13,33 @@ from torch import Tensor
 from tqdm import tqdm
 
 from frostline.data.dataset import Dataset
+from frostline.data.fit import square
+from frostline.data.kernels import GREY
 from frostline.data.parallel import in_threads
 from frostline.data.pictures import read_rgb
-from frostline.data.scenes import Scene
+from frostline.data.scenes import VOID, Scene
 from frostline.data.store import CacheError, Entry, Store
 from frostline.source import source_hash
 
-DECISIVE = ("data/decoded.py", "data/pictures.py")  # the code that decides what is kept
+DECISIVE = ("data/decoded.py", "data/fit.py", "data/pictures.py")  # the code that decides what is kept
 AT_ONCE = 64  # decoded before they are written
 REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
 
 
-def square_picture(picture: Path | bytes | np.ndarray, size: int) -> Tensor:
-    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, stretched, antialiased.
+def square_picture(picture: Path | bytes | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
+    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, antialiased.
 
-    Channels lie last in memory, as files, OpenCV and fast convolutions have them.
+    fit: one of FITS; the margin of a letterbox is GREY. Channels lie last in memory, as files, OpenCV and fast
+    convolutions have them.
     """
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture, REDUCED * size)
-    return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.BILINEAR))).permute(2, 0, 1)
+    return torch.from_numpy(square(image, size, fit, Image.Resampling.BILINEAR, GREY)).permute(2, 0, 1)
 
 
-def square_mask(mask: Path | np.ndarray, size: int) -> Tensor:
-    """A mask as `square_picture` would have it: (size, size) uint8, each pixel the nearest one's class."""
+def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
+    """A mask as `square_picture` has the picture: (size, size) uint8, each pixel the nearest one's class, else VOID."""
     image = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
-    return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.NEAREST)))
+    return torch.from_numpy(square(image, size, fit, Image.Resampling.NEAREST, VOID))
 
 
 def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
@@ -47,15 +50,16 @@ def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
 class Decoded:
     """The pictures, or the masks, of one split's scenes; a row is the scene's index in the split.
 
-    what: "picture" or "mask". rows: those that will be asked for. store: where they are kept; None: nowhere.
-    What is kept is memory-mapped, and shared by the runs, tasks and worker processes that see the same dataset at the
+    what: "picture" or "mask". rows: those that will be asked for. fit: one of FITS. store: where they are kept; None:
+    nowhere. What is kept is memory-mapped, and shared by the runs, tasks and worker processes that see the same dataset at the
     same size.
     """
 
     def __init__(
-        self, what: str, dataset: Dataset, split: str, rows: Sequence[int], size: int, store: Store | None
+        self, what: str, dataset: Dataset, split: str, rows: Sequence[int], size: int, fit: str, store: Store | None
     ) -> None:
-        self.what, self.split, self.size, self.rows = what, split, size, np.array(rows, np.int64)
+        self.what, self.split, self.rows = what, split, np.array(rows, np.int64)
+        self.size, self.fit = size, fit
         self.scenes = dataset.scenes(split)
         self.key = {
             "decoded": what,
@@ -63,6 +67,7 @@ class Decoded:
             "data": dataset.data_hash,
             "split": split,
             "image_size": size,
+            "fit": fit,
             "libraries": [PIL.__version__],
         }
         self._store, self._kept = store, False
@@ -106,9 +111,10 @@ class Decoded:
     def _decode(self, scene: Scene) -> Tensor:
         if self.what == "picture":
             assert scene.image is not None  # it is a dataset's
-            return square_picture(scene.image, self.size)
-        assert scene.mask is not None
-        return square_mask(scene.mask, self.size)
+            return square_picture(scene.image, self.size, self.fit)
+        if scene.mask is None:  # which only a mix would read
+            return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
+        return square_mask(scene.mask, self.size, self.fit)
 
     def _fill(self, entry: Entry) -> None:
         missing = self.rows[~entry.present[self.rows]]  # another process may have filled meanwhile

@@ -11,6 +11,8 @@ from torchvision import tv_tensors
 
 from frostline.data.dataset import Dataset
 from frostline.data.decoded import Decoded, stack_pictures
+from frostline.data.fit import place
+from frostline.data.mixing import Mix
 from frostline.data.needs import lacks, one_box
 from frostline.data.scenes import Scene
 from frostline.data.store import Store
@@ -28,10 +30,12 @@ class SceneItems(TorchDataset[dict[str, Any]]):
     """The scenes of one split that serve a task, as square items; keys are pairs (position, view).
 
     An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
-    its random draws come from a stream of its own. An item has what `collate` takes.
+    its random draws come from a stream of its own, those of other scenes to mix with included. An item has what
+    `collate` takes.
 
     scenes: those of the split that serve; indices: for each, its index within the split. store: where decoded pictures
     come from once `open` has been called; until then, and without a store, they come from their files.
+    mix: makes one item of several, after each is augmented. fit: how pictures come into the square, one of FITS.
     """
 
     def __init__(
@@ -43,13 +47,17 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         augment: Augment | None = None,
         seed: int = 0,
         store: Store | None = None,
+        mix: Mix | None = None,
+        fit: str = "stretch",
     ) -> None:
         scenes = dataset.scenes(split)
         self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs) is None]
         self.scenes = [scenes[index] for index in self.indices]
         self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
-        self._pictures = Decoded("picture", dataset, split, self.indices, size, store)
-        self._masks = Decoded("mask", dataset, split, self.indices, size, store) if "mask" in self.needs else None
+        self.mix, self.fit = mix, fit
+        reads_mask = "mask" in self.needs or (mix is not None and "mask" in mix.reads)
+        self._pictures = Decoded("picture", dataset, split, self.indices, size, fit, store)
+        self._masks = Decoded("mask", dataset, split, self.indices, size, fit, store) if reads_mask else None
 
     def open(self) -> None:
         """Have pictures and masks decoded and at hand, as far as the store can keep them."""
@@ -68,6 +76,31 @@ class SceneItems(TorchDataset[dict[str, Any]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         position, view = key
+        if self.augment is None and self.mix is None:
+            return self.plain(position)
+        with torch.random.fork_rng(devices=[]):
+            # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
+            torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
+            item = self._augmented(position)
+            if self.mix is not None:
+                item = self.mix(item, lambda: self._augmented(self._other(position)))
+        return self._finished(item, position)
+
+    def plain(self, position: int) -> dict[str, Any]:
+        """The item as it is, neither augmented nor mixed."""
+        return self._finished(self._square(position), position)
+
+    def _augmented(self, position: int) -> dict[str, Any]:
+        item = self._square(position)
+        return item if self.augment is None else self.augment(item)
+
+    def _other(self, position: int) -> int:
+        """Another scene, at random; the same only where there is no other."""
+        count = len(self)
+        return (position + 1 + int(torch.randint(count - 1, ()))) % count if count > 1 else position
+
+    def _square(self, position: int) -> dict[str, Any]:
+        """A scene in the square, before any of its boxes is clipped."""
         scene = self.scenes[position]
         row = self.indices[position]
         item: dict[str, Any] = {"image": tv_tensors.Image(self._pictures[row])}
@@ -81,15 +114,15 @@ class SceneItems(TorchDataset[dict[str, Any]]):
             )
         if "label" in self.needs:
             item["label"] = int(item["box_labels"][0]) if one_box(self.needs) else scene.label
-        if self.augment is not None:
-            with torch.random.fork_rng(devices=[]):
-                # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
-                torch.default_generator.manual_seed(mixed_seed(self.seed, view, row))
-                item = self.augment(item)
+        return item
+
+    def _finished(self, item: dict[str, Any], position: int) -> dict[str, Any]:
+        if "mask" not in self.needs:
+            item.pop("mask", None)
         if "boxes" in self.needs:
             item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), self.size)
             item["box_labels"] = item["box_labels"][kept]
-        return item | {"index": row, "id": scene.id}
+        return item | {"index": self.indices[position], "id": self.scenes[position].id}
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
         assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
@@ -98,7 +131,8 @@ class SceneItems(TorchDataset[dict[str, Any]]):
             largest = int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())
             boxes, labels = boxes[largest : largest + 1], labels[largest : largest + 1]
         width, height = scene.size
-        return boxes * torch.tensor([self.size / width, self.size / height] * 2), labels
+        left, top, w, h = place(width, height, self.size, self.fit)
+        return boxes * torch.tensor([w / width, h / height] * 2) + torch.tensor([left, top] * 2), labels
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -106,8 +140,8 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     image: (B, 3, S, S) float32 in 0..1, not normalised. size: S. index: (B,) int64, within the split. id: list of B
     names.
-    label: (B,) int64. boxes: list of B tensors (n, 4) float32, x0 y0 x1 y1 in pixels of S. box_labels: list of B
-    tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
+    label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: list of B tensors (n, 4) float32,
+    x0 y0 x1 y1 in pixels of S. box_labels: list of B tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
     """
     first = items[0]
     batch: dict[str, Any] = {
@@ -117,7 +151,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "id": [item["id"] for item in items],
     }
     if "label" in first:
-        batch["label"] = torch.tensor([item["label"] for item in items])
+        batch["label"] = torch.stack([torch.as_tensor(item["label"]) for item in items])
     if "boxes" in first:
         batch["boxes"] = [item["boxes"] for item in items]
         batch["box_labels"] = [item["box_labels"] for item in items]

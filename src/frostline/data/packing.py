@@ -12,8 +12,8 @@ NONE = -1  # box label of a row without a box
 def pack(batch: Mapping[str, Any], most_boxes: int) -> dict[str, Tensor]:
     """The annotations of a batch (see `collate`) as arrays of B rows.
 
-    label: (B,) int64. mask: (B, S, S) uint8. boxes: (B, most_boxes, 4) float32, and box_labels: (B, most_boxes) int64,
-    NONE where a scene has fewer.
+    label: (B,) int64, or (B, C) float32 where labels are mixed. mask: (B, S, S) uint8. boxes: (B, most_boxes, 4)
+    float32, and box_labels: (B, most_boxes) int64, NONE where a scene has fewer.
     """
     packed: dict[str, Tensor] = {}
     if "label" in batch:

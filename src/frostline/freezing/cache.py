@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
 import PIL
 import pytorch_lightning as pl
@@ -42,7 +43,7 @@ class CacheBelow(pl.Callback):
     """Computes what lies below the frost line once per (weights, line, dataset, view).
 
     store: where it is kept. data: whose batches are to be shortened. recipe: what decides how training pictures are
-    augmented, JSON-able. Must come after `FrostLine` in the list of callbacks.
+    augmented and mixed, JSON-able. Must come after `FrostLine` in the list of callbacks.
     Logs `cache_filled`, the scenes that an epoch had to compute. Where the store fails, the run goes on without it, and
     says so once.
     """
@@ -106,15 +107,21 @@ class CacheBelow(pl.Callback):
     ) -> dict[str, dict[str, Any]]:
         """Of each array, all that decides what is in it."""
         data = self.data
+        augmented = split == "train" and (data.augment is not None or data.mix is not None)
         scenes: dict[str, Any] = {
             "code": source_hash(*DECISIVE),
             "data": data.dataset.data_hash,
             "split": split,
             "image_size": data.image_size,
-            "augment": dict(self.recipe) if split == "train" and data.augment is not None else None,
+            "fit": data.fit,
+            "augment": dict(self.recipe) if augmented else None,
             "view": view,
-            "libraries": [library.__version__ for library in (torch, torchvision, timm, PIL)],
+            "libraries": [library.__version__ for library in (torch, torchvision, timm, PIL, cv2)],
         }
+        if augmented and data.mix is not None:
+            scenes["mixed_for"] = sorted(
+                data.needs
+            )  # what a scene is mixed with depends on which others serve the task
         model = {
             "precision": str(trainer.precision),
             "processor": _processor(task.device),
@@ -140,6 +147,8 @@ class _Reader:
         self.annotations = packed_names(data.needs)
         scenes = data.dataset.scenes(split)
         self.most_boxes = max((len(s.boxes) for s in scenes if s.boxes is not None), default=0)
+        if self.items.mix is not None:
+            self.most_boxes *= self.items.mix.scenes
         self.entries: dict[str, Entry] = {}
         try:
             for name, key in keys.items():

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from frostline.config import Config, build, to_yaml
 from frostline.data.datamodule import SceneDataModule
 from frostline.data.dataset import Dataset
-from frostline.data.needs import check_serves, class_names
+from frostline.data.needs import check_serves
 from frostline.data.scenes import SPLITS
 from frostline.data.store import Store
 from frostline.errors import FrostlineError
@@ -72,7 +72,8 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     stopwatch = Stopwatch()
     below = []
     if data.store is not None and config["cache"]["enabled"]:
-        below.append(CacheBelow(data.store, data, config["augment"]["transform"]))
+        recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
+        below.append(CacheBelow(data.store, data, recipe))
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -148,9 +149,17 @@ def summary(result: Mapping[str, Any]) -> str:
 
 def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
     """The task and its data, built from a resolved configuration. Raises FrostlineError where they do not fit."""
+    data = assemble_data(config, dataset)
+    scenes = len(dataset.scenes("train")) - data.left_out["train"]
+    return build_task(config, data.classes, epochs_of(config, scenes)), data
+
+
+def assemble_data(config: Config, dataset: Dataset) -> SceneDataModule:
+    """The batches of a resolved configuration. Raises FrostlineError where dataset, task and mix do not fit."""
     needs, cache = task_class(config).needs, config["cache"]
     check_serves(dataset, config["task"]["name"], needs)
-    data = SceneDataModule(
+    mix = config["augment"].get("mix")
+    return SceneDataModule(
         dataset,
         needs=needs,
         image_size=config["image_size"],
@@ -160,9 +169,9 @@ def assemble(config: Config, dataset: Dataset) -> tuple[Task, SceneDataModule]:
         seed=config["seed"],
         workers=config["trainer"]["workers"],
         store=Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9)) if cache["size_gb"] else None,
+        mix=None if mix is None else build(mix, dataset, needs),
+        fit=config["fit"],
     )
-    scenes = len(dataset.scenes("train")) - data.left_out["train"]
-    return build_task(config, class_names(dataset.classes, needs), epochs_of(config, scenes)), data
 
 
 def epochs_of(config: Config, scenes: int) -> int:

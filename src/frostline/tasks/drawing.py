@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from frostline.data.drawing import class_colours, outline, tag
 from frostline.data.scenes import VOID
 
 if TYPE_CHECKING:
@@ -43,21 +44,14 @@ def caption(axes: "Axes", text: str, right: bool, truth: str) -> None:
 
 def rectangle(axes: "Axes", box: Tensor, text: str = "", truth: bool = False) -> None:
     """A box, x0 y0 x1 y1 in pixels."""
-    from matplotlib.patches import Rectangle
-
-    x0, y0, x1, y1 = box.tolist()
-    style: dict[str, Any] = {"edgecolor": "white" if truth else FOUND, "linestyle": "--" if truth else "-"}
-    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, linewidth=1.2, **style))
+    outline(axes, box.tolist(), "white" if truth else FOUND, "--" if truth else "-")
     if text:
-        axes.text(x0, y0, text, fontsize=5, va="bottom", backgroundcolor=FOUND, bbox={"pad": 0.5, "color": FOUND})
+        tag(axes, float(box[0]), float(box[1]), text, FOUND)
 
 
 def overlay(axes: "Axes", found: Tensor, classes: int, truth: Tensor) -> None:
     """Class numbers (H, W) as a veil over the picture, and the outlines of the true areas in white."""
-    import matplotlib
-
-    colours = matplotlib.colormaps["tab10" if classes <= 10 else "tab20"](np.arange(classes) % 20)
-    axes.imshow(colours[found.numpy()][..., :3], alpha=0.45)
+    axes.imshow(class_colours(classes)[found.numpy()], alpha=0.45)
     known = np.where(truth.numpy() == VOID, 0, truth.numpy())
     edge = np.zeros(known.shape, bool)
     edge[1:] |= known[1:] != known[:-1]
