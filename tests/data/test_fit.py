@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frostline.data.datamodule import SceneDataModule
+from frostline.data.decoded import square_picture
 from frostline.data.fit import place, square
-from frostline.data.items import square_picture
 from frostline.data.kernels import GREY
 from frostline.data.prepare import prepare
 from frostline.data.scenes import VOID, Classes, Scene

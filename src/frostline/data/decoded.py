@@ -51,8 +51,8 @@ class Decoded:
     """The pictures, or the masks, of one split's scenes; a row is the scene's index in the split.
 
     what: "picture" or "mask". rows: those that will be asked for. fit: one of FITS. store: where they are kept; None:
-    nowhere. What is kept is memory-mapped, and shared by the runs, tasks and worker processes that see the same dataset at the
-    same size.
+    nowhere. What is kept is memory-mapped, and shared by the runs, tasks and worker processes that see the same dataset
+    at the same size.
     """
 
     def __init__(
