@@ -172,7 +172,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     first = items[0]
     batch: dict[str, Any] = {
-        "image": torch.stack([item["image"].as_subclass(Tensor) for item in items]).float().div_(255),
+        "image": _stacked([item["image"].as_subclass(Tensor) for item in items]).float().div_(255),
         "size": first["image"].shape[-1],
         "index": torch.tensor([item["index"] for item in items]),
         "id": [item["id"] for item in items],
@@ -185,3 +185,10 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if "mask" in first:
         batch["mask"] = torch.stack([item["mask"].as_subclass(Tensor) for item in items]).long()
     return batch
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """Pictures (3, S, S) as one batch; channels that lie last stay there, which is how models like them."""
+    if images[0].is_contiguous():
+        return torch.stack(images)
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
