@@ -11,6 +11,7 @@ from PIL import Image
 
 from frostline.config import build, compose
 from frostline.data.datamodule import SceneDataModule
+from frostline.data.items import collate
 from frostline.data.needs import check_serves
 from frostline.data.prepare import prepare
 from frostline.data.samplers import ShardSampler, ViewSampler, WholeBatches
@@ -88,6 +89,15 @@ def test_strong_and_every_mix_are_pure_for_any_workers_ranks_and_order(dataset, 
 def same_where_both(one, other):
     both = one.keys() & other.keys()
     return len(both) >= 0.4 * len(one) and all(same(one[key], other[key]) for key in both)
+
+
+def test_pictures_whose_channels_lie_last_make_the_same_batch_with_its_channels_last(dataset):
+    turned = [module(dataset).items("train")[position, 0] for position in range(4)]
+    items = [item | {"image": item["image"].contiguous()} for item in turned]
+    one, other = collate(items)["image"], collate(turned)["image"]
+    assert torch.equal(one, other) and one.is_contiguous()
+    assert other.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(collate([items[0], turned[1]])["image"], one[:2])
 
 
 def test_only_training_is_mixed_and_mixed_views_are_counted(dataset):

@@ -257,7 +257,7 @@ def test_others_are_other_scenes_augmented_and_drawn_from_the_items_own_stream(d
             return item
 
     spy = Spy(dataset, {"label"})
-    items = SceneItems(dataset.scenes("train"), {"label"}, 48, seed=3, mix=spy)
+    items = SceneItems(dataset, "train", {"label"}, 48, seed=3, mix=spy)
     plain = [items.plain(position)["image"] for position in range(len(items))]
     item = items[2, 5]
     drawn = [next(n for n, p in enumerate(plain) if torch.equal(p, other["image"])) for other in spy.seen]

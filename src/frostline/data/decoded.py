@@ -43,7 +43,9 @@ def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Ten
 
 
 def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
-    """Pictures (3, S, S) as one tensor (B, 3, S, S) whose channels lie last; torch.stack alone would transpose each."""
+    """Pictures (3, S, S) as one tensor (B, 3, S, S); channels that lie last stay there, as models like them."""
+    if pictures[0].is_contiguous():
+        return torch.stack(list(pictures))
     return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
 
 

@@ -64,24 +64,13 @@ def affine(
 
 def move_picture(image: Tensor, matrix: Matrix) -> Tensor:
     """(3, H, W) uint8 -> the same size, bilinear, GREY from outside. matrix: (2, 3), from old places to new."""
-    planes = image.as_subclass(Tensor).numpy()
-    height, width = planes.shape[1:]
+    pixels = _briefly_pixels_of(image)
+    height, width = pixels.shape[:2]
     # A fourth channel makes OpenCV three times as fast. And memory that is new costs as much as what is done in it.
     four, moved = _scratch("four", height, width, 4), _scratch("moved", height, width, 4)
-    pixels: Pixels = planes.transpose(1, 2, 0)
-    if pixels.flags.c_contiguous:
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA, four)
-    else:
-        red, green, blue = _whole(planes)
-        cv2.merge([red, green, blue, red], four)
+    cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA, four)
     cv2.warpAffine(
-        four,
-        _from_centres(matrix),
-        (width, height),
-        moved,
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=[GREY] * 4,
+        four, _from_centres(matrix), (width, height), moved, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT, [GREY] * 4
     )
     return picture_of(np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), np.uint8))
 
@@ -128,18 +117,23 @@ def colour_matrix(brightness: float, contrast: float, saturation: float, hue: fl
 
 def recolour(image: Tensor, matrix: Matrix) -> Tensor:
     """(3, H, W) uint8 -> the same, each pixel's (red, green, blue, 1) multiplied with a (3, 4) matrix."""
-    planes = image.as_subclass(Tensor).numpy()
-    pixels: Pixels = planes.transpose(1, 2, 0)
-    if not pixels.flags.c_contiguous:
-        pixels = _scratch("three", *pixels.shape)
-        cv2.merge(_whole(planes), pixels)
-    return picture_of(np.asarray(cv2.transform(pixels, matrix), np.uint8))
+    return picture_of(np.asarray(cv2.transform(_briefly_pixels_of(image), matrix), np.uint8))
 
 
 def _from_centres(matrix: Matrix) -> Matrix:
     """(2, 3) between continuous places -> (2, 3) between places counted from the first pixel's centre."""
     (a, b, right), (c, d, down) = matrix.tolist()
     return np.array([[a, b, right + (a + b - 1) / 2], [c, d, down + (c + d - 1) / 2]])
+
+
+def _briefly_pixels_of(image: Tensor) -> Pixels:
+    """As `pixels_of`, but good only until the next picture."""
+    planes = image.as_subclass(Tensor).numpy()
+    pixels: Pixels = planes.transpose(1, 2, 0)
+    if not pixels.flags.c_contiguous:
+        pixels = _scratch("three", *pixels.shape)
+        cv2.merge(_whole(planes), pixels)
+    return pixels
 
 
 def _whole(planes: Pixels) -> list[Pixels]:
