@@ -3,6 +3,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import torchvision
 from PIL import Image
 from scipy.io import savemat
 
@@ -58,6 +59,16 @@ def test_layout_is_read(root):
     assert scenes["image_00003"].image == root / "jpg" / "image_00003.jpg"
     assert not any(scene.faults or scene.mask is not None for scene in scenes.values())
     assert {scene.id for scene in Flowers102(root.parent if root.name == "flowers-102" else root).scenes()} == {*scenes}
+
+
+@pytest.mark.parametrize("root", ["flowers-102"], indirect=True)
+def test_torchvision_reads_the_same(root, monkeypatch):
+    monkeypatch.setattr(torchvision.datasets.Flowers102, "_check_integrity", lambda self: True)
+    scenes = {scene.image: scene for scene in Flowers102(root.parent).scenes()}
+    for split in ("train", "test"):
+        theirs = torchvision.datasets.Flowers102(root.parent, split=split)
+        said = dict(zip(theirs._image_files, theirs._labels, strict=True))
+        assert said == {path: scene.label for path, scene in scenes.items() if scene.split == split} and said
 
 
 def test_what_is_not_blue_is_flower(root):
@@ -118,7 +129,7 @@ def test_faults_are_told(root):
 
 
 def test_other_layouts_are_told(root, tmp_path):
-    with pytest.raises(FrostlineError, match="no folder 'jpg'"):
+    with pytest.raises(FrostlineError, match="no folder 'jpg'.*torchvision.datasets.Flowers102.*download=True"):
         Flowers102(tmp_path / "nowhere")
     savemat(root / "setid.mat", {"trnid": [1]})
     with pytest.raises(FrostlineError, match="setid.mat cannot be read as the flowers' trnid and valid and tstid"):

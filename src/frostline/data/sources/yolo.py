@@ -15,6 +15,7 @@ from frostline.data.faults import Fault
 from frostline.data.pictures import MAX_PIXELS, read_file
 from frostline.data.scenes import Classes, Scene, scene_ids
 from frostline.data.sources._files import (
+    boxes_of,
     displayed_size,
     inside,
     is_file,
@@ -236,7 +237,7 @@ class Yolo:
         return Scene(
             id=scene_id,
             image=path,
-            boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            boxes=boxes_of(boxes),
             box_labels=np.array(objects.classes, np.int64),
             mask=mask,
             split=split,
