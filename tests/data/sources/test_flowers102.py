@@ -1,12 +1,15 @@
 import json
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
 import pytest
 import torchvision
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
+from frostline.data.sources._mat import read_arrays
 from frostline.data.sources.flowers102 import COUNT, Flowers102
 from frostline.errors import FrostlineError
 
@@ -32,6 +35,28 @@ def root(tmp_path, request):
     splits = {"trnid": [[6, 1]], "valid": [[2]], "tstid": [[3, 4]]}
     savemat(base / "setid.mat", {key: np.array(value, np.uint16) for key, value in splits.items()})
     return base
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_arrays_are_those_that_scipy_reads(packed):
+    rng = np.random.default_rng(0)
+    kinds = ("u1", "i1", "u2", "i2", "u4", "i4", "i8", "f4", "f8")
+    said = {f"of_{kind}": rng.integers(1, 100, (1, 7)).astype(kind) for kind in kinds}
+    said |= {"x": np.array([[3]]), "empty": np.zeros((1, 0)), "column": rng.integers(0, 9, (5, 1))}
+    file = BytesIO()
+    savemat(file, said | {"text": "rose", "cell": np.array(["a", 2], object)}, do_compression=packed)
+    found = read_arrays(file.getvalue())
+    file.seek(0)
+    theirs = loadmat(file)
+    assert set(said) <= set(found) and "cell" not in found
+    assert all(found[name].tolist() == theirs[name].ravel().tolist() for name in said)
+
+
+def test_a_packed_array_does_not_grow_without_end():
+    bomb = zlib.compress(bytes(1 << 25))
+    header = b"x" * 124 + b"\0\x01IM"
+    with pytest.raises(ValueError, match="more than"):
+        read_arrays(header + struct.pack("<2I", 15, len(bomb)) + bomb)
 
 
 def add_segmentations(root, **pictures):

@@ -67,7 +67,7 @@ class _File:
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
     """Width and height that the file states."""
     width, height = image.get("width"), image.get("height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0 else None
+    return (width, height) if type(width) is type(height) is int and min(width, height) > 0 else None  # true is an int
 
 
 def _id(record: dict[str, Any]) -> Any:

@@ -88,7 +88,7 @@ class Yolo:
         if "kpt_shape" in content:
             raise FrostlineError(f"{self._data} describes key points, which are no boxes: take a dataset of boxes.")
         base = inside(self.root, content["path"]) if isinstance(content.get("path"), str) else None
-        self._base = base if base is not None and base.is_dir() else self.root
+        self._base = base if base is not None and os.path.isdir(base) else self.root
         self._listed = [
             (split_named(key), *found) for key in _KEYS if content.get(key) for found in self._pictures(content[key])
         ]
@@ -134,7 +134,9 @@ class Yolo:
                 path = inside(self.root, name, start)
                 if path is not None and os.path.exists(path):
                     return path
-        raise FrostlineError(f"{self._data} names '{entry}', which is not there below {self.root}: mend the path.")
+        raise FrostlineError(
+            f"{self._data} names '{entry[:200]}', which is not there below {self.root}: mend the path."
+        )
 
     def _text(self, picture: Path) -> Path:
         """The file of a picture's objects."""
