@@ -1,20 +1,27 @@
 import json
+import os
 import shutil
+import struct
+import subprocess
+import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from frostline.config import compose
 from frostline.data.checks import policies
 from frostline.data.dataset import Dataset
 from frostline.data.faults import KINDS, Fault
-from frostline.data.prepare import prepare, prepare_from_config
+from frostline.data.prepare import _store as store
+from frostline.data.prepare import prepare, prepare_from_config, source_from_config
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene
 from frostline.data.sources.folder import Folder
+from frostline.data.sources.grouped import Grouped
 from frostline.data.splits import Split
 from frostline.errors import FrostlineError
 
@@ -192,6 +199,51 @@ def test_exif_rotation_is_applied_and_boxes_stay_on_their_object(tmp_path, liste
     assert not Image.open(scene.image).getexif()
 
 
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_annotations_of_the_picture_as_stored_are_turned_with_it(tmp_path, listed, drawn, orientation):
+    """Whose size says so; PIL's own transposition tells where they belong."""
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[8:16, 40:56] = 255
+    mask = (stored[..., 0] > 0).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    box = np.array([[40, 8, 56, 16]], np.float32)
+    as_stored = Scene("stored", tmp_path / "turned.jpg", 0, box, np.array([1]), mask, size=(64, 48))
+    carrier = Image.fromarray(mask)
+    carrier.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(carrier))
+    scene = every(prepare(listed([*drawn(20), as_stored]), tmp_path / "out", name="x"))["stored"]
+    y, x = np.nonzero(expected)
+    assert scene.size == (48, 64) and np.array_equal(np.asarray(Image.open(scene.mask)), expected)
+    assert scene.boxes[0].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1] != box[0].tolist()
+
+
+def test_annotations_of_the_picture_as_displayed_stay(tmp_path, listed, drawn):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(gradient(64, 48)).save(tmp_path / "turned.jpg", exif=exif)
+    box, labels = np.array([[5, 8, 30, 60]], np.float32), np.array([1])
+    scenes = [Scene(f"t{n}", tmp_path / "turned.jpg", 0, box, labels, size=size) for n, size in enumerate([(48, 64)])]
+    found = every(prepare(listed([*drawn(20), *scenes]), tmp_path / "out", name="x"))
+    assert found["t0"].boxes.tolist() == box.tolist()
+
+
+def test_sixteen_bits_a_channel_and_no_others(tmp_path, folders):
+    header = struct.pack("<2sIHHI", b"BM", 14 + 40 + 12 + 40 * 30 * 2, 0, 0, 14 + 40 + 12)
+    header += struct.pack("<IiiHHIIiiII", 40, 40, 30, 1, 16, 3, 0, 0, 0, 0, 0) + struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
+    (folders / "a" / "small.bmp").write_bytes(header + np.random.default_rng(0).bytes(40 * 30 * 2))
+    deep = Image.fromarray(gradient()[:, :, 0].astype(np.uint16) * 256 + 13)
+    deep.save(folders / "a" / "deep.png", transparency=13)
+    dataset = prepare(Folder(folders), tmp_path / "out", name="x")
+    assert {(fault["scene"], fault["kind"]) for fault in dataset.info["faults"]} == {("a-deep", "picture_16_bit")}
+    found = every(dataset)
+    assert np.array_equal(np.asarray(Image.open(found["a-deep"].image))[..., 0], gradient()[..., 0])
+    assert np.array_equal(
+        np.asarray(Image.open(found["a-small"].image)), np.asarray(Image.open(folders / "a" / "small.bmp"))
+    )
+
+
 def text(folder, scene):
     (folder / "bad.jpg").write_text("not a picture")
     return {"image": folder / "bad.jpg"}, "bad.jpg is no picture"
@@ -206,6 +258,15 @@ def truncated(folder, scene):
 def empty_file(folder, scene):
     (folder / "bad.jpg").touch()
     return {"image": folder / "bad.jpg"}, "bad.jpg is no picture"
+
+
+def pipe(folder, scene):
+    os.mkfifo(folder / "bad.jpg")
+    return {"image": folder / "bad.jpg"}, "bad.jpg cannot be read (no regular file)"
+
+
+def too_long(folder, scene):
+    return {"image": folder / f"{'long' * 100}.jpg"}, "cannot be read (File name too long)"
 
 
 def missing(folder, scene):
@@ -266,7 +327,7 @@ def told_by_the_source(folder, scene):
 
 @pytest.mark.parametrize(
     "fault",
-    [text, truncated, empty_file, missing, bomb, float_picture, label, box_label, boxes_without_labels]
+    [text, truncated, empty_file, pipe, too_long, missing, bomb, float_picture, label, box_label, boxes_without_labels]
     + [box(5, 5, 5, 9), box(9, 5, 5, 9), box(0, 0, 34, 9), box(-2, 0, 9, 9), box(0, 0, np.nan, 9), box(32, 1, 33, 5)]
     + [mask_size, mask_value, mask_text, mask_colours, told_by_the_source],
 )
@@ -331,6 +392,126 @@ def test_identical_pictures_are_kept_once_or_not_at_all(tmp_path, folders):
         "a-6": ("label_conflict", "is identical to b-66, which is annotated otherwise"),
         "b-66": ("label_conflict", "is identical to a-6, which is annotated otherwise"),
     }
+
+
+def test_identical_pictures_of_which_only_one_is_annotated_agree(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    scenes += [Scene("bare", scenes[3].image), Scene("other", scenes[4].image), Scene("third", scenes[4].image, 1)]
+    dataset = prepare(listed(scenes), tmp_path / "out", name="x")
+    told = {fault["scene"]: fault["what"] for fault in dataset.info["faults"]}
+    assert told.pop("s003") == "is identical to bare" and {*told} == {"s004", "other", "third"}
+    assert told["s004"] == "is identical to third, which is annotated otherwise"
+    assert told["third"] == "is identical to s004, which is annotated otherwise"
+
+
+def test_only_direct_likeness_across_given_splits_counts(tmp_path, listed, drawn):
+    """Of frames that turn into each other, those that a held-out one shows nearly are left out of train, no others."""
+    frames = [Image.fromarray(noise_at(n)) for n in range(12)]
+    scenes = [
+        Scene(f"f{n:02}", np.asarray(frame), n % 2, split="test" if n < 3 else "train")
+        for n, frame in enumerate(frames)
+    ]
+    scenes += [
+        Scene(f"v{n}", np.asarray(Image.fromarray(noise_at(900 + 90 * n))), n % 2, split="val") for n in range(2)
+    ]
+    dataset = prepare(listed(scenes), tmp_path / "out", name="x", split={"given": True})
+    across = {f["scene"]: f["what"] for f in dataset.info["faults"] if f["kind"] == "duplicate_across_splits"}
+    assert across and set(across) < {f"f{n:02}" for n in range(3, 8)} and "f03" in across
+    assert across["f03"].endswith("in test") and "f11" in every(dataset)
+    together = every(prepare(listed([*scenes, *drawn(20)]), tmp_path / "two", name="x"))
+    assert len({together[f"f{n:02}"].split for n in range(12)}) == 1  # a chain stays in one split
+
+
+def noise_at(shift):
+    """A stretch of one long smooth picture."""
+    cells = np.random.default_rng(5).integers(0, 256, (12, 100, 3), np.uint8)
+    image = Image.fromarray(cells).resize((1600, 192), Image.Resampling.BICUBIC)
+    return np.asarray(image.transform((192, 192), Image.Transform.AFFINE, (1, 0, shift, 0, 1, 0)))
+
+
+def test_a_killed_prepare_goes_on(tmp_path, listed, drawn, monkeypatch):
+    class Killed(listed):
+        def scenes(self):
+            yield from self.found[:30]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Killed(drawn(40)), tmp_path / "out", name="x")
+    journal = tmp_path / ".out.partial" / "journal.jsonl"
+    noted = {json.loads(line)["id"] for line in journal.read_text().splitlines()[1:]}
+    assert {"s003", "s005"} < noted and len(noted) > 8 and not (tmp_path / "out").exists()
+    stored = []
+    monkeypatch.setattr(
+        "frostline.data.prepare._store", lambda scene, *rest: stored.append(scene.id) or store(scene, *rest)
+    )
+    with journal.open("a") as file:
+        file.write('{"id": "half a li')
+    scenes = drawn(40)
+    scenes[3] = Scene(**{**vars(scenes[3]), "label": 0})  # changed since
+    (tmp_path / ".out.partial" / "images" / "s005.png").unlink()
+    dataset = prepare(listed(scenes), tmp_path / "out", name="x")
+    assert sorted(stored) == sorted({scene.id for scene in scenes} - noted | {"s003", "s005"})
+    assert dataset.data_hash == prepare(listed(scenes), tmp_path / "fresh", name="x").data_hash
+    assert not journal.parent.exists() and not (dataset.path / "journal.jsonl").exists()
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Killed(drawn(40)), tmp_path / "again", name="x")
+    stored.clear()
+    prepare(listed(drawn(40)), tmp_path / "again", name="x", max_pixels=10_000)  # checked otherwise: from the start
+    assert len(stored) == 40
+
+
+def test_a_process_killed_at_any_time_leaves_what_can_go_on(tmp_path, folders):
+    code = (
+        "import sys, time\n"
+        "from frostline.data.sources.folder import Folder\n"
+        "from frostline.data.prepare import prepare\n"
+        "class Slow(Folder):\n"
+        "    def scenes(self):\n"
+        "        for scene in super().scenes():\n"
+        "            time.sleep(0.05)\n"
+        "            yield scene\n"
+        "prepare(Slow(sys.argv[1]), sys.argv[2], name='x')\n"
+    )
+    for after in (2, 9, 15):
+        process = subprocess.Popen([sys.executable, "-c", code, str(folders), str(tmp_path / "out")])
+        images = tmp_path / ".out.partial" / "images"
+        while process.poll() is None and len(list(images.glob("*"))) < after:
+            time.sleep(0.01)
+        assert process.poll() is None, "it was through before it was killed"
+        process.kill()
+        process.wait()
+        assert not (tmp_path / "out").exists()
+    dataset = prepare(Folder(folders), tmp_path / "out", name="x")
+    assert dataset.data_hash == prepare(Folder(folders), tmp_path / "fresh", name="x").data_hash
+    for file, digest in dataset.info["files"].items():
+        assert sha256((dataset.path / file).read_bytes()).hexdigest() == digest
+
+
+def test_groups_stay_together(tmp_path, listed, drawn):
+    scenes = [Scene(**{**vars(scene), "id": f"{'abcdefghij'[n // 6]}_{n}"}) for n, scene in enumerate(drawn(60))]
+    split = {"train": 0.5, "val": 0.25, "test": 0.25}
+
+    def drives(source):
+        found = every(prepare(source, tmp_path / "out", name="x", split=split))
+        return [{scene.split for scene in found.values() if scene.id[0] == drive} for drive in "abcdefghij"]
+
+    assert any(len(splits) > 1 for splits in drives(listed(scenes)))
+    together = drives(Grouped(listed(scenes), r"^(\w)_"))
+    assert all(len(splits) == 1 for splits in together) and len(set.union(*together)) == 3
+    assert [scene.group for scene in Grouped(listed(scenes), "[bc]_").scenes()][:13] == [None] * 6 + ["b_"] * 6 + ["c_"]
+    with pytest.raises(FrostlineError, match=r"finds 'patient' in the name of no scene, such as 'j_59'"):
+        prepare(Grouped(listed(scenes), "patient"), tmp_path / "out", name="x")
+    with pytest.raises(FrostlineError, match="no regular expression"):
+        Grouped(listed(scenes), "(")
+    known = listed(scenes)
+    known.fingerprint = "drawn 1"
+    assert Grouped(known, "a").fingerprint != Grouped(known, "b").fingerprint != known.fingerprint
+
+
+def test_a_group_is_a_line_of_the_configuration(tmp_path, folders):
+    config = compose(["dataset=folder", f"dataset.root={folders}", "dataset.group='-(1)'"])["dataset"]
+    source, _ = source_from_config(config)
+    assert {scene.id: scene.group for scene in source.scenes()}["b-13"] == "1"
 
 
 def test_nothing_to_prepare_is_told(tmp_path, listed, folders, capsys):

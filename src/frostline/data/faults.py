@@ -60,6 +60,9 @@ KINDS: dict[str, Kind] = {
 }
 
 
+_LONGEST = 1000  # characters of a fault that is told
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong with a scene.
@@ -79,6 +82,7 @@ class Fault:
         assert self.kind in KINDS, self.kind
 
     def __str__(self) -> str:
-        """One printable line, whatever strangers put into names."""
+        """One printable line of no great length, whatever strangers put into names."""
         text = f"{self.file}{'' if self.line is None else f':{self.line}'} {self.what}"
+        text = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
         return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

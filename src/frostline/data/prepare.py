@@ -75,16 +75,13 @@ def prepare(
             fingerprints = [known] if known else in_threads(fingerprint_of, source.scenes(), workers)
             if existing.info["request"] == _request(settings, fingerprints):
                 return existing
-        partial = out.with_name(f".{out.name}.partial")
+        partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
         _write(source, partial, settings, split, policy, workers)
+        shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
         if out.exists():
-            old = out.with_name(f".{out.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
             out.rename(old)
-            partial.rename(out)
-            shutil.rmtree(old)
-        else:
-            partial.rename(out)
+        partial.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
     return Dataset.open(out)
 
 
@@ -222,11 +219,14 @@ def _refuse(name: str, examined: Examined) -> None:
         return
     shown = "; ".join(str(finding.fault) for finding in failing[:SHOWN])
     more = f"; and {len(failing) - SHOWN} more" if len(failing) > SHOWN else ""
-    kinds = ", ".join(dict.fromkeys(finding.fault.kind for finding in failing))
+    # Nothing can be trained with an empty split, whatever anybody says.
+    kinds = [*dict.fromkeys(finding.fault.kind for finding in failing if finding.fault.kind != "split_empty")]
+    advice = "mend them (`frostline doctor` shows all)"
+    if kinds:
+        advice += ", or let them be skipped or fixed, as in dataset.on_fault=skip or "
+        advice += f"dataset.faults.{kinds[0]}=skip ({', '.join(kinds)})"
     raise FrostlineError(
-        f"dataset '{name}' has {len(failing)} fault(s) in {examined.scenes} scene(s): {shown}{more}: mend them "
-        f"(`frostline doctor` shows all), or let them be skipped or fixed, as in dataset.on_fault=skip or "
-        f"dataset.faults.{failing[0].fault.kind}=skip ({kinds})."
+        f"dataset '{name}' has {len(failing)} fault(s) in {examined.scenes} scene(s): {shown}{more}: {advice}."
     )
 
 

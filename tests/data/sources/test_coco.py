@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 from faster_coco_eval.core import mask as mask_api
-from PIL import Image
+from PIL import Image, ImageOps
 
+from frostline.data.checks import check
 from frostline.data.sources.coco import Coco
 from frostline.errors import FrostlineError
 
@@ -94,9 +95,11 @@ def test_layout_is_read(root):
     assert scenes["1"].boxes.tolist() == [[1, 2, 4, 6], [4, 5, 10.5, 12]] and scenes["1"].boxes.dtype == np.float32
     assert scenes["1"].box_labels.tolist() == [1, 0]
     assert scenes["3"].boxes.shape == (0, 4) and scenes["3"].boxes_file.name == "instances_train2017.json"
-    assert [scene.label for scene in scenes.values()] == [None, 1, None, 0] and "one category" in source.derived[
-        "labels"
-    ]
+    assert (
+        [scene.label for scene in scenes.values()] == [None, 1, None, 0]
+        and "one category" in source.derived["labels"]
+        and "masks" not in source.derived
+    )
     assert all(scene.mask is None and not scene.faults for scene in scenes.values())
 
 
@@ -155,6 +158,8 @@ def test_a_mask_needs_every_outline(root, tmp_path):
         (annotation(9, 1, 4), "label_unknown"),
         (annotation(9, 1, [3]), "label_unknown"),
         (annotation(9, 1, 3, (1, 2, 3)), "annotation_unreadable"),
+        (annotation(9, 1, 3, (1, 2, 3, 10**400)), "annotation_unreadable"),
+        (annotation(9, 1, 3) | {"bbox": 7}, "annotation_unreadable"),
         (annotation(9, 1, 3, "abcd"), "annotation_unreadable"),
         (annotation(9, 1, 3, segmentation=[[1, 1, 4, 1]]), "annotation_unreadable"),
         (annotation(9, 1, 3, segmentation=[["a", 1, 4, 1, 2, 2]]), "annotation_unreadable"),
@@ -166,11 +171,17 @@ def test_a_mask_needs_every_outline(root, tmp_path):
         (annotation(9, 1, 3, segmentation={"size": [20, 30], "counts": "oooooooooooooooo"}), "annotation_unreadable"),
         (annotation(9, 1, 3, segmentation={"size": [30, 20], "counts": [600]}), "annotation_unreadable"),
         (annotation(9, 1, 3, segmentation={"counts": [600]}), "annotation_unreadable"),
+        (annotation(9, 1, 3, segmentation={"size": 20, "counts": [600]}), "annotation_unreadable"),
+        (annotation(9, 1, 3, segmentation={"size": [20, 30], "counts": [2**32 + 600]}), "annotation_unreadable"),
+        (annotation(9, 1, 3, segmentation={"size": [20, 30], "counts": [2**31, 2**31, 600]}), "annotation_unreadable"),
+        (annotation(9, 1, 3, segmentation=[[0, 0, 29, 19, 0, 19] * 200]), "annotation_unreadable"),
+        (annotation(9, 1, 3, segmentation=[[0, 0, 29, 19, 0, 19]] * 200), "annotation_unreadable"),
         (annotation(9, 1, 3, segmentation="outline"), "annotation_unreadable"),
     ],
 )
 def test_a_broken_annotation_is_a_fault(tmp_path, broken, kind):
     scene = one(tmp_path, annotation(8, 1, 7, segmentation=rectangle(1, 1, 5, 5)), broken)
+    # Without an outline to read, there is no mask, and the box's fault comes alone.
     assert kinds(scene) == [kind] and "the annotation 9" in scene.faults[0].what
     assert scene.faults[0].file.name == "all.json" and scene.boxes.tolist()[0] == [1, 2, 4, 6]
 
@@ -186,6 +197,35 @@ def test_pictures_that_are_not_there(root):
     assert [kinds(scene) for scene in scenes] == [[kind] for kind in told]
     assert "2 annotation(s) of the picture 99" in scenes[4].faults[0].what
     assert all(scene.image is None for number, scene in enumerate(scenes) if number != 3)
+
+
+def test_more_outlines_than_can_be_painted_are_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr("frostline.data.sources.coco.MOST_PAINT", 30 * 20 * 2)
+    outlines = [annotation(n, 1, 7, segmentation=rectangle(1, 1, 5, 5)) for n in range(3)]
+    assert one(tmp_path / "few", *outlines[:2]).mask is not None
+    scene = one(tmp_path / "many", *outlines)
+    assert scene.mask is None and kinds(scene) == ["annotation_unreadable"] and len(scene.boxes) == 3
+
+
+def test_annotations_of_the_turned_picture_and_of_the_stored_one(tmp_path):
+    """The file's width and height tell which was annotated; by PIL's own transposition, both mean the same place."""
+    mark = Image.fromarray(filled(2, 3, 9, 8) * 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("stored", "displayed"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        mark.save(tmp_path / name / "images" / "a.jpg", exif=exif)
+    turned = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "stored" / "images" / "a.jpg"))) > 128
+    y, x = np.nonzero(turned)
+    box = [int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1]
+    for name, size, (x0, y0, x1, y1) in (("stored", (30, 20), (2, 3, 9, 8)), ("displayed", (20, 30), box)):
+        outline = annotation(1, 1, 7, (x0, y0, x1 - x0, y1 - y0), rectangle(x0, y0, x1, y1))
+        write(tmp_path / name / "annotations" / "all.json", [image(1, "a.jpg", *size)], [outline])
+        source = Coco(tmp_path / name)
+        (scene,) = source.scenes()
+        checked = check(scene, source.classes)
+        assert checked.boxes.tolist() == [box] and np.array_equal(checked.mask > 0, turned), name
+        assert [fault.kind for fault in checked.faults] == ["picture_rotated"]
 
 
 def test_a_name_at_two_places_is_nobodys(root):

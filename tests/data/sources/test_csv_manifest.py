@@ -112,6 +112,11 @@ def test_faulty_boxes_pass_through(root):
     assert scenes["a"].boxes.tolist() == [[9, 9, 2, 2], [4, 4, 4, 9], [-5, 0, 99, 9]] and not scenes["a"].faults
 
 
+def test_numbers_beyond_all_bounds_are_infinite_and_told_by_the_check(root):
+    _, scenes = read(root, f"a.png,,1,2,1e300,{'9' * 400},leaf,,,\n")
+    assert scenes["a"].boxes.tolist() == [[1, 2, np.inf, np.inf]] and not scenes["a"].faults
+
+
 def test_what_is_no_manifest_is_told(root, tmp_path):
     with pytest.raises(FrostlineError, match="nowhere is no folder"):
         CsvManifest(tmp_path / "nowhere")

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+import torchvision
 
 from frostline.data.sources.fashion_mnist import NAMES, FashionMnist
 from frostline.errors import FrostlineError
@@ -52,6 +53,24 @@ def test_files_are_read(root):
     assert [scene.split for scene in scenes] == ["train"] * 5 + ["test"] * 3
     assert scenes[6].image.shape == (28, 28, 3) and scenes[6].image.dtype == np.uint8
     assert all(np.array_equal(scenes[6].image[..., channel], PIXELS["t10k"][1]) for channel in range(3))
+
+
+@pytest.mark.parametrize("root", ["plain"], indirect=True)
+def test_torchvision_reads_the_same(root):
+    scenes = list(FashionMnist(root).scenes())
+    for split, train in (("train", True), ("test", False)):
+        theirs = list(torchvision.datasets.FashionMNIST(root, train=train))
+        ours = [scene for scene in scenes if scene.split == split]
+        assert [label for _, label in theirs] == [scene.label for scene in ours]
+        assert all(np.array_equal(np.asarray(a), b.image[..., 0]) for (a, _), b in zip(theirs, ours, strict=True))
+
+
+def test_of_several_datasets_with_such_files_fashion_is_the_one(root):
+    shutil.copytree(root / "FashionMNIST", root / "AMNIST")
+    assert len(list(FashionMnist(root).scenes())) == 8
+    shutil.copytree(root / "FashionMNIST", root / "fashion-mnist")
+    with pytest.raises(FrostlineError, match="FashionMNIST/raw and .*fashion-mnist/raw both hold such files"):
+        FashionMnist(root)
 
 
 def test_only_the_first(root):
@@ -104,5 +123,5 @@ def test_missing_files_are_told(root, tmp_path):
     with pytest.raises(FrostlineError, match="t10k-labels-idx1-ubyte is not there, nor its .gz"):
         FashionMnist(root)
     shutil.rmtree(tmp_path / "FashionMNIST")
-    with pytest.raises(FrostlineError, match="holds no train-images-idx3-ubyte"):
+    with pytest.raises(FrostlineError, match="holds no train-images-idx3-ubyte.*datasets.FashionMNIST.*download"):
         FashionMnist(tmp_path)

@@ -1,11 +1,15 @@
 import json
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
 import pytest
+import torchvision
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
+from frostline.data.sources._mat import read_arrays
 from frostline.data.sources.flowers102 import COUNT, Flowers102
 from frostline.errors import FrostlineError
 
@@ -33,6 +37,28 @@ def root(tmp_path, request):
     return base
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_arrays_are_those_that_scipy_reads(packed):
+    rng = np.random.default_rng(0)
+    kinds = ("u1", "i1", "u2", "i2", "u4", "i4", "i8", "f4", "f8")
+    said = {f"of_{kind}": rng.integers(1, 100, (1, 7)).astype(kind) for kind in kinds}
+    said |= {"x": np.array([[3]]), "empty": np.zeros((1, 0)), "column": rng.integers(0, 9, (5, 1))}
+    file = BytesIO()
+    savemat(file, said | {"text": "rose", "cell": np.array(["a", 2], object)}, do_compression=packed)
+    found = read_arrays(file.getvalue())
+    file.seek(0)
+    theirs = loadmat(file)
+    assert set(said) <= set(found) and "cell" not in found
+    assert all(found[name].tolist() == theirs[name].ravel().tolist() for name in said)
+
+
+def test_a_packed_array_does_not_grow_without_end():
+    bomb = zlib.compress(bytes(1 << 25))
+    header = b"x" * 124 + b"\0\x01IM"
+    with pytest.raises(ValueError, match="more than"):
+        read_arrays(header + struct.pack("<2I", 15, len(bomb)) + bomb)
+
+
 def add_segmentations(root, **pictures):
     (root / "segmim").mkdir(exist_ok=True)
     for name, picture in pictures.items():
@@ -58,6 +84,16 @@ def test_layout_is_read(root):
     assert scenes["image_00003"].image == root / "jpg" / "image_00003.jpg"
     assert not any(scene.faults or scene.mask is not None for scene in scenes.values())
     assert {scene.id for scene in Flowers102(root.parent if root.name == "flowers-102" else root).scenes()} == {*scenes}
+
+
+@pytest.mark.parametrize("root", ["flowers-102"], indirect=True)
+def test_torchvision_reads_the_same(root, monkeypatch):
+    monkeypatch.setattr(torchvision.datasets.Flowers102, "_check_integrity", lambda self: True)
+    scenes = {scene.image: scene for scene in Flowers102(root.parent).scenes()}
+    for split in ("train", "test"):
+        theirs = torchvision.datasets.Flowers102(root.parent, split=split)
+        said = dict(zip(theirs._image_files, theirs._labels, strict=True))
+        assert said == {path: scene.label for path, scene in scenes.items() if scene.split == split} and said
 
 
 def test_what_is_not_blue_is_flower(root):
@@ -118,7 +154,7 @@ def test_faults_are_told(root):
 
 
 def test_other_layouts_are_told(root, tmp_path):
-    with pytest.raises(FrostlineError, match="no folder 'jpg'"):
+    with pytest.raises(FrostlineError, match="no folder 'jpg'.*torchvision.datasets.Flowers102.*download=True"):
         Flowers102(tmp_path / "nowhere")
     savemat(root / "setid.mat", {"trnid": [1]})
     with pytest.raises(FrostlineError, match="setid.mat cannot be read as the flowers' trnid and valid and tstid"):

@@ -84,6 +84,27 @@ def test_lists_pair_pictures_and_masks(lists):
     assert not any(scene.faults for scene in scenes.values())
 
 
+def test_paths_of_another_machine_are_found_by_their_end(lists):
+    """The lists that came with SegNet say /SegNet/CamVid/train/..."""
+    (lists / "train.txt").write_text(
+        "/SegNet/CamVid/train/a.jpg /SegNet/CamVid/trainannot/a.png\n"
+        f"{lists.absolute()}/train/c.jpg {lists.absolute()}/trainannot/c.png\n"
+    )
+    _, scenes = scenes_of(lists)
+    found = [scene for scene in scenes.values() if scene.split == "train"]
+    assert [scene.image for scene in found] == [lists / "train" / "a.jpg", lists / "train" / "c.jpg"]
+    assert found[0].mask == lists / "trainannot" / "a.png" and not found[0].faults
+
+
+def test_of_two_pictures_with_one_name_the_second_is_a_fault(root):
+    save(root / "images" / "a.1.png")
+    save(root / "masks" / "train" / "z.PNG", 1)
+    _, scenes = scenes_of(root)
+    assert scenes["a.1"].image.name == "a.1.jpg" and not scenes["a.1"].faults
+    assert faults(scenes["a.1.png"]) == [("annotation_missing", "a.1.png", None)]
+    assert faults(scenes["train-z"]) == [("picture_missing", "z.PNG", None)]
+
+
 def test_faulty_lines_are_told(lists):
     save(lists.parent / "secret.png", 1)
     (lists / "val.txt").write_text(

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -74,6 +75,15 @@ def test_a_broken_xml_is_a_fault_that_names_it(root, tmp_path, xml):
     assert prepare(Pets(root), tmp_path / "out", name="pets", on_fault="skip").info["found"]["left out"] == 1
 
 
+@pytest.mark.parametrize("root", ["oxford-iiit-pet"], indirect=True)
+def test_torchvision_reads_the_same(root):
+    scenes = {scene.image: scene for scene in Pets(root).scenes()}
+    for theirs, ours in (("trainval", "train"), ("test", "test")):
+        data = torchvision.datasets.OxfordIIITPet(root, split=theirs, target_types=["category", "segmentation"])
+        assert {*data._images} == {path for path, scene in scenes.items() if scene.split == ours}
+        assert {*data._segs} == {scene.mask for scene in scenes.values() if scene.split == ours}
+
+
 def test_an_object_without_a_box_is_no_box(tmp_path):
     (tmp_path / "a.xml").write_text("<annotation><object><name>cat</name></object></annotation>")
     with pytest.raises(ValueError, match="^has a box whose corners are no numbers"):
@@ -83,7 +93,7 @@ def test_an_object_without_a_box_is_no_box(tmp_path):
 
 
 def test_other_layouts_are_told(tmp_path):
-    with pytest.raises(FrostlineError, match="no folder 'images'"):
+    with pytest.raises(FrostlineError, match="no folder 'images'.*torchvision.datasets.OxfordIIITPet.*download=True"):
         Pets(tmp_path)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "cat.jpg").touch()

@@ -62,6 +62,27 @@ def test_one_zero_anywhere_means_that_pixels_count_from_zero(root):
     assert scenes["a"].boxes.tolist()[0] == [1, 1, 30, 20] and scenes["e"].boxes.tolist() == [[5, 0, 9, 9]]
 
 
+def test_a_box_without_area_says_nothing_of_where_pixels_count_from(root):
+    (root / "Annotations" / "e.xml").write_text(voc(("cat", 0, 0, 0, 0)))
+    source, scenes = scenes_of(root)
+    assert source.counts_from == 1 and scenes["a"].boxes.tolist()[0] == [0, 0, 30, 20]
+
+
+def test_the_size_says_which_picture_was_annotated(root):
+    _, scenes = scenes_of(root)
+    assert scenes["a"].size == (30, 20) and scenes["d"].size is None
+    for size in ("", "<size><width>big</width><height>20</height></size>", "<size><width>-3</width></size>"):
+        (root / "Annotations" / "e.xml").write_text(f"<annotation>{size}</annotation>")
+        assert scenes_of(root)[1]["e"].size is None
+
+
+def test_a_huge_xml_is_not_read(root, monkeypatch):
+    monkeypatch.setattr("frostline.data.sources.voc._MOST_XML", 100)
+    _, scenes = scenes_of(root)
+    assert faults(scenes["a"]) == [("annotation_unreadable", "a.xml", None)]
+    assert "more than 100 bytes" in scenes["a"].faults[0].what
+
+
 def test_faulty_boxes_stay_faulty(root):
     (root / "Annotations" / "e.xml").write_text(
         voc(("cat", 5, 4, 5, 9), ("cat", 9, 9, 2, 2), ("cat", 2, 2, 99, 9), ("cat", "nan", 1, 2, 2))
@@ -106,6 +127,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "1"><!ENTITY b "&a;&a;&a;&a;">]>'
         '<?xml version="1.0" encoding="klingon"?><annotation/>',
         voc(("cat", "", 1, 2, 2)),
         "<annotation><object><name>cat</name></object></annotation>",
+        "<a>" * 100_000,
         BOMB + voc(("&b;", 1, 1, 9, 9)),
         '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>' + voc(("&b;", 1, 1, 9, 9)),
     ],

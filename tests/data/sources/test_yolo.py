@@ -168,6 +168,8 @@ def _with(root, data):
         ({"train": "images/train", "names": {0: "cat", 2: "dog"}}, "no 'names'"),
         (["cat"], "no 'names'"),
         ({"names": ["cat"]}, "leads to no pictures"),
+        ({"names": [["cat"]], "train": "images/train"}, "no 'names'"),
+        ({"names": ["cat"], "train": [3]}, "has no path where pictures are meant"),
         ({"names": ["cat"], "train": "images/gone"}, "'images/gone', which is not there"),
         ({"names": ["cat"], "train": "../outside"}, r"'\.\./outside', which is not there below"),
     ],
@@ -178,10 +180,42 @@ def test_other_layouts_are_told(root, data, what):
         Yolo(write(root, data))
 
 
+def test_a_text_without_a_picture_is_a_fault(root):
+    for name in ("gone.txt", "classes.txt"):
+        (root / "labels" / "train" / name).write_text("0 0.5 0.5 1 1")
+    _, scenes = scenes_of(root)
+    assert faults(scenes["labels-train-gone"]) == [("picture_missing", "gone.txt", None)] and len(scenes) == 5
+    (root / "some.txt").write_text("images/train/a.jpg\n")
+    listed = Yolo(write(root, {"train": "some.txt", "names": ["cat", "dog"]}))
+    assert [scene.id for scene in listed.scenes()] == ["images-train-a", "labels-train-gone"]  # b has its picture
+
+
+def test_masks_from_outlines_are_derived(root):
+    source, _ = scenes_of(root)
+    assert source.derived == {}
+    source, _ = scenes_of(write(root, a="0 0.1 0.1 0.9 0.1 0.9 0.9\n"))
+    assert set(source.derived) == {"masks", "boxes"}
+
+
+def test_outlines_longer_than_the_picture_has_room_for_are_faults(root):
+    zigzag = " ".join(f"{n % 2:d} {n % 3 / 2}" for n in range(4000))
+    a = scenes_of(write(root, a=f"0 0.1 0.1 0.9 0.1 0.9 0.9\n1 {zigzag}\n"))[1]["train-a"]
+    assert faults(a) == [("annotation_unreadable", "a.txt", 2)] and a.mask.max() == 1
+
+
+def test_key_points_are_no_boxes(root):
+    with pytest.raises(FrostlineError, match="describes key points"):
+        Yolo(write(root, DATA | {"kpt_shape": [17, 3]}))
+
+
 def test_what_is_no_yaml_is_told(root, tmp_path):
     with pytest.raises(FrostlineError, match="data.yaml cannot be read"):
         Yolo(tmp_path / "nowhere")
-    for text in ("names: [cat", "names: !!python/object/apply:os.getcwd []"):
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    )
+    texts = ("names: [cat", "names: !!python/object/apply:os.getcwd []", "a: 2020-13-45", "[" * 10_000)
+    for text in (*texts, bomb + "names: *j\ntrain: images/train\n"):
         (root / "data.yaml").write_text(text)
         with pytest.raises(FrostlineError, match="is no YAML"):
             Yolo(root)

@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
+import numpy as np
 from PIL import Image
 
 from frostline.data.faults import Fault
@@ -91,6 +92,12 @@ def split_named(name: str) -> str | None:
     """The one split that a name tells of, such as train in `instances_train2017`; None for `trainval` and the like."""
     found = {_SPLITS[word] for word in re.findall("[a-z]+", name.lower()) if word in _SPLITS}
     return found.pop() if len(found) == 1 else None
+
+
+def boxes_of(rows: Sequence[Sequence[float]]) -> np.ndarray:
+    """(n, 4) float32; what is too large becomes infinite, which the check tells."""
+    with np.errstate(over="ignore"):
+        return np.array(rows, np.float32).reshape(-1, 4)
 
 
 def displayed_size(path: Path) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from frostline.data.faults import Fault
 from frostline.data.pictures import MAX_PIXELS, read_file
 from frostline.data.scenes import SPLITS, VOID, Classes, Scene, scene_ids
-from frostline.data.sources._files import displayed_size, inside, is_file, picture_files, split_named
+from frostline.data.sources._files import boxes_of, displayed_size, inside, is_file, picture_files, split_named
 from frostline.data.sources._paint import MOST_PAINT, paint, run_lengths
 from frostline.errors import FrostlineError
 
@@ -67,7 +67,7 @@ class _File:
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
     """Width and height that the file states."""
     width, height = image.get("width"), image.get("height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0 else None
+    return (width, height) if type(width) is type(height) is int and min(width, height) > 0 else None  # true is an int
 
 
 def _id(record: dict[str, Any]) -> Any:
@@ -244,7 +244,7 @@ class Coco:
             labels.append(number)
         if not (file.annotated and file.has_boxes):
             return None, None
-        return np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64)
+        return boxes_of(boxes), np.array(labels, np.int64)
 
     def _mask(
         self,

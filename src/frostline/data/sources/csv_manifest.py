@@ -9,7 +9,7 @@ import numpy as np
 from frostline.data.faults import Fault
 from frostline.data.pictures import MAX_BYTES
 from frostline.data.scenes import Classes, Scene, scene_ids
-from frostline.data.sources._files import inside, is_file, split_named
+from frostline.data.sources._files import boxes_of, inside, is_file, split_named
 from frostline.errors import FrostlineError
 
 _CORNERS = ("x0", "y0", "x1", "y1")
@@ -185,7 +185,7 @@ class CsvManifest:
             id=scene_id,
             image=image,
             label=self._labels[said["label"][0]] if "label" in said else None,
-            boxes=np.array(boxes, np.float32) if boxes else None,
+            boxes=boxes_of(boxes) if boxes else None,
             box_labels=np.array([self._box_labels[found] for found in names], np.int64) if boxes else None,
             mask=mask,
             split=split,

@@ -2,24 +2,23 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.io import loadmat
 
 from frostline.data.faults import Fault
 from frostline.data.pictures import UnreadablePictureError, read_file, read_rgb
 from frostline.data.scenes import Classes, Scene
 from frostline.data.sources._files import fetched, read_lines
+from frostline.data.sources._mat import read_arrays
 from frostline.data.sources._paint import box_around
 from frostline.errors import FrostlineError
 
 COUNT = 102
 _SPLITS = {"trnid": "train", "valid": "val", "tstid": "test"}
-_MOST_MAT = 1 << 20  # bytes: the real ones have 15,000, and a thousand times more may be packed into one
+_MOST_MAT = 1 << 20  # bytes: the real ones have 15,000 at most
 _NEAR = 60  # levels in each channel by which JPEG may have moved the blue; a blue flower is farther off
 _DERIVED = {
     "masks": "what is not painted blue in segmim is flower, by majority of 5 x 5 pixels",
@@ -62,9 +61,9 @@ class Flowers102:
     def _numbers(self, name: str, keys: Any) -> dict[str, list[int]]:
         path = self.root / name
         try:
-            content = loadmat(BytesIO(read_file(path, _MOST_MAT)), variable_names=list(keys))
-            return {key: [int(number) for number in np.asarray(content[key]).ravel()] for key in keys}
-        except Exception as error:  # loadmat raises whatever its parts do on damaged files
+            content = read_arrays(read_file(path, _MOST_MAT))
+            return {key: [int(number) for number in content[key]] for key in keys}
+        except (OSError, ValueError, KeyError, OverflowError) as error:
             raise FrostlineError(
                 f"{path} cannot be read as the flowers' {' and '.join(keys)} ({error}): fetch it again."
             ) from error

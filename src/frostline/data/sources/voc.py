@@ -13,7 +13,7 @@ from defusedxml.common import DefusedXmlException
 from frostline.data.faults import Fault
 from frostline.data.pictures import read_file
 from frostline.data.scenes import Classes, Scene, scene_ids
-from frostline.data.sources._files import by_name, inside, namesake, pictures_by_name, read_lines, visible
+from frostline.data.sources._files import boxes_of, by_name, inside, namesake, pictures_by_name, read_lines, visible
 from frostline.errors import FrostlineError
 
 VOC_NAMES = (
@@ -75,7 +75,7 @@ def read_voc_boxes(path: Path) -> VocBoxes:
     sides = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
     known = all(side.isdecimal() and len(side) < 10 for side in sides)
     return VocBoxes(
-        corners=np.array(corners, np.float32).reshape(-1, 4),
+        corners=boxes_of(corners),
         names=tuple(found.findtext("name", "").strip() for found in objects),
         difficult=tuple(found.findtext("difficult", "0").strip() == "1" for found in objects),
         lines=tuple(int(box.get("line", 0)) for box in boxes if box is not None),

@@ -15,6 +15,7 @@ from frostline.data.faults import Fault
 from frostline.data.pictures import MAX_PIXELS, read_file
 from frostline.data.scenes import Classes, Scene, scene_ids
 from frostline.data.sources._files import (
+    boxes_of,
     displayed_size,
     inside,
     is_file,
@@ -87,7 +88,7 @@ class Yolo:
         if "kpt_shape" in content:
             raise FrostlineError(f"{self._data} describes key points, which are no boxes: take a dataset of boxes.")
         base = inside(self.root, content["path"]) if isinstance(content.get("path"), str) else None
-        self._base = base if base is not None and base.is_dir() else self.root
+        self._base = base if base is not None and os.path.isdir(base) else self.root
         self._listed = [
             (split_named(key), *found) for key in _KEYS if content.get(key) for found in self._pictures(content[key])
         ]
@@ -133,7 +134,9 @@ class Yolo:
                 path = inside(self.root, name, start)
                 if path is not None and os.path.exists(path):
                     return path
-        raise FrostlineError(f"{self._data} names '{entry}', which is not there below {self.root}: mend the path.")
+        raise FrostlineError(
+            f"{self._data} names '{entry[:200]}', which is not there below {self.root}: mend the path."
+        )
 
     def _text(self, picture: Path) -> Path:
         """The file of a picture's objects."""
@@ -236,7 +239,7 @@ class Yolo:
         return Scene(
             id=scene_id,
             image=path,
-            boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            boxes=boxes_of(boxes),
             box_labels=np.array(objects.classes, np.int64),
             mask=mask,
             split=split,
