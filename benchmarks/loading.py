@@ -25,15 +25,16 @@ def loading() -> list[Row]:
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
-    from frostline.config import build, compose
+    from frostline.config import compose
     from frostline.data.datamodule import SceneDataModule
     from frostline.data.prepare import prepare_from_config
     from frostline.data.store import Store
+    from frostline.data.transforms import RandomColour, RandomGeometry
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         _photographs(place / "pictures")
-        config = compose(["dataset=folder", f"dataset.root={place / 'pictures'}", "augment=strong"])
+        config = compose(["dataset=folder", f"dataset.root={place / 'pictures'}"])
         config["dataset"]["split"] |= {"train": 0.98, "val": 0.01, "test": 0.01}
         dataset = prepare_from_config(config["dataset"], place / "dataset")
 
@@ -54,7 +55,12 @@ def loading() -> list[Row]:
             return DataLoader(pictures, BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True)
 
         def ours(store: Store) -> Iterable[Any]:
-            augment = build(config["augment"]["transform"])
+            augment = v2.Compose(
+                [
+                    RandomColour(brightness=0.1, contrast=0.2, saturation=0.2, hue=0.02),
+                    RandomGeometry(flip=0.5, rotate=15, shift=0.1, zoom=(0.8, 1.25), shear=10),
+                ]
+            )
             data = SceneDataModule(dataset, {"label"}, SIZE, BATCH, augment=augment, workers=WORKERS, store=store)
             return data.train_dataloader()
 
@@ -90,6 +96,8 @@ def _rate(loader: Iterable[Any]) -> float:
     """Pictures per second over an epoch."""
     start, count = time.perf_counter(), 0
     for batch in loader:
+        if isinstance(batch, dict):
+            batch["image"] = batch["image"].float() / 255  # as our models do it for themselves
         count += len(batch["id"] if isinstance(batch, dict) else batch[1])
     return count / (time.perf_counter() - start)
 
@@ -140,7 +148,9 @@ def _train_and_watch(folder: str) -> tuple[int, int, int]:
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             self.peak = max(self.peak, psutil.Process().memory_info().rss)
-            return F.cross_entropy(self.linear(F.avg_pool2d(batch["image"], SIZE // 8).flatten(1)), batch["label"])
+            return F.cross_entropy(
+                self.linear(F.avg_pool2d(batch["image"] / 255, SIZE // 8).flatten(1)), batch["label"]
+            )
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), 1e-3)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.ops import box_convert, clip_boxes_to_image
 
 from frostline.annotate.boxes import Box
-from frostline.data.decoded import square_picture
+from frostline.data.decoded import square_picture, stack_pictures
 from frostline.data.fit import place
 from frostline.data.parallel import in_threads
 from frostline.data.scenes import Scene
@@ -52,7 +52,7 @@ class Predictor:
         pictures = in_threads(self._picture, scenes)
         for start in range(0, len(scenes), BATCH):
             batch = scenes[start : start + BATCH]
-            images = torch.stack([next(pictures) for _ in batch]).float().div_(255)
+            images = stack_pictures([next(pictures) for _ in batch])
             with torch.inference_mode():
                 outputs = self._task(images.to(self._task.device))
                 if isinstance(self._task, Detection):

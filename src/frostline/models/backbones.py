@@ -31,8 +31,8 @@ QUARTERS = 4  # feature maps of a model whose blocks all keep one stride
 class Backbone(nn.Module):
     """What every head relies on.
 
-    Takes pictures (B, 3, H, W) in 0..1 and normalises them itself, so the statistics that the weights were trained
-    with cannot be forgotten.
+    Takes pictures (B, 3, H, W), uint8 or floats in 0..1, and normalises them itself, so the statistics that the weights
+    were trained with cannot be forgotten.
 
     channels, strides: of the feature maps, finest first.
     embedding_size: length of the embedding, the vector that the pretrained classifier stood on.
@@ -52,10 +52,12 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, image: Tensor) -> Tensor:
+        if image.dtype == torch.uint8:
+            image = image.float() / 255
         return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """(B, 3, H, W) in 0..1 -> feature maps and embedding.
+        """Pictures (B, 3, H, W) -> feature maps and embedding.
 
         The maps are [(B, channels[i], H / strides[i], W / strides[i])], finest first; the embedding (B, embedding_size)
         is None in a backbone built without it.
@@ -73,7 +75,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) in 0..1 -> these activations, each (B, …); nothing above them is computed."""
+        """Pictures (B, 3, H, W) -> these activations, each (B, …); nothing above them is computed."""
         raise NotImplementedError
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:

@@ -146,7 +146,7 @@ class Task(pl.LightningModule):
     # One way to train and evaluate.
 
     def forward(self, image: Tensor) -> Any:
-        """Pictures (B, 3, H, W) in 0..1 -> the head's outputs."""
+        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
         return self._answer(*self.backbone(image.contiguous(memory_format=torch.channels_last)))
 
     def outputs(self, batch: Batch) -> Any:
@@ -161,7 +161,7 @@ class Task(pl.LightningModule):
         return self.backbone.activations(depth, head.maps, head.reads_embedding)
 
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) in 0..1 -> these activations."""
+        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> these activations."""
         return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names)
 
     def _answer(self, features: list[Any], embedding: Tensor | None) -> Any:
