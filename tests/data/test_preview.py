@@ -51,7 +51,7 @@ def test_a_row_is_a_scene_as_it_is_and_then_what_its_first_epochs_see(dataset):
 
 
 def test_more_scenes_than_there_are_show_each_once(dataset):
-    data = SceneDataModule(dataset, {"label"}, 32, 4, memory_budget_gb=0.0)
+    data = SceneDataModule(dataset, {"label"}, 32, 4)
     assert len(contact_sheet(data, 40, 1, "").axes) == 2 * len(data.items("train"))
 
 
