@@ -285,6 +285,24 @@ def test_every_block_of_pictures_is_compared_with_every_other(monkeypatch):
     assert near(pictures) == expected
 
 
+def test_what_makes_two_pictures_one_photograph():
+    """As much the same light as the same detail; and small pictures have too little detail to go by."""
+    rng = np.random.default_rng(0)
+    light = np.linspace(0, 120, 32)[:, None] * np.ones((1, 32))
+    fine, other = rng.normal(0, 10, (2, 32, 32))
+    base = 60 + light + fine
+
+    def same(one, other, side=192):
+        thumbnails = [np.clip(values, 0, 255).round().astype(np.uint8) for values in (one, other)]
+        return near_identical(["one", "other"], thumbnails, [side, side]) == [(0, 1)]
+
+    changed = 60 + 0.8 * light + fine
+    assert same(base, base + 3) and same(base, changed) and same(base, changed, side=200)
+    assert not same(base, 60 + light + other)  # the same light on something else
+    assert not same(base, 60 + light[::-1] + fine) and not same(base, 60 + 0.4 * light + fine)
+    assert same(base, base + 3, side=28) and not same(base, changed, side=28)
+
+
 def test_pictures_of_one_grey_are_like_no_other():
     assert not near([Image.new("L", SIZE, grey) for grey in range(0, 250, 50)])
 

@@ -418,6 +418,7 @@ def test_only_direct_likeness_across_given_splits_counts(tmp_path, listed, drawn
     across = {f["scene"]: f["what"] for f in dataset.info["faults"] if f["kind"] == "duplicate_across_splits"}
     assert across and set(across) < {f"f{n:02}" for n in range(3, 8)} and "f03" in across
     assert across["f03"].endswith("in test") and "f11" in every(dataset)
+    assert "f07" not in {fault["scene"] for fault in dataset.info["faults"]}  # what it is like is left out
     together = every(prepare(listed([*scenes, *drawn(20)]), tmp_path / "two", name="x"))
     assert len({together[f"f{n:02}"].split for n in range(12)}) == 1  # a chain stays in one split
 
