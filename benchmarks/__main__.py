@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import freezing, pipeline, quality
+from benchmarks import data, freezing, pipeline, quality
 from frostline.studies.provenance import commit, machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-MEASURES = {**freezing.MEASURES, **pipeline.MEASURES, **quality.MEASURES}
+MEASURES = {**data.MEASURES, **freezing.MEASURES, **pipeline.MEASURES, **quality.MEASURES}
 
 HEAD = """# What is claimed, and what was measured
 

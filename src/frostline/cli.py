@@ -176,7 +176,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _doctor(args: argparse.Namespace) -> int:
     from frostline.data.checks import policies
-    from frostline.data.doctor import diagnose, table, to_html, to_json
+    from frostline.data.doctor import diagnose, summary, table, to_html, to_json
     from frostline.data.prepare import source_from_config
     from frostline.data.sources.prepared import Prepared
     from frostline.data.splits import Split
@@ -197,7 +197,10 @@ def _doctor(args: argparse.Namespace) -> int:
     examined = diagnose(source, split, policy, name)
     from rich.console import Console
 
-    Console().print(table(examined, name))
+    if examined.findings:
+        Console().print(table(examined, name))
+    else:
+        print(f"{name}: {summary(examined)}")
     for file, write in ((args.json, to_json), (args.html, to_html)):
         if file is not None:
             # Strangers' names may hold what UTF-8 cannot.

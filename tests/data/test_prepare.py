@@ -104,6 +104,17 @@ def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_pat
     (folders / "a" / "0.png").unlink()
     assert made() != second
     assert len(every(Dataset.open(tmp_path / "out"))) == 19
+    path = folders / "a" / "2.bmp"
+    Image.open(folders / "a" / "2.png").save(path)
+    third, status = made(), path.stat()
+    assert made() == third
+    path.write_bytes(path.read_bytes()[:-9] + b"something")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size  # nor is it older or younger
+    changed = made()
+    assert changed != third
+    shutil.copy(folders / "b" / "1.png", folders / "b" / "new.png")
+    assert made() != changed
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".out.lock"]
 
 
