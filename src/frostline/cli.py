@@ -23,7 +23,8 @@ CLASSES = 5  # of the head that `schedule show` builds; they change nothing but 
 OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
   task=classification|localization|detection|segmentation
-  dataset=meadow|folder|pets    folder and pets with dataset.root=PATH
+  dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, masks, camvid,
+                                pets, flowers102, fashion_mnist, pennfudan
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
   head=linear|box|dense|unet    each task has its own by default
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`

@@ -1,3 +1,5 @@
+import importlib
+import inspect
 import json
 import os
 import shutil
@@ -521,9 +523,10 @@ def test_groups_stay_together(tmp_path, listed, drawn):
 
 
 def test_a_group_is_a_line_of_the_configuration(tmp_path, folders):
-    config = compose(["dataset=folder", f"dataset.root={folders}", "dataset.group='-(1)'"])["dataset"]
+    config = compose(["dataset=folder", f"dataset.root={folders}", r'dataset.group="-(1)\w$"'])["dataset"]
     source, _ = source_from_config(config)
     assert {scene.id: scene.group for scene in source.scenes()}["b-13"] == "1"
+    assert [scene.group for scene in source.scenes()].count("1") == 10
 
 
 def test_nothing_to_prepare_is_told(tmp_path, listed, folders, capsys):
@@ -572,6 +575,20 @@ def test_the_configuration_builds_and_its_mistakes_are_told(tmp_path, folders):
         prepare_from_config(nowhere, tmp_path / "out")
     whole = compose(["dataset=folder", f"dataset.root={folders}"])["dataset"]
     assert prepare_from_config(whole, tmp_path / "out").name == "folder"
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "dataset").glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_dataset_names_every_setting_of_its_source(path):
+    needed = [] if path.stem == "meadow" else ["dataset.root=somewhere"]
+    needed += ["dataset.source.classes=[a,b]"] if path.stem == "masks" else []
+    config = compose([f"dataset={path.stem}", *needed])["dataset"]
+    module, _, name = config["source"].pop("_target_").rpartition(".")
+    takes = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert set(config["source"]) <= set(takes) and config["name"] == path.stem
+    if path.stem != "camvid":  # of the same source as masks, with one layout
+        assert set(config["source"]) == set(takes)
+    policies(config["on_fault"], config["faults"])
+    assert config["on_fault"] == "fail" and Split(**config["split"])
 
 
 def test_the_policies_in_conf_are_those_of_the_code():
