@@ -30,7 +30,7 @@ def prepare() -> list[Row]:
 
         first, again = seconds(), statistics.median(seconds() for _ in range(TIMES))
     return [
-        Row("prepare", "`prepare` of flowers5, seconds", first, "<= 20", f"{first:.1f} s"),
+        Row("prepare", "`prepare` of flowers5, seconds after imports", first, "<= 20", f"{first:.1f} s"),
         Row("prepare_again", "the same with nothing changed, seconds", again, "<= 1", f"{again:.2f} s, median of 3"),
     ]
 

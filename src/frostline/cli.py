@@ -23,7 +23,8 @@ CLASSES = 5  # of the head that `schedule show` builds; they change nothing but 
 OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
   task=classification|localization|detection|segmentation
-  dataset=meadow|folder|pets    folder and pets with dataset.root=PATH
+  dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, masks, camvid,
+                                pets, flowers102, fashion_mnist, pennfudan
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
   head=linear|box|dense|unet    each task has its own by default
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
@@ -230,7 +231,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _doctor(args: argparse.Namespace) -> int:
     from frostline.data.checks import policies
-    from frostline.data.doctor import diagnose, table, to_html, to_json
+    from frostline.data.doctor import diagnose, summary, table, to_html, to_json
     from frostline.data.prepare import source_from_config
     from frostline.data.sources.prepared import Prepared
     from frostline.data.splits import Split
@@ -251,7 +252,10 @@ def _doctor(args: argparse.Namespace) -> int:
     examined = diagnose(source, split, policy, name)
     from rich.console import Console
 
-    Console().print(table(examined, name))
+    if examined.findings:
+        Console().print(table(examined, name))
+    else:
+        print(f"{name}: {summary(examined)}")
     for file, write in ((args.json, to_json), (args.html, to_html)):
         if file is not None:
             # Strangers' names may hold what UTF-8 cannot.

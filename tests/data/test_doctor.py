@@ -285,6 +285,24 @@ def test_every_block_of_pictures_is_compared_with_every_other(monkeypatch):
     assert near(pictures) == expected
 
 
+def test_what_makes_two_pictures_one_photograph():
+    """As much the same light as the same detail; and small pictures have too little detail to go by."""
+    rng = np.random.default_rng(0)
+    light = np.linspace(0, 120, 32)[:, None] * np.ones((1, 32))
+    fine, other = rng.normal(0, 10, (2, 32, 32))
+    base = 60 + light + fine
+
+    def same(one, other, side=192):
+        thumbnails = [np.clip(values, 0, 255).round().astype(np.uint8) for values in (one, other)]
+        return near_identical(["one", "other"], thumbnails, [side, side]) == [(0, 1)]
+
+    changed = 60 + 0.8 * light + fine
+    assert same(base, base + 3) and same(base, changed) and same(base, changed, side=200)
+    assert not same(base, 60 + light + other)  # the same light on something else
+    assert not same(base, 60 + light[::-1] + fine) and not same(base, 60 + 0.4 * light + fine)
+    assert same(base, base + 3, side=28) and not same(base, changed, side=28)
+
+
 def test_pictures_of_one_grey_are_like_no_other():
     assert not near([Image.new("L", SIZE, grey) for grey in range(0, 250, 50)])
 
@@ -294,8 +312,8 @@ def test_names_that_strangers_chose(tmp_path, capsys):
     for number in range(8):
         (tmp_path / "pictures" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
         picture(number).save(tmp_path / "pictures" / "ab"[number % 2] / f"{number}.png")
-    (tmp_path / "pictures" / "a" / "x[").mkdir()
-    for name in (b"x[/bold].png", b"\xff.png", b"\x1b[31mred\n.png", b"<b>.png", b"long" * 60 + b".png"):
+    (tmp_path / "pictures" / "a" / "!x[").mkdir()
+    for name in (b"!x[/bold].png", b"y\xff.png", b"z\x1b[31mred\n.png", b"z<b>.png", b"z" * 250 + b".png"):
         (tmp_path / "pictures" / "a" / os.fsdecode(name)).write_text("no picture")
     files = {form: tmp_path / f"report.{form}" for form in ("json", "html")}
     command = ["dataset=folder", f"dataset.root={tmp_path / 'pictures'}"]
@@ -303,8 +321,8 @@ def test_names_that_strangers_chose(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "picture_unreadable" in out and "\x1b" not in out
     told = json.loads(files["json"].read_text())["findings"]
-    assert len(told) == 5 and any(os.fsencode(fault["file"]).endswith(b"\xff.png") for fault in told)
-    assert "<b>" not in files["html"].read_text() and "&lt;b&gt;.png" in files["html"].read_text()
+    assert len(told) == 5 and any(os.fsencode(fault["file"]).endswith(b"y\xff.png") for fault in told)
+    assert "<b>" not in files["html"].read_text() and "z&lt;b&gt;.png" in files["html"].read_text()
     config = compose([*command, "dataset.on_fault=skip"])["dataset"]
     assert len(prepare_from_config(config, tmp_path / "out").info["faults"]) == 5
 

@@ -1,3 +1,5 @@
+import importlib
+import inspect
 import json
 import os
 import shutil
@@ -104,6 +106,17 @@ def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_pat
     (folders / "a" / "0.png").unlink()
     assert made() != second
     assert len(every(Dataset.open(tmp_path / "out"))) == 19
+    path = folders / "a" / "2.bmp"
+    Image.open(folders / "a" / "2.png").save(path)
+    third, status = made(), path.stat()
+    assert made() == third
+    path.write_bytes(path.read_bytes()[:-9] + b"something")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size  # nor is it older or younger
+    changed = made()
+    assert changed != third
+    shutil.copy(folders / "b" / "1.png", folders / "b" / "new.png")
+    assert made() != changed
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".out.lock"]
 
 
@@ -418,6 +431,7 @@ def test_only_direct_likeness_across_given_splits_counts(tmp_path, listed, drawn
     across = {f["scene"]: f["what"] for f in dataset.info["faults"] if f["kind"] == "duplicate_across_splits"}
     assert across and set(across) < {f"f{n:02}" for n in range(3, 8)} and "f03" in across
     assert across["f03"].endswith("in test") and "f11" in every(dataset)
+    assert "f07" not in {fault["scene"] for fault in dataset.info["faults"]}  # what it is like is left out
     together = every(prepare(listed([*scenes, *drawn(20)]), tmp_path / "two", name="x"))
     assert len({together[f"f{n:02}"].split for n in range(12)}) == 1  # a chain stays in one split
 
@@ -509,9 +523,10 @@ def test_groups_stay_together(tmp_path, listed, drawn):
 
 
 def test_a_group_is_a_line_of_the_configuration(tmp_path, folders):
-    config = compose(["dataset=folder", f"dataset.root={folders}", "dataset.group='-(1)'"])["dataset"]
+    config = compose(["dataset=folder", f"dataset.root={folders}", r'dataset.group="-(1)\w$"'])["dataset"]
     source, _ = source_from_config(config)
     assert {scene.id: scene.group for scene in source.scenes()}["b-13"] == "1"
+    assert [scene.group for scene in source.scenes()].count("1") == 10
 
 
 def test_nothing_to_prepare_is_told(tmp_path, listed, folders, capsys):
@@ -560,6 +575,20 @@ def test_the_configuration_builds_and_its_mistakes_are_told(tmp_path, folders):
         prepare_from_config(nowhere, tmp_path / "out")
     whole = compose(["dataset=folder", f"dataset.root={folders}"])["dataset"]
     assert prepare_from_config(whole, tmp_path / "out").name == "folder"
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "dataset").glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_dataset_names_every_setting_of_its_source(path):
+    needed = [] if path.stem == "meadow" else ["dataset.root=somewhere"]
+    needed += ["dataset.source.classes=[a,b]"] if path.stem == "masks" else []
+    config = compose([f"dataset={path.stem}", *needed])["dataset"]
+    module, _, name = config["source"].pop("_target_").rpartition(".")
+    takes = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert set(config["source"]) <= set(takes) and config["name"] == path.stem
+    if path.stem != "camvid":  # of the same source as masks, with one layout
+        assert set(config["source"]) == set(takes)
+    policies(config["on_fault"], config["faults"])
+    assert config["on_fault"] == "fail" and Split(**config["split"])
 
 
 def test_the_policies_in_conf_are_those_of_the_code():

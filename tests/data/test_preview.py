@@ -33,7 +33,7 @@ def shown(axes):
 
 
 def test_a_row_is_a_scene_as_it_is_and_then_what_its_first_epochs_see(dataset):
-    options = {"augment": RandomGeometry(rotate=30, zoom=(0.7, 0.7)), "seed": 4, "memory_budget_gb": 0.0}
+    options = {"augment": RandomGeometry(rotate=30, zoom=(0.7, 0.7)), "seed": 4}
     data = SceneDataModule(dataset, {"boxes"}, 48, 4, **options)
     figure = contact_sheet(data, 3, 2, "a title")
     assert len(figure.axes) == 9 and figure.texts[0].get_text() == "a title"

@@ -50,7 +50,7 @@ def table(examined: Examined, name: str) -> "Table":
     from rich.table import Table
 
     found = Counter(finding.fault.kind for finding in examined.findings)
-    rows = Table(title=escape(f"{name}: {_summary(examined)}"))
+    rows = Table(title=escape(f"{name}: {summary(examined)}"))
     for heading in ("fault", "count", "prepare", "what it is", "the first one"):
         rows.add_column(heading, no_wrap=heading == "fault", overflow="fold")
     for kind in KINDS:
@@ -100,23 +100,32 @@ def to_html(examined: Examined, name: str) -> str:
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         Path(__file__).with_name("doctor.html.j2").read_text(encoding="utf-8")
     )
-    return page.render(name=name, summary=_summary(examined), kinds=kinds)
+    return page.render(name=name, summary=summary(examined), kinds=kinds)
 
 
-def _summary(examined: Examined) -> str:
+def summary(examined: Examined) -> str:
+    """One sentence: how many scenes, how many findings."""
     if not examined.findings:
         return f"{examined.scenes} scenes, nothing is wrong"
     failing = sum(finding.policy == "fail" for finding in examined.findings)
-    return f"{examined.scenes} scenes, {len(examined.findings)} findings, {failing} of which stop `prepare`"
+    return (
+        f"{examined.scenes} scenes, {len(examined.findings)} findings, {failing or 'none'} of which would stop prepare"
+    )
 
 
 def _shown(finding: Finding, files: Mapping[str, str]) -> dict[str, Any]:
     fault = finding.fault
-    place = str(fault.file) if fault.line is None else f"{fault.file}:{fault.line}"
+    line = "" if fault.line is None else f":{fault.line}"
+    short = "/".join(Path(fault.file).parts[-2:])
     pictures = [_thumbnail(files.get(finding.scene), fault.box)]
     if finding.other is not None:
         pictures.append(_thumbnail(files.get(finding.other)))
-    return {"place": place, "what": fault.what, "pictures": [picture for picture in pictures if picture]}
+    return {
+        "file": f"{fault.file}{line}",
+        "short": f"{short}{line}",
+        "what": fault.what,
+        "pictures": [picture for picture in pictures if picture],
+    }
 
 
 def _thumbnail(file: str | None, box: Sequence[float] | None = None) -> str | None:

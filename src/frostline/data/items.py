@@ -138,8 +138,8 @@ class SceneItems(TorchDataset[dict[str, Any]]):
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Items to a batch; keys "label", "boxes" with "box_labels", and "mask" are there if the task needs them.
 
-    image: (B, 3, S, S) uint8; models scale and normalise it, on their own device. size: S. index: (B,) int64, within the
-    split. id: list of B names.
+    image: (B, 3, S, S) uint8; models scale and normalise it, on their own device. size: S. index: (B,) int64, within
+    the split. id: list of B names.
     label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: list of B tensors (n, 4) float32,
     x0 y0 x1 y1 in pixels of S. box_labels: list of B tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
     """

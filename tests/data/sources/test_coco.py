@@ -228,6 +228,15 @@ def test_annotations_of_the_turned_picture_and_of_the_stored_one(tmp_path):
         assert [fault.kind for fault in checked.faults] == ["picture_rotated"]
 
 
+@pytest.mark.parametrize("side", [True, 0, -5, "30", None, 1.5])
+def test_a_size_that_is_none_is_that_of_the_picture(tmp_path, side):
+    one(tmp_path)
+    outline = annotation(1, 1, 7, segmentation=rectangle(1, 1, 5, 5))
+    write(tmp_path / "annotations" / "all.json", [image(1, "a.png", side, 20)], [outline])
+    (scene,) = Coco(tmp_path).scenes()
+    assert scene.size is None and scene.mask.shape == (20, 30)
+
+
 def test_a_name_at_two_places_is_nobodys(root):
     (root / "annotations" / "instances_train2017.json").rename(root / "annotations" / "instances.json")
     scenes = [scene for scene in Coco(root, annotations="annotations/instances.json").scenes()]

@@ -3,6 +3,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from frostline.data.pictures import read_rgb
+from frostline.data.sources._files import displayed_size
 from frostline.data.sources.yolo import Yolo
 from frostline.errors import FrostlineError
 
@@ -65,6 +67,13 @@ def test_shares_are_of_the_picture_as_displayed(root, orientation, box):
     picture(root / "images" / "train" / "a.jpg", orientation)
     a = scenes_of(root)[1]["train-a"]
     assert np.allclose(a.boxes[1], box) and a.size == ((40, 20) if orientation < 5 else (20, 40))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_the_size_is_that_of_the_picture_as_displayed(tmp_path, suffix, orientation):
+    picture(tmp_path / f"a.{suffix}", orientation)
+    assert displayed_size(tmp_path / f"a.{suffix}") == read_rgb(tmp_path / f"a.{suffix}").size
 
 
 def test_outlines_give_boxes_and_where_they_are_all_masks(root):
