@@ -61,6 +61,7 @@ def test_a_label_names_what_is_mixed_the_most_first():
     assert _label(torch.tensor([0.25, 0.0, 0.75]), classes) == "daisy 75%, rose 25%"
     assert _label(torch.tensor([0.0, 1.0, 0.0]), classes) == "tulip"
     assert _label(torch.tensor([0.003, 0.997, 0.0]), classes) == "tulip"
+    assert _label(torch.tensor([0.4, 0.6]), ("american_bulldog", "pug")) == "pug 60%, american_b… 40%"
 
 
 def test_a_veil_is_coloured_by_class_and_hatched_where_nobody_knows():

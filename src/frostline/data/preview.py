@@ -98,11 +98,11 @@ def _draw(
 def _label(label: int | Tensor, classes: tuple[str, ...]) -> str:
     """A class, or the classes that are mixed, with their shares."""
     if not isinstance(label, Tensor):
-        return classes[label]
+        return _short(classes[label])
     shares = sorted(zip(label.tolist(), classes, strict=True), reverse=True)
     if shares[0][0] >= 0.995:
-        return shares[0][1]
-    return ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.005)
+        return _short(shares[0][1])
+    return ", ".join(f"{_short(name, 11)} {share:.0%}" for share, name in shares if share >= 0.005)
 
 
 def _veil(
