@@ -17,8 +17,8 @@ CLASSES = ("rose", "bud")
 def predictor(monkeypatch, tmp_path):
     """A predictor of a task whose predictions are given."""
 
-    def make(name, *predictions):
-        config = compose([f"task={name}", "backbone.pretrained=false", "image_size=64"])
+    def make(name, *predictions, fit="stretch"):
+        config = compose([f"task={name}", "backbone.pretrained=false", "image_size=64", f"fit={fit}"])
         task = build_task(config, CLASSES).eval()
         given = iter(predictions)
         monkeypatch.setattr(task, "postprocess", lambda outputs: next(given))
@@ -48,6 +48,14 @@ def test_detections_are_boxes_of_the_picture_as_it_is(predictor, flowers):
     assert [box.score for box in boxes] == pytest.approx([0.9, 0.5]) and uncertainty == pytest.approx(0.3)
     assert low[0] == () and low[1] == pytest.approx(0.8)  # nothing good enough: the best score counts
     assert none == ((), 1.0) and flat[0] == ()
+
+
+def test_boxes_in_a_letterbox_are_boxes_of_the_picture_too(predictor, flowers):
+    # 60 x 40 lies in 64 x 64 as 64 x 43, 10 from the top; what was found in the margin is cut off.
+    predictions = [detected(([0, 10, 64, 53], 1, 0.9), ([32, 0, 64, 31.5], 0, 0.5))]
+    found = predictor("detection", predictions, fit="letterbox")(flowers.scenes("train")[:1])
+    whole, upper = found[0][0]
+    assert whole.corners == pytest.approx((0, 0, 60, 40)) and upper.corners == pytest.approx((30, 0, 60, 20))
 
 
 def test_a_localization_proposes_its_one_box(predictor, flowers):

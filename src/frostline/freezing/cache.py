@@ -119,9 +119,8 @@ class CacheBelow(pl.Callback):
             "libraries": [library.__version__ for library in (torch, torchvision, timm, PIL, cv2)],
         }
         if augmented and data.mix is not None:
-            scenes["mixed_for"] = sorted(
-                data.needs
-            )  # what a scene is mixed with depends on which others serve the task
+            # What a scene is mixed with depends on which others serve the task.
+            scenes["mixed_for"] = sorted(data.needs)
         model = {
             "precision": str(trainer.precision),
             "processor": _processor(task.device),
