@@ -23,6 +23,7 @@ from frostline.errors import FrostlineError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 NAMED = ("task", "dataset", "backbone", "head", "schedule", "rate", "optimizer", "augment")  # by these, runs differ
+ARM = ["dataset", "task", "backbone", "head", "schedule"]  # what the runs of one arm share: all but the seed
 OPEN = ("optimizer", "augment")  # groups whose files may have keys of their own
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 

@@ -12,12 +12,15 @@ import yaml
 from PIL import Image
 
 from frostline.annotate import exchange
+from frostline.annotate.boxes import Answer, Answers, Box
+from frostline.annotate.corrected import Corrected
 from frostline.annotate.exchange import export, import_
 from frostline.cli import main
 from frostline.config import compose
 from frostline.data.dataset import Dataset
 from frostline.data.prepare import prepare_from_config
-from frostline.data.scenes import SPLITS
+from frostline.data.scenes import SPLITS, Classes
+from frostline.data.sources.prepared import Prepared
 from frostline.errors import FrostlineError
 
 
@@ -180,6 +183,28 @@ def coco_answer(dataset, path, annotations, **images):
 
 def instance(number, category, box, segmentation):
     return {"id": number, "image_id": 7, "category_id": category, "bbox": box, "segmentation": segmentation}
+
+
+def test_a_label_that_came_from_the_boxes_comes_from_the_corrected_ones(boxed, monkeypatch):
+    prepared = Prepared(boxed.path)
+    prepared.classes = Classes(labels=("zebra", "ant"), boxes=("zebra", "ant"))
+    prepared.derived = {"labels": "where all boxes have one class"}
+    box = (0.0, 0.0, 9.0, 9.0)
+    of = {
+        "b01": Answer((Box("ant", box),)),
+        "b02": Answer((Box("ant", box), Box("zebra", box))),
+        "b06": Answer((Box("bee", box),)),
+    }
+    source = Corrected(prepared, Answers(of, tells_empty=True), boxed.path)
+    labels = {scene.id: scene.label for scene in source.scenes()}
+    assert (labels["b01"], labels["b02"], labels["b06"]) == (1, None, None)
+
+
+def test_an_earlier_import_is_never_replaced(flowers, tmp_path):
+    file = answered(tmp_path, flowers, {"f00": [("rose", 1, 1, 9, 9)]})
+    import_(flowers.path, file, "label-studio", tmp_path / "new")
+    with pytest.raises(FrostlineError, match="is there already, and may hold people's work"):
+        import_(flowers.path, file, "label-studio", tmp_path / "new")
 
 
 def test_outlines_in_coco_bring_a_mask(flowers, tmp_path):

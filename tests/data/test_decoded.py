@@ -10,6 +10,7 @@ from PIL import Image
 
 from frostline.data import decoded, store
 from frostline.data.decoded import Decoded, square_picture
+from frostline.data.fit import place
 from frostline.data.store import Store
 
 ROOM = 10**8
@@ -114,3 +115,12 @@ def test_mapped_pages_do_not_pile_up_in_the_process(tmp_path, monkeypatch):
     for row in range(48):
         assert entry.read([row])[0, -1] == row
     assert resident() - before < 16
+
+
+def test_a_letterbox_of_a_reduced_photograph_lies_where_its_boxes_do(tmp_path):
+    # 535 x 1000 comes as 268 x 500, whose letterbox would be a column wider.
+    Image.new("RGB", (535, 1000), "white").save(tmp_path / "tall.jpg")
+    found = square_picture(tmp_path / "tall.jpg", 128, "letterbox", (535, 1000))
+    columns = (found[0] > 200).any(0).nonzero().flatten()
+    left, _, width, _ = place(535, 1000, 128, "letterbox")
+    assert (int(columns[0]), len(columns)) == (left, width) == (30, 68)

@@ -62,6 +62,7 @@ class Injected:
         self.boxes()
         self.annotations()
         self.duplicates()
+        self.groups()
 
     def add(self, name, image=None, **fields):
         self.seed += 1
@@ -136,6 +137,8 @@ class Injected:
         self.expect("box_units", self.root / "shares.xml", 5)
         self.add("none", boxes=np.zeros((1, 4), np.float32), box_labels=np.array([0]), box_lines=[5])
         self.expect("box_empty", self.root / "none.xml", 5)  # and not in shares of the picture
+        self.add("resized", size=(2 * SIZE[0], 2 * SIZE[1]))  # annotated on a picture twice as large
+        self.expect("box_units", self.root / "resized.xml", 5)
         self.add("strange", box_labels=np.array([0, 7]))
         self.expect("label_unknown", self.root / "strange.xml", 12)
 
@@ -167,6 +170,11 @@ class Injected:
         self.add("nowhere", picture(24), split=None)  # in no list: it goes nowhere, and leaks nothing
         for name, label in (("odd1", 0), ("odd2", 1), ("odd3", None)):
             self.expect("label_conflict", self.add(name, picture(23), label=label))
+
+    def groups(self):
+        for split in ("train", "test"):
+            self.add(f"drive-{split}", split=split, group="drive")
+        self.expect("group_across_splits", "group drive")
 
     def scenes(self):
         return iter(self.found)
@@ -204,6 +212,14 @@ def test_nothing_is_wrong_with_clean_data(tmp_path, injected):
     assert not examined(Prepared(dataset.path)).findings
 
 
+def test_classes_of_derived_annotations_may_lack_examples(injected):
+    source = Injected.__new__(Injected)
+    source.found = [scene for scene in injected.found if scene.id.startswith(("clean", "rare"))]
+    assert set(places(examined(source))) == {"class_untrained", "class_absent"}
+    source.derived = {"labels": "read off the boxes"}
+    assert not examined(source).findings
+
+
 def test_everything_that_can_be_mended_is_mended(tmp_path, injected):
     before = {path: path.read_bytes() for path in injected.root.iterdir()}
     source = Injected.__new__(Injected)
@@ -216,6 +232,7 @@ def test_everything_that_can_be_mended_is_mended(tmp_path, injected):
     assert found["swapped"].boxes[1].tolist() == [20, 10, 40, 30]
     assert found["outside"].boxes[1].tolist() == [50, 30, 64, 40] and len(found["far"].boxes) == 1
     assert np.allclose(found["shares"].boxes[0], [6.4, 4.8, 32, 24]) and found["none"].boxes.shape == (0, 4)
+    assert np.allclose(found["resized"].boxes[0], [5, 5, 15, 10])
     assert (np.asarray(Image.open(found["value"].mask)) == 255).all()
     assert {"leak1", "leak3"} < set(found) and not {"leak2", "leak4", "odd1", "odd2", "odd3", "nowhere"} & set(found)
     assert found["near1"].split == found["near2"].split and "same2" not in found
@@ -348,7 +365,7 @@ def test_the_page_shows_both_of_two_and_draws_the_box(tmp_path):
 EXPECTED = {
     "pets3": (["dataset=pets"], {"picture_extension": 2, "picture_alpha": 1, "duplicate": 6}),
     "bccd": (["dataset=voc"], {"box_empty": 2, "duplicate_across_splits": 1}),
-    "camvid": (["dataset=camvid"], {"duplicate": 204}),
+    "camvid": (["dataset=camvid"], {"duplicate": 204, "group_across_splits": 2}),
     "camvid by drive": (["dataset=camvid", "dataset.split.given=false"], {"duplicate": 204}),
     "flowers5": (["dataset=folder"], {"duplicate": 16, "label_conflict": 8}),
 }

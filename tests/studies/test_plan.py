@@ -98,6 +98,7 @@ def test_editing_conf_makes_exactly_the_runs_stale_that_it_changes(study, conf_h
         ("grid: [", "cannot be read"),
         ("grid: {seed: [0]}\noverrides_for: {seed=1: [image_size=64]}", "'seed=1', which the grid does not have"),
         ("grid: {seed: [0, 0]}", "two runs would be called '0'"),
+        ("grid: {rate: [cosine, constant]}", "the runs cosine and constant have the same .* and seed"),
         ("grid: {task: [nope]}", "run nope: 'nope' is no task"),
         ("grid: {seed: [0]}\noverrides: [imagesize=3]", "no configuration key 'imagesize'"),
     ],

@@ -47,6 +47,11 @@ class Corrected:
             "box_labels": np.array([position[box.label] for box in answer.boxes], np.int64),
             "boxes_file": self._file,
         }
+        if "labels" in self.derived:  # from the boxes that were
+            named = {box.label for box in answer.boxes}
+            label = named.pop() if len(named) == 1 else None
+            labels = self.classes.labels or ()
+            brought["label"] = labels.index(label) if label in labels else None
         if answer.mask is not None:
             brought["mask"] = answer.mask
             ours = self.classes.masks or ()

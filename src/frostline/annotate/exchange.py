@@ -96,11 +96,13 @@ def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = Fal
     complete: somebody looked at every picture in the file; without that, a picture without boxes stays as it was, too,
     if it was not annotated before and the format does not tell "looked, found none" from "not looked at", which only
     Label Studio's does.
-    Raises FrostlineError for a file that cannot be read or names other scenes, for one that says nothing, and as
-    `prepare` does.
+    Raises FrostlineError for a file that cannot be read or names other scenes, for one that says nothing, where `out`
+    is there already, and as `prepare` does.
     """
     if out.resolve() == folder.resolve():
         raise FrostlineError(f"--out {out} is the dataset itself, which stays as it is: choose another folder.")
+    if out.exists():
+        raise FrostlineError(f"--out {out} is there already, and may hold people's work: choose another folder.")
     prepared = Prepared(folder)
     scenes = {scene.id: scene for split in SPLITS for scene in prepared.dataset.scenes(split)}
     found = read(file, form, prepared.dataset)

@@ -44,7 +44,7 @@ class Predictor:
                 "detection or localization."
             )
         self.name, self.classes = trained.name, trained.task.classes
-        self._size, self._fit = int(trained.config["image_size"]), str(trained.config["fit"])
+        self._size, self._fit = int(trained.config["image_size"]), str(trained.config.get("fit", "stretch"))
         self._task = trained.task.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, scenes: Sequence[Scene]) -> list[Found]:
@@ -65,7 +65,7 @@ class Predictor:
 
     def _picture(self, scene: Scene) -> Tensor:
         assert scene.image is not None  # it is a dataset's
-        return square_picture(scene.image, self._size, self._fit)
+        return square_picture(scene.image, self._size, self._fit, scene.size)
 
     def _in_picture(self, boxes: Tensor, scene: Scene) -> Tensor:
         """(n, 4) x0 y0 x1 y1 in shares of the square -> in pixels of the scene's picture, clipped to it."""

@@ -194,6 +194,11 @@ def _boxes(checked: Checked, classes: tuple[str, ...] | None) -> None:
 
     if checked.stored is not None and scene.size == checked.stored[0]:
         boxes = turned_boxes(boxes, checked.stored[1], checked.stored[0])
+    elif scene.size is not None and scene.size != checked.size and len(boxes):
+        what = f"has boxes on a picture of {scene.size[0]} x {scene.size[1]}, and the picture has {width} x {height}"
+        scale: np.ndarray = whole / np.array(scene.size * 2, np.float32)
+        boxes = boxes * scale
+        found("box_units", what, 0, boxes[0])
     # Shares of the picture lie all between 0 and 1; in pixels, no picture has such boxes alone.
     if np.isfinite(boxes).all() and (boxes >= 0).all() and (boxes <= 1).all() and min(width, height) > 1:
         with_area = np.flatnonzero((boxes[:, :2] < boxes[:, 2:]).all(axis=1))

@@ -21,19 +21,22 @@ from frostline.data.scenes import VOID, Scene
 from frostline.data.store import CacheError, Entry, Store
 from frostline.source import source_hash
 
-DECISIVE = ("data/decoded.py", "data/fit.py", "data/pictures.py")  # the code that decides what is kept
+# The code that decides what is kept.
+DECISIVE = ("data/decoded.py", "data/fit.py", "data/kernels.py", "data/pictures.py", "data/scenes.py")
 AT_ONCE = 64  # decoded before they are written
 REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
 
 
-def square_picture(picture: Path | bytes | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
+def square_picture(
+    picture: Path | bytes | np.ndarray, size: int, fit: str = "stretch", shape: tuple[int, int] | None = None
+) -> Tensor:
     """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, antialiased.
 
-    fit: one of FITS; the margin of a letterbox is GREY. Channels lie last in memory, as files, OpenCV and fast
-    convolutions have them.
+    shape: its width and height, where known; a letterbox needs them to a pixel. fit: one of FITS; the margin of a
+    letterbox is GREY. Channels lie last in memory, as files, OpenCV and fast convolutions have them.
     """
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture, REDUCED * size)
-    return torch.from_numpy(square(image, size, fit, Image.Resampling.BILINEAR, GREY)).permute(2, 0, 1)
+    return torch.from_numpy(square(image, size, fit, Image.Resampling.BILINEAR, GREY, shape)).permute(2, 0, 1)
 
 
 def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
@@ -113,7 +116,7 @@ class Decoded:
     def _decode(self, scene: Scene) -> Tensor:
         if self.what == "picture":
             assert scene.image is not None  # it is a dataset's
-            return square_picture(scene.image, self.size, self.fit)
+            return square_picture(scene.image, self.size, self.fit, scene.size)
         if scene.mask is None:  # which only a mix would read
             return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
         return square_mask(scene.mask, self.size, self.fit)

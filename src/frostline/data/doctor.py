@@ -41,7 +41,7 @@ def diagnose(
         return Record.of(check(scene, source.classes, max_pixels), fingerprint="")
 
     scenes = tqdm(in_threads(work, source.scenes(), workers), desc=f"doctor {name}", unit=" pictures", disable=None)
-    return examine(scenes, source.classes, split, policy)
+    return examine(scenes, source.classes, split, policy, getattr(source, "derived", ()))
 
 
 def table(examined: Examined, name: str) -> "Table":

@@ -3,7 +3,7 @@
 import json
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -109,10 +109,17 @@ class Examined:
         return len(self.files)
 
 
-def examine(records: Iterable[Record], classes: Classes, split: Split, policy: Mapping[str, str]) -> Examined:
+def examine(
+    records: Iterable[Record],
+    classes: Classes,
+    split: Split,
+    policy: Mapping[str, str],
+    derived: Collection[str] = (),
+) -> Examined:
     """Leave out what cannot be used, find what is the same, and split the rest.
 
-    policy: for each kind of fault. Where it is `fail`, the scene counts as left out, and the caller decides.
+    derived: the kinds of annotation ("labels", "boxes", "masks") that nobody made: a class that lacks examples there is
+    no fault. policy: for each kind of fault. Where it is `fail`, the scene counts as left out, and the caller decides.
     """
     scenes = sorted(records, key=lambda record: record.id)
     findings = [Finding(scene.id, fault, policy[fault.kind]) for scene in scenes for fault in scene.faults]
@@ -137,7 +144,8 @@ def examine(records: Iterable[Record], classes: Classes, split: Split, policy: M
     ]
     where = assign(splittable, split) if left else []
     placed = {name: [kept[p] for p, found in zip(left, where, strict=True) if found == name] for name in SPLITS}
-    findings += [Finding("", fault, policy[fault.kind]) for fault in _absent(placed, classes)]
+    whole = [*_absent(placed, classes, derived), *_torn_groups(placed)]
+    findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
     return Examined({scene.id: scene.file for scene in scenes}, findings, placed)
 
@@ -228,7 +236,20 @@ def _units(scenes: Sequence[Record], near: Iterable[tuple[int, int]]) -> list[in
     return [joined.first(position) for position in range(len(scenes))]
 
 
-def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes) -> list[Fault]:
+def _torn_groups(placed: Mapping[str, Sequence[Record]]) -> list[Fault]:
+    """Groups with scenes in several splits, which only given splits can have."""
+    where: dict[str, list[str]] = {}
+    for split, scenes in placed.items():
+        for group in sorted({scene.group for scene in scenes if scene.group is not None}):
+            where.setdefault(group, []).append(split)
+    return [
+        Fault("group_across_splits", f"group {group}", f"has scenes in {' and '.join(splits)}")
+        for group, splits in where.items()
+        if len(splits) > 1
+    ]
+
+
+def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: Collection[str]) -> list[Fault]:
     """Splits without scenes, and classes without an example in a split that has any annotation of their kind."""
     faults = []
     for where, scenes in placed.items():
@@ -242,7 +263,7 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes) -> list[Fa
             "masks": Counter(value for scene in scenes for value in scene.mask_classes or [] if value != VOID),
         }
         for kind, names in asdict(classes).items():
-            if not counts[kind]:
+            if not counts[kind] or kind in derived:
                 continue
             for number, name in enumerate(names or ()):
                 if not counts[kind][number]:

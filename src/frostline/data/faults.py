@@ -54,6 +54,7 @@ KINDS: dict[str, Kind] = {
         "identical or near-identical pictures in two given splits", "kept once", policy="fix"
     ),
     "label_conflict": Kind("identical pictures that are annotated otherwise", policy="skip"),
+    "group_across_splits": Kind("a group whose scenes lie in several given splits"),
     "split_empty": Kind("a split without any usable scene"),
     "class_untrained": Kind("a class without an example to train on"),
     "class_absent": Kind("a class without an example to validate or test on", policy="skip"),

@@ -19,9 +19,19 @@ def place(width: int, height: int, size: int, fit: str) -> tuple[int, int, int, 
     return (size - w) // 2, (size - h) // 2, w, h
 
 
-def square(image: Image.Image, size: int, fit: str, resample: Image.Resampling, margin: int) -> npt.NDArray[np.uint8]:
-    """A picture as a square, (size, size) or (size, size, channels); `margin` is the value where it does not reach."""
-    left, top, w, h = place(*image.size, size, fit)
+def square(
+    image: Image.Image,
+    size: int,
+    fit: str,
+    resample: Image.Resampling,
+    margin: int,
+    shape: tuple[int, int] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """A picture as a square, (size, size) or (size, size, channels); `margin` is the value where it does not reach.
+
+    shape: width and height of the whole picture, where `image` was decoded at a part of its size.
+    """
+    left, top, w, h = place(*(shape or image.size), size, fit)
     resized = np.array(image.resize((w, h), resample))
     if (w, h) == (size, size):
         return resized

@@ -67,6 +67,7 @@ def prepare(
         "split": asdict(split),
         "policies": policy,
         "max_pixels": max_pixels,
+        "code": source_hash("data"),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock")):
@@ -154,8 +155,14 @@ def _write(
                 journal.write(record.to_json() + "\n")
     try:
         _check_ids(name, records)
-        examined = examine(records, source.classes, split, policy)
+        examined = examine(records, source.classes, split, policy, getattr(source, "derived", ()))
         _refuse(name, examined)
+        if not split.given and (given := sorted({record.given for record in records if record.given is not None})):
+            print(
+                f"frostline: dataset '{name}' is split anew, and its own {' and '.join(given)} are not kept: "
+                "dataset.split.given=true keeps them.",
+                file=sys.stderr,
+            )
         _finish(folder, source, settings, records, examined)
         for finding in examined.findings:
             if finding.done == "let be":

@@ -29,6 +29,7 @@ def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) ->
     The scenes are spread over the split. With boxes, masks (VOID is hatched) and labels, as far as the task has them.
     """
     items = data.items("train")
+    views = min(views, data.views or views)  # there are no others
     positions = np.unique(np.linspace(0, len(items) - 1, min(scenes, len(items))).round().astype(int)).tolist()
     figure, grid = _grid(len(positions), 1 + views, CAPTION if "label" in data.needs else 0.0)
     colours = class_colours(len(data.classes))

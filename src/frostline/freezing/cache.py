@@ -59,7 +59,7 @@ class CacheBelow(pl.Callback):
         task = cast("Task", pl_module)
         depth = depth_of(task.state_at(trainer.current_epoch))
         if depth != self._depth:  # while it stays, nothing below it has moved
-            self._close()
+            self.close()
             self._depth = depth
         self._filled = 0
         views = self.data.views
@@ -75,9 +75,10 @@ class CacheBelow(pl.Callback):
         pl_module.log("cache_filled", float(self._filled))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let the store make room of what was read."""
         for reader in self._open.values():
             reader.close()
         self._open, self._depth = {}, None

@@ -6,9 +6,9 @@ from typing import Literal
 
 import pandas as pd
 
+from frostline.config import ARM
 from frostline.errors import FrostlineError
 
-ARM = ["dataset", "task", "backbone", "head", "schedule"]  # the columns that the runs of one arm share
 Verdict = Literal["alone", "unknown", "overlap", "apart"]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from frostline.config import Config, compose, to_yaml
+from frostline.config import ARM, Config, compose, to_yaml
 from frostline.errors import FrostlineError
 
 RUNS = Path("runs")
@@ -81,6 +81,7 @@ def read_study(folder: Path) -> Study:
 def compose_runs(study: Study) -> dict[str, Config]:
     """The resolved configuration of each run of a study, by name."""
     runs: dict[str, Config] = {}
+    arms: dict[tuple[str, ...], str] = {}
     for name, overrides in study.cells():
         if name in runs:
             raise FrostlineError(f"{study.folder}/study.yaml: two runs would be called '{name}'; take one away.")
@@ -88,6 +89,12 @@ def compose_runs(study: Study) -> dict[str, Config]:
             runs[name] = compose(overrides)
         except FrostlineError as error:
             raise FrostlineError(f"{study.folder}/study.yaml, run {name}: {error}") from error
+        other = arms.setdefault((*(str(runs[name][key]["name"]) for key in ARM), str(runs[name]["seed"])), name)
+        if other != name:
+            raise FrostlineError(
+                f"{study.folder}/study.yaml: the runs {other} and {name} have the same {', '.join(ARM)} and seed, so "
+                "they would be taken for one arm; give what differs a name of its own, such as schedule.name."
+            )
     return runs
 
 

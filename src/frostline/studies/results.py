@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from frostline.config import ARM
 from frostline.data.dataset import Dataset
 from frostline.errors import FrostlineError
-from frostline.studies.arms import ARM
 from frostline.studies.plan import Study, read_study
 
 KEYS = ["study", "task", "dataset", "backbone", "head", "schedule", "seed", "primary"]

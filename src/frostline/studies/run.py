@@ -50,12 +50,33 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     A killed run goes on from the last epoch that the workplace has. command: what trains this run again, to record.
     Raises FrostlineError before any training where the run cannot work.
     """
-    work = workplace.folder
     _quieten()
     pl.seed_everything(config["seed"], verbose=False)
     torch.set_num_threads(config["trainer"]["threads"] or cores())
     _check_accelerator(config["trainer"]["accelerator"])
     task, data = assemble(config, dataset)
+    below = []
+    if data.store is not None and config["cache"]["enabled"]:
+        recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
+        below.append(CacheBelow(data.store, data, recipe))
+    try:
+        return _train(config, task, data, below, workplace, name, command)
+    finally:  # what is held cannot make room for others, and this process may train more runs
+        data.teardown()
+        for cache in below:
+            cache.close()
+
+
+def _train(
+    config: Config,
+    task: Task,
+    data: SceneDataModule,
+    below: list[CacheBelow],
+    workplace: Workplace,
+    name: str,
+    command: str,
+) -> dict[str, Any]:
+    work, dataset = workplace.folder, data.dataset
     commit, dirty = provenance.commit()
     if any(data.left_out.values()):
         counts = ", ".join(f"{number} of {split}" for split, number in data.left_out.items())
@@ -70,10 +91,6 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     settings = config["trainer"]
     epochs = task.schedule.epochs
     stopwatch = Stopwatch()
-    below = []
-    if data.store is not None and config["cache"]["enabled"]:
-        recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
-        below.append(CacheBelow(data.store, data, recipe))
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
