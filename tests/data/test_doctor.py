@@ -379,6 +379,8 @@ def test_real_data(real_data, name):
     found = diagnose(source, Split(**config["split"]), policies(config["on_fault"], config["faults"]), name)
     where = places(found)
     assert {kind: len(faults) for kind, faults in where.items()} == expected
+    torn = where.pop("group_across_splits", [])
+    assert [place for place, _ in torn] == (["group 0001TP", "group 0016E5"] if name == "camvid" else [])
     files = {kind: [Path(file).relative_to(root).as_posix() for file, _ in faults] for kind, faults in where.items()}
     if name == "pets3":
         assert files["picture_extension"] == ["images/Abyssinian_34.jpg", "images/Abyssinian_5.jpg"]

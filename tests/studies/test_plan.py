@@ -98,7 +98,6 @@ def test_editing_conf_makes_exactly_the_runs_stale_that_it_changes(study, conf_h
         ("grid: [", "cannot be read"),
         ("grid: {seed: [0]}\noverrides_for: {seed=1: [image_size=64]}", "'seed=1', which the grid does not have"),
         ("grid: {seed: [0, 0]}", "two runs would be called '0'"),
-        ("grid: {rate: [cosine, constant]}", "the runs cosine and constant have the same .* and seed"),
         ("grid: {task: [nope]}", "run nope: 'nope' is no task"),
         ("grid: {seed: [0]}\noverrides: [imagesize=3]", "no configuration key 'imagesize'"),
     ],
@@ -112,6 +111,12 @@ def test_a_faulty_study_is_refused(tmp_path, text, words):
 def test_two_datasets_of_one_name_are_refused(tmp_path, conf_here):
     (tmp_path / "study.yaml").write_text("grid: {dataset.source.seed: [0, 1]}")
     with pytest.raises(FrostlineError, match="two different datasets are called 'meadow'"):
+        write_plan(read_study(tmp_path))
+
+
+def test_runs_that_no_comparison_could_tell_apart_are_refused_before_they_train(tmp_path, conf_here):
+    (tmp_path / "study.yaml").write_text("grid: {rate: [cosine, constant]}")
+    with pytest.raises(FrostlineError, match="the runs cosine and constant have the same .* and seed"):
         write_plan(read_study(tmp_path))
 
 
@@ -137,7 +142,7 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
 
         def __call__(self, image):
             used.append(torch.get_num_threads())
-            return image.requires_grad_()
+            return image.float().requires_grad_()
 
         def criterion(self, outputs, batch):
             return {"loss": outputs.sum()}

@@ -81,7 +81,6 @@ def read_study(folder: Path) -> Study:
 def compose_runs(study: Study) -> dict[str, Config]:
     """The resolved configuration of each run of a study, by name."""
     runs: dict[str, Config] = {}
-    arms: dict[tuple[str, ...], str] = {}
     for name, overrides in study.cells():
         if name in runs:
             raise FrostlineError(f"{study.folder}/study.yaml: two runs would be called '{name}'; take one away.")
@@ -89,13 +88,19 @@ def compose_runs(study: Study) -> dict[str, Config]:
             runs[name] = compose(overrides)
         except FrostlineError as error:
             raise FrostlineError(f"{study.folder}/study.yaml, run {name}: {error}") from error
-        other = arms.setdefault((*(str(runs[name][key]["name"]) for key in ARM), str(runs[name]["seed"])), name)
+    return runs
+
+
+def _check_arms(study: Study, runs: Mapping[str, Config]) -> None:
+    """Raise FrostlineError, before anything trains, where the comparison could not tell two runs apart."""
+    arms: dict[tuple[str, ...], str] = {}
+    for name, config in runs.items():
+        other = arms.setdefault((*(str(config[key]["name"]) for key in ARM), str(config["seed"])), name)
         if other != name:
             raise FrostlineError(
                 f"{study.folder}/study.yaml: the runs {other} and {name} have the same {', '.join(ARM)} and seed, so "
                 "they would be taken for one arm; give what differs a name of its own, such as schedule.name."
             )
-    return runs
 
 
 def write_plan(study: Study) -> list[str]:
@@ -109,6 +114,7 @@ def write_plan(study: Study) -> list[str]:
                 f"{study.folder}/study.yaml, run {name}: two different datasets are called '{dataset['name']}'; "
                 "give one of them another dataset.name."
             )
+    _check_arms(study, runs)
     plan = study.runs / "plan"
     aside = study.runs / "plan.new"
     shutil.rmtree(aside, ignore_errors=True)
