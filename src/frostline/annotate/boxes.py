@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from frostline.data.scenes import Classes
+from frostline.data.scenes import BACKGROUND, Classes
 from frostline.errors import FrostlineError
 
-BACKGROUND = "background"  # as every source calls that class of masks
 _FAR = 1e7  # pixels; no picture has as many on a side
 
 Corners = tuple[float, float, float, float]

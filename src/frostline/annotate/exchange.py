@@ -1,5 +1,6 @@
 """From a prepared dataset to a file for an annotation tool, and from the tool's file to a new prepared dataset."""
 
+import errno
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from frostline.annotate.corrected import Corrected
 from frostline.annotate.layouts import read_coco, read_voc, read_yolo
 from frostline.annotate.proposals import MASK, Predict, propose
 from frostline.data.dataset import Dataset
+from frostline.data.pictures import MAX_BYTES, read_file
 from frostline.data.prepare import prepare
 from frostline.data.scenes import SPLITS
 from frostline.data.sources.prepared import Prepared
@@ -21,7 +23,6 @@ from frostline.data.splits import Split
 from frostline.errors import FrostlineError
 
 LOCAL_FILES = "/data/local-files/?d="  # Label Studio serves its local files there
-MAX_BYTES = 2**30  # of a file that is read
 # What slips from a person's hand is mended, and dataset.json tells; while annotations grow, classes may lack examples.
 POLICIES = {
     "box_empty": "fix",
@@ -150,10 +151,10 @@ def read(file: Path, form: str, dataset: Dataset) -> Answers:
 
 def _content(file: Path) -> bytes:
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise FrostlineError(f"{file} is larger than {MAX_BYTES >> 20} MiB: import it in parts.")
-        content = file.read_bytes()
+        content = read_file(file, MAX_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise FrostlineError(f"{file} is larger than {MAX_BYTES >> 20} MiB: import it in parts.") from error
         raise FrostlineError(f"{file} cannot be read ({error.strerror}): give the file that the tool wrote.") from error
     if content.startswith(b"PK\x03\x04"):
         raise FrostlineError(f"{file} is a ZIP archive: unpack it, and give the file in it that holds the annotations.")

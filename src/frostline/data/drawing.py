@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from frostline.data.kernels import LUMA
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -40,4 +42,4 @@ def tag(axes: "Axes", x: float, y: float, text: str, colour: Colour, **style: An
 def _brightness(colour: Colour) -> float:
     from matplotlib.colors import to_rgb
 
-    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))  # type: ignore[arg-type]
+    return float(np.dot(to_rgb(colour), LUMA))  # type: ignore[arg-type]

@@ -26,12 +26,18 @@ Matrix = npt.NDArray[np.float64]
 _own = threading.local()
 
 
-def pixels_of(image: Tensor) -> Pixels:
-    """A picture (3, H, W) uint8 of any layout -> (H, W, 3), whole in memory; it can be the picture's own memory."""
+def pixels_of(image: Tensor, brief: bool = False) -> Pixels:
+    """A picture (3, H, W) uint8 of any layout -> (H, W, 3), whole in memory; it can be the picture's own memory.
+
+    brief: what is returned need be good only until the next picture.
+    """
     planes = image.as_subclass(Tensor).numpy()
     pixels: Pixels = planes.transpose(1, 2, 0)
+    if pixels.flags.c_contiguous:
+        return pixels
+    into = _scratch("three", *pixels.shape) if brief else None
     # Much faster than numpy's copy of a transposed array.
-    return pixels if pixels.flags.c_contiguous else np.asarray(cv2.merge(_whole(planes)), np.uint8)
+    return np.asarray(cv2.merge([np.ascontiguousarray(plane) for plane in planes], into), np.uint8)
 
 
 def picture_of(pixels: Pixels) -> Tensor:
@@ -64,7 +70,7 @@ def affine(
 
 def move_picture(image: Tensor, matrix: Matrix) -> Tensor:
     """(3, H, W) uint8 -> the same size, bilinear, GREY from outside. matrix: (2, 3), from old places to new."""
-    pixels = _briefly_pixels_of(image)
+    pixels = pixels_of(image, brief=True)
     height, width = pixels.shape[:2]
     # A fourth channel makes OpenCV three times as fast. And memory that is new costs as much as what is done in it.
     four, moved = _scratch("four", height, width, 4), _scratch("moved", height, width, 4)
@@ -117,27 +123,13 @@ def colour_matrix(brightness: float, contrast: float, saturation: float, hue: fl
 
 def recolour(image: Tensor, matrix: Matrix) -> Tensor:
     """(3, H, W) uint8 -> the same, each pixel's (red, green, blue, 1) multiplied with a (3, 4) matrix."""
-    return picture_of(np.asarray(cv2.transform(_briefly_pixels_of(image), matrix), np.uint8))
+    return picture_of(np.asarray(cv2.transform(pixels_of(image, brief=True), matrix), np.uint8))
 
 
 def _from_centres(matrix: Matrix) -> Matrix:
     """(2, 3) between continuous places -> (2, 3) between places counted from the first pixel's centre."""
     (a, b, right), (c, d, down) = matrix.tolist()
     return np.array([[a, b, right + (a + b - 1) / 2], [c, d, down + (c + d - 1) / 2]])
-
-
-def _briefly_pixels_of(image: Tensor) -> Pixels:
-    """As `pixels_of`, but good only until the next picture."""
-    planes = image.as_subclass(Tensor).numpy()
-    pixels: Pixels = planes.transpose(1, 2, 0)
-    if not pixels.flags.c_contiguous:
-        pixels = _scratch("three", *pixels.shape)
-        cv2.merge(_whole(planes), pixels)
-    return pixels
-
-
-def _whole(planes: Pixels) -> list[Pixels]:
-    return [np.ascontiguousarray(plane) for plane in planes]
 
 
 def _scratch(name: str, *shape: int) -> Pixels:

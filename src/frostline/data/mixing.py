@@ -18,13 +18,14 @@ from torchvision import tv_tensors
 
 from frostline.data.dataset import Dataset
 from frostline.data.kernels import Pixels, picture_of, pixels_of
+from frostline.data.regions import box_around
+from frostline.data.scenes import BACKGROUND
 from frostline.data.transforms import MIN_VISIBLE, keep_visible, visible_in
 from frostline.errors import FrostlineError, check_number
 
 Item = dict[str, Any]
 Regions = npt.NDArray[np.int32]  # (H, W), a number for each connected region and 0 elsewhere
 
-BACKGROUND = "background"  # the class of masks that is nothing to paste
 SMALLEST = 16  # pixels; a region with fewer is no object but a crumb
 
 
@@ -226,7 +227,7 @@ class CopyPaste(Mix):
             return result
         left, left_labels = self._uncovered(item, pasted)
         mine = [number for number, owner in enumerate(owners) if chosen[owner]]
-        come = [_meet(boxes[number].tolist(), _extent(regions == owners[number])) for number in mine]
+        come = [_meet(boxes[number].tolist(), box_around(regions == owners[number])) for number in mine]
         result["boxes"] = tv_tensors.wrap(torch.tensor([*left, *come]).reshape(-1, 4), like=item["boxes"])
         result["box_labels"] = torch.cat([left_labels, labels[mine]])
         return result
@@ -252,7 +253,7 @@ class CopyPaste(Mix):
                 continue
             if before.any() and (after != before).any():
                 # Each side moves by as much as what is seen of the object has become smaller there.
-                moved = np.subtract(_extent(after), _extent(before))
+                moved = np.subtract(box_around(after), box_around(before))
                 box = [side + float(by) for side, by in zip(box, moved, strict=True)]
             left.append(box)
             remain.append(number)
@@ -288,12 +289,6 @@ def _whole(box: Sequence[float], size: int) -> tuple[int, int, int, int]:
     """The pixels whose centres lie in a box, as x0 y0 x1 y1 within a square picture."""
     x0, y0, x1, y1 = (min(size, max(0, round(side))) for side in box)
     return x0, y0, x1, y1
-
-
-def _extent(area: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The box around the true pixels, x0 y0 x1 y1."""
-    rows, columns = np.flatnonzero(area.any(1)), np.flatnonzero(area.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _meet(box: Sequence[float], other: Sequence[float]) -> list[float]:

@@ -137,7 +137,7 @@ def _write(
     source: Source, folder: Path, settings: dict[str, Any], split: Split, policy: Mapping[str, str], workers: int | None
 ) -> None:
     name = settings["name"]
-    written = _resume(folder, [settings["classes"], settings["max_pixels"], source_hash("data")])
+    written = _resume(folder, [settings[key] for key in ("classes", "max_pixels", "code")])
     with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
 
         def work(scene: Scene) -> Record:

@@ -10,7 +10,8 @@ from torch import Tensor
 from frostline.data.datamodule import SceneDataModule
 from frostline.data.drawing import class_colours, outline, tag
 from frostline.data.items import SceneItems
-from frostline.data.scenes import VOID
+from frostline.data.regions import edges
+from frostline.data.scenes import BACKGROUND, VOID
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ INK, PALE = "#1f2933", "#66737f"
 SIDE, GAP, CAPTION = 1.62, 0.07, 0.19  # inches: a picture, what is between two, and the line with a label below it
 LEFT, TOP, BOTTOM = 0.28, 0.58, 0.32  # inches around them, for the scenes' names, the headings and the classes
 NAMED = 12  # classes at the bottom at most
-PLAIN = "background"  # a class of masks that is left without a colour
 
 
 def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) -> "Figure":
@@ -80,7 +80,7 @@ def _draw(
     size = items.size
     axes.imshow(item["image"].as_subclass(Tensor).permute(1, 2, 0).numpy(), extent=(0, size, size, 0))
     if "mask" in item:
-        plain = classes.index(PLAIN) if PLAIN in classes else None
+        plain = classes.index(BACKGROUND) if BACKGROUND in classes else None
         axes.imshow(_veil(item["mask"].as_subclass(Tensor).numpy(), colours, plain), extent=(0, size, size, 0))
     if "boxes" in item:
         found = list(zip(item["boxes"].tolist(), item["box_labels"].tolist(), strict=True))
@@ -114,10 +114,7 @@ def _veil(
     known = mask != VOID
     veil[known, :3] = colours[mask[known] % len(colours)]
     veil[known, 3] = 0.4
-    edge = np.zeros(mask.shape, bool)
-    edge[1:] |= mask[1:] != mask[:-1]
-    edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    veil[edge & known, 3] = 0.9
+    veil[edges(mask) & known, 3] = 0.9
     if plain is not None:
         veil[mask == plain, 3] = 0
     y, x = np.indices(mask.shape)
@@ -133,7 +130,7 @@ def _name_classes(figure: "Figure", classes: tuple[str, ...], colours: npt.NDArr
     named = [
         Patch(color=tuple(colour), label=_short(name))
         for name, colour in zip(classes, colours, strict=True)
-        if not masks or name != PLAIN
+        if not masks or name != BACKGROUND
     ]
     handles = named[:NAMED]
     if len(named) > NAMED:

@@ -13,6 +13,7 @@ from frostline.data.faults import Fault
 
 SPLITS = ("train", "val", "test")
 _LONGEST = 200  # bytes of an id; disks take names of 255, with a suffix
+BACKGROUND = "background"  # name of the class of masks that shows no object, where a dataset has one
 VOID = 255  # value of a mask's pixel that nobody annotated; losses and metrics leave it out
 
 

@@ -53,7 +53,7 @@ class Backbone(nn.Module):
 
     def normalise(self, image: Tensor) -> Tensor:
         if image.dtype == torch.uint8:
-            image = image.float() / 255
+            image = image.float().div_(255)  # in place: new memory costs more than the division
         return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:

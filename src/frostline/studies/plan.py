@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,11 @@ def compose_runs(study: Study) -> dict[str, Config]:
     return runs
 
 
-def _check_arms(study: Study, runs: Mapping[str, Config]) -> None:
-    """Raise FrostlineError, before anything trains, where the comparison could not tell two runs apart."""
+def check_arms(study: Study, runs: Mapping[str, Sequence[Any]]) -> None:
+    """Raise FrostlineError where nothing in a comparison would tell two runs apart. runs: ARM and seed of each run."""
     arms: dict[tuple[str, ...], str] = {}
-    for name, config in runs.items():
-        other = arms.setdefault((*(str(config[key]["name"]) for key in ARM), str(config["seed"])), name)
+    for name, told in runs.items():
+        other = arms.setdefault(tuple(map(str, told)), name)
         if other != name:
             raise FrostlineError(
                 f"{study.folder}/study.yaml: the runs {other} and {name} have the same {', '.join(ARM)} and seed, so "
@@ -114,7 +114,7 @@ def write_plan(study: Study) -> list[str]:
                 f"{study.folder}/study.yaml, run {name}: two different datasets are called '{dataset['name']}'; "
                 "give one of them another dataset.name."
             )
-    _check_arms(study, runs)
+    check_arms(study, {name: [*(c[key]["name"] for key in ARM), c["seed"]] for name, c in runs.items()})
     plan = study.runs / "plan"
     aside = study.runs / "plan.new"
     shutil.rmtree(aside, ignore_errors=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from frostline.config import ARM
 from frostline.data.dataset import Dataset
 from frostline.errors import FrostlineError
-from frostline.studies.plan import Study, read_study
+from frostline.studies.plan import Study, check_arms, read_study
 
 KEYS = ["study", "task", "dataset", "backbone", "head", "schedule", "seed", "primary"]
 FACTS = [
@@ -73,15 +73,7 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
             f"No planned run of study {study.name} has a result in {runs_dir / 'results'}; train them first."
         )
 
-    twins: dict[tuple[str, ...], str] = {}
-    for run, record in done.items():
-        other = twins.setdefault(tuple(str(record[key]) for key in (*ARM, "seed")), run)
-        if other != run:
-            raise FrostlineError(
-                f"Runs {other} and {run} of study {study.name} have the same {', '.join(ARM)} and seed, so they would "
-                "be taken for one arm; give what differs a name of its own, such as schedule.name."
-            )
-
+    check_arms(study, {run: [record[key] for key in (*ARM, "seed")] for run, record in done.items()})
     rank = {key: [str(value) for value in values] for key, values in study.grid.items()}
 
     def place(record: dict[str, Any]) -> list[tuple[int, str]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from frostline.data.drawing import class_colours, outline, tag
+from frostline.data.regions import edges
 from frostline.data.scenes import VOID
 
 if TYPE_CHECKING:
@@ -53,11 +54,8 @@ def overlay(axes: "Axes", found: Tensor, classes: int, truth: Tensor) -> None:
     """Class numbers (H, W) as a veil over the picture, and the outlines of the true areas in white."""
     axes.imshow(class_colours(classes)[found.numpy()], alpha=0.45)
     known = np.where(truth.numpy() == VOID, 0, truth.numpy())
-    edge = np.zeros(known.shape, bool)
-    edge[1:] |= known[1:] != known[:-1]
-    edge[:, 1:] |= known[:, 1:] != known[:, :-1]
-    veil = np.zeros((*edge.shape, 4))
-    veil[edge] = (1, 1, 1, 0.9)
+    veil = np.zeros((*known.shape, 4))
+    veil[edges(known)] = (1, 1, 1, 0.9)
     axes.imshow(veil)
 
 

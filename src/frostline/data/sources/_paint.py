@@ -56,9 +56,3 @@ def paint(regions: Iterable[tuple[int, dict[str, Any]]], width: int, height: int
     for value, code in sorted(regions, key=lambda region: -int(mask_api.area(region[1]))):
         canvas[mask_api.decode(code) > 0] = value
     return canvas
-
-
-def box_around(region: np.ndarray) -> list[int]:
-    """x0 y0 x1 y1 of a region, (height, width) bool, with at least one pixel."""
-    columns, rows = np.flatnonzero(np.any(region, axis=0)), np.flatnonzero(np.any(region, axis=1))
-    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]

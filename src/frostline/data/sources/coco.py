@@ -10,7 +10,7 @@ import numpy as np
 
 from frostline.data.faults import Fault
 from frostline.data.pictures import MAX_PIXELS, read_file
-from frostline.data.scenes import SPLITS, VOID, Classes, Scene, scene_ids
+from frostline.data.scenes import BACKGROUND, SPLITS, VOID, Classes, Scene, scene_ids
 from frostline.data.sources._files import boxes_of, displayed_size, inside, is_file, picture_files, split_named
 from frostline.data.sources._paint import MOST_PAINT, paint, run_lengths
 from frostline.errors import FrostlineError
@@ -130,7 +130,7 @@ class Coco:
         self.classes = Classes(
             labels=classes if labelled else None,
             boxes=classes if any(file.annotated and file.has_boxes for file in self._files) else None,
-            masks=("background", *classes) if any(file.has_outlines for file in self._files) else None,
+            masks=(BACKGROUND, *classes) if any(file.has_outlines for file in self._files) else None,
         )
         self.derived = {"labels": _LABELS} if labelled else {}
         self.derived |= {"masks": _MASKS} if self.classes.masks else {}

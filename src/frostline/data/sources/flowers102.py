@@ -10,10 +10,10 @@ from scipy import ndimage
 
 from frostline.data.faults import Fault
 from frostline.data.pictures import UnreadablePictureError, read_file, read_rgb
-from frostline.data.scenes import Classes, Scene
+from frostline.data.regions import box_around
+from frostline.data.scenes import BACKGROUND, Classes, Scene
 from frostline.data.sources._files import fetched, read_lines
 from frostline.data.sources._mat import read_arrays
-from frostline.data.sources._paint import box_around
 from frostline.errors import FrostlineError
 
 COUNT = 102
@@ -54,7 +54,7 @@ class Flowers102:
         self.classes = Classes(
             labels=names,
             boxes=names if self._segmented else None,
-            masks=("background", "flower") if self._segmented else None,
+            masks=(BACKGROUND, "flower") if self._segmented else None,
         )
         self.derived: Mapping[str, str] = _DERIVED if self._segmented else {}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from frostline.data.scenes import SPLITS, Classes, Scene
+from frostline.data.scenes import BACKGROUND, SPLITS, Classes, Scene
 from frostline.data.sources import _meadow_ground, _meadow_heads
 from frostline.data.sources._meadow_draw import Array, Canvas, Colour, Dice, box_blur, mix, sincos, smooth, unit
 from frostline.errors import FrostlineError
@@ -31,7 +31,7 @@ class Meadow:
     successive scenes of a split have the five kinds as labels, in random order.
     """
 
-    classes = Classes(labels=KINDS, boxes=KINDS, masks=("background", *KINDS))
+    classes = Classes(labels=KINDS, boxes=KINDS, masks=(BACKGROUND, *KINDS))
 
     def __init__(self, seed: int = 0, size: int = 128, train: int = 400, val: int = 120, test: int = 200) -> None:
         """seed: 0 to 2**32 - 1. size: side of the square pictures in pixels, 32 to 1024. The rest: scenes per split.

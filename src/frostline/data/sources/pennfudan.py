@@ -7,9 +7,9 @@ import numpy as np
 
 from frostline.data.faults import Fault
 from frostline.data.pictures import UnreadablePictureError, open_picture, read_file
-from frostline.data.scenes import VOID, Classes, Scene, scene_ids
+from frostline.data.regions import box_around
+from frostline.data.scenes import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.data.sources._files import by_name, namesake, pictures_by_name, visible
-from frostline.data.sources._paint import box_around
 from frostline.errors import FrostlineError
 
 _ENDING = "_mask"
@@ -36,7 +36,7 @@ class PennFudan:
         self._pictures = pictures_by_name(self.root / "PNGImages")
         masks = by_name(visible(self.root / "PedMasks", f"*{_ENDING}.png"), self.root / "PedMasks")
         self._masks = {name.removesuffix(_ENDING): path for name, path in masks.items()}
-        self.classes = Classes(boxes=("pedestrian",), masks=("background", "pedestrian"))
+        self.classes = Classes(boxes=("pedestrian",), masks=(BACKGROUND, "pedestrian"))
 
     def scenes(self) -> Iterator[Scene]:
         names = sorted({*self._pictures, *self._masks})

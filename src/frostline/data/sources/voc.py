@@ -12,7 +12,7 @@ from defusedxml.common import DefusedXmlException
 
 from frostline.data.faults import Fault
 from frostline.data.pictures import read_file
-from frostline.data.scenes import Classes, Scene, scene_ids
+from frostline.data.scenes import BACKGROUND, Classes, Scene, scene_ids
 from frostline.data.sources._files import boxes_of, by_name, inside, namesake, pictures_by_name, read_lines, visible
 from frostline.errors import FrostlineError
 
@@ -151,7 +151,7 @@ class Voc:
             )
         self.classes = Classes(
             boxes=(tuple(classes) if classes is not None else tuple(sorted(found))) or None,
-            masks=("background", *(classes if classes is not None else VOC_NAMES)) if self._masks else None,
+            masks=(BACKGROUND, *(classes if classes is not None else VOC_NAMES)) if self._masks else None,
         )
 
     def scenes(self) -> Iterator[Scene]:

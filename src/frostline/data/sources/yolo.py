@@ -13,7 +13,7 @@ import yaml
 
 from frostline.data.faults import Fault
 from frostline.data.pictures import MAX_PIXELS, read_file
-from frostline.data.scenes import Classes, Scene, scene_ids
+from frostline.data.scenes import BACKGROUND, Classes, Scene, scene_ids
 from frostline.data.sources._files import (
     boxes_of,
     displayed_size,
@@ -102,7 +102,7 @@ class Yolo:
             for values in self._read(text).values
         )
         masks = next(outlines, False) and all(outlines)
-        self.classes = Classes(boxes=self._names, masks=("background", *self._names) if masks else None)
+        self.classes = Classes(boxes=self._names, masks=(BACKGROUND, *self._names) if masks else None)
         self.derived = {"masks": _MASKS, "boxes": _BOXES} if masks else {}
 
     def _classes(self, content: Any) -> tuple[str, ...]:
