@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from frostline.config import build, compose, conf_dir
 from frostline.freezing.callback import FrostLine
 from frostline.models.backbones import _chain
-from frostline.models.heads import LinearHead
+from frostline.models.heads.classification import LinearHead
 from frostline.tasks.classification import Classification
 
 CLASSES = ("a", "b", "c")

@@ -4,7 +4,10 @@ from torch import nn
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import timm_backbone
-from frostline.models.heads import BoxHead, DenseHead, LinearHead, UnetHead
+from frostline.models.heads.classification import LinearHead
+from frostline.models.heads.detection import DenseHead
+from frostline.models.heads.localization import BoxHead
+from frostline.models.heads.segmentation import UnetHead
 
 SIZE = 96
 

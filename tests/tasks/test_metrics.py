@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from frostline.models.heads import DenseOutput
+from frostline.models.heads.detection import DenseOutput
 
 
 def run(task, batches):
@@ -86,7 +86,7 @@ def test_perfect_and_absent_detections(make):
 def test_boxes_end_at_the_picture(make):
     # The trap: the end of the picture read off one level's centres and another level's stride.
     from frostline.models.backbones import timm_backbone
-    from frostline.models.heads import DenseHead
+    from frostline.models.heads.detection import DenseHead
 
     head = DenseHead(timm_backbone("resnet18", pretrained=False), 3).eval()
     torch.nn.init.constant_(head.out.bias, 2.0)

@@ -10,7 +10,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_iou_loss
 
 from frostline.errors import check_number
-from frostline.models.heads import DenseOutput
+from frostline.models.heads.detection import DenseOutput
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import rectangle
 
