@@ -69,6 +69,27 @@ def test_the_saved_model_gives_the_figures_reported(train_small, small_meadow):
     assert float(metrics.compute()["miou"]) == pytest.approx(result["metrics"]["miou"], abs=1e-6)
 
 
+def test_a_loss_that_is_no_number_is_named_and_leaves_the_last_checkpoint_whole(train_small, here, monkeypatch):
+    # Catches a step on NaN: the weights of every later checkpoint would be NaN, and the run would end as if trained.
+    from frostline.tasks.localization import Localization
+
+    sound = Localization.criterion
+
+    def broken(self, outputs, batch):
+        losses = sound(self, outputs, batch)
+        return losses | {"box": losses["box"] * (float("nan") if self.training and self.current_epoch == 2 else 1)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Localization, "criterion", broken)
+        with pytest.raises(FrostlineError, match=r"epoch 2 .*: box \(nan\), on the scenes .*train.*optimizer\.lr"):
+            train_small("task=localization", "tracking.system_metrics=false")
+    last = torch.load(here / "work" / "run" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 1 and all(bool(t.isfinite().all()) for t in last["state_dict"].values())
+    mended, _ = train_small("task=localization", "tracking.system_metrics=false")
+    untroubled, _ = train_small("task=localization", "tracking.system_metrics=false", name="other")
+    assert mended["metrics"] == untroubled["metrics"]
+
+
 def test_the_run_in_mlflow(train_small, here):
     from mlflow import MlflowClient
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Any]  # as SceneDataModule collates it
 
+NAMED = 16  # scenes of a batch that an error lists
+
 
 class Task(pl.LightningModule):
     """Base of the four tasks.
@@ -170,6 +172,8 @@ class Task(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         losses = self.criterion(self.outputs(batch), batch)
         total = torch.stack(list(losses.values())).sum()
+        if not bool(total.isfinite()):  # before it reaches a weight
+            self._refuse(losses, batch)
         size = len(batch["id"])
         # sync_dist, as it can end a phase, which must be the same epoch in every process.
         self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
@@ -177,6 +181,17 @@ class Task(pl.LightningModule):
             named = {f"train_loss_{name}": value for name, value in losses.items()}
             self.log_dict(named, on_step=False, on_epoch=True, batch_size=size)
         return total
+
+    def _refuse(self, losses: Mapping[str, Tensor], batch: Batch) -> None:
+        """Stop where a loss is no number; what was written at the end of the last epoch stays as it is."""
+        lost = ", ".join(f"{name} ({value.item():g})" for name, value in losses.items() if not value.isfinite())
+        first = ", ".join(batch["id"][:NAMED])
+        more = f" and {len(batch['id']) - NAMED} more" if len(batch["id"]) > NAMED else ""
+        raise FrostlineError(
+            f"Training stopped in epoch {self.current_epoch} at a loss that is no number: {lost or 'their sum'}, on the "
+            f"scenes {first}{more}. Look at these scenes, lower optimizer.lr, or set trainer.precision=32-true; run "
+            "again, it goes on from the epoch before."
+        )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate("val", self.val_metrics, batch)
