@@ -189,8 +189,8 @@ class Task(pl.LightningModule):
         more = f" and {len(batch['id']) - NAMED} more" if len(batch["id"]) > NAMED else ""
         raise FrostlineError(
             f"Training stopped in epoch {self.current_epoch} at a loss that is no number: {lost or 'their sum'}, on "
-            f"the scenes {first}{more}. Look at these scenes, lower optimizer.lr, or set trainer.precision=32-true; run "
-            "again, it goes on from the epoch before."
+            f"the scenes {first}{more}. Look at these scenes, lower optimizer.lr, or set trainer.precision=32-true; "
+            "run again, it goes on from the epoch before."
         )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
