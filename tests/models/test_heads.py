@@ -6,7 +6,7 @@ from frostline.errors import FrostlineError
 from frostline.models.backbones import timm_backbone
 from frostline.models.heads.classification import LinearHead
 from frostline.models.heads.detection import DenseHead
-from frostline.models.heads.localization import BoxHead
+from frostline.models.heads.localization import BoxHead, PooledBoxHead
 from frostline.models.heads.segmentation import UnetHead
 
 SIZE = 96
@@ -24,6 +24,8 @@ def features_of(name, head_class, **options):
 def test_shapes_and_ranges(name):
     assert features_of(name, LinearHead).shape == (2, 3)
     scores, boxes = features_of(name, BoxHead)
+    assert scores.shape == (2, 3) and boxes.shape == (2, 4) and bool(((boxes > 0) & (boxes < 1)).all())
+    scores, boxes = features_of(name, PooledBoxHead)
     assert scores.shape == (2, 3) and boxes.shape == (2, 4) and bool(((boxes > 0) & (boxes < 1)).all())
     assert features_of(name, UnetHead).shape == (2, 3, SIZE, SIZE)
     cells = sum((SIZE // stride) ** 2 for stride in (8, 16, 32))

@@ -43,3 +43,25 @@ class BoxHead(nn.Module):
         centre = attention @ grid.T
         size = (out[:, 1:].flatten(2).sigmoid() * attention[:, None]).sum(2)
         return scores, torch.cat([centre, size], 1)
+
+
+class PooledBoxHead(nn.Module):
+    """Class scores (B, classes) and one box (B, 4), as `BoxHead` gives them, both by a linear layer on the embedding.
+
+    The head of the textbooks. Pooling has averaged over all places, so what tells where the object lies must have come
+    into the channels before: it learns boxes as far as the backbone trains, and hardly on a frozen one.
+    """
+
+    gives: ClassVar[str] = "scores and box"
+    reads_embedding: ClassVar[bool] = True
+
+    def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.maps: list[int] = []
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(backbone.embedding_size, classes)
+        self.box = nn.Linear(backbone.embedding_size, 4)
+
+    def forward(self, features: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = self.dropout(embedding)
+        return self.linear(pooled), self.box(pooled).sigmoid()
