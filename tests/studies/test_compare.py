@@ -68,6 +68,7 @@ def add_run(root: Path, task: str, schedule: str, seed: int, value: float | None
         "images_seen": 200,
         "train_seconds": 10 + seed / 3,
         "images_per_second": 20.5,
+        "predict_ms": 12.5,
         "params_total": 3_400_000,
         "params_trainable_last": 5124,
         "commit": "abc1234",
@@ -179,12 +180,20 @@ def test_the_csv_holds_one_full_row_a_run_and_reads_back_equal(root: Path) -> No
     pd.testing.assert_frame_equal(again, frame, rtol=1e-15, atol=0, check_dtype=False)
     keys = ["study", "task", "dataset", "backbone", "head", "schedule", "seed", "primary"]
     metrics = ["test_accuracy", "test_loss", "test_map", "test_map_50"]
-    facts = ["epochs", "images_seen", "train_seconds", "images_per_second", "params_total", "params_trainable_last"]
+    facts = [
+        "epochs",
+        "images_seen",
+        "train_seconds",
+        "images_per_second",
+        "predict_ms",
+        "params_total",
+        "params_trainable_last",
+    ]
     assert list(frame.columns) == [*keys, *metrics, *facts, "commit", "data_hash", "machine"]
     assert len(frame) == 12
     first = file.read_text().splitlines()[1]
     assert first.startswith(
-        "s,classification,meadow,net,linear,thaw,0,accuracy,0.9,0.25,,,2,200,10.0,20.5,3400000,5124,"
+        "s,classification,meadow,net,linear,thaw,0,accuracy,0.9,0.25,,,2,200,10.0,20.5,12.5,3400000,5124,"
     )
 
 
@@ -233,6 +242,7 @@ def test_the_report_names_every_arm_its_source_and_its_pictures(root: Path, pict
         assert file.stat().st_size < 150_000
         Image.open(file).verify()
     assert "predictions.png" not in text
+    assert "speed.png" not in text  # all arms of a task are the same model
 
 
 def test_a_second_comparison_writes_the_same_bytes_and_leaves_nothing_beside(root: Path, small_pictures: None) -> None:
@@ -291,6 +301,9 @@ def test_backbones_are_arms_of_their_own_and_come_in_the_order_of_the_grid(
     assert list(zip(frame["backbone"], frame["schedule"], strict=True)) == order
     (group,) = arms(frame).values()
     assert [arm.mean for arm in group] == [0.6, 0.6, 0.5, 0.5]
+    # Models of different speed: what they are worth against what they cost.
+    assert "(plots/speed.png)" in report(tmp_path) and "| ms to predict |" in report(tmp_path)
+    assert (tmp_path / "experiments/s/plots/speed.png").is_file()
 
 
 def test_the_table_marks_the_highest_mean_of_each_task(root: Path) -> None:

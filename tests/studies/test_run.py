@@ -51,6 +51,23 @@ def test_what_a_run_leaves(train_small, here, small_meadow):
     assert epochs[result["best_epoch"]]["val_accuracy"] == max(e["val_accuracy"] for e in epochs)
 
 
+def test_the_time_to_predict_is_of_one_picture_and_of_all_that_it_takes(train_small, monkeypatch):
+    # Catches timing whole batches, or the model without what turns its outputs into predictions.
+    from frostline.tasks.classification import Classification
+
+    sizes = []
+
+    def slow(self, outputs):
+        sizes.append(len(outputs))
+        time.sleep(0.2)
+        return outputs.softmax(1)
+
+    monkeypatch.setattr(Classification, "postprocess", slow)
+    result, _ = train_small("schedule=frozen", "trainer.epochs=1", "tracking.system_metrics=false")
+    assert 200 <= result["predict_ms"] < 400
+    assert sizes.count(1) == 10
+
+
 def test_the_saved_model_gives_the_figures_reported(train_small, small_meadow):
     # Catches saving the last epoch's weights where the best epoch's were measured.
     from frostline.studies.run import assemble

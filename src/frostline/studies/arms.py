@@ -20,7 +20,8 @@ class Arm:
     mean, sd: of values; sd is the sample standard deviation (n - 1), NaN for one seed. Both are NaN where any value
         is: a seed that failed is part of the result, and leaving it out would flatter the arm.
     others: mean over the seeds of each other test metric, by name.
-    seconds: mean training time of one run; rate: mean images per second.
+    seconds: mean training time of one run; rate: mean images per second. predict_ms: mean milliseconds to predict one
+        picture.
     trainable, total: parameters that train in the last epoch, and all of them.
     """
 
@@ -36,6 +37,7 @@ class Arm:
     others: dict[str, float]
     seconds: float
     rate: float
+    predict_ms: float
     trainable: float
     total: float
 
@@ -74,6 +76,7 @@ def arms(df: pd.DataFrame) -> dict[tuple[str, str], list[Arm]]:
                     others={c.removeprefix("test_"): float(runs[c].mean(skipna=False)) for c in others},
                     seconds=float(runs["train_seconds"].mean()),
                     rate=float(runs["images_per_second"].mean()),
+                    predict_ms=float(runs["predict_ms"].mean()),
                     trainable=float(runs["params_trainable_last"].mean()),
                     total=float(runs["params_total"].mean()),
                 )

@@ -60,12 +60,14 @@ MAX_MONTAGE_BYTES = 500_000
 def draw(results: Results) -> dict[str, bytes | None]:
     """PNG files by name, in the order of a report; None for one that the results do not allow."""
     groups, colours = arms(results.frame), colours_of(results.schedules)
+    several = any(len({(arm.backbone, arm.head) for arm in group}) > 1 for group in groups.values())
     with rc_context(STYLE):
         curves = learning_curves(groups, results.curves, colours)
         return {
             "comparison.png": _png(comparison(groups, colours)),
             "curves.png": None if curves is None else _png(curves),
             "cost.png": _png(cost(results.frame, groups, colours)),
+            "speed.png": _png(speed(results.frame, groups, colours)) if several else None,
             "predictions.png": predictions(groups, results.frame, results.folders),
         }
 
@@ -174,6 +176,21 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
 
 def cost(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
     """The primary test metric of every run against its training time, with the arm's mean."""
+    figure = _against(df, groups, colours, "train_seconds", "seconds of training")
+    how = "up and left is better; a small mark is one run, a large pale one the mean of its arm"
+    _headline(figure, "Test-set results against training time", how)
+    return figure
+
+
+def speed(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
+    """The primary test metric of every run against the time to predict one picture, with the arm's mean."""
+    figure = _against(df, groups, colours, "predict_ms", "milliseconds to predict a picture")
+    how = "up and left is better; a small mark is one run, a large pale one the mean of its arm"
+    _headline(figure, "Test-set results against the time to predict", how)
+    return figure
+
+
+def _against(df: pd.DataFrame, groups: Groups, colours: dict[str, str], fact: str, label: str) -> Figure:
     kinds = _kinds(groups)
     marks = [_mark(s, colours[s], marker="o") for s in _used(colours, [a for group in groups.values() for a in group])]
     figure, panels = _panels(groups, 2.9, [marks, _kind_marks(kinds, "markers")])
@@ -181,18 +198,16 @@ def cost(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
         longest, shortest = 0.0, math.inf
         for arm in group:
             colour, marker = colours[arm.schedule], MARKERS[kinds[_kind(arm, kinds)]]
-            seconds = df.loc[rows_of(df, arm), "train_seconds"]
-            longest, shortest = max(longest, seconds.max()), min(shortest, seconds.min())
-            axes.scatter(seconds, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
-            axes.scatter([arm.seconds], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
+            costs = df.loc[rows_of(df, arm), fact]
+            longest, shortest = max(longest, costs.max()), min(shortest, costs.min())
+            axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
+            axes.scatter([costs.mean()], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
         _fit(axes, [value for arm in group for value in arm.values])
         if longest > 20 * shortest > 0:
             axes.set_xscale("log")
         elif longest > 0:
             axes.set_xlim(0, longest * 1.08)
-        axes.set_xlabel("seconds of training")
-    how = "up and left is better; a small mark is one run, a large pale one the mean of its arm"
-    _headline(figure, "Test-set results against training time", how)
+        axes.set_xlabel(label)
     return figure
 
 

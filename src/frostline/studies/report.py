@@ -26,6 +26,11 @@ PICTURES = {
         "What it costs",
         "the primary test metric of every run against its seconds of training, one panel per task",
     ),
+    "speed.png": (
+        "What predictions cost",
+        "the primary test metric of every run against the milliseconds that it takes to predict one picture, one panel "
+        "per task",
+    ),
     "predictions.png": (
         "Predictions",
         "predictions on test pictures by one run of the arm with the highest mean, for each task",
@@ -234,7 +239,8 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
         f"was best on the validation split; the first one ({', '.join(primaries)}) is the one that decides. "
         "`mean ± s` is the mean over the seeds and their sample standard deviation (n − 1): how far single runs lie "
         "from each other, not how sure the mean is. One seed has no spread, hence “—”. **Bold** marks the highest "
-        "mean, which is not yet a proven best. Other columns are means over the seeds."
+        "mean, which is not yet a proven best. Other columns are means over the seeds; `ms to predict` is one picture "
+        "at a time, from its pixels to what is predicted."
     )
 
 
@@ -242,14 +248,29 @@ def _table(group: list[Arm], results: Results) -> str:
     best = ranked(group)[:1]
     others = list(group[0].others)
     planned = len(results.study.grid.get("seed", []))
-    header = ["backbone", "head", "schedule", "seeds", group[0].primary, *others, "seconds", "images/s"]
+    header = [
+        "backbone",
+        "head",
+        "schedule",
+        "seeds",
+        group[0].primary,
+        *others,
+        "seconds",
+        "images/s",
+        "ms to predict",
+    ]
     header.append("trainable in the last epoch / total")
     lines = ["| " + " | ".join(header) + " |", "| --- | --- | --- |" + " ---: |" * (len(header) - 3)]
     for arm in group:
         seeds = f"{len(arm.values)} of {planned}" if planned > len(arm.values) else str(len(arm.values))
         cells = [arm.backbone, arm.head, arm.schedule, seeds, mean_sd(arm)]
         cells += [number(arm.others[metric]) for metric in others]
-        cells += [number(arm.seconds), number(arm.rate), f"{count(arm.trainable)} / {count(arm.total)}"]
+        cells += [
+            number(arm.seconds),
+            number(arm.rate),
+            number(arm.predict_ms),
+            f"{count(arm.trainable)} / {count(arm.total)}",
+        ]
         if arm in best:
             cells[2], cells[4] = f"**{cells[2]}**", f"**{cells[4]}**"
         lines.append("| " + " | ".join(cells) + " |")

@@ -19,6 +19,7 @@ FACTS = [
     "images_seen",
     "train_seconds",
     "images_per_second",
+    "predict_ms",
     "params_total",
     "params_trainable_last",
     "commit",
@@ -154,6 +155,6 @@ def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
         # None, JSON's null, is how a careful writer says NaN.
         values = [record["metrics"].get(metric) for record in records]
         frame[f"test_{metric}"] = pd.Series([math.nan if v is None else float(v) for v in values], dtype="float64")
-    for fact in ("train_seconds", "images_per_second"):
+    for fact in ("train_seconds", "images_per_second", "predict_ms"):
         frame[fact] = frame[fact].astype("float64")
     return frame[[*KEYS, *(f"test_{metric}" for metric in metrics), *FACTS]]

@@ -4,7 +4,9 @@ import json
 import logging
 import re
 import shutil
+import statistics
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,6 +38,8 @@ from frostline.tasks.base import Task
 from frostline.tasks.drawing import prediction_sheet
 from frostline.tracking import mlflow_run
 from frostline.tracking.journal import Journal, Stopwatch
+
+TIMED, PATIENCE = 20, 5.0  # pictures whose prediction is timed, and after how many seconds that is enough
 
 
 def run_name(config: Config) -> str:
@@ -141,6 +145,7 @@ def _train(
         "images_seen": images_seen,
         "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images_seen / train_seconds, 2),
+        "predict_ms": round(predict_ms(task.to(trainer.strategy.root_device), data), 3),
         "params_total": count(task.parameters()),
         "params_trainable_last": task.trainable_at(epochs - 1),
         "image_size": config["image_size"],
@@ -156,6 +161,26 @@ def _train(
     }
     _write(workplace, config, task, data, result, logger)
     return result
+
+
+def predict_ms(task: Task, data: SceneDataModule) -> float:
+    """Milliseconds to predict one picture: the median over TIMED of the test split, or fewer where that takes long."""
+    items, seconds = data.items("test"), []
+    task.eval()
+    with torch.no_grad():
+        for position in range(min(len(items), 1 + TIMED)):
+            start = _now(task.device)
+            task.postprocess(task(items.plain(position)["image"][None].as_subclass(torch.Tensor).to(task.device)))
+            seconds.append(_now(task.device) - start)
+            if sum(seconds) > PATIENCE:
+                break
+    return 1e3 * statistics.median(seconds[1:] or seconds)  # the first one also allocates
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def summary(result: Mapping[str, Any]) -> str:
