@@ -5,7 +5,7 @@ from torch import nn
 from frostline.errors import FrostlineError
 from frostline.models.backbones import timm_backbone
 from frostline.models.heads.classification import LinearHead
-from frostline.models.heads.detection import DenseHead
+from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.localization import BoxHead, PooledBoxHead
 from frostline.models.heads.segmentation import UnetHead
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from frostline.models.heads.detection import DenseOutput
+from frostline.models.heads.detection.cells import Cells
 
 
 def run(task, batches):
@@ -86,7 +86,7 @@ def test_perfect_and_absent_detections(make):
 def test_boxes_end_at_the_picture(make):
     # The trap: the end of the picture read off one level's centres and another level's stride.
     from frostline.models.backbones import timm_backbone
-    from frostline.models.heads.detection import DenseHead
+    from frostline.models.heads.detection.dense import DenseHead
 
     head = DenseHead(timm_backbone("resnet18", pretrained=False), 3).eval()
     torch.nn.init.constant_(head.out.bias, 2.0)
@@ -102,7 +102,7 @@ def test_suppression_keeps_the_best_of_overlapping_boxes_of_a_class(make):
     task = make("detection", "task.nms_iou=0.6")
     box = [10.0, 10.0, 50.0, 50.0]
     near, beside, apart = [11.0, 10.0, 51.0, 50.0], [24.0, 10.0, 64.0, 50.0], [0.0, 52.0, 12.0, 64.0]
-    output = DenseOutput(
+    output = Cells(
         objectness=torch.tensor([[2.0, 1.0, 0.5, 0.0]]),
         classes=torch.tensor([[[9.0, 0, 0]] * 4]),
         boxes=torch.tensor([[box, near, beside, apart]]),
