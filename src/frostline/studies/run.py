@@ -237,6 +237,7 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
         config["backbone"], with_embedding=head_class.reads_embedding, image_size=config["image_size"]
     )
     head = build(config["head"], backbone, len(classes), without=["name"])
+    _check_size(config, backbone, head)
     task: Task = build(
         config["task"],
         backbone,
@@ -250,6 +251,17 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
         without=["name"],
     )
     return task
+
+
+def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
+    """All feature maps must lie upon the picture and upon each other, and some decoders halve the last one again."""
+    size, stride = config["image_size"], max(backbone.strides)
+    smallest = max(getattr(head, "smallest", stride), stride)
+    if size < smallest or size % stride:
+        raise FrostlineError(
+            f"image_size is {size}, and head={config['head']['name']} on {backbone.name} needs a multiple of {stride}, "
+            f"at least {smallest}: set image_size={max(-(-size // stride) * stride, smallest)}."
+        )
 
 
 def task_class(config: Config) -> type[Task]:

@@ -7,7 +7,7 @@ from frostline.models.backbones import timm_backbone
 from frostline.models.heads.classification import LinearHead
 from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.localization import BoxHead, PooledBoxHead
-from frostline.models.heads.segmentation import UnetHead
+from frostline.models.heads.segmentation.smp import UnetHead
 
 SIZE = 96
 

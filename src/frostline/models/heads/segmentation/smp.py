@@ -1,0 +1,225 @@
+"""The decoders of segmentation-models-pytorch on our backbones.
+
+They come slimmer than the library's defaults: on a processor its widths cost several times what the backbone does.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast
+
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
+from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
+from segmentation_models_pytorch.decoders.pan.decoder import PANDecoder
+from segmentation_models_pytorch.decoders.pspnet.decoder import PSPDecoder
+from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPlusDecoder
+from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
+from torch import Tensor, nn
+
+from frostline.errors import FrostlineError
+from frostline.models.backbones import Backbone
+
+STRIDES = (2, 4, 8, 16, 32)  # of the ladder of maps that the decoders climb
+
+
+class SmpHead(nn.Module):
+    """A decoder of the library, and a convolution from its channels to classes; what is left is interpolated.
+
+    make: from the channels of the picture and of the maps at STRIDES, 0 where the backbone has none, to the decoder.
+    needs: strides at which there must be a map. width, stride: of what the decoder gives.
+    """
+
+    gives: ClassVar[str] = "pixels"
+    reads_embedding: ClassVar[bool] = False
+    smallest: ClassVar[int] = 64
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        make: Callable[[list[int]], nn.Module],
+        needs: Sequence[int],
+        width: int,
+        stride: int,
+        kernel: int = 3,
+    ) -> None:
+        super().__init__()
+        by_stride = dict(zip(backbone.strides, backbone.channels, strict=True))
+        if len(by_stride) < len(backbone.strides) or not set(needs) <= set(by_stride) <= set(STRIDES):
+            raise FrostlineError(
+                f"The {self.name} head needs one feature map at each of the strides {', '.join(map(str, needs))}, at "
+                f"most one at each halving of the picture and none beyond 1/32, and {backbone.name} has maps at "
+                f"{backbone.strides}: choose another backbone or head."
+            )
+        self.strides = backbone.strides
+        self.maps = list(range(len(backbone.channels)))
+        # A stride the backbone skips is a skip connection without channels, as smp itself does for timm's encoders.
+        self.decoder = make([3, *(by_stride.get(s, 0) for s in STRIDES)])
+        self.out = SegmentationHead(width, classes, kernel, upsampling=stride)
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__.removesuffix("Head").lower()
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        have = dict(zip(self.strides, features, strict=True))
+        last = features[-1]
+        batch, _, height, width = last.shape
+        ladder = [
+            have[s] if s in have else last.new_empty(batch, 0, height * 32 // s, width * 32 // s) for s in STRIDES
+        ]
+        whole = last.new_empty(batch, 0, height * 32, width * 32)  # only its shape is read
+        return cast(Tensor, self.out(self.decoder([whole, *ladder])))
+
+
+class UnetHead(SmpHead):
+    """U-Net (Ronneberger et al. 2015, arXiv:1505.04597).
+
+    decoder_channels: of each of its blocks, from 1/16 of the resolution up; with four, the last one is at 1/2.
+    """
+
+    def __init__(
+        self, backbone: Backbone, classes: int, decoder_channels: Sequence[int] = (128, 64, 48, 32, 16)
+    ) -> None:
+        blocks = list(decoder_channels)
+        super().__init__(
+            backbone,
+            classes,
+            lambda encoder: UnetDecoder(encoder, blocks, n_blocks=len(blocks)),
+            needs=(32,),
+            width=blocks[-1],
+            stride=2 ** (5 - len(blocks)),
+        )
+
+
+class UnetPlusPlusHead(SmpHead):
+    """U-Net++ (Zhou et al. 2018, arXiv:1807.10165). decoder_channels: of its five blocks, from 1/16 up."""
+
+    def __init__(
+        self, backbone: Backbone, classes: int, decoder_channels: Sequence[int] = (96, 64, 48, 32, 16)
+    ) -> None:
+        blocks = list(decoder_channels)
+        super().__init__(
+            backbone, classes, lambda encoder: UnetPlusPlusDecoder(encoder, blocks), STRIDES, width=blocks[-1], stride=1
+        )
+
+
+class FpnHead(SmpHead):
+    """Feature pyramid (Kirillov et al. 2019, arXiv:1901.02446). pyramid_channels, segmentation_channels: its widths."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        pyramid_channels: int = 128,
+        segmentation_channels: int = 64,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(
+            backbone,
+            classes,
+            lambda encoder: FPNDecoder(encoder, 5, pyramid_channels, segmentation_channels, dropout),
+            needs=(4, 8, 16, 32),
+            width=segmentation_channels,
+            stride=4,
+            kernel=1,
+        )
+
+
+class PspHead(SmpHead):
+    """Pyramid pooling (Zhao et al. 2017, arXiv:1612.01105).
+
+    It pools the last map, and gives classes at that map's resolution: 1/32, as our backbones are not dilated, where the
+    paper has 1/8. So fine things are lost.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int, out_channels: int = 128, dropout: float = 0.2) -> None:
+        super().__init__(
+            backbone,
+            classes,
+            lambda encoder: PSPDecoder(encoder, out_channels=out_channels, dropout=dropout),
+            needs=(32,),
+            width=out_channels,
+            stride=32,
+        )
+
+
+class DeepLabV3PlusHead(SmpHead):
+    """Atrous pyramid pooling, refined at 1/4 (Chen et al. 2018, arXiv:1802.02611).
+
+    The paper pools at 1/16 with rates 6, 12 and 18, and at 1/8 with twice these; our backbones are not dilated, so it
+    is 1/32 here, and half of them: the same reach in the picture.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        out_channels: int = 96,
+        rates: Sequence[int] = (3, 6, 9),
+        dropout: float = 0.2,
+    ) -> None:
+        def make(encoder: list[int]) -> nn.Module:
+            decoder: nn.Module = DeepLabV3PlusDecoder(encoder, 5, out_channels, tuple(rates), 16, True, dropout)
+            # From 1/32 to 1/4; the library knows 1/16 and 1/8 alone.
+            decoder.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=True)
+            return decoder
+
+        super().__init__(backbone, classes, make, needs=(4, 32), width=out_channels, stride=4, kernel=1)
+
+
+class PanHead(SmpHead):
+    """Pyramid attention (Li et al. 2018, arXiv:1805.10180). It halves the last map three times."""
+
+    smallest: ClassVar[int] = 256
+
+    def __init__(self, backbone: Backbone, classes: int, decoder_channels: int = 48) -> None:
+        super().__init__(
+            backbone,
+            classes,
+            lambda encoder: PANDecoder(encoder, 5, decoder_channels),
+            needs=(4, 8, 16, 32),
+            width=decoder_channels,
+            stride=4,
+        )
+
+
+class LinknetHead(SmpHead):
+    """LinkNet (Chaurasia & Culurciello 2017, arXiv:1707.03718): skips are added. width: of its last block."""
+
+    def __init__(self, backbone: Backbone, classes: int, width: int = 32) -> None:
+        super().__init__(
+            backbone, classes, lambda encoder: LinknetDecoder(encoder, width), STRIDES, width=width, stride=1, kernel=1
+        )
+
+
+class UperNetHead(SmpHead):
+    """UPerNet (Xiao et al. 2018, arXiv:1807.10221): pyramid pooling on top of a feature pyramid."""
+
+    def __init__(self, backbone: Backbone, classes: int, decoder_channels: int = 64) -> None:
+        super().__init__(
+            backbone,
+            classes,
+            lambda encoder: UPerNetDecoder(encoder, 5, decoder_channels),
+            needs=(4, 8, 16, 32),
+            width=decoder_channels,
+            stride=4,
+            kernel=1,
+        )
+
+
+class SegformerHead(SmpHead):
+    """The all-MLP decoder of SegFormer (Xie et al. 2021, arXiv:2105.15203)."""
+
+    def __init__(self, backbone: Backbone, classes: int, segmentation_channels: int = 96) -> None:
+        super().__init__(
+            backbone,
+            classes,
+            lambda encoder: SegformerDecoder(encoder, 5, segmentation_channels),
+            needs=(4, 8, 16, 32),
+            width=segmentation_channels,
+            stride=4,
+            kernel=1,
+        )
