@@ -46,9 +46,12 @@ class YoloHead(nn.Module):
         self.class_out = nn.Conv2d(width, classes, 1)
         self.box_out = nn.Conv2d(width, 1 + 4 * BINS, 1)
         self.register_buffer("distances", torch.arange(float(BINS)), persistent=False)
-        # Nearly every cell is empty: start from objectness 0.01 (Lin et al. 2017, arXiv:1708.02002).
         with torch.no_grad():
-            cast(Tensor, self.box_out.bias)[0] = -math.log((1 - 0.01) / 0.01)
+            bias = cast(Tensor, self.box_out.bias)
+            # Nearly every cell is empty: start from objectness 0.01 (Lin et al. 2017, arXiv:1708.02002).
+            bias[0] = -math.log((1 - 0.01) / 0.01)
+            # And from boxes of some three strides: even distributions would make fifteen, which cover no small object.
+            bias[1:] = -cast(Tensor, self.distances).repeat(4) / 2
 
     def forward(self, features: list[Tensor]) -> "YoloCells":
         maps = [lateral(features[i]) for lateral, i in zip(self.lateral, self.maps, strict=True)]
@@ -67,11 +70,15 @@ class YoloHead(nn.Module):
         return YoloCells(rest[..., 0], classes, boxes, centres, strides, sides)
 
     def losses(self, outputs: "YoloCells", boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Objectness over all cells; class, box and its sides over those that answer, each by how well it is placed."""
-        scenes, cells, truths, classes, worth = _answering(outputs, boxes, labels)
-        quality = torch.zeros_like(outputs.objectness)
-        quality[scenes, cells] = worth.to(quality.dtype)
-        total = worth.sum().clamp(min=1)
+        """Objectness over all cells; class, box and its sides over those that answer, each by its rank.
+
+        TOOD weighs all by the IoU as well. Here only objectness does, as else small objects, whose IoU is small for
+        long, are hardly learnt.
+        """
+        scenes, cells, truths, classes, rank, quality = _answering(outputs, boxes, labels)
+        sure = torch.zeros_like(outputs.objectness)
+        sure[scenes, cells] = (rank * quality).to(sure.dtype)
+        total = rank.sum().clamp(min=1)
         predicted = outputs.boxes[scenes, cells]
         class_loss = F.cross_entropy(outputs.classes[scenes, cells], classes, reduction="none")
         box_loss = complete_box_iou_loss(predicted, truths, reduction="none")
@@ -79,10 +86,10 @@ class YoloHead(nn.Module):
         reach = torch.cat([centres - truths[:, :2], truths[:, 2:] - centres], 1) / strides
         side_loss = _between_bins(outputs.sides[scenes, cells], reach)
         return {
-            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, quality, reduction="sum") / total,
-            "class": (class_loss * worth).sum() / total,
-            "box": 2 * (box_loss * worth).sum() / total,
-            "sides": 0.5 * (side_loss * worth).sum() / total,
+            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, sure, reduction="sum") / total,
+            "class": (class_loss * rank).sum() / total,
+            "box": 2 * (box_loss * rank).sum() / total,
+            "sides": 0.5 * (side_loss * rank).sum() / total,
         }
 
     def found(self, outputs: "YoloCells") -> list[dict[str, Tensor]]:
@@ -99,12 +106,13 @@ class YoloCells(Cells):
 @torch.no_grad()
 def _answering(
     outputs: Cells, true_boxes: Sequence[Tensor], true_labels: Sequence[Tensor]
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Which cells answer for which box: scenes (n,), cells (n,), boxes (n, 4), labels (n,), and worths (n,) in 0..1.
+) -> tuple[Tensor, ...]:
+    """Which cells answer for which box: scenes (n,), cells (n,), boxes (n, 4), labels (n,), ranks (n,), qualities (n,).
 
-    Of a box's best cell the worth is its IoU, of the others it is less, as their score and IoU are.
+    The rank is 1 for a box's best cell, and for the others less, as their score and IoU are. The quality is the IoU of
+    the box's best one.
     """
-    found: list[list[Tensor]] = [[], [], [], [], []]
+    found: list[list[Tensor]] = [[], [], [], [], [], []]
     centres = outputs.centres
     for scene, (boxes, labels) in enumerate(zip(true_boxes, true_labels, strict=True)):
         if not len(boxes):
@@ -133,12 +141,12 @@ def _answering(
         found[1].append(cells)
         found[2].append(boxes[box])
         found[3].append(labels[box])
-        found[4].append(fitness[cells, box] / most[box].clamp(min=1e-9) * best_iou[box])
+        found[4].append(fitness[cells, box] / most[box])
+        found[5].append(best_iou[box])
     if not found[0]:
         none = torch.zeros(0, dtype=torch.long, device=centres.device)
-        return none, none, centres.new_zeros(0, 4), none, centres.new_zeros(0)
-    scenes, cells, truths, classes, worth = (torch.cat(column) for column in found)
-    return scenes, cells, truths, classes, worth
+        return none, none, centres.new_zeros(0, 4), none, centres.new_zeros(0), centres.new_zeros(0)
+    return tuple(torch.cat(column) for column in found)
 
 
 def _between_bins(sides: Tensor, reach: Tensor) -> Tensor:
