@@ -104,9 +104,7 @@ class YoloCells(Cells):
 
 
 @torch.no_grad()
-def _answering(
-    outputs: Cells, true_boxes: Sequence[Tensor], true_labels: Sequence[Tensor]
-) -> tuple[Tensor, ...]:
+def _answering(outputs: Cells, true_boxes: Sequence[Tensor], true_labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Which cells answer for which box: scenes (n,), cells (n,), boxes (n, 4), labels (n,), ranks (n,), qualities (n,).
 
     The rank is 1 for a box's best cell, and for the others less, as their score and IoU are. The quality is the IoU of
