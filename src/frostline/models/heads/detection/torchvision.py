@@ -1,0 +1,226 @@
+"""torchvision's detectors on our backbones: their heads, anchors, losses and decoding, over a pyramid of our maps."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.retinanet import RetinaNetHead as RetinaNetLayers
+from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.ssdlite import SSDLiteHead as SSDLiteLayers
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from frostline.models.backbones import Backbone
+from frostline.models.heads.detection.cells import CANDIDATES, maps_at
+
+STRIDES = (8, 16, 32)
+# Nothing is thrown away here: the task sorts out what is unlikely or overlaps, in the same way for every head.
+ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """maps: the neck's, finest first. size: of the picture, in pixels."""
+
+    maps: list[Tensor]
+    size: int
+
+
+class TorchvisionHead(nn.Module):
+    """A detector of torchvision, whose backbone is replaced by the maps that a neck makes of ours.
+
+    background: it counts classes from 1, and 0 is what is none of them.
+    """
+
+    gives: ClassVar[str] = "boxes"
+    reads_embedding: ClassVar[bool] = False
+
+    def __init__(self, maps: list[int], stride: int, neck: nn.Module, detector: nn.Module, background: bool) -> None:
+        super().__init__()
+        self.maps, self.stride = maps, stride
+        self.neck, self.detector, self.background = neck, detector, background
+        self.detector.transform = _AsTheyAre()  # pictures are squares, normalised, all of one size
+
+    def forward(self, features: list[Tensor]) -> Pyramid:
+        maps = self.neck(OrderedDict((str(n), features[i]) for n, i in enumerate(self.maps)))
+        return Pyramid(list(maps.values()), features[self.maps[0]].shape[-1] * self.stride)
+
+    def losses(self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Those of the detector, under torchvision's names."""
+        shift = int(self.background)
+        targets = [{"boxes": b, "labels": n + shift} for b, n in zip(boxes, labels, strict=True)]
+        with self._mode(True):
+            return cast(dict[str, Tensor], self._run(outputs, targets))
+
+    def found(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
+        with self._mode(False):
+            found = self._run(outputs, None)
+        shift = int(self.background)
+        ordered = []
+        for one in found:
+            order = one["scores"].argsort(descending=True, stable=True)[:CANDIDATES]
+            ordered.append({key: one[key][order] - (shift if key == "labels" else 0) for key in one})
+        return ordered
+
+    def _run(self, outputs: Pyramid, targets: list[dict[str, Tensor]] | None) -> Any:
+        given = cast(_Given, self.detector.backbone)
+        given.maps = OrderedDict((str(n), m) for n, m in enumerate(outputs.maps))
+        # Only the size of the pictures is looked at.
+        picture = outputs.maps[0].new_empty(()).expand(3, outputs.size, outputs.size)
+        try:
+            return self.detector([picture] * len(outputs.maps[0]), targets)
+        finally:
+            given.maps = None
+
+    @contextmanager
+    def _mode(self, training: bool) -> Iterator[None]:
+        """Whether the detector gives losses or boxes, whatever mode its layers are in: validation has a loss, too."""
+        parts = [self.detector, *(getattr(self.detector, name, self.detector) for name in ("rpn", "roi_heads"))]
+        before = [part.training for part in parts]
+        try:
+            for part in parts:
+                part.training = training
+            yield
+        finally:
+            for part, mode in zip(parts, before, strict=True):
+                part.training = mode
+
+
+class FcosHead(TorchvisionHead):
+    """FCOS (Tian et al. 2019, arXiv:1904.01355). width: a multiple of 32; depth: convolutions of each tower."""
+
+    def __init__(self, backbone: Backbone, classes: int, width: int = 64, depth: int = 2) -> None:
+        maps = maps_at(backbone, "fcos", STRIDES)
+        neck = _pyramid(backbone, maps, width, LastLevelP6P7(width, width))
+        sizes = tuple((stride,) for stride in (8, 16, 32, 64, 128))
+        detector = FCOS(
+            _Given(width),
+            classes,
+            anchor_generator=AnchorGenerator(sizes, ((1.0,),) * len(sizes)),
+            head=FCOSHead(width, 1, classes, depth),
+            topk_candidates=CANDIDATES,
+            **ALL,
+        )
+        super().__init__(maps, STRIDES[0], neck, detector, background=False)
+
+
+class RetinaNetHead(TorchvisionHead):
+    """RetinaNet (Lin et al. 2017, arXiv:1708.02002). width: of its pyramid and towers, a multiple of 32."""
+
+    def __init__(self, backbone: Backbone, classes: int, width: int = 64) -> None:
+        maps = maps_at(backbone, "retinanet", STRIDES)
+        neck = _pyramid(backbone, maps, width, LastLevelP6P7(width, width))
+        # As in the paper: three sizes from four strides up, and three shapes.
+        sizes = tuple(tuple(round(4 * s * 2 ** (k / 3)) for k in range(3)) for s in (8, 16, 32, 64, 128))
+        anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+        # Normalised by groups, as in torchvision's second version: without, it takes far longer.
+        layers = RetinaNetLayers(width, anchors.num_anchors_per_location()[0], classes, partial(nn.GroupNorm, 32))
+        detector = RetinaNet(
+            _Given(width), classes, anchor_generator=anchors, head=layers, topk_candidates=CANDIDATES, **ALL
+        )
+        super().__init__(maps, STRIDES[0], neck, detector, background=False)
+
+
+class SsdliteHead(TorchvisionHead):
+    """SSDLite (Sandler et al. 2018, arXiv:1801.04381): depthwise layers on the last maps, and on ever coarser ones."""
+
+    def __init__(self, backbone: Backbone, classes: int) -> None:
+        maps = maps_at(backbone, "ssdlite", STRIDES[1:])
+        extra = (256, 192, 128)
+        channels = [*(backbone.channels[i] for i in maps), *extra]
+        boxes = DefaultBoxGenerator([[2, 3] for _ in channels], min_ratio=0.1, max_ratio=0.9)
+        layers = SSDLiteLayers(
+            channels, boxes.num_anchors_per_location(), classes + 1, partial(nn.BatchNorm2d, eps=1e-3, momentum=0.03)
+        )
+        detector = SSD(_Given(0), boxes, (1, 1), classes + 1, head=layers, topk_candidates=CANDIDATES, **ALL)
+        super().__init__(maps, STRIDES[1], _Coarser(channels[len(maps) - 1], extra), detector, background=True)
+
+
+class FasterRcnnHead(TorchvisionHead):
+    """Faster R-CNN on a pyramid (Ren et al. 2015, arXiv:1506.01497; Lin et al. 2017, arXiv:1612.03144): two stages.
+
+    width: of the pyramid; hidden: of the two dense layers that look at each proposal, 1024 in torchvision's own.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int, width: int = 64, hidden: int = 256) -> None:
+        maps = maps_at(backbone, "faster_rcnn", STRIDES)
+        neck = _pyramid(backbone, maps, width, LastLevelMaxPool())
+        sizes = tuple((4 * stride,) for stride in (8, 16, 32, 64))
+        detector = FasterRCNN(
+            _Given(width),
+            rpn_anchor_generator=AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes)),
+            rpn_pre_nms_top_n_train=500,
+            rpn_post_nms_top_n_train=500,
+            rpn_pre_nms_top_n_test=500,
+            rpn_post_nms_top_n_test=300,
+            box_roi_pool=MultiScaleRoIAlign([str(n) for n in range(len(maps))], output_size=7, sampling_ratio=2),
+            box_head=TwoMLPHead(width * 7**2, hidden),
+            box_predictor=FastRCNNPredictor(hidden, classes + 1),
+            box_batch_size_per_image=128,
+            **{f"box_{key}": value for key, value in ALL.items()},
+        )
+        super().__init__(maps, STRIDES[0], neck, detector, background=True)
+
+
+class _Given(nn.Module):
+    """Stands where torchvision's detectors expect a backbone, and gives them the maps that are there already."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out_channels = width
+        self.maps: OrderedDict[str, Tensor] | None = None
+
+    def forward(self, pictures: Tensor) -> OrderedDict[str, Tensor]:
+        assert self.maps is not None
+        return self.maps
+
+
+class _AsTheyAre(nn.Module):
+    """Stands where torchvision's detectors scale and normalise pictures, and scale boxes back."""
+
+    def forward(self, pictures: list[Tensor], targets: Any) -> tuple[ImageList, Any]:
+        return ImageList(torch.stack(pictures), [(p.shape[-2], p.shape[-1]) for p in pictures]), targets
+
+    def postprocess(self, found: Any, sizes: Any, original_sizes: Any) -> Any:
+        return found
+
+
+class _Coarser(nn.Module):
+    """The maps as they are, and further ones, each of half the last one's resolution."""
+
+    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in widths:
+            middle = width // 2
+            conv = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
+            layers.append(
+                nn.Sequential(
+                    conv(channels, middle, 1),
+                    conv(middle, middle, 3, stride=2, groups=middle),
+                    conv(middle, width, 1),
+                )
+            )
+            channels = width
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, maps: OrderedDict[str, Tensor]) -> OrderedDict[str, Tensor]:
+        last = next(reversed(maps.values()))
+        for layer in self.layers:
+            last = layer(last)
+            maps[str(len(maps))] = last
+        return maps
+
+
+def _pyramid(backbone: Backbone, maps: Sequence[int], width: int, top: Any) -> FeaturePyramidNetwork:
+    return FeaturePyramidNetwork([backbone.channels[i] for i in maps], width, extra_blocks=top)
