@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test ui lint bench lock help clean
+.PHONY: repro test proofs ui lint bench lock help clean
 .DEFAULT_GOAL := help
 
 repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its comparison
@@ -25,6 +25,9 @@ repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its compariso
 
 test: $(READY)  ## all tests
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) --dist loadfile
+
+proofs: $(READY)  ## the tests that take minutes
+	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) -m slow
 
 ui: $(READY)  ## the local runs in MLflow, on http://127.0.0.1:5000 (PORT=5000)
 	mkdir -p runs/mlflow

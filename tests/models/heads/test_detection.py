@@ -1,0 +1,159 @@
+import pytest
+import torch
+
+from frostline.config import compose
+from frostline.errors import FrostlineError
+from frostline.models.backbones import timm_backbone
+from frostline.models.heads.detection.dense import DenseHead
+from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
+from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, _answering, _between_bins
+from frostline.studies.run import build_task
+
+HEADS = ["dense", "yolo", "fcos", "retinanet", "ssdlite", "faster_rcnn"]
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Three pictures with bright rectangles, a class a colour, one of them far off the square's shape."""
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(0, 60, (3, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+    boxes = [[[8, 8, 40, 40], [50, 50, 90, 82]], [[30, 10, 86, 36]], [[4, 40, 44, 88], [60, 4, 84, 28]]]
+    labels = [[0, 1], [2], [1, 0]]
+    for scene in range(3):
+        for (x0, y0, x1, y1), colour in zip(boxes[scene], labels[scene], strict=True):
+            image[scene, colour, y0:y1, x0:x1] = 255
+    return {
+        "image": image,
+        "boxes": [torch.tensor(b, dtype=torch.float32) for b in boxes],
+        "box_labels": [torch.tensor(n) for n in labels],
+        "id": ["a", "b", "c"],
+        "size": SIZE,
+    }
+
+
+def task_with(head):
+    torch.manual_seed(0)
+    config = compose(
+        ["task=detection", f"head={head}", "backbone=timm", "backbone.name=resnet10t", "backbone.pretrained=false"]
+        + ["schedule=full", "trainer.epochs=1", f"image_size={SIZE}"]
+    )
+    task = build_task(config, ("red", "green", "blue"))
+    task.move_line(0)
+    return task.train()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+def test_a_detector_learns_three_pictures_by_heart(batch, head):
+    # Catches classes counted from 1 in one place and from 0 in another, boxes decoded by another rule than encoded,
+    # and losses that do not reach what predicts.
+    task = task_with(head)
+    optimizer = torch.optim.AdamW(task.parameters(), 2e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        sum(task.criterion(task.outputs(batch), batch).values()).backward()
+        optimizer.step()
+    assert all(p.grad is not None for p in task.parameters())
+    task.eval()
+    metrics = task.make_metrics()
+    with torch.no_grad():
+        predictions = task.postprocess(task(batch["image"]))
+    task.update(metrics, predictions, batch)
+    assert float(metrics.compute()["map50"]) > 0.7
+    for found in predictions:
+        assert found["boxes"].min() >= 0 and found["boxes"].max() <= SIZE
+        assert found["scores"].tolist() == sorted(found["scores"].tolist(), reverse=True)
+        assert found["scores"].min() >= 0 and found["scores"].max() <= 1
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_scenes_without_any_box_teach_that_there_is_nothing(batch, head):
+    task = task_with(head)
+    empty = batch | {
+        "boxes": [torch.zeros(0, 4)] * 3,
+        "box_labels": [torch.zeros(0, dtype=torch.long)] * 3,
+    }
+    losses = task.criterion(task.outputs(empty), empty)
+    assert all(bool(value.isfinite()) for value in losses.values())
+    sum(losses.values()).backward()
+    if head != "ssdlite":  # SSD learns emptiness beside objects alone, three such places for each object
+        assert any(p.grad is not None and bool(p.grad.any()) for p in task.head.parameters())
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_validation_has_a_loss_and_leaves_modes_and_statistics_alone(batch, head):
+    # torchvision gives losses in training mode only; switching all of it would move the statistics of batch norms.
+    task = task_with(head).eval()
+    before = {name: tensor.clone() for name, tensor in task.state_dict().items()}
+    with torch.no_grad():
+        outputs = task(batch["image"])
+        losses = task.criterion(outputs, batch)
+        task.postprocess(outputs)
+    assert losses and not any(module.training for module in task.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in task.state_dict().items())
+
+
+@pytest.mark.parametrize("head_class", [DenseHead, YoloHead, FcosHead, RetinaNetHead, SsdliteHead, FasterRcnnHead])
+def test_a_backbone_without_the_maps_is_refused(head_class):
+    backbone = timm_backbone("vit_tiny_patch16_224", pretrained=False, image_size=SIZE)
+    with pytest.raises(FrostlineError, match="vit_tiny_patch16_224 has maps at .*choose another backbone or head"):
+        head_class(backbone, 3)
+
+
+# How `yolo` chooses cells.
+
+
+def cells(boxes, centres, objectness=None, classes=2):
+    boxes, centres = torch.tensor([boxes], dtype=torch.float32), torch.tensor(centres, dtype=torch.float32)
+    n = len(centres)
+    sure = torch.zeros(1, n) if objectness is None else torch.tensor([objectness])
+    return YoloCells(
+        sure, torch.zeros(1, n, classes), boxes, centres, torch.full((n,), 8.0), torch.zeros(1, n, 4, BINS)
+    )
+
+
+def answers(outputs, boxes, labels):
+    found = _answering(outputs, [torch.tensor(boxes, dtype=torch.float32)], [torch.tensor(labels)])
+    return [column.tolist() for column in found]
+
+
+def test_the_cell_whose_box_is_best_ranks_first_and_cells_outside_never_answer():
+    truth = [0, 0, 16, 16]
+    outputs = cells([truth, [0, 0, 16, 12], truth], [[4, 4], [12, 12], [20, 4]])
+    _, chosen, boxes, labels, ranks, qualities = answers(outputs, [truth], [1])
+    assert chosen == [0, 1] and boxes == [truth, truth] and labels == [1, 1]  # the third lies outside
+    assert ranks[0] == 1 and ranks[1] == pytest.approx(0.75**6)
+    assert qualities == [1, 1]
+
+
+def test_a_surer_cell_outranks_an_equal_one():
+    truth = [0, 0, 16, 16]
+    _, chosen, _, _, ranks, _ = answers(cells([truth] * 2, [[4, 4], [12, 12]], [0.0, 3.0]), [truth], [0])
+    assert chosen == [0, 1] and ranks[0] < ranks[1] == 1
+
+
+def test_a_cell_in_two_boxes_answers_for_the_one_that_it_covers_better():
+    small, large = [4, 4, 12, 12], [0, 0, 32, 32]
+    outputs = cells([small, large], [[8, 8], [24, 24]])
+    _, chosen, boxes, labels, *_ = answers(outputs, [large, small], [0, 1])
+    assert chosen == [0, 1] and boxes == [small, large] and labels == [1, 0]
+
+
+def test_a_box_between_all_centres_has_the_nearest_cell():
+    _, chosen, *_ = answers(cells([[0, 0, 8, 8], [8, 0, 16, 8]], [[4, 4], [12, 4]]), [[9, 0, 11, 2]], [0])
+    assert chosen == [1]
+
+
+def test_sides_are_read_back_as_they_are_taught():
+    # A distribution on the two bins around a distance has that distance as its mean, and the least loss there can be.
+    reach = torch.tensor([[0.0, 2.25, 7.5, 14.0]])
+    taught = torch.full((1, 4, BINS), -30.0)
+    for side, distance in enumerate(reach[0].tolist()):
+        low, share = int(distance), distance - int(distance)
+        taught[0, side, low] = torch.tensor(1 - share).log().clamp(min=-30)
+        taught[0, side, low + 1] = torch.tensor(share).log().clamp(min=-30)
+    assert torch.allclose(taught.softmax(-1) @ torch.arange(float(BINS)), reach, atol=1e-4)
+    best = _between_bins(taught, reach)
+    assert bool((best < _between_bins(taught.roll(1, -1), reach)).all())
+    assert bool((best < _between_bins(taught * 0.5, reach)).all())
