@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, freezing, loading, pipeline, quality
+from benchmarks import data, freezing, loading, metrics, pipeline, quality
 from frostline.studies.provenance import commit, machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-MEASURES = {**data.MEASURES, **freezing.MEASURES, **loading.MEASURES, **pipeline.MEASURES, **quality.MEASURES}
+MEASURES = {
+    name: measure
+    for part in (data, freezing, loading, metrics, pipeline, quality)
+    for name, measure in part.MEASURES.items()
+}
 
 HEAD = """# What is claimed, and what was measured
 

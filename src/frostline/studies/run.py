@@ -139,6 +139,8 @@ def _train(
         **{key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")},
         "seed": config["seed"],
         "metrics": {key.removeprefix("test_"): value for key, value in sorted(measured.items()) if key != "step"},
+        "by_class": task.by_class,
+        "confusion": task.confusion,
         "primary": task.primary,
         "epochs": epochs,
         "best_epoch": torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"],

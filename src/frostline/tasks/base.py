@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Any]  # as SceneDataModule collates it
 
+BY_CLASS = "_by_class"  # ends the name of a metric that has a value for each class
 NAMED = 16  # scenes of a batch that an error lists
 
 
@@ -72,6 +73,10 @@ class Task(pl.LightningModule):
         self.parts = {part: [labels[label] for label in members] for part, members in self.schedule.parts.items()}
         self.frozen: list[str] = []
         self.norms: Norms = "train"
+        # Of the split that was measured last: values by metric and class, -1 for a class that does not occur, and how
+        # often each true class (row) was taken for each class (column).
+        self.by_class: dict[str, dict[str, float]] = {}
+        self.confusion: list[list[float]] | None = None
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_metrics()
         self._check_metrics()
@@ -213,9 +218,16 @@ class Task(pl.LightningModule):
 
     def _finish(self, split: str, metrics: MetricCollection) -> None:
         # Computed once over the whole split: the mean of a metric over batches is another number.
-        values = {f"{split}_{name}": value for name, value in metrics.compute().items() if value.numel() == 1}
+        values = metrics.compute()
         metrics.reset()
-        self.log_dict({name: value.float() for name, value in values.items()})
+        self.by_class = {
+            name.removesuffix(BY_CLASS): dict(zip(self.classes, value.tolist(), strict=True))
+            for name, value in values.items()
+            if name.endswith(BY_CLASS)
+        }
+        self.confusion = values["confusion"].tolist() if "confusion" in values else None
+        scalars = {name: value for name, value in values.items() if name in self._scalars(metrics)}
+        self.log_dict({f"{split}_{name}": value.float() for name, value in scalars.items()})
         self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
 
     def configure_optimizers(self) -> Any:
@@ -260,8 +272,12 @@ class Task(pl.LightningModule):
 
     def logged(self) -> set[str]:
         """Names of what is logged of each epoch and can end a phase."""
-        names = {name for key, metric in self.val_metrics.items() for name in getattr(metric, "names", [key])}
-        return {"train_loss", "val_loss", *(f"val_{name}" for name in names)}
+        return {"train_loss", "val_loss", *(f"val_{name}" for name in self._scalars(self.val_metrics))}
+
+    def _scalars(self, metrics: MetricCollection) -> set[str]:
+        """Names of what is one number for the whole split."""
+        names = {name for key, metric in metrics.items() for name in getattr(metric, "names", [key])}
+        return {name for name in names if name != "confusion" and not name.endswith(BY_CLASS)}
 
     def _check_metrics(self) -> None:
         """What phases and rates wait for must be logged, and the rates must be what their schedule takes."""

@@ -4,8 +4,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+)
 
 from frostline.errors import check_number
 from frostline.tasks.base import Batch, Task
@@ -37,10 +42,18 @@ class Classification(Task):
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)
-        metrics = {"accuracy": MulticlassAccuracy(n, average="micro")}
+        metrics: dict[str, Metric | MetricCollection] = {
+            "accuracy": MulticlassAccuracy(n, average="micro"),
+            "f1": MulticlassF1Score(n, average="macro"),
+            # How far, over 15 bins, the share that is right lies from how sure the model was (Guo et al. 2017,
+            # arXiv:1706.04599).
+            "ece": MulticlassCalibrationError(n, n_bins=15),
+            "f1_by_class": MulticlassF1Score(n, average="none"),
+            "confusion": MulticlassConfusionMatrix(n),
+        }
         if 1 < self.top_k < n:
             metrics[f"top{self.top_k}"] = MulticlassAccuracy(n, average="micro", top_k=self.top_k)
-        return MetricCollection(dict(metrics), compute_groups=False)
+        return MetricCollection(metrics, compute_groups=False)
 
     def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
         metrics.update(predictions, batch["label"])

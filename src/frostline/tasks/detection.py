@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import batched_nms
 
 from frostline.errors import check_number
+from frostline.metrics.detection import CocoAveragePrecision, VocAveragePrecision
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import rectangle
 
@@ -48,11 +48,12 @@ class Detection(Task):
         return predictions
 
     def make_metrics(self) -> MetricCollection:
-        return MetricCollection({"coco": CocoMap()})
+        n = len(self.classes)
+        return MetricCollection({"coco": CocoAveragePrecision(n), "voc": VocAveragePrecision(n)})
 
     def update(self, metrics: MetricCollection, predictions: list[dict[str, Tensor]], batch: Batch) -> None:
         truth = [{"boxes": b, "labels": n} for b, n in zip(batch["boxes"], batch["box_labels"], strict=True)]
-        metrics["coco"].update(predictions, truth)
+        metrics.update(predictions, truth, batch.get("index"))
 
     def draw(self, axes: "Axes", predictions: list[dict[str, Tensor]], batch: Batch, index: int) -> None:
         for box in batch["boxes"][index]:
@@ -61,17 +62,3 @@ class Detection(Task):
         for box, score, label in zip(found["boxes"], found["scores"], found["labels"], strict=True):
             if score >= 0.3:  # as many as an eye can take in
                 rectangle(axes, box, f"{self.classes[int(label)]} {score:.0%}")
-
-
-class CocoMap(MeanAveragePrecision):
-    """COCO mean average precision over the whole set, under three plain names."""
-
-    names = ("map", "map50", "map75")
-
-    def __init__(self) -> None:
-        super().__init__(backend="faster_coco_eval")
-        self.warn_on_many_detections = False
-
-    def compute(self) -> dict[str, Tensor]:
-        values = super().compute()
-        return {name: values[key] for name, key in zip(self.names, ("map", "map_50", "map_75"), strict=True)}

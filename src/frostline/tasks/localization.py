@@ -1,14 +1,15 @@
 """Localization: where is the one object, and what is it?"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
-from torchvision.ops import box_convert, box_iou
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchvision.ops import box_convert, box_iou, complete_box_iou_loss, generalized_box_iou_loss
 
 from frostline.errors import FrostlineError, check_number
 from frostline.tasks.base import Batch, Task
@@ -17,13 +18,26 @@ from frostline.tasks.drawing import caption, rectangle
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BOX_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
+
+def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor) -> Tensor:
+    """A loss (n,) of boxes given by their corners, for boxes (n, 4) as centre x, centre y, width, height."""
+    return loss(box_convert(found, "cxcywh", "xyxy"), box_convert(truth, "cxcywh", "xyxy"), reduction="none")
+
+
+# From boxes (n, 4) found and true to a loss (n,) for each.
+BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": lambda found, truth: F.mse_loss(found, truth, reduction="none").mean(1),
+    "smooth_l1": lambda found, truth: F.smooth_l1_loss(found, truth, reduction="none").mean(1),
+    "giou": partial(_on_corners, generalized_box_iou_loss),
+    "ciou": partial(_on_corners, complete_box_iou_loss),
+}
 
 
 class Localization(Task):
     """Class scores and one box as centre x, centre y, width, height in 0..1 of the picture.
 
-    box_loss: `mse` or `smooth_l1`, on the four numbers. box_weight: its weight beside the class's cross-entropy.
+    box_loss: `mse` or `smooth_l1`, on the four numbers; `giou` (Rezatofighi et al. 2019, arXiv:1902.09630) or `ciou`
+    (Zheng et al. 2020, arXiv:1911.08287), on the overlap. box_weight: its weight beside the class's cross-entropy.
     Scenes whose box was cropped away by augmentation train the class alone.
     """
 
@@ -33,7 +47,7 @@ class Localization(Task):
 
     def __init__(self, *args: Any, box_loss: str = "mse", box_weight: float = 1.0, **kwargs: Any) -> None:
         if box_loss not in BOX_LOSSES:
-            raise FrostlineError(f"task.box_loss is '{box_loss}'; {' and '.join(BOX_LOSSES)} are known.")
+            raise FrostlineError(f"task.box_loss is '{box_loss}'; {', '.join(BOX_LOSSES)} are known.")
         check_number("task.box_weight", box_weight, 0)
         self.box_loss, self.box_weight = BOX_LOSSES[box_loss], box_weight
         super().__init__(*args, **kwargs)
@@ -42,7 +56,7 @@ class Localization(Task):
         scores, boxes = outputs
         target, has_box = _targets(batch)
         # Summed by hand over the scenes that have a box, so that a batch without any gives 0 and not NaN.
-        distance = self.box_loss(boxes[has_box], target, reduction="none").mean(1).sum() / max(1, len(target))
+        distance = self.box_loss(boxes[has_box], target).sum() / max(1, len(target))
         return {"class": F.cross_entropy(scores, batch["label"]), "box": self.box_weight * distance}
 
     def postprocess(self, outputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
@@ -53,16 +67,29 @@ class Localization(Task):
     def make_metrics(self) -> MetricCollection:
         accuracy = MulticlassAccuracy(len(self.classes), average="micro")
         return MetricCollection(
-            {"iou": MeanMetric(), "iou50": MeanMetric(), "accuracy": accuracy}, compute_groups=False
+            {
+                "iou": MeanMetric(),
+                "iou50": MeanMetric(),
+                "iou50_and_class": MeanMetric(),
+                "accuracy": accuracy,
+                "confusion": MulticlassConfusionMatrix(len(self.classes)),
+            },
+            compute_groups=False,
         )
 
     def update(self, metrics: MetricCollection, predictions: dict[str, Tensor], batch: Batch) -> None:
-        """iou: mean over the scenes; iou50: share of the scenes with IoU above 0.5; accuracy: of the class."""
+        """iou: mean over the scenes; iou50: share of them with an IoU above 0.5; iou50_and_class: and the right class.
+
+        accuracy: of the class, over all scenes.
+        """
         target, has_box = _targets(batch)
         found = box_convert(predictions["boxes"][has_box], "cxcywh", "xyxy")
         iou = box_iou(found, box_convert(target, "cxcywh", "xyxy")).diagonal()
         metrics["iou"].update(iou)
         metrics["iou50"].update((iou > 0.5).float())
+        right = predictions["probabilities"].argmax(1)[has_box] == batch["label"][has_box]
+        metrics["iou50_and_class"].update(((iou > 0.5) & right).float())
+        metrics["confusion"].update(predictions["probabilities"], batch["label"])
         metrics["accuracy"].update(predictions["probabilities"], batch["label"])
 
     def draw(self, axes: "Axes", predictions: dict[str, Tensor], batch: Batch, index: int) -> None:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from frostline.data.scenes import VOID
 from frostline.errors import FrostlineError, check_number
+from frostline.metrics.segmentation import PixelScores
 from frostline.tasks.base import Batch, Task
 from frostline.tasks.drawing import overlay
 
@@ -78,15 +78,7 @@ class Segmentation(Task):
         return outputs.argmax(1)
 
     def make_metrics(self) -> MetricCollection:
-        n = len(self.classes)
-        return MetricCollection(
-            {
-                # From one confusion matrix over the set; torchmetrics' MeanIoU averages over pictures instead.
-                "miou": MulticlassJaccardIndex(n, ignore_index=VOID, average="macro"),
-                "pixel_accuracy": MulticlassAccuracy(n, ignore_index=VOID, average="micro"),
-            },
-            compute_groups=False,
-        )
+        return MetricCollection({"pixels": PixelScores(len(self.classes), ignore_index=VOID)})
 
     def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
         metrics.update(predictions, batch["mask"])

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from faster_coco_eval.core import mask as mask_api
+from hotcoco import mask as mask_api
 from PIL import Image, ImageOps
 
 from frostline.data.checks import check

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as mask_api
+from hotcoco import mask as mask_api
 
 MOST_PAINT = 10**11  # pixels of a picture times its regions: a minute and more of painting
 _MOST_OUTLINE = 1 << 22  # pixels along an outline; the library takes some 100 bytes for each
@@ -43,8 +43,10 @@ def run_lengths(segmentation: Any, width: int, height: int) -> dict[str, Any]:
         if isinstance(segmentation, list):
             code = mask_api.merge(mask_api.frPyObjects(segmentation, height, width))
         elif isinstance(segmentation.get("counts"), list):
+            if sum(segmentation["counts"]) != width * height:  # the library takes the rest for empty
+                raise ValueError("its runs do not fill the picture")
             code = mask_api.frPyObjects(segmentation, height, width)
-        mask_api.decode(code)  # checks that the runs fill the picture
+        mask_api.decode(code)  # raises where the code is none
     except _NOT_SUCH as error:
         raise ValueError(f"has a segmentation that cannot be read ({error})") from error
     return dict(code)

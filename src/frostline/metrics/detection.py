@@ -1,0 +1,237 @@
+"""How well boxes are found: average precision by COCO's rules and by those of Pascal VOC.
+
+All take boxes x0 y0 x1 y1 in pixels of the square that the model sees, and so COCO's sizes (small: below 32 x 32,
+large: from 96 x 96 pixels up) are of boxes in it.
+"""
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from hotcoco import COCO, COCOeval
+from torch import Tensor
+from torchmetrics import Metric
+from torchvision.ops import box_iou
+
+Scene = Mapping[str, Tensor]  # boxes (n, 4), labels (n,), and of predictions scores (n,)
+Floats = npt.NDArray[np.float64]
+
+COCO_NAMES = {
+    "map": "AP",
+    "map50": "AP50",
+    "map75": "AP75",
+    "map_small": "APs",
+    "map_medium": "APm",
+    "map_large": "APl",
+    "mar1": "AR1",
+    "mar10": "AR10",
+    "mar100": "AR100",
+    "mar_small": "ARs",
+    "mar_medium": "ARm",
+    "mar_large": "ARl",
+}  # ours: hotcoco's
+VOC_NAMES = ("voc_ap11", "voc_ap_area")
+RECALLS = np.linspace(0, 1, 11)
+MATCH = 0.5  # IoU from which on a prediction is right by VOC's rules
+
+
+def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classes: int) -> dict[str, Tensor]:
+    """COCO's summary over a set of scenes (https://cocodataset.org/#detection-eval), by hotcoco.
+
+    COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
+    map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
+    map_by_class: (classes,), -1 where a class is in no scene.
+    """
+    images = [{"id": n + 1, "width": 1, "height": 1} for n in range(len(truth))]
+    categories = [{"id": n + 1, "name": str(n)} for n in range(classes)]
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it gives
+        real = COCO.from_arrays(images, categories, **_columns(truth))
+        rows = _columns(found)
+        scored = np.column_stack([rows["image_ids"], rows["boxes"], _joined(found, "scores", 0), rows["category_ids"]])
+        evaluation = COCOeval(real, real.load_res(scored), "bbox")
+        evaluation.run()
+        values = evaluation.get_results()
+        by_class = evaluation.results(per_class=True)["per_class"]
+    summary = {name: torch.tensor(float(values[key])) for name, key in COCO_NAMES.items()}
+    told = {str(key).removeprefix("AP/"): value for key, value in by_class.items()}
+    summary["map_by_class"] = torch.tensor([float(_number(told.get(str(n)))) for n in range(classes)])
+    return summary
+
+
+def voc_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classes: int) -> dict[str, Tensor]:
+    """Average precision at IoU 0.5 by the rules of Pascal VOC (Everingham et al. 2010, doi:10.1007/s11263-009-0275-4).
+
+    voc_ap11: the mean, over recalls 0, 0.1 … 1, of the highest precision at that recall or beyond (until 2009).
+    voc_ap_area: the area under that curve, at every recall (since 2010). Both are means over the classes that occur.
+    voc_ap11_by_class, voc_ap_area_by_class: (classes,), -1 where a class is in no scene.
+    precision_by_class, recall_by_class: lists of (n,), after each prediction of the class, the surest first.
+    """
+    eleven, area = torch.full((classes,), -1.0), torch.full((classes,), -1.0)
+    precisions, recalls = [], []
+    for label in range(classes):
+        right, count = _right(found, truth, label)
+        ranks = np.arange(1, len(right) + 1)
+        recall, precision = right.cumsum() / max(1, count), right.cumsum() / ranks
+        precisions.append(torch.from_numpy(precision))
+        recalls.append(torch.from_numpy(recall))
+        if count:
+            best = np.maximum.accumulate(precision[::-1])[::-1]  # the highest at this recall or beyond
+            # Recalls are fractions, so that 3 / 10 must reach 0.3 whatever its last bit.
+            at = np.searchsorted(recall, RECALLS - 1e-12)
+            eleven[label] = float(np.append(best, 0.0)[at].mean())
+            area[label] = float((np.diff(recall, prepend=0.0) * best).sum())
+    occurs = eleven >= 0
+    return {
+        "voc_ap11": eleven[occurs].mean() if occurs.any() else torch.tensor(-1.0),
+        "voc_ap_area": area[occurs].mean() if occurs.any() else torch.tensor(-1.0),
+        "voc_ap11_by_class": eleven,
+        "voc_ap_area_by_class": area,
+        "precision_by_class": precisions,  # type: ignore[dict-item]
+        "recall_by_class": recalls,  # type: ignore[dict-item]
+    }
+
+
+class BoxMetric(Metric):
+    """Keeps all predictions and truths of a split; the same value for any batch size and number of ranks.
+
+    classes: how many.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    names: tuple[str, ...]
+
+    _COLUMNS = {
+        "found_boxes": (0, 4),
+        "found_scores": (0,),
+        "found_labels": (0,),
+        "true_boxes": (0, 4),
+        "true_labels": (0,),
+        "counts": (0, 3),
+    }
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        for column in self._COLUMNS:
+            self.add_state(column, [], dist_reduce_fx="cat")
+
+    def update(self, found: Sequence[Scene], truth: Sequence[Scene], places: Sequence[int] | None = None) -> None:
+        """Count scenes in. places: where each stands in its split, by which equal scores are put into order."""
+        seen = sum(len(counts) for counts in self._column("counts"))
+        for n, (one, real) in enumerate(zip(found, truth, strict=True)):
+            place = seen + n if places is None else int(places[n])
+            self._column("found_boxes").append(one["boxes"].detach().double())
+            self._column("found_scores").append(one["scores"].detach().double())
+            self._column("found_labels").append(one["labels"].detach())
+            self._column("true_boxes").append(real["boxes"].double())
+            self._column("true_labels").append(real["labels"])
+            self._column("counts").append(
+                torch.tensor([[place, len(one["boxes"]), len(real["boxes"])]], device=self.device)
+            )
+
+    def scenes(self) -> tuple[list[Scene], list[Scene]]:
+        """All predictions and truths, in the order of the split."""
+        columns = {name: self._joined(name).cpu() for name in self._COLUMNS}
+        places, of_found, of_true = columns["counts"].long().unbind(1)
+        found_parts = [columns[f"found_{key}"].split(of_found.tolist()) for key in ("boxes", "scores", "labels")]
+        true_parts = [columns[f"true_{key}"].split(of_true.tolist()) for key in ("boxes", "labels")]
+        order = places.argsort(stable=True).tolist()
+        found: list[Scene] = [
+            dict(zip(("boxes", "scores", "labels"), (part[n] for part in found_parts), strict=True)) for n in order
+        ]
+        truth: list[Scene] = [
+            dict(zip(("boxes", "labels"), (part[n] for part in true_parts), strict=True)) for n in order
+        ]
+        return found, truth
+
+    def _column(self, name: str) -> list[Tensor]:
+        return cast(list[Tensor], getattr(self, name))
+
+    def _joined(self, name: str) -> Tensor:
+        column = getattr(self, name)
+        if isinstance(column, Tensor):  # after a synchronisation
+            return column
+        return torch.cat(column) if column else self._nothing(name)
+
+    def _nothing(self, name: str) -> Tensor:
+        kind = torch.long if name.endswith(("labels", "counts")) else torch.double
+        return torch.zeros(self._COLUMNS[name], dtype=kind, device=self.device)
+
+    def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
+        for name in self._COLUMNS:
+            if not self._column(name):  # a rank without a scene must still take part
+                self._column(name).append(self._nothing(name))
+        super()._sync_dist(*args, **kwargs)
+
+
+class CocoAveragePrecision(BoxMetric):
+    """`coco_average_precision` over a split."""
+
+    names = tuple(COCO_NAMES)
+
+    def compute(self) -> dict[str, Tensor]:
+        return coco_average_precision(*self.scenes(), self.classes)
+
+
+class VocAveragePrecision(BoxMetric):
+    """`voc_average_precision` over a split, without its curves."""
+
+    names = VOC_NAMES
+
+    def compute(self) -> dict[str, Tensor]:
+        values = voc_average_precision(*self.scenes(), self.classes)
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def _right(found: Sequence[Scene], truth: Sequence[Scene], label: int) -> tuple[Floats, int]:
+    """Which predictions of a class are right, the surest first: 1 or 0 each; and how many boxes the class has.
+
+    A prediction is held against the true box that it covers best. Only the first one to reach it is right.
+    """
+    hits, scores, count = [], [], 0
+    for one, real in zip(found, truth, strict=True):
+        chosen = one["labels"] == label
+        boxes, sure = one["boxes"][chosen], one["scores"][chosen]
+        real_boxes = real["boxes"][real["labels"] == label]
+        count += len(real_boxes)
+        order = sure.argsort(descending=True, stable=True)
+        taken: set[int] = set()
+        hit = np.zeros(len(order))
+        if len(real_boxes) and len(order):
+            iou, box = box_iou(boxes[order].double(), real_boxes.double()).max(1)
+            for n, (best, which) in enumerate(zip(iou.tolist(), box.tolist(), strict=True)):
+                if best >= MATCH and which not in taken:
+                    taken.add(which)
+                    hit[n] = 1
+        hits.append(hit)
+        scores.append(sure[order].double().numpy())
+    if not hits:
+        return np.zeros(0), count
+    surest = np.argsort(-np.concatenate(scores), kind="stable")
+    return np.concatenate(hits)[surest], count
+
+
+def _columns(scenes: Sequence[Scene]) -> dict[str, Any]:
+    counts = [len(scene["boxes"]) for scene in scenes]
+    boxes = _joined(scenes, "boxes", 4)
+    return {
+        "image_ids": np.repeat(np.arange(1, len(scenes) + 1), counts),
+        "category_ids": _joined(scenes, "labels", 0).astype(np.int64) + 1,
+        "boxes": np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]),
+    }
+
+
+def _joined(scenes: Sequence[Scene], key: str, width: int) -> Floats:
+    if not scenes:
+        return np.zeros((0, width) if width else 0)
+    return torch.cat([scene[key] for scene in scenes]).double().cpu().numpy()
+
+
+def _number(value: Any) -> float:
+    return -1.0 if value is None else float(value)

@@ -1,0 +1,189 @@
+"""Average precision against pycocotools and against plain loops, on random and degenerate scenes."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from frostline.metrics.detection import (
+    COCO_NAMES,
+    CocoAveragePrecision,
+    VocAveragePrecision,
+    coco_average_precision,
+    voc_average_precision,
+)
+
+CLASSES = 4
+
+
+def scene(boxes=(), labels=(), scores=None):
+    made = {
+        "boxes": torch.tensor(np.array(boxes, float).reshape(-1, 4)),
+        "labels": torch.tensor(labels, dtype=torch.long),
+    }
+    return made if scores is None else made | {"scores": torch.tensor(scores, dtype=torch.float64)}
+
+
+def random_scenes(seed, scenes=25, most=9, classes=CLASSES, ties=False):
+    """Boxes of every size, found askew, with doubles, inventions, wrong classes; some scenes without any."""
+    draw = np.random.default_rng(seed)
+    found, truth = [], []
+    for _ in range(scenes):
+        n = int(draw.integers(0, most))
+        corner, side = draw.uniform(0, 200, (n, 2)), np.exp(draw.uniform(2, 5.3, (n, 2)))
+        boxes, labels = np.hstack([corner, corner + side]), draw.integers(0, classes, n)
+        truth.append(scene(boxes, labels))
+        seen = draw.integers(0, n, int(draw.integers(0, 2 * n))) if n else np.zeros(0, int)
+        guesses = boxes[seen] + draw.normal(0, 6, (len(seen), 4))
+        guesses[:, 2:] = np.maximum(guesses[:, 2:], guesses[:, :2] + 1)
+        wrong = draw.random(len(seen)) < 0.2
+        guessed = np.where(wrong, draw.integers(0, classes, len(seen)), labels[seen])
+        extra = np.hstack([a := draw.uniform(0, 200, (2, 2)), a + 30])
+        scores = draw.random(len(seen) + 2)
+        scores = np.round(scores, 1) if ties else scores
+        found.append(scene(np.vstack([guesses, extra]), [*guessed, *draw.integers(0, classes, 2)], scores))
+    return found, truth
+
+
+def by_pycocotools(found, truth):
+    def rows(scenes):
+        for n, one in enumerate(scenes):
+            for k, ((x0, y0, x1, y1), label) in enumerate(
+                zip(one["boxes"].tolist(), one["labels"].tolist(), strict=True)
+            ):
+                box = [x0, y0, x1 - x0, y1 - y0]
+                score = {"score": float(one["scores"][k])} if "scores" in one else {}
+                yield {
+                    "image_id": n + 1,
+                    "category_id": label + 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                } | score
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        real = COCO()
+        real.dataset = {
+            "images": [{"id": n + 1} for n in range(len(truth))],
+            "categories": [{"id": n + 1} for n in range(CLASSES)],
+            "annotations": [row | {"id": n + 1} for n, row in enumerate(rows(truth))],
+        }
+        real.createIndex()
+        results = list(rows(found))
+        if results:
+            guesses = real.loadRes(results)
+        else:
+            guesses = COCO()
+            guesses.dataset = real.dataset | {"annotations": []}
+            guesses.createIndex()
+        evaluation = COCOeval(real, guesses, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision = evaluation.eval["precision"][:, :, :, 0, 2]
+    by_class = [p[p > -1].mean() if (p := precision[:, :, c]).max() > -1 else -1 for c in range(CLASSES)]
+    return dict(zip(COCO_NAMES, evaluation.stats, strict=True)), by_class
+
+
+SETS = {
+    "random": random_scenes(0),
+    "another": random_scenes(1, most=20),
+    "ties": random_scenes(2, ties=True),
+    "one class": random_scenes(3, classes=1),
+    "nothing found": ([scene([], [], [])] * 2, [scene([[0, 0, 9, 9]], [1])] * 2),
+    "nothing there": ([scene([[0, 0, 9, 9]], [1], [0.5])] * 2, [scene()] * 2),
+    "nothing at all": ([scene([], [], [])], [scene()]),
+    "perfect": ([scene([[0, 0, 40, 40]], [2], [0.9])], [scene([[0, 0, 40, 40]], [2])]),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_coco_is_what_pycocotools_gives(name):
+    found, truth = SETS[name]
+    ours = coco_average_precision(found, truth, CLASSES)
+    theirs, by_class = by_pycocotools(found, truth)
+    assert {key: float(ours[key]) for key in COCO_NAMES} == pytest.approx(theirs, abs=1e-6)
+    assert ours["map_by_class"].tolist() == pytest.approx(by_class, abs=1e-6)
+
+
+def voc_by_loops(found, truth):
+    """As the development kit of VOC does it, prediction by prediction, class by class."""
+    elevens, areas = [], []
+    for label in range(CLASSES):
+        rows, total = [], 0
+        for n, (one, real) in enumerate(zip(found, truth, strict=True)):
+            total += sum(x == label for x in real["labels"].tolist())
+            rows += [
+                (score, n, box)
+                for box, x, score in zip(
+                    one["boxes"].tolist(), one["labels"].tolist(), one["scores"].tolist(), strict=True
+                )
+                if x == label
+            ]
+        if not total:
+            continue
+        rows.sort(key=lambda row: -row[0])
+        taken, right, curve = set(), 0, []
+        for rank, (_, n, box) in enumerate(rows, 1):
+            best, which = 0.0, None
+            for k, (real, x) in enumerate(zip(truth[n]["boxes"].tolist(), truth[n]["labels"].tolist(), strict=True)):
+                if x != label:
+                    continue
+                w = min(box[2], real[2]) - max(box[0], real[0])
+                h = min(box[3], real[3]) - max(box[1], real[1])
+                shared = max(w, 0) * max(h, 0)
+                both = (box[2] - box[0]) * (box[3] - box[1]) + (real[2] - real[0]) * (real[3] - real[1]) - shared
+                if shared / both > best:
+                    best, which = shared / both, (n, k)
+            if best >= 0.5 and which not in taken:
+                taken.add(which)
+                right += 1
+            curve.append((right, right / rank))
+        elevens.append(sum(max((p for r, p in curve if 10 * r >= t * total), default=0) for t in range(11)) / 11)
+        area, before = 0.0, 0
+        for k, (r, _) in enumerate(curve):
+            area += (r - before) / total * max(p for _, p in curve[k:])
+            before = r
+        areas.append(area)
+    if not elevens:
+        return -1, -1
+    return sum(elevens) / len(elevens), sum(areas) / len(areas)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_voc_is_what_a_plain_loop_gives(name):
+    found, truth = SETS[name]
+    ours = voc_average_precision(found, truth, CLASSES)
+    eleven, area = voc_by_loops(found, truth)
+    assert float(ours["voc_ap11"]) == pytest.approx(eleven, abs=1e-6)
+    assert float(ours["voc_ap_area"]) == pytest.approx(area, abs=1e-6)
+
+
+def test_eleven_points_take_the_highest_precision_beyond_each_recall():
+    # Three of four boxes found, after a false alarm: recalls 1/4, 2/4, 3/4 at precisions 1/2, 2/3, 3/4.
+    boxes = [[20.0 * n, 0, 20 * n + 10, 10] for n in range(5)]
+    truth = [scene(boxes[1:], [0] * 4)]
+    found = [scene(boxes[:4], [0] * 4, [0.9, 0.8, 0.7, 0.6])]
+    values = voc_average_precision(found, truth, 1)
+    assert float(values["voc_ap11"]) == pytest.approx(8 * 0.75 / 11)  # recalls 0 to 0.7
+    assert float(values["voc_ap_area"]) == pytest.approx(0.75 * 0.75)
+
+
+@pytest.mark.parametrize("metric", [CocoAveragePrecision, VocAveragePrecision])
+def test_batches_and_their_order_change_nothing(metric):
+    # With ties: what stands first in the split wins, however it comes in.
+    found, truth = SETS["ties"]
+    whole, parts = metric(CLASSES), metric(CLASSES)
+    whole.update(found, truth)
+    places = torch.randperm(len(found), generator=torch.Generator().manual_seed(0)).tolist()
+    for start in range(0, len(places), 4):
+        chosen = places[start : start + 4]
+        parts.update([found[n] for n in chosen], [truth[n] for n in chosen], chosen)
+    one, other = whole.compute(), parts.compute()
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    parts.reset()
+    assert float(parts.compute()[metric.names[0]]) == -1  # nothing is left of it

@@ -1,0 +1,40 @@
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from frostline.data.scenes import VOID
+from frostline.metrics.segmentation import PixelScores
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (1, 3), (2,)])
+def test_pixels_are_scored_as_scikit_learn_does(classes):
+    # Of five classes some occur; those that do not must not count as 0, nor the void pixels at all.
+    generator = torch.Generator().manual_seed(len(classes))
+    pool = torch.tensor(classes)
+    truth = pool[torch.randint(0, len(pool), (6, 8, 8), generator=generator)]
+    found = pool[torch.randint(0, len(pool), (6, 8, 8), generator=generator)]
+    truth[0] = VOID
+    metric = PixelScores(5, ignore_index=VOID)
+    for part in (slice(0, 1), slice(1, 5), slice(5, 6)):
+        metric.update(found[part], truth[part])
+    values = metric.compute()
+    a, b = truth[truth != VOID].numpy(), found[truth != VOID].numpy()
+    assert float(values["miou"]) == pytest.approx(jaccard_score(a, b, average="macro"))
+    assert float(values["dice"]) == pytest.approx(f1_score(a, b, average="macro"))
+    assert float(values["pixel_accuracy"]) == pytest.approx(accuracy_score(a, b))
+    assert values["confusion"].tolist() == confusion_matrix(a, b, labels=range(5)).tolist()
+    told = [-1.0] * 5
+    for label, value in zip(classes, jaccard_score(a, b, average=None, labels=classes), strict=True):
+        told[label] = value
+    assert values["iou_by_class"].tolist() == pytest.approx(told)
+    reference = MulticlassJaccardIndex(5, ignore_index=VOID, average="macro")
+    assert float(values["miou"]) == pytest.approx(float(reference(found, truth)), abs=1e-6)
+
+
+def test_a_set_of_which_nothing_is_known_scores_nothing():
+    metric = PixelScores(3, ignore_index=VOID)
+    metric.update(torch.zeros(1, 4, 4, dtype=torch.long), torch.full((1, 4, 4), VOID))
+    values = metric.compute()
+    assert float(values["miou"]) == float(values["pixel_accuracy"]) == 0
+    assert values["iou_by_class"].tolist() == [-1, -1, -1]
