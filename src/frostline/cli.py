@@ -26,7 +26,7 @@ overrides are KEY=VALUE, as Hydra composes them from conf/:
   dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, masks, camvid,
                                 pets, flowers102, fashion_mnist, pennfudan
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
-  head=linear|box|dense|unet    each task has its own by default
+  head=yolo                     each task has its own by default; conf/head/ has them all
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
   rate=cosine|constant|one_cycle|step|plateau    optimizer=adamw|sgd
   augment=none|light|lecture|strong    what they look like: `frostline preview`
