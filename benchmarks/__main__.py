@@ -10,16 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, freezing, loading, metrics, pipeline, quality
+from benchmarks import data, freezing, loading, metrics, pipeline, quality, windows
 from frostline.studies.provenance import commit, machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-MEASURES = {
-    name: measure
-    for part in (data, freezing, loading, metrics, pipeline, quality)
-    for name, measure in part.MEASURES.items()
-}
+PARTS = (data, freezing, loading, metrics, pipeline, quality, windows)
+MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 
 HEAD = """# What is claimed, and what was measured
 

@@ -51,7 +51,8 @@ def load(folder: Path) -> Trained:
         raise FrostlineError(
             f"{folder / 'config.yaml'} names {foreign[0]}, which is no part of Frostline, so it is not loaded."
         )
-    config["backbone"] |= {"pretrained": False}
+    if "pretrained" in config["backbone"]:
+        config["backbone"] |= {"pretrained": False}
     task = build_task(config, tuple(map(str, told)), epochs)
     try:
         fit = task.load_state_dict(state, strict=False)

@@ -34,6 +34,25 @@ class Detection(Task):
         super().__init__(*args, **kwargs)
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
 
+    def forward(self, image: Tensor) -> Any:
+        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
+        head = cast(Any, self.head)
+        return head.look(self.backbone, image) if self._sees_pictures else super().forward(image)
+
+    def outputs(self, batch: Batch) -> Any:
+        if self.training and self._sees_pictures:
+            head = cast(Any, self.head)
+            return head.study(self.backbone, batch["image"], batch["boxes"], batch["box_labels"])
+        return super().outputs(batch)
+
+    def activations(self, depth: int) -> list[str] | None:
+        return None if self._sees_pictures else super().activations(depth)
+
+    @property
+    def _sees_pictures(self) -> bool:
+        """Whether the head looks at pictures by itself, and trains on windows that it cuts out of them."""
+        return bool(getattr(self.head, "sees_pictures", False))
+
     def criterion(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         return cast(dict[str, Tensor], cast(Any, self.head).losses(outputs, batch["boxes"], batch["box_labels"]))
 

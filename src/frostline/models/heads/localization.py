@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone
 
 
@@ -25,6 +26,11 @@ class BoxHead(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(backbone.embedding_size, classes)
+        if len(backbone.channels) < 2:
+            raise FrostlineError(
+                f"The box head needs two feature maps, and {backbone.name} has one: take head=pooled_box, or another "
+                "backbone."
+            )
         self.maps = list(range(len(backbone.channels)))[-2:]
         self.lateral = nn.ModuleList([nn.Conv2d(backbone.channels[i], width, 1) for i in self.maps])
         self.norm = nn.BatchNorm2d(width)

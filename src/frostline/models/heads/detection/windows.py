@@ -1,0 +1,195 @@
+"""A classifier of windows as a detector: slid over the picture, or, the same, in one pass.
+
+After Sermanet et al. 2014 (OverFeat, arXiv:1312.6229). These heads need the pictures, not maps of them: `look` answers
+for whole pictures, `study` for windows cut out of them, on which they train.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import generalized_box_iou_loss, roi_align
+
+from frostline.errors import FrostlineError
+from frostline.models.backbones import Backbone
+from frostline.models.heads.detection.cells import Cells, found_in
+from frostline.models.small_cnn import STRIDE, SmallCnn
+
+WINDOW = 64  # pixels, both sides
+AT_ONCE = 256  # windows that are looked at together
+NEAR = 0.2  # a window answers for a box whose centre is this near to its own, in its sides,
+FILLED = (0.4, 0.95)  # and whose longer side is between these parts of its own
+
+
+@dataclass(frozen=True)
+class Windows(Cells):
+    """What was said of N windows. windows: (N, 4), or (B, N, 4) where each picture has its own; x0 y0 x1 y1 in pixels.
+
+    The boxes are in pixels of the picture as well, the centres and strides those of the windows. side: of the picture.
+    """
+
+    windows: Tensor
+    side: int
+
+    @property
+    def size(self) -> int:
+        return self.side
+
+
+class SlidingWindowHead(nn.Module):
+    """Objectness, class and box of a window of 64 px, by dense layers on what the small network says of it.
+
+    The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px; larger objects fill it
+    where the picture is small. crops: windows that are cut out of each picture in a training step, half of them around
+    objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
+    """
+
+    gives: ClassVar[str] = "boxes"
+    reads_embedding: ClassVar[bool] = False
+    sees_pictures: ClassVar[bool] = True
+    smallest: ClassVar[int] = WINDOW
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        sizes: Sequence[int] = (64, 96, 128, 192, 256),
+        crops: int = 16,
+        hidden: int = 128,
+        min_objectness: float = 0.05,
+    ) -> None:
+        super().__init__()
+        if not isinstance(backbone, SmallCnn):
+            raise FrostlineError(
+                f"This head slides a window over a network without padding, and {backbone.name} pads: set "
+                "backbone=small_cnn, or take another head."
+            )
+        if not sizes or any(size < WINDOW or size % STRIDE for size in sizes):
+            raise FrostlineError(f"head.sizes is {list(sizes)}; each is a multiple of {STRIDE} from {WINDOW} up.")
+        self.maps: list[int] = []
+        self.sizes, self.crops, self.min_objectness = list(sizes), crops, min_objectness
+        self.classes, self.side = classes, WINDOW // STRIDE - 2
+        self.hidden = nn.Linear(backbone.channels[0] * self.side**2, hidden)
+        self.out = nn.Linear(hidden, 1 + classes + 4)
+
+    def look(self, backbone: nn.Module, image: Tensor) -> Windows:
+        """What every window of the pictures (B, 3, S, S) holds."""
+        pictures, side = _floats(image), image.shape[-1]
+        said, windows = [], []
+        for size in self.sizes:
+            resized = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+            said.append(self.say(backbone, resized))
+            steps = torch.arange(0, size - WINDOW + 1, STRIDE, device=image.device)
+            top, left = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
+            windows.append(torch.stack([left, top, left + WINDOW, top + WINDOW], 1) * (side / size))
+        return self._told(torch.cat(said, 1), torch.cat(windows), side)
+
+    def say(self, backbone: nn.Module, pictures: Tensor) -> Tensor:
+        """(B, 3, s, s) floats in 0..1 -> (B, windows, 1 + classes + 4), row by row: each window by itself."""
+        crops = pictures.unfold(2, WINDOW, STRIDE).unfold(3, WINDOW, STRIDE)  # (B, 3, rows, columns, 64, 64)
+        crops = crops.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+        told = [self._judge(backbone, part) for part in crops.split(AT_ONCE)]
+        return cast(Tensor, torch.cat(told).unflatten(0, (len(pictures), -1)))
+
+    def study(self, backbone: nn.Module, image: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> Windows:
+        """What windows of each picture hold, drawn for training: half of them around objects, half anywhere."""
+        side = image.shape[-1]
+        windows = torch.stack([self._drawn(b, side) for b in boxes])  # (B, crops, 4)
+        crops = roi_align(_floats(image), list(windows), WINDOW, sampling_ratio=2, aligned=True)
+        return self._told(self._judge(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
+
+    def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Objectness over all windows; class and box over those that answer for an object."""
+        scenes, places, truths, classes = (list[Tensor]() for _ in range(4))
+        for scene, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
+            windows = outputs.windows if outputs.windows.ndim == 2 else outputs.windows[scene]
+            answers, box = _answering(windows, own)
+            scenes.append(torch.full_like(answers, scene))
+            places.append(answers)
+            truths.append(own[box])
+            classes.append(kinds[box])
+        rows, place = torch.cat(scenes), torch.cat(places)
+        there = torch.zeros_like(outputs.objectness)
+        there[rows, place] = 1
+        count = max(1, len(rows))
+        return {
+            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there),
+            "class": F.cross_entropy(outputs.classes[rows, place], torch.cat(classes), reduction="sum") / count,
+            "box": generalized_box_iou_loss(outputs.boxes[rows, place], torch.cat(truths), reduction="sum") / count,
+        }
+
+    def found(self, outputs: Windows) -> list[dict[str, Tensor]]:
+        empty = outputs.objectness.sigmoid() < self.min_objectness
+        return found_in(replace(outputs, objectness=outputs.objectness.masked_fill(empty, -torch.inf)))
+
+    def _judge(self, backbone: nn.Module, crops: Tensor) -> Tensor:
+        """(n, 3, 64, 64) -> (n, 1 + classes + 4)."""
+        (features,), _ = backbone(crops)
+        answer: Tensor = self.out(F.relu(self.hidden(features.flatten(1))))
+        return answer
+
+    def _told(self, said: Tensor, windows: Tensor, side: int) -> Windows:
+        corner, extent = windows[..., :2], windows[..., 2:] - windows[..., :2]
+        shares = said[..., -4:].sigmoid()  # centre x, centre y, width, height in parts of the window
+        centre, half = corner + shares[..., :2] * extent, shares[..., 2:] * extent / 2
+        return Windows(
+            said[..., 0],
+            said[..., 1:-4],
+            torch.cat([centre - half, centre + half], -1),
+            corner + extent / 2,
+            extent[..., 0],
+            windows,
+            side,
+        )
+
+    def _drawn(self, boxes: Tensor, side: int) -> Tensor:
+        """(crops, 4) windows within the picture, from torch's random stream."""
+        device = boxes.device
+        # Windows as they come when the picture is looked at: from the finest size to the whole.
+        least = math.log(WINDOW / max(self.sizes))
+        extent = side * torch.exp(torch.empty(self.crops, device=device).uniform_(least, 0.0))
+        centre = torch.rand(self.crops, 2, device=device) * side
+        if len(boxes):
+            around = slice(0, self.crops // 2)
+            count = self.crops // 2
+            chosen = boxes[torch.randint(len(boxes), (count,), device=device)]
+            longer = (chosen[:, 2:] - chosen[:, :2]).amax(1)
+            extent[around] = longer / torch.empty(count, device=device).uniform_(*FILLED)
+            offset = torch.empty(count, 2, device=device).uniform_(-NEAR, NEAR)
+            centre[around] = (chosen[:, :2] + chosen[:, 2:]) / 2 + offset * extent[around, None]
+        extent = extent.clamp(side * WINDOW / max(self.sizes), side)[:, None]
+        corner = torch.minimum((centre - extent / 2).clamp(min=0), side - extent)
+        return torch.cat([corner, corner + extent], 1)
+
+
+class FullyConvolutionalHead(SlidingWindowHead):
+    """The same weights, as convolutions: the dense layer becomes one of 6 x 6, and one pass answers for all windows."""
+
+    def say(self, backbone: nn.Module, pictures: Tensor) -> Tensor:
+        (features,), _ = backbone(pictures)
+        kernel = self.hidden.weight.unflatten(1, (-1, self.side, self.side))
+        hidden = F.relu(F.conv2d(features, kernel, self.hidden.bias))
+        return F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT
+
+
+def _answering(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Which windows (N, 4) answer for a box (n, 4), and for which of them: the one with the nearest centre."""
+    if not len(boxes):
+        none = torch.zeros(0, dtype=torch.long, device=windows.device)
+        return none, none
+    extent = windows[:, 2] - windows[:, 0]
+    middle, centres = (boxes[:, :2] + boxes[:, 2:]) / 2, (windows[:, :2] + windows[:, 2:]) / 2
+    offset = (centres[:, None] - middle).abs().amax(2) / extent[:, None]  # (N, n)
+    filled = (boxes[:, 2:] - boxes[:, :2]).amax(1) / extent[:, None]
+    fits = (offset <= NEAR) & (filled >= FILLED[0]) & (filled <= FILLED[1])
+    nearest, box = torch.where(fits, offset, torch.inf).min(1)
+    answers = nearest.isfinite().nonzero()[:, 0]
+    return answers, box[answers]
+
+
+def _floats(image: Tensor) -> Tensor:
+    return image.float() / 255 if image.dtype == torch.uint8 else image

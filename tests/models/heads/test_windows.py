@@ -1,0 +1,142 @@
+import pytest
+import torch
+
+from frostline.config import compose
+from frostline.errors import FrostlineError
+from frostline.models.backbones import timm_backbone
+from frostline.models.heads.detection.windows import (
+    FILLED,
+    NEAR,
+    WINDOW,
+    FullyConvolutionalHead,
+    SlidingWindowHead,
+    _answering,
+)
+from frostline.models.small_cnn import SmallCnn
+from frostline.studies.run import build_task
+
+
+@pytest.fixture(scope="module")
+def rungs():
+    """A backbone, and both heads with the same weights; the norms have seen something."""
+    torch.manual_seed(0)
+    backbone = SmallCnn()
+    for _ in range(3):
+        backbone(torch.rand(8, 3, WINDOW, WINDOW))
+    slid = SlidingWindowHead(backbone, 3)
+    torch.nn.init.normal_(slid.out.bias)
+    one_pass = FullyConvolutionalHead(backbone, 3)
+    one_pass.load_state_dict(slid.state_dict())
+    return backbone.eval(), slid.eval(), one_pass.eval()
+
+
+@pytest.mark.parametrize("side", [64, 96, 224])
+def test_one_pass_says_of_every_window_what_the_window_alone_says(rungs, side):
+    # Catches padding, a step that is no multiple of the stride, and a dense layer unrolled in another order.
+    backbone, slid, one_pass = rungs
+    pictures = torch.rand(2, 3, side, side)
+    with torch.no_grad():
+        alone, together = slid.say(backbone, pictures), one_pass.say(backbone, pictures)
+    assert alone.shape == together.shape == (2, ((side - WINDOW) // 8 + 1) ** 2, 1 + 3 + 4)
+    assert (alone - together).abs().max() < 1e-4
+    assert alone.std(1).max() > 1e-2  # windows do differ
+
+
+def test_both_find_the_same_boxes(rungs):
+    backbone, slid, one_pass = rungs
+    pictures = torch.randint(0, 256, (2, 3, 160, 160), dtype=torch.uint8)
+    with torch.no_grad():
+        pairs = zip(
+            slid.found(slid.look(backbone, pictures)), one_pass.found(one_pass.look(backbone, pictures)), strict=True
+        )
+    for one, other in pairs:
+        assert len(one["scores"]) > 0
+        assert torch.allclose(one["scores"], other["scores"], atol=1e-4)
+        assert torch.allclose(one["boxes"].sort(0).values, other["boxes"].sort(0).values, atol=0.05)
+        assert one["boxes"].min() >= 0 and one["boxes"].max() <= 160
+
+
+def test_a_box_is_placed_where_its_window_lies(rungs):
+    # A head that says "a box over the middle half of the window" of every window.
+    backbone, _, one_pass = rungs
+    head = FullyConvolutionalHead(backbone, 3, sizes=(128,))
+    for layer in (head.hidden, head.out):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        outputs = head.look(backbone, torch.zeros(1, 3, 256, 256))  # seen at half its size: windows of 128 px
+    assert outputs.size == 256 and outputs.windows[1].tolist() == [16, 0, 144, 128]
+    assert outputs.boxes[0, 1].tolist() == [48, 32, 112, 96] and outputs.centres[1].tolist() == [80, 64]
+
+
+def test_windows_that_hold_nothing_are_dropped_whatever_their_class(rungs):
+    backbone, _, one_pass = rungs
+    picture = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        outputs = one_pass.look(backbone, picture)
+    sure = outputs.objectness.sigmoid()[0]
+    one_pass.min_objectness = float(sure.median())
+    kept = one_pass.found(outputs)[0]["scores"]
+    one_pass.min_objectness = 0.05
+    assert int((kept > 0).sum()) == int((sure >= sure.median()).sum())
+
+
+def test_which_windows_answer_for_a_box():
+    box = torch.tensor([[20.0, 20, 60, 50]])  # its centre lies at 40, 35; its longer side is 40
+    windows = torch.tensor(
+        [
+            [8.0, 3, 72, 67],  # around it: 40 of 64
+            [8 + 64 * NEAR + 1, 3, 72 + 64 * NEAR + 1, 67],  # beside it
+            [20, 15, 60, 55],  # filled by it
+            [-20, -25, 100, 95],  # too large for it
+        ]
+    )
+    answers, which = _answering(windows, box)
+    assert answers.tolist() == [0] and which.tolist() == [0]
+    both = torch.cat([box + 5, box])
+    assert _answering(windows, both)[1].tolist()[0] == 1  # the nearest
+    assert len(_answering(windows, torch.zeros(0, 4))[0]) == 0
+
+
+def test_crops_lie_in_the_picture_and_half_of_them_hold_an_object(rungs):
+    _, slid, _ = rungs
+    torch.manual_seed(0)
+    boxes = torch.tensor([[0.0, 0, 60, 40], [150, 120, 200, 220]])
+    windows = torch.cat([slid._drawn(boxes, 256) for _ in range(20)])
+    assert windows.min() >= 0 and windows.max() <= 256 + 1e-3
+    extent = windows[:, 2:] - windows[:, :2]
+    assert torch.allclose(extent[:, 0], extent[:, 1], atol=1e-3) and extent.min() >= 256 * WINDOW / 256 - 1e-3
+    held = len(_answering(windows, boxes)[0]) / len(windows)
+    assert 0.35 < held < 0.7  # a window that is moved into the picture may lose its object
+    assert slid._drawn(torch.zeros(0, 4), 256).shape == (16, 4)
+    assert FILLED[0] < FILLED[1] < 1
+
+
+def test_a_backbone_that_pads_is_refused():
+    with pytest.raises(FrostlineError, match="resnet10t pads: set backbone=small_cnn"):
+        SlidingWindowHead(timm_backbone("resnet10t", pretrained=False), 3)
+
+
+def test_a_frozen_small_network_keeps_no_activations_of_whole_pictures():
+    task = build_task(compose(["task=detection", "backbone=small_cnn", "head=sliding_window"]), ("a", "b"))
+    assert task.activations(3) is None
+
+
+def test_it_learns_from_crops(batch_of_rectangles):
+    torch.manual_seed(0)
+    overrides = ["task=detection", "backbone=small_cnn", "head=fully_convolutional", "schedule=full"]
+    task = build_task(compose([*overrides, "trainer.epochs=1", "image_size=96"]), ("red", "green", "blue"))
+    task.move_line(0)
+    task.train()
+    optimizer = torch.optim.AdamW(task.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        sum(task.criterion(task.outputs(batch_of_rectangles), batch_of_rectangles).values()).backward()
+        optimizer.step()
+    task.eval()
+    metrics = task.make_metrics()
+    with torch.no_grad():
+        outputs = task(batch_of_rectangles["image"])
+        task.update(metrics, task.postprocess(outputs), batch_of_rectangles)
+        assert all(bool(v.isfinite()) for v in task.criterion(outputs, batch_of_rectangles).values())
+    assert float(metrics.compute()["map50"]) > 0.5
