@@ -39,7 +39,7 @@ def test_one_pass_says_of_every_window_what_the_window_alone_says(rungs, side):
         alone, together = slid.say(backbone, pictures), one_pass.say(backbone, pictures)
     assert alone.shape == together.shape == (2, ((side - WINDOW) // 8 + 1) ** 2, 1 + 3 + 4)
     assert (alone - together).abs().max() < 1e-4
-    assert alone.std(1).max() > 1e-2  # windows do differ
+    assert side == WINDOW or alone.std(1).max() > 1e-2  # windows do differ
 
 
 def test_both_find_the_same_boxes(rungs):
@@ -122,6 +122,7 @@ def test_a_frozen_small_network_keeps_no_activations_of_whole_pictures():
     assert task.activations(3) is None
 
 
+@pytest.mark.slow
 def test_it_learns_from_crops(batch_of_rectangles):
     torch.manual_seed(0)
     overrides = ["task=detection", "backbone=small_cnn", "head=fully_convolutional", "schedule=full"]

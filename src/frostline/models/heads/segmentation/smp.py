@@ -33,7 +33,6 @@ class SmpHead(nn.Module):
 
     gives: ClassVar[str] = "pixels"
     reads_embedding: ClassVar[bool] = False
-    smallest: ClassVar[int] = 64
 
     def __init__(
         self,
