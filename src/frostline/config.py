@@ -171,7 +171,7 @@ def _check_ranges(config: Config) -> None:
     trainer = config["trainer"]
     bounds: list[tuple[str, float | None, float, float]] = [
         ("seed", config["seed"], 0, 2**32 - 1),
-        ("image_size", config["image_size"], 28, 4096),
+        ("image_size", config["image_size"], 32, 4096),
         ("trainer.epochs", trainer["epochs"], 1, 100_000),
         ("trainer.batch_size", trainer["batch_size"], 2, 65_536),
         ("trainer.images", trainer["images"], 1, 1e12),
@@ -200,6 +200,10 @@ def _check_ranges(config: Config) -> None:
     mix = config["augment"].get("mix")
     if mix is not None and not isinstance(mix, dict):
         raise FrostlineError(f"augment.mix is '{mix}'; choose a file of conf/augment/mix/, such as augment/mix=mixup.")
+    if config["image_size"] % 32:
+        raise FrostlineError(
+            f"image_size is {config['image_size']}; it must be a multiple of 32, the coarsest stride of the backbones."
+        )
 
 
 def _explain(error: Exception, folder: Path) -> str:

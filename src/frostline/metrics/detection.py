@@ -57,8 +57,7 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
         values = evaluation.get_results()
         by_class = evaluation.results(per_class=True)["per_class"]
     summary = {name: torch.tensor(float(values[key])) for name, key in COCO_NAMES.items()}
-    told = {str(key).removeprefix("AP/"): value for key, value in by_class.items()}
-    summary["map_by_class"] = torch.tensor([float(_number(told.get(str(n)))) for n in range(classes)])
+    summary["map_by_class"] = torch.tensor([float(by_class.get(str(n), -1)) for n in range(classes)])
     return summary
 
 
@@ -68,16 +67,12 @@ def voc_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classe
     voc_ap11: the mean, over recalls 0, 0.1 … 1, of the highest precision at that recall or beyond (until 2009).
     voc_ap_area: the area under that curve, at every recall (since 2010). Both are means over the classes that occur.
     voc_ap11_by_class, voc_ap_area_by_class: (classes,), -1 where a class is in no scene.
-    precision_by_class, recall_by_class: lists of (n,), after each prediction of the class, the surest first.
     """
     eleven, area = torch.full((classes,), -1.0), torch.full((classes,), -1.0)
-    precisions, recalls = [], []
     for label in range(classes):
         right, count = _right(found, truth, label)
         ranks = np.arange(1, len(right) + 1)
         recall, precision = right.cumsum() / max(1, count), right.cumsum() / ranks
-        precisions.append(torch.from_numpy(precision))
-        recalls.append(torch.from_numpy(recall))
         if count:
             best = np.maximum.accumulate(precision[::-1])[::-1]  # the highest at this recall or beyond
             # Recalls are fractions, so that 3 / 10 must reach 0.3 whatever its last bit.
@@ -90,8 +85,6 @@ def voc_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classe
         "voc_ap_area": area[occurs].mean() if occurs.any() else torch.tensor(-1.0),
         "voc_ap11_by_class": eleven,
         "voc_ap_area_by_class": area,
-        "precision_by_class": precisions,  # type: ignore[dict-item]
-        "recall_by_class": recalls,  # type: ignore[dict-item]
     }
 
 
@@ -180,13 +173,12 @@ class CocoAveragePrecision(BoxMetric):
 
 
 class VocAveragePrecision(BoxMetric):
-    """`voc_average_precision` over a split, without its curves."""
+    """`voc_average_precision` over a split."""
 
     names = VOC_NAMES
 
     def compute(self) -> dict[str, Tensor]:
-        values = voc_average_precision(*self.scenes(), self.classes)
-        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        return voc_average_precision(*self.scenes(), self.classes)
 
 
 def _right(found: Sequence[Scene], truth: Sequence[Scene], label: int) -> tuple[Floats, int]:
@@ -231,7 +223,3 @@ def _joined(scenes: Sequence[Scene], key: str, width: int) -> Floats:
     if not scenes:
         return np.zeros((0, width) if width else 0)
     return torch.cat([scene[key] for scene in scenes]).double().cpu().numpy()
-
-
-def _number(value: Any) -> float:
-    return -1.0 if value is None else float(value)

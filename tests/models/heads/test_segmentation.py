@@ -112,16 +112,16 @@ def test_the_fcn_adds_what_finer_maps_say(backbones, finest, maps):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "size", "told"),
     [
-        (["head=pan", "image_size=128"], "head=pan .* needs a multiple of 32, at least 256: set image_size=256"),
-        (["head=fpn", "image_size=100"], "head=fpn .* needs a multiple of 32, at least 32: set image_size=128"),
-        (["task=classification", "image_size=28"], "head=linear .* a multiple of 32, at least 32: set image_size=32"),
+        (["head=pan"], 128, "head=pan .* needs a multiple of 32, at least 256: set image_size=256"),
+        (["head=fpn"], 100, "head=fpn .* needs a multiple of 32, at least 32: set image_size=128"),
+        (["task=classification"], 28, "head=linear .* a multiple of 32, at least 32: set image_size=32"),
     ],
 )
-def test_a_picture_that_a_head_cannot_take_is_refused_before_training(overrides, told):
+def test_a_picture_that_a_head_cannot_take_is_refused_before_training(overrides, size, told):
     config = compose(
         ["task=segmentation", "backbone=timm", "backbone.name=resnet10t", "backbone.pretrained=false", *overrides]
     )
     with pytest.raises(FrostlineError, match=told):
-        build_task(config, ("a", "b"))
+        build_task({**config, "image_size": size}, ("a", "b"))

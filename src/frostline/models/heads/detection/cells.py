@@ -1,16 +1,19 @@
 """What heads say that look for objects in every cell of a feature pyramid."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone
 
+STRIDES = (8, 16, 32)  # of the maps that a pyramid is made of
 CANDIDATES = 1000  # cells of a scene that are looked at, the best first
+EMPTY = -math.log((1 - 0.01) / 0.01)  # bias to start from: nearly every cell is empty (Lin et al., arXiv:1708.02002)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,35 @@ def found_in(cells: Cells) -> list[dict[str, Tensor]]:
         inside = clip_boxes_to_image(boxes[order], (cells.size, cells.size))
         found.append({"boxes": inside, "scores": best, "labels": label[order]})
     return found
+
+
+def answering(
+    choose: Callable[[int, Tensor, Tensor], tuple[Tensor, ...]],
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    more: int = 0,
+) -> tuple[Tensor, ...]:
+    """Which cells answer for which box, in all scenes: scenes (n,), cells (n,), boxes (n, 4), labels (n,), and `more`.
+
+    choose: from the number of a scene that has boxes, these and their labels, to the cells that answer, which of the
+    boxes each answers for, and `more` further columns (n,), floats.
+    """
+    columns: list[tuple[Tensor, ...]] = []
+    for scene, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
+        if len(own):
+            cells, box, *further = choose(scene, own, kinds)
+            columns.append((torch.full_like(cells, scene), cells, own[box], kinds[box], *further))
+    if not columns:
+        none = torch.zeros(0, dtype=torch.long, device=boxes[0].device)
+        return none, none, boxes[0].new_zeros(0, 4), none, *(boxes[0].new_zeros(0) for _ in range(more))
+    return tuple(torch.cat(column) for column in zip(*columns, strict=True))
+
+
+def convolution(channels: int, width: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """With a norm and an activation; the norm is by groups, as batches of large pictures are small."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=False), nn.GroupNorm(8, width), nn.SiLU()
+    )
 
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """One plain dense stage, after FCOS."""
 
-import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss
 
 from frostline.models.backbones import Backbone
-from frostline.models.heads.detection.cells import Cells, cells_of, found_in, maps_at, paired_iou
+from frostline.models.heads.detection.cells import (
+    EMPTY,
+    STRIDES,
+    Cells,
+    answering,
+    cells_of,
+    convolution,
+    found_in,
+    maps_at,
+    paired_iou,
+)
 
 CENTRE_RADIUS = 1.5  # cells; a cell this near to the centre of a box answers for it (FCOS's centre sampling)
 REACH = 6  # a level answers for boxes whose longer side is at most this many of its strides
@@ -24,30 +34,24 @@ class DenseHead(nn.Module):
 
     gives: ClassVar[str] = "boxes"
     reads_embedding: ClassVar[bool] = False
-    wanted_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 96, depth: int = 2) -> None:
         super().__init__()
-        self.maps = maps_at(backbone, "dense", self.wanted_strides)
-        self.strides = list(self.wanted_strides)
+        self.maps = maps_at(backbone, "dense", STRIDES)
         self.pyramid = FeaturePyramidNetwork([backbone.channels[i] for i in self.maps], width)
-        tower: list[nn.Module] = []
-        for _ in range(depth):
-            tower += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(8, width), nn.SiLU()]
-        self.tower = nn.Sequential(*tower)
+        self.tower = nn.Sequential(*(layer for _ in range(depth) for layer in convolution(width, width)))
         self.out = nn.Conv2d(width, 1 + classes + 4, 3, padding=1)
         self.log_scale = nn.Parameter(torch.zeros(len(self.maps)))  # of the distances, one a level
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.out.bias))
-        # Nearly every cell is empty: start from objectness 0.01 (Lin et al. 2017, arXiv:1708.02002).
         with torch.no_grad():
-            cast(Tensor, self.out.bias)[0] = -math.log((1 - 0.01) / 0.01)
+            cast(Tensor, self.out.bias)[0] = EMPTY
 
     def forward(self, features: list[Tensor]) -> Cells:
         pyramid = self.pyramid({str(i): features[i] for i in self.maps})
         objectness, classes, boxes = [], [], []
-        centres, strides = cells_of(list(pyramid.values()), self.strides)
-        for level, (stride, feature) in enumerate(zip(self.strides, pyramid.values(), strict=True)):
+        centres, strides = cells_of(list(pyramid.values()), STRIDES)
+        for level, (stride, feature) in enumerate(zip(STRIDES, pyramid.values(), strict=True)):
             out = self.out(self.tower(feature)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, 1 + C + 4)
             # exp keeps distances above zero; at the start a box spans about four cells
             reach = (out[..., -4:] + self.log_scale[level]).clamp(max=6).exp() * (2 * stride)
@@ -59,7 +63,7 @@ class DenseHead(nn.Module):
 
     def losses(self, outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Binary cross-entropy of objectness over all cells; class and GIoU over the cells that answer for a box."""
-        scenes, cells, truths, classes = _answering(outputs, boxes, labels)
+        scenes, cells, truths, classes = answering(partial(_answering, outputs), boxes, labels)
         count = max(1, len(cells))
         predicted = outputs.boxes[scenes, cells]
         # A cell is as sure as its box is good (as in YOLO, arXiv:1506.02640): so scores rank boxes by quality.
@@ -75,40 +79,26 @@ class DenseHead(nn.Module):
         return found_in(outputs)
 
 
-def _answering(
-    outputs: Cells, true_boxes: Sequence[Tensor], true_labels: Sequence[Tensor]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Which cells answer for which box: scenes (n,), cells (n,), boxes (n, 4), labels (n,).
+def _answering(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Which cells of a scene answer for a box, and for which of them.
 
     A cell answers for a box if its centre lies in the box and near the box's centre, on the level whose stride fits
     the box's size. Of several boxes it takes the smallest, as the larger ones have more cells to answer for them.
     """
-    found: list[list[Tensor]] = [[], [], [], []]
     centres, strides = outputs.centres, outputs.strides
     finest, coarsest = strides.min(), strides.max()
-    for scene, (boxes, labels) in enumerate(zip(true_boxes, true_labels, strict=True)):
-        if not len(boxes):
-            continue
-        reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
-        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-        near = ((centres[:, None] - middle).abs() < CENTRE_RADIUS * strides[:, None, None]).all(2)
-        side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
-        fits = (side <= REACH * strides[:, None]) | (strides[:, None] == coarsest)
-        fits &= (side > REACH / 2 * strides[:, None]) | (strides[:, None] == finest)
-        inside = (reach > 0).all(2) | _nearest(centres, middle, fits)
-        area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        cost = torch.where(near & inside & fits, area, torch.inf)
-        least, box = cost.min(1)
-        cells = least.isfinite().nonzero()[:, 0]
-        found[0].append(torch.full_like(cells, scene))
-        found[1].append(cells)
-        found[2].append(boxes[box[cells]])
-        found[3].append(labels[box[cells]])
-    if not found[0]:
-        none = torch.zeros(0, dtype=torch.long, device=centres.device)
-        return none, none, centres.new_zeros(0, 4), none
-    scenes, cells, truths, labels = (torch.cat(column) for column in found)
-    return scenes, cells, truths, labels
+    reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    near = ((centres[:, None] - middle).abs() < CENTRE_RADIUS * strides[:, None, None]).all(2)
+    side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
+    fits = (side <= REACH * strides[:, None]) | (strides[:, None] == coarsest)
+    fits &= (side > REACH / 2 * strides[:, None]) | (strides[:, None] == finest)
+    inside = (reach > 0).all(2) | _nearest(centres, middle, fits)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    cost = torch.where(near & inside & fits, area, torch.inf)
+    least, box = cost.min(1)
+    cells = least.isfinite().nonzero()[:, 0]
+    return cells, box[cells]
 
 
 def _nearest(centres: Tensor, middle: Tensor, fits: Tensor) -> Tensor:

@@ -21,9 +21,8 @@ from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiSc
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from frostline.models.backbones import Backbone
-from frostline.models.heads.detection.cells import CANDIDATES, maps_at
+from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, maps_at
 
-STRIDES = (8, 16, 32)
 # Nothing is thrown away here: the task sorts out what is unlikely or overlaps, in the same way for every head.
 ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
 

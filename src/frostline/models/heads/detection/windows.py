@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss, roi_align
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone
-from frostline.models.heads.detection.cells import Cells, found_in
+from frostline.models.backbones import Backbone, in_floats
+from frostline.models.heads.detection.cells import Cells, answering, found_in
 from frostline.models.small_cnn import STRIDE, SmallCnn
 
 WINDOW = 64  # pixels, both sides
@@ -72,13 +72,13 @@ class SlidingWindowHead(nn.Module):
             raise FrostlineError(f"head.sizes is {list(sizes)}; each is a multiple of {STRIDE} from {WINDOW} up.")
         self.maps: list[int] = []
         self.sizes, self.crops, self.min_objectness = list(sizes), crops, min_objectness
-        self.classes, self.side = classes, WINDOW // STRIDE - 2
+        self.side = WINDOW // STRIDE - 2  # of the map of a window
         self.hidden = nn.Linear(backbone.channels[0] * self.side**2, hidden)
         self.out = nn.Linear(hidden, 1 + classes + 4)
 
     def look(self, backbone: nn.Module, image: Tensor) -> Windows:
         """What every window of the pictures (B, 3, S, S) holds."""
-        pictures, side = _floats(image), image.shape[-1]
+        pictures, side = in_floats(image), image.shape[-1]
         said, windows = [], []
         for size in self.sizes:
             resized = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
@@ -95,31 +95,27 @@ class SlidingWindowHead(nn.Module):
         told = [self._judge(backbone, part) for part in crops.split(AT_ONCE)]
         return cast(Tensor, torch.cat(told).unflatten(0, (len(pictures), -1)))
 
-    def study(self, backbone: nn.Module, image: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> Windows:
+    def study(self, backbone: nn.Module, image: Tensor, boxes: Sequence[Tensor]) -> Windows:
         """What windows of each picture hold, drawn for training: half of them around objects, half anywhere."""
         side = image.shape[-1]
         windows = torch.stack([self._drawn(b, side) for b in boxes])  # (B, crops, 4)
-        crops = roi_align(_floats(image), list(windows), WINDOW, sampling_ratio=2, aligned=True)
+        crops = roi_align(in_floats(image), list(windows), WINDOW, sampling_ratio=2, aligned=True)
         return self._told(self._judge(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
 
     def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Objectness over all windows; class and box over those that answer for an object."""
-        scenes, places, truths, classes = (list[Tensor]() for _ in range(4))
-        for scene, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
-            windows = outputs.windows if outputs.windows.ndim == 2 else outputs.windows[scene]
-            answers, box = _answering(windows, own)
-            scenes.append(torch.full_like(answers, scene))
-            places.append(answers)
-            truths.append(own[box])
-            classes.append(kinds[box])
-        rows, place = torch.cat(scenes), torch.cat(places)
+
+        def choose(scene: int, own: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+            return _answering(outputs.windows if outputs.windows.ndim == 2 else outputs.windows[scene], own)
+
+        scenes, places, truths, classes = answering(choose, boxes, labels)
         there = torch.zeros_like(outputs.objectness)
-        there[rows, place] = 1
-        count = max(1, len(rows))
+        there[scenes, places] = 1
+        count = max(1, len(scenes))
         return {
             "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there),
-            "class": F.cross_entropy(outputs.classes[rows, place], torch.cat(classes), reduction="sum") / count,
-            "box": generalized_box_iou_loss(outputs.boxes[rows, place], torch.cat(truths), reduction="sum") / count,
+            "class": F.cross_entropy(outputs.classes[scenes, places], classes, reduction="sum") / count,
+            "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
         }
 
     def found(self, outputs: Windows) -> list[dict[str, Tensor]]:
@@ -189,7 +185,3 @@ def _answering(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     nearest, box = torch.where(fits, offset, torch.inf).min(1)
     answers = nearest.isfinite().nonzero()[:, 0]
     return answers, box[answers]
-
-
-def _floats(image: Tensor) -> Tensor:
-    return image.float() / 255 if image.dtype == torch.uint8 else image

@@ -1,8 +1,8 @@
 """A one-stage detector of the YOLO family, in the form that the field has settled on."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from frostline.models.backbones import Backbone
-from frostline.models.heads.detection.cells import Cells, cells_of, found_in, maps_at
+from frostline.models.heads.detection.cells import (
+    EMPTY,
+    STRIDES,
+    Cells,
+    answering,
+    cells_of,
+    convolution,
+    found_in,
+    maps_at,
+)
 
 BINS = 16  # a distance from a cell to a side is a distribution over 0 … 15 strides
 SURE, EXACT = 0.5, 6.0  # how much the score and the IoU count where cells are chosen
@@ -29,28 +38,25 @@ class YoloHead(nn.Module):
 
     gives: ClassVar[str] = "boxes"
     reads_embedding: ClassVar[bool] = False
-    wanted_strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 64, depth: int = 2) -> None:
         super().__init__()
-        self.maps = maps_at(backbone, "yolo", self.wanted_strides)
-        self.strides = list(self.wanted_strides)
+        self.maps = maps_at(backbone, "yolo", STRIDES)
         levels = range(len(self.maps))
-        self.lateral = nn.ModuleList([_conv(backbone.channels[i], width, 1) for i in self.maps])
-        self.merge_down = nn.ModuleList([_conv(2 * width, width) for _ in levels[1:]])
-        self.reduce = nn.ModuleList([_conv(width, width, stride=2) for _ in levels[1:]])
-        self.merge_up = nn.ModuleList([_conv(2 * width, width) for _ in levels[1:]])
+        self.lateral = nn.ModuleList([convolution(backbone.channels[i], width, 1) for i in self.maps])
+        self.merge_down = nn.ModuleList([convolution(2 * width, width) for _ in levels[1:]])
+        self.reduce = nn.ModuleList([convolution(width, width, stride=2) for _ in levels[1:]])
+        self.merge_up = nn.ModuleList([convolution(2 * width, width) for _ in levels[1:]])
         # Towers are shared by the levels, as a small set of pictures has few boxes for each.
-        self.class_tower = nn.Sequential(*(_conv(width, width) for _ in range(depth)))
-        self.box_tower = nn.Sequential(*(_conv(width, width) for _ in range(depth)))
+        self.class_tower = nn.Sequential(*(convolution(width, width) for _ in range(depth)))
+        self.box_tower = nn.Sequential(*(convolution(width, width) for _ in range(depth)))
         self.class_out = nn.Conv2d(width, classes, 1)
         self.box_out = nn.Conv2d(width, 1 + 4 * BINS, 1)
         self.register_buffer("distances", torch.arange(float(BINS)), persistent=False)
         with torch.no_grad():
             bias = cast(Tensor, self.box_out.bias)
-            # Nearly every cell is empty: start from objectness 0.01 (Lin et al. 2017, arXiv:1708.02002).
-            bias[0] = -math.log((1 - 0.01) / 0.01)
-            # And from boxes of some three strides: even distributions would make fifteen, which cover no small object.
+            bias[0] = EMPTY
+            # Boxes of some three strides: even distributions would make fifteen, which cover no small object.
             bias[1:] = -cast(Tensor, self.distances).repeat(4) / 2
 
     def forward(self, features: list[Tensor]) -> "YoloCells":
@@ -61,7 +67,7 @@ class YoloHead(nn.Module):
         for level in range(1, len(maps)):
             fine = self.reduce[level - 1](maps[level - 1])
             maps[level] = self.merge_up[level - 1](torch.cat([maps[level], fine], 1))
-        centres, strides = cells_of(maps, self.strides)
+        centres, strides = cells_of(maps, STRIDES)
         classes = torch.cat([self.class_out(self.class_tower(m)).flatten(2) for m in maps], 2).mT  # (B, N, C)
         rest = torch.cat([self.box_out(self.box_tower(m)).flatten(2) for m in maps], 2).mT
         sides = rest[..., 1:].unflatten(-1, (4, BINS))
@@ -104,47 +110,37 @@ class YoloCells(Cells):
 
 
 @torch.no_grad()
-def _answering(outputs: Cells, true_boxes: Sequence[Tensor], true_labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Which cells answer for which box: scenes (n,), cells (n,), boxes (n, 4), labels (n,), ranks (n,), qualities (n,).
+def _answering(outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """`answering`, with ranks (n,) and qualities (n,).
 
     The rank is 1 for a box's best cell, and for the others less, as their score and IoU are. The quality is the IoU of
     the box's best one.
     """
-    found: list[list[Tensor]] = [[], [], [], [], [], []]
+    return answering(partial(_chosen, outputs), boxes, labels, more=2)
+
+
+def _chosen(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """Which cells of a scene answer for a box, for which of them, their ranks and their qualities."""
     centres = outputs.centres
-    for scene, (boxes, labels) in enumerate(zip(true_boxes, true_labels, strict=True)):
-        if not len(boxes):
-            continue
-        reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
-        inside = (reach > 0).all(2)
-        # A box between the centres of all cells has the nearest one of the finest level.
-        distance = torch.cdist(centres, (boxes[:, :2] + boxes[:, 2:]) / 2)
-        inside |= torch.zeros_like(inside).scatter_(0, distance.argmin(0, keepdim=True), True) & ~inside.any(0)
-        iou = box_iou(outputs.boxes[scene].float(), boxes)
-        score = (
-            outputs.objectness[scene].float().sigmoid()[:, None] * outputs.classes[scene].float().softmax(1)[:, labels]
-        )
-        fitness = torch.where(inside, score.pow(SURE) * iou.clamp(min=1e-3).pow(EXACT), 0)
-        best, rows = fitness.topk(min(CHOSEN, len(centres)), dim=0)
-        chosen = torch.zeros_like(inside).scatter_(0, rows, best > 0)
-        # Where two boxes choose one cell, it answers for the one that it covers better.
-        covered, box = torch.where(chosen, iou, -1).max(1)
-        cells = (covered >= 0).nonzero()[:, 0]
-        box = box[cells]
-        kept = torch.zeros_like(fitness)
-        kept[cells, box] = fitness[cells, box]
-        most = kept.amax(0)
-        best_iou = torch.where(kept > 0, iou, 0).amax(0)
-        found[0].append(torch.full_like(cells, scene))
-        found[1].append(cells)
-        found[2].append(boxes[box])
-        found[3].append(labels[box])
-        found[4].append(fitness[cells, box] / most[box])
-        found[5].append(best_iou[box])
-    if not found[0]:
-        none = torch.zeros(0, dtype=torch.long, device=centres.device)
-        return none, none, centres.new_zeros(0, 4), none, centres.new_zeros(0), centres.new_zeros(0)
-    return tuple(torch.cat(column) for column in found)
+    reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
+    inside = (reach > 0).all(2)
+    # A box between the centres of all cells has the nearest one of the finest level.
+    distance = torch.cdist(centres, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    inside |= torch.zeros_like(inside).scatter_(0, distance.argmin(0, keepdim=True), True) & ~inside.any(0)
+    iou = box_iou(outputs.boxes[scene].float(), boxes)
+    sure, likely = outputs.objectness[scene].float().sigmoid(), outputs.classes[scene].float().softmax(1)
+    score = sure[:, None] * likely[:, labels]
+    fitness = torch.where(inside, score.pow(SURE) * iou.clamp(min=1e-3).pow(EXACT), 0)
+    best, rows = fitness.topk(min(CHOSEN, len(centres)), dim=0)
+    chosen = torch.zeros_like(inside).scatter_(0, rows, best > 0)
+    # Where two boxes choose one cell, it answers for the one that it covers better.
+    covered, box = torch.where(chosen, iou, -1).max(1)
+    cells = (covered >= 0).nonzero()[:, 0]
+    box = box[cells]
+    kept = torch.zeros_like(fitness)
+    kept[cells, box] = fitness[cells, box]
+    best_iou = torch.where(kept > 0, iou, 0).amax(0)
+    return cells, box, fitness[cells, box] / kept.amax(0)[box], best_iou[box]
 
 
 def _between_bins(sides: Tensor, reach: Tensor) -> Tensor:
@@ -156,10 +152,3 @@ def _between_bins(sides: Tensor, reach: Tensor) -> Tensor:
     below = F.cross_entropy(logits, low.flatten(), reduction="none").view_as(reach)
     above = F.cross_entropy(logits, low.flatten() + 1, reduction="none").view_as(reach)
     return (below * (1 - share) + above * share).mean(1)
-
-
-def _conv(channels: int, width: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    # Group norm, as batches of large pictures are small.
-    return nn.Sequential(
-        nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=False), nn.GroupNorm(8, width), nn.SiLU()
-    )

@@ -39,10 +39,10 @@ class SmpHead(nn.Module):
         backbone: Backbone,
         classes: int,
         make: Callable[[list[int]], nn.Module],
-        needs: Sequence[int],
         width: int,
-        stride: int,
-        kernel: int = 3,
+        needs: Sequence[int] = STRIDES[1:],
+        stride: int = 4,
+        kernel: int = 1,
     ) -> None:
         super().__init__()
         by_stride = dict(zip(backbone.strides, backbone.channels, strict=True))
@@ -87,9 +87,10 @@ class UnetHead(SmpHead):
             backbone,
             classes,
             lambda encoder: UnetDecoder(encoder, blocks, n_blocks=len(blocks)),
+            blocks[-1],
             needs=(32,),
-            width=blocks[-1],
             stride=2 ** (5 - len(blocks)),
+            kernel=3,
         )
 
 
@@ -101,7 +102,13 @@ class UnetPlusPlusHead(SmpHead):
     ) -> None:
         blocks = list(decoder_channels)
         super().__init__(
-            backbone, classes, lambda encoder: UnetPlusPlusDecoder(encoder, blocks), STRIDES, width=blocks[-1], stride=1
+            backbone,
+            classes,
+            lambda encoder: UnetPlusPlusDecoder(encoder, blocks),
+            blocks[-1],
+            needs=STRIDES,
+            stride=1,
+            kernel=3,
         )
 
 
@@ -120,10 +127,7 @@ class FpnHead(SmpHead):
             backbone,
             classes,
             lambda encoder: FPNDecoder(encoder, 5, pyramid_channels, segmentation_channels, dropout),
-            needs=(4, 8, 16, 32),
-            width=segmentation_channels,
-            stride=4,
-            kernel=1,
+            segmentation_channels,
         )
 
 
@@ -139,9 +143,10 @@ class PspHead(SmpHead):
             backbone,
             classes,
             lambda encoder: PSPDecoder(encoder, out_channels=out_channels, dropout=dropout),
+            out_channels,
             needs=(32,),
-            width=out_channels,
             stride=32,
+            kernel=3,
         )
 
 
@@ -166,7 +171,7 @@ class DeepLabV3PlusHead(SmpHead):
             decoder.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=True)
             return decoder
 
-        super().__init__(backbone, classes, make, needs=(4, 32), width=out_channels, stride=4, kernel=1)
+        super().__init__(backbone, classes, make, out_channels, needs=(4, 32))
 
 
 class PanHead(SmpHead):
@@ -179,9 +184,8 @@ class PanHead(SmpHead):
             backbone,
             classes,
             lambda encoder: PANDecoder(encoder, 5, decoder_channels),
-            needs=(4, 8, 16, 32),
-            width=decoder_channels,
-            stride=4,
+            decoder_channels,
+            kernel=3,
         )
 
 
@@ -190,7 +194,7 @@ class LinknetHead(SmpHead):
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 32) -> None:
         super().__init__(
-            backbone, classes, lambda encoder: LinknetDecoder(encoder, width), STRIDES, width=width, stride=1, kernel=1
+            backbone, classes, lambda encoder: LinknetDecoder(encoder, width), width, needs=STRIDES, stride=1
         )
 
 
@@ -202,10 +206,7 @@ class UperNetHead(SmpHead):
             backbone,
             classes,
             lambda encoder: UPerNetDecoder(encoder, 5, decoder_channels),
-            needs=(4, 8, 16, 32),
-            width=decoder_channels,
-            stride=4,
-            kernel=1,
+            decoder_channels,
         )
 
 
@@ -217,8 +218,5 @@ class SegformerHead(SmpHead):
             backbone,
             classes,
             lambda encoder: SegformerDecoder(encoder, 5, segmentation_channels),
-            needs=(4, 8, 16, 32),
-            width=segmentation_channels,
-            stride=4,
-            kernel=1,
+            segmentation_channels,
         )
