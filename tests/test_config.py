@@ -65,7 +65,7 @@ def test_same_configuration_same_text():
         (["seed=-1"], "seed is -1"),
         (["image_size=100"], "image_size is 100; it must be a multiple of 32"),
         (["fit=crop"], "fit is 'crop'; choose one of stretch, letterbox"),
-        (["augment=mild"], "'mild' is no augment; choose one of lecture, light, none, strong"),
+        (["augment=mild"], "'mild' is no augment; choose one of crops, lecture, light, none, strong"),
         (["augment/mix=blend"], "'blend' is no augment/mix; choose one of copy_paste, cutmix, mixup, mosaic, none"),
         (["augment.mix=mixup"], "augment.mix is 'mixup'; choose a file of conf/augment/mix/"),
         (["+a=1"], "none can be added"),

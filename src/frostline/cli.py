@@ -29,7 +29,7 @@ overrides are KEY=VALUE, as Hydra composes them from conf/:
   head=yolo                     each task has its own by default; conf/head/ has them all
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
   rate=cosine|constant|one_cycle|step|plateau    optimizer=adamw|sgd
-  augment=none|light|lecture|strong    what they look like: `frostline preview`
+  augment=none|light|lecture|strong|crops    what they look like: `frostline preview`
   augment.views=4               four views of each picture in turn, whose activations can be kept
   augment/mix=mixup|cutmix|mosaic|copy_paste    several scenes in one; each is for certain tasks (conf/augment/mix/)
   trainer.epochs=10 trainer.batch_size=32 optimizer.lr=0.002 image_size=128 fit=letterbox seed=0

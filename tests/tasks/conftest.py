@@ -13,6 +13,7 @@ TASKS = ["classification", "localization", "detection", "segmentation"]
 def batch():
     generator = torch.Generator().manual_seed(0)
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 56.0]]), torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 64.0, 64.0]])]
+    mask = torch.arange(3).repeat_interleave(22)[:SIZE].expand(3, SIZE, SIZE).contiguous()  # three stripes
     return {
         "image": torch.rand(3, 3, SIZE, SIZE, generator=generator),
         "size": SIZE,
@@ -21,7 +22,9 @@ def batch():
         "label": torch.tensor([0, 1, 2]),
         "boxes": boxes,
         "box_labels": [torch.tensor([0]), torch.zeros(0, dtype=torch.long), torch.tensor([2])],
-        "mask": torch.arange(3).repeat_interleave(22)[:SIZE].expand(3, SIZE, SIZE).contiguous(),  # three stripes
+        "mask": mask,
+        "native_mask": list(mask),
+        "native_place": [(0, 0, SIZE, SIZE)] * 3,
     }
 
 

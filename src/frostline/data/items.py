@@ -4,7 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
@@ -31,7 +33,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
 
     An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
     its random draws come from a stream of its own, those of other scenes to mix with included. An item has what
-    `collate` takes.
+    `collate` takes. Items of "val" and "test" have masks at the pictures' own size as well.
 
     scenes: those of the split that serve; indices: for each, its index within the split. store: where decoded pictures
     come from once `open` has been called; until then, and without a store, they come from their files.
@@ -55,6 +57,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         self.scenes = [scenes[index] for index in self.indices]
         self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
         self.mix, self.fit = mix, fit
+        self.measures_masks = "mask" in self.needs and split != "train"
         reads_mask = "mask" in self.needs or (mix is not None and "mask" in mix.reads)
         self._pictures = Decoded("picture", dataset, split, self.indices, size, fit, store)
         self._masks = Decoded("mask", dataset, split, self.indices, size, fit, store) if reads_mask else None
@@ -120,9 +123,20 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         if "mask" not in self.needs:
             item.pop("mask", None)
         if "boxes" in self.needs:
-            item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), self.size)
+            item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), item["image"].shape[-1])
             item["box_labels"] = item["box_labels"][kept]
-        return item | {"index": self.indices[position], "id": self.scenes[position].id}
+        return item | self.native(position) | {"index": self.indices[position], "id": self.scenes[position].id}
+
+    def native(self, position: int) -> dict[str, Any]:
+        """What predictions are measured on at the picture's own size; nothing where the task or split does not need it.
+
+        native_mask: (h, w) uint8. native_place: where that lies in the square: left, top, width, height.
+        """
+        if not self.measures_masks:
+            return {}
+        with Image.open(self.scenes[position].mask) as mask:
+            native = torch.from_numpy(np.array(mask))
+        return {"native_mask": native, "native_place": place(native.shape[1], native.shape[0], self.size, self.fit)}
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
         assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
@@ -142,6 +156,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     the split. id: list of B names.
     label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: list of B tensors (n, 4) float32,
     x0 y0 x1 y1 in pixels of S. box_labels: list of B tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
+    native_mask, native_place: lists of B, see `SceneItems.native`.
     """
     first = items[0]
     batch: dict[str, Any] = {
@@ -157,4 +172,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         batch["box_labels"] = [item["box_labels"] for item in items]
     if "mask" in first:
         batch["mask"] = torch.stack([item["mask"].as_subclass(Tensor) for item in items]).long()
+    for key in ("native_mask", "native_place"):
+        if key in first:
+            batch[key] = [item[key] for item in items]
     return batch

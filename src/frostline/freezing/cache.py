@@ -162,6 +162,7 @@ class _Reader:
         rows = self.rows[positions]
         found = {name: entry.read(rows) for name, entry in self.entries.items()}
         annotations = {name: found.pop(name) for name in self.annotations}
+        native = [self.items.native(position) for position in positions]
         return {
             "activations": found,
             "depth": self.depth,
@@ -169,6 +170,7 @@ class _Reader:
             "index": torch.from_numpy(rows),
             "id": [self.ids[position] for position in positions],
             **unpack(annotations),
+            **{key: [one[key] for one in native] for key in native[0]},
         }
 
     def fill(self, trainer: pl.Trainer, task: "Task", view: int) -> int:

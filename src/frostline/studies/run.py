@@ -260,11 +260,15 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
     """All feature maps must lie upon the picture and upon each other, and some decoders halve the last one again."""
     size, stride = config["image_size"], max(backbone.strides)
     smallest = max(getattr(head, "smallest", stride), stride)
-    if size < smallest or size % stride:
-        raise FrostlineError(
-            f"image_size is {size}, and head={config['head']['name']} on {backbone.name} needs a multiple of {stride}, "
-            f"at least {smallest}: set image_size={max(-(-size // stride) * stride, smallest)}."
-        )
+    cuts = {"augment.side": config["augment"].get("side"), "task.window": config["task"].get("window")}
+    for name, side in {"image_size": size, **cuts}.items():
+        if side is not None and (side < smallest or side % stride):
+            raise FrostlineError(
+                f"{name} is {side}, and head={config['head']['name']} on {backbone.name} needs a multiple of {stride}, "
+                f"at least {smallest}: set {name}={max(-(-side // stride) * stride, smallest)}."
+            )
+        if side is not None and side > size:
+            raise FrostlineError(f"{name} is {side}, more than image_size, which is {size}: it is cut out of that.")
 
 
 def task_class(config: Config) -> type[Task]:

@@ -100,6 +100,10 @@ class Task(pl.LightningModule):
         """Count a batch of predictions into the metrics."""
         raise NotImplementedError
 
+    def measure(self, metrics: MetricCollection, outputs: Any, batch: Batch) -> None:
+        """Count a batch of the head's outputs into the metrics."""
+        self.update(metrics, self.postprocess(outputs), batch)
+
     def draw(self, axes: "Axes", predictions: Any, batch: Batch, index: int) -> None:
         """Draw what was predicted for one picture of a batch, and the truth, over the picture that `axes` shows."""
         raise NotImplementedError
@@ -214,7 +218,7 @@ class Task(pl.LightningModule):
         outputs = self.outputs(batch)
         total = torch.stack(list(self.criterion(outputs, batch).values())).sum()
         self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
-        self.update(metrics, self.postprocess(outputs), batch)
+        self.measure(metrics, outputs, batch)
 
     def _finish(self, split: str, metrics: MetricCollection) -> None:
         # Computed once over the whole split: the mean of a metric over batches is another number.

@@ -25,6 +25,11 @@ class Segmentation(Task):
     losses: weights of `cross_entropy`, `dice` (Milletari et al. 2016, arXiv:1606.04797), `focal` (Lin et al. 2017,
     arXiv:1708.02002) and `lovasz` (Berman et al. 2018, arXiv:1705.08790); 0 leaves one out.
     class_weights: one for each class, for the cross-entropy; None: all alike.
+    window: px; prediction looks at windows of this side, half overlapping, and takes the mean of their scores, where
+    pictures are larger; for large ones, and for what was trained on crops of that side. None: at the whole at once.
+
+    Measured is every pixel of the pictures at their own size: scores are enlarged to it, without the margin of a
+    letterbox, as they are in the papers. The loss is that in the square.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
@@ -36,6 +41,7 @@ class Segmentation(Task):
         *args: Any,
         losses: Mapping[str, float],
         class_weights: Sequence[float] | None = None,
+        window: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -52,6 +58,7 @@ class Segmentation(Task):
         for weight in class_weights or ():
             check_number("task.class_weights", weight, 0)
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
+        self.window = window
         self.register_buffer("class_weights", weights, persistent=False)
         self.loss_functions = {
             "cross_entropy": self._cross_entropy,
@@ -59,6 +66,24 @@ class Segmentation(Task):
             "focal": FocalLoss("multiclass", ignore_index=VOID),
             "lovasz": LovaszLoss("multiclass", ignore_index=VOID),
         }
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S), uint8 or floats in 0..1 -> scores (B, C, S, S)."""
+        side, size = self.window, image.shape[-1]
+        if self.training or side is None or size <= side:
+            return cast(Tensor, super().forward(image))
+        starts = [*range(0, size - side, side // 2), size - side]
+        total = image.new_zeros(len(image), len(self.classes), size, size, dtype=torch.float32)
+        looks = total.new_zeros(size, size)
+        for top in starts:
+            for left in starts:
+                there = (..., slice(top, top + side), slice(left, left + side))
+                total[there] += super().forward(image[there])
+                looks[there] += 1
+        return total / looks
+
+    def activations(self, depth: int) -> list[str] | None:
+        return None if self.window else super().activations(depth)  # windows are no part of what is kept
 
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         mask = batch["mask"]
@@ -82,6 +107,15 @@ class Segmentation(Task):
 
     def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
         metrics.update(predictions, batch["mask"])
+
+    def measure(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> None:
+        for scores, mask, (left, top, width, height) in zip(
+            outputs, batch["native_mask"], batch["native_place"], strict=True
+        ):
+            there = scores[None, :, top : top + height, left : left + width].float()
+            if there.shape[-2:] != mask.shape:
+                there = F.interpolate(there, mask.shape, mode="bilinear", align_corners=False)
+            metrics.update(self.postprocess(there), mask[None].to(there.device))
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
         overlay(axes, predictions[index], len(self.classes), batch["mask"][index])
