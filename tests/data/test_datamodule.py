@@ -348,3 +348,23 @@ def test_a_shortcut_takes_the_keys_of_the_batches_and_is_decided_at_the_first_ba
     batches = iter(loader)
     loader.shortcut = lambda keys: {"index": [position for position, _ in keys]}
     assert [batch["index"] for batch in batches] == plain
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox"])
+def test_masks_to_be_measured_on_are_those_of_the_files(dataset, fit):
+    data = module(dataset, {"mask"}, fit=fit, image_size=64)
+    (batch, *_), scenes = list(data.test_dataloader()), dataset.scenes("test")
+    for index, mask, where in zip(batch["index"], batch["native_mask"], batch["native_place"], strict=True):
+        assert torch.equal(mask, torch.from_numpy(np.array(Image.open(scenes[index].mask))))
+        assert mask.shape == (24, 32) and where == ((0, 8, 64, 48) if fit == "letterbox" else (0, 0, 64, 64))
+    assert "native_mask" not in next(iter(data.train_dataloader()))
+    assert "native_mask" not in next(iter(module(dataset, {"label"}).test_dataloader()))
+
+
+def test_crops_are_what_training_sees_and_no_other_split(dataset):
+    crop = build(compose(["augment=crops", "augment.side=32"])["augment"]["transform"])
+    data = module(dataset, {"boxes"}, image_size=64, augment=crop)
+    batches = list(data.train_dataloader())
+    assert {batch["image"].shape[-1] for batch in batches} == {batch["size"] for batch in batches} == {32}
+    assert all(float(box.max()) <= 32 for batch in batches for box in batch["boxes"] if len(box))  # not of the whole
+    assert {batch["size"] for batch in data.val_dataloader()} == {64}

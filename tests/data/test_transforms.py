@@ -149,6 +149,23 @@ def test_under_every_preset_an_object_stays_in_its_box(name):
     assert seen > 90 and moved > 60
 
 
+def test_a_crop_is_a_square_of_the_side_and_keeps_objects_in_their_boxes():
+    config = OmegaConf.load(CONF / "crops.yaml")
+    config.side, seen, places = 48, 0, set()
+    transform = instantiate(config.transform)
+    torch.manual_seed(0)
+    for _ in range(60):
+        image, mask, boxes = whole(transform(sample((40, 30, 60, 60))))
+        assert image.shape == (3, 48, 48) and mask.shape == (48, 48)
+        (left, top, right, bottom), places = boxes[0].tolist(), places | {tuple(boxes[0].tolist())}
+        if (mask == 1).any():
+            found = extent(mask == 1)
+            assert found[0] >= left - 0.6 and found[1] >= top - 0.6
+            assert found[2] <= right + 0.6 and found[3] <= bottom + 0.6
+            seen += 1
+    assert seen > 30 and len(places) > 50  # a window at the same place each time would be no augmentation
+
+
 @pytest.mark.parametrize("name", ["light", "lecture", "strong"])
 def test_a_scene_without_boxes_stays_one(name):
     given = sample((0, 0, 9, 9))

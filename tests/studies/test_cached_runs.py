@@ -45,6 +45,16 @@ def test_mixed_views_are_kept_too(train_small, task, mix):
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
 
+def test_crops_are_kept_too(train_small):
+    # The trap: boxes of a crop, taken for shares of the whole picture.
+    overrides = ["task=localization", "augment=crops", "augment.side=32", "schedule=frozen", *COMMON]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    assert sum(filled(one)) == 50 and cached["metrics"] == uncached["metrics"]
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
 def test_other_mixes_and_fits_are_kept_apart(train_small):
     overrides = ["schedule=frozen", *COMMON, "trainer.epochs=2", "augment/mix=mixup"]
     _, one = train_small(*overrides, name="one")

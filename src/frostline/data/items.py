@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,9 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         """
         if not self.measures_masks:
             return {}
-        with Image.open(self.scenes[position].mask) as mask:
+        path = self.scenes[position].mask
+        assert isinstance(path, Path)  # it is a dataset's
+        with Image.open(path) as mask:
             native = torch.from_numpy(np.array(mask))
         return {"native_mask": native, "native_place": place(native.shape[1], native.shape[0], self.size, self.fit)}
 

@@ -92,8 +92,9 @@ class CacheBelow(pl.Callback):
         if (split, view) not in self._open:
             reader = None
             try:
-                reader = _Reader(self.store, self._keys(trainer, task, names, split, view), self.data, split, depth)
-                self._filled += reader.fill(trainer, task, view)
+                keys = self._keys(trainer, task, names, split, view)
+                reader = _Reader(self.store, keys, self.data, split, view, depth)
+                self._filled += reader.fill(trainer, task)
             except CacheError as error:
                 self._failed = True
                 print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
@@ -138,10 +139,17 @@ class _Reader:
     """The arrays of one split and view; called with the keys of a batch, it gives the batch without its pictures."""
 
     def __init__(
-        self, store: Store, keys: Mapping[str, Mapping[str, Any]], data: SceneDataModule, split: str, depth: int
+        self,
+        store: Store,
+        keys: Mapping[str, Mapping[str, Any]],
+        data: SceneDataModule,
+        split: str,
+        view: int,
+        depth: int,
     ) -> None:
-        self.data, self.split, self.depth = data, split, depth
+        self.data, self.split, self.view, self.depth = data, split, view, depth
         self.items = data.items(split)
+        self.size = self.items[0, view]["image"].shape[-1]  # augmentation may cut smaller squares out
         self.rows = np.array(self.items.indices)
         self.ids = [scene.id for scene in self.items.scenes]
         self.annotations = packed_names(data.needs)
@@ -166,18 +174,18 @@ class _Reader:
         return {
             "activations": found,
             "depth": self.depth,
-            "size": self.data.image_size,
+            "size": self.size,
             "index": torch.from_numpy(rows),
             "id": [self.ids[position] for position in positions],
             **unpack(annotations),
             **{key: [one[key] for one in native] for key in native[0]},
         }
 
-    def fill(self, trainer: pl.Trainer, task: "Task", view: int) -> int:
+    def fill(self, trainer: pl.Trainer, task: "Task") -> int:
         """Compute what is not there yet; returns of how many scenes an activation was."""
         missing = self._missing()
         if len(present := np.setdiff1d(np.arange(len(self.rows)), missing)):
-            self._probe(trainer, task, view, present)
+            self._probe(trainer, task, present)
         if not len(missing):
             return 0
         with ExitStack() as stack:
@@ -188,8 +196,8 @@ class _Reader:
             lacking = [name for name, entry in self.entries.items() if not entry.present[self.rows].all()]
             if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
                 missing = np.append(missing, (missing + 1) % len(self.rows))
-            loader = self.data.loader_of(self.split, [(int(position), view) for position in missing])
-            title = f"keeping what lies below {list(task.groups)[self.depth]} ({self.split}, view {view})"
+            loader = self.data.loader_of(self.split, [(int(position), self.view) for position in missing])
+            title = f"keeping what lies below {list(task.groups)[self.depth]} ({self.split}, view {self.view})"
             for batch in tqdm(loader, desc=title, unit="batch", leave=False, disable=not sys.stderr.isatty()):
                 for name, values in self._compute(trainer, task, batch, lacking).items():
                     self.entries[name].write(batch["index"].numpy(), values)
@@ -216,13 +224,13 @@ class _Reader:
             found |= {name: values.cpu() for name, values in below.items()}
         return found
 
-    def _probe(self, trainer: pl.Trainer, task: "Task", view: int, present: np.ndarray) -> None:
+    def _probe(self, trainer: pl.Trainer, task: "Task", present: np.ndarray) -> None:
         """A few rows computed again: guards against whatever the keys of the arrays might not tell.
 
         Such as a transform that draws by what is annotated: the same view is then another one for another task.
         """
         chosen = present[np.linspace(0, len(present) - 1, min(PROBED, len(present))).astype(int)]
-        for batch in self.data.loader_of(self.split, [(int(position), view) for position in chosen]):
+        for batch in self.data.loader_of(self.split, [(int(position), self.view) for position in chosen]):
             for name, values in self._compute(trainer, task, batch, self.entries).items():
                 kept = self.entries[name].read(batch["index"].numpy())
                 if kept.dtype != values.dtype or not _close(kept, values, 0 if name in self.annotations else TOLERANCE):
