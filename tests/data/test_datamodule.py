@@ -245,6 +245,25 @@ def test_localization_takes_the_largest_box_and_its_class(tmp_path, listed, draw
     assert data.classes == ("x", "y")
 
 
+def test_scenes_without_a_box_train_the_class_where_it_is_one_of_the_same(tmp_path, listed, drawn):
+    scenes = [
+        Scene(s.id, s.image, n % 2, s.boxes if n % 3 else None, np.array([n % 2]) if n % 3 else None)
+        for n, s in enumerate(drawn(30))
+    ]
+    dataset = prepare(listed(scenes, Classes(("x", "y"), ("x", "y"))), tmp_path / "out", name="some")
+    data = module(dataset, {"label", "boxes"}, batch_size=100, augment=LIGHT)
+    assert sum(data.left_out.values()) == 0
+    for split, loader in (("train", data.train_dataloader()), ("test", data.test_dataloader())):
+        batch, kept = next(iter(loader)), dataset.scenes(split)
+        assert batch["label"].tolist() == [kept[n].label for n in batch["index"]]
+        boxed = [kept[n].boxes is not None for n in batch["index"]]
+        assert [len(boxes) for boxes in batch["boxes"]] == [int(has) for has in boxed] and not all(boxed)
+    none = [Scene(s.id, s.image, n % 2) for n, s in enumerate(drawn(30))]
+    dataset = prepare(listed(none, Classes(("x", "y"), ("x", "y"))), tmp_path / "none", name="none")
+    with pytest.raises(FrostlineError, match="'none' has no boxes, so it cannot serve localization"):
+        check_serves(dataset, "localization", {"label", "boxes"})
+
+
 def test_scenes_that_lack_something_are_left_out_and_counted(dataset, caplog):
     everything = {split: dataset.scenes(split) for split in SPLITS}
     with caplog.at_level(logging.INFO):

@@ -55,8 +55,9 @@ class SceneDataModule(pl.LightningDataModule):
     store: where decoded pictures are kept; None: nowhere.
 
     Scenes that lack a needed annotation are left out and counted in `left_out`. With both label and boxes, that is for
-    localization, a scene needs at least one box; the largest is the one in "boxes" (none, where augmentation moved it
-    out of view), and its class is the "label".
+    localization, the largest box is the one in "boxes" (none, where augmentation moved it out of view), and its class
+    is the "label". A scene without a box has its own label, if boxes and scenes have the same classes; else it is left
+    out.
 
     Give the Trainer `use_distributed_sampler=False`: the samplers here shard by themselves.
     Raises FrostlineError where a split has no scene that serves.
@@ -85,7 +86,8 @@ class SceneDataModule(pl.LightningDataModule):
         self.seed, self.workers, self.store = seed, workers, store
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
         serving = {
-            split: sum(lacks(scene, self.needs) is None for scene in self.dataset.scenes(split)) for split in SPLITS
+            split: sum(lacks(scene, self.needs, self.dataset.classes) is None for scene in self.dataset.scenes(split))
+            for split in SPLITS
         }
         self.left_out = {split: len(self.dataset.scenes(split)) - serving[split] for split in SPLITS}
         if any(self.left_out.values()):

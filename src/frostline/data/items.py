@@ -16,7 +16,7 @@ from frostline.data.dataset import Dataset
 from frostline.data.decoded import Decoded, stack_pictures
 from frostline.data.fit import place
 from frostline.data.mixing import Mix
-from frostline.data.needs import lacks, one_box
+from frostline.data.needs import has_box, lacks, one_box
 from frostline.data.scenes import Scene
 from frostline.data.store import Store
 from frostline.data.transforms import keep_visible
@@ -54,7 +54,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         fit: str = "stretch",
     ) -> None:
         scenes = dataset.scenes(split)
-        self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs) is None]
+        self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs, dataset.classes) is None]
         self.scenes = [scenes[index] for index in self.indices]
         self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
         self.mix, self.fit = mix, fit
@@ -117,7 +117,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
                 boxes, format="XYXY", canvas_size=(self.size, self.size), clamping_mode=None
             )
         if "label" in self.needs:
-            item["label"] = int(item["box_labels"][0]) if one_box(self.needs) else scene.label
+            item["label"] = int(item["box_labels"][0]) if "box_labels" in item and has_box(scene) else scene.label
         return item
 
     def _finished(self, item: dict[str, Any], position: int) -> dict[str, Any]:
@@ -142,6 +142,8 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         return {"native_mask": native, "native_place": place(native.shape[1], native.shape[0], self.size, self.fit)}
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        if one_box(self.needs) and not has_box(scene):
+            return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
         assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
         boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.box_labels)
         if one_box(self.needs):

@@ -23,12 +23,19 @@ def class_names(classes: Classes, needs: Collection[str]) -> tuple[str, ...]:
     return names
 
 
-def lacks(scene: Scene, needs: Collection[str]) -> str | None:
-    """The first need that the scene does not meet, or None. Where one box is wanted, its class is the label."""
+def has_box(scene: Scene) -> bool:
+    return scene.boxes is not None and len(scene.boxes) > 0
+
+
+def lacks(scene: Scene, needs: Collection[str], classes: Classes) -> str | None:
+    """The first need that the scene does not meet, or None.
+
+    Where one box is wanted, its class is the label. A scene without a box still tells a class, if its label is one of
+    the same classes: those of `classes.labels` and `classes.boxes` are the same then.
+    """
     if one_box(needs):
-        if scene.boxes is None or len(scene.boxes) == 0:
-            return "boxes"
-        needs = set(needs) - {"label"}
+        tells_class = scene.label is not None and classes.labels == classes.boxes
+        return None if has_box(scene) or tells_class else "boxes"
     present = {"label": scene.label, "boxes": scene.boxes, "mask": scene.mask}
     return next((need for need in NEEDS if need in needs and present[need] is None), None)
 
@@ -37,7 +44,12 @@ def check_serves(dataset: Dataset, task: str, needs: Collection[str]) -> None:
     """Raise FrostlineError unless every split of the dataset has a scene with all annotations that the task needs."""
     if unknown := set(needs) - set(NEEDS):
         raise ValueError(f"unknown needs {sorted(unknown)}; known are {NEEDS}")
-    lacking = {split: [lacks(scene, needs) for scene in dataset.scenes(split)] for split in SPLITS}
+    classes = dataset.classes
+    lacking = {split: [lacks(scene, needs, classes) for scene in dataset.scenes(split)] for split in SPLITS}
+    if one_box(needs):  # a class alone serves where others have a box
+        for split in SPLITS:
+            if not any(map(has_box, dataset.scenes(split))):
+                lacking[split] = ["boxes"]
     empty = [split for split in SPLITS if None not in lacking[split]]
     if not empty:
         return

@@ -38,7 +38,7 @@ class Localization(Task):
 
     box_loss: `mse` or `smooth_l1`, on the four numbers; `giou` (Rezatofighi et al. 2019, arXiv:1902.09630) or `ciou`
     (Zheng et al. 2020, arXiv:1911.08287), on the overlap. box_weight: its weight beside the class's cross-entropy.
-    Scenes whose box was cropped away by augmentation train the class alone.
+    Scenes without a box, or whose box was cropped away by augmentation, train the class alone.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"label", "boxes"})
@@ -78,7 +78,7 @@ class Localization(Task):
         )
 
     def update(self, metrics: MetricCollection, predictions: dict[str, Tensor], batch: Batch) -> None:
-        """iou: mean over the scenes; iou50: share of them with an IoU above 0.5; iou50_and_class: and the right class.
+        """iou: mean over the scenes with a box; iou50: share of them above 0.5; iou50_and_class: and the class right.
 
         accuracy: of the class, over all scenes.
         """
