@@ -620,3 +620,14 @@ def test_values_that_make_no_sense_are_told_in_one_sentence(tmp_path, override):
 def test_shares_that_are_no_numbers_are_told(fields):
     with pytest.raises(FrostlineError, match=next(iter(fields))):
         Split(**fields)
+
+
+@pytest.mark.parametrize(("key", "value", "told"), [("category_id", 3, 2), ("label", 2, 2), ("label", -1, -1)])
+def test_a_class_number_that_is_none_is_refused(dataset, tmp_path, key, value, told):
+    # Catches a loss that indexes beyond its classes, in the middle of a training.
+    copy = Dataset.open(shutil.copytree(dataset.path, tmp_path / "copy"))
+    coco = json.loads((copy.path / "val.json").read_text())
+    (coco["annotations"] if key == "category_id" else coco["images"])[0][key] = value
+    (copy.path / "val.json").write_text(json.dumps(coco))
+    with pytest.raises(FrostlineError, match=f"val.json gives the scene s.* the class number {told}, and there are 2"):
+        copy.scenes("val")

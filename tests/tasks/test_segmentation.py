@@ -72,3 +72,10 @@ def test_windows_are_no_part_of_what_is_kept(make):
 def test_a_window_that_cannot_be_is_refused(make, key, side, told):
     with pytest.raises(FrostlineError, match=f"{key} {told}".replace("{}", key)):
         make("segmentation", "augment=crops", "augment.side=64", f"{key}={side}")
+
+
+def test_a_mask_with_a_class_too_many_is_refused_by_name(make, batch):
+    task = make("segmentation")
+    batch["mask"][1, 5, 5] = 3
+    with pytest.raises(FrostlineError, match="mask of the scene y holds the class number 3, and there are 3 classes"):
+        task.criterion(task(batch["image"]), batch)

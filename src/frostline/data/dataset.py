@@ -7,6 +7,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,11 +84,15 @@ class Dataset:
         scenes = []
         for image in coco["images"]:
             boxes = labels = None
+            numbers = [annotation["category_id"] - 1 for annotation in annotations[image["id"]]]
+            self._check_range(split, image["scene"], numbers, self.classes.boxes)
+            if image["label"] is not None:
+                self._check_range(split, image["scene"], [image["label"]], self.classes.labels)
             if image["boxes_annotated"]:
                 found = annotations[image["id"]]
                 xywh = np.array([annotation["bbox"] for annotation in found], np.float64).reshape(-1, 4)
                 boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
-                labels = np.array([annotation["category_id"] - 1 for annotation in found], np.int64)
+                labels = np.array(numbers, np.int64)
             scenes.append(
                 Scene(
                     id=image["scene"],
@@ -101,3 +106,12 @@ class Dataset:
                 )
             )
         return scenes
+
+    def _check_range(self, split: str, scene: str, numbers: Sequence[int], names: Sequence[str] | None) -> None:
+        count = len(names or ())
+        for number in numbers:
+            if not 0 <= number < count:
+                raise FrostlineError(
+                    f"{self.path / split}.json gives the scene {scene} the class number {number}, and there are "
+                    f"{count} classes: prepare the dataset anew."
+                )
