@@ -1,9 +1,10 @@
 """How precise each class is at each recall, one class against the rest."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torchmetrics.classification import MulticlassPrecisionRecallCurve
 
 # Evenly spaced in log-odds: what sure models say lies close to 0 and 1, where an even grid would see one point.
@@ -26,9 +27,9 @@ class PrecisionRecall(MulticlassPrecisionRecallCurve):
         super().__init__(classes, thresholds=THRESHOLDS, **kwargs)
 
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
-        precision, recall, _ = super().compute()
+        precision, recall = cast(tuple[Tensor, Tensor], super().compute()[:2])
         counts = self.confmat  # (thresholds, classes, truth, prediction)
-        predicted = torch.nn.functional.pad(counts[:, :, :, 1].sum(2).T, (0, 1))
+        predicted = pad(counts[:, :, :, 1].sum(2).T, (0, 1))
         precision = torch.where(predicted > 0, precision, 1.0)
         occurs = counts[0, :, 1].sum(1) > 0
         area = ((recall[:, :-1] - recall[:, 1:]) * precision[:, :-1]).sum(1)

@@ -45,8 +45,8 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
     COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
     map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
     map_by_class, map50_by_class: (classes,), -1 where a class is in no scene.
-    curve: (classes, 101, 2), recall 0, 0.01 … 1 and, at IoU 0.5, the highest precision at that recall or beyond: 0 where
-    it is not reached, all NaN where a class is in no scene. The mean of the precisions is map50_by_class.
+    curve: (classes, 101, 2), recall 0, 0.01 … 1 and, at IoU 0.5, the highest precision at that recall or beyond, 0
+    where none reaches it; all NaN where a class is in no scene. The mean of its precisions is map50_by_class.
     """
     images = [{"id": n + 1, "width": 1, "height": 1} for n in range(len(truth))]
     categories = [{"id": n + 1, "name": str(n)} for n in range(classes)]
@@ -59,7 +59,7 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
         values = evaluation.get_results()
         by_class = evaluation.results(per_class=True)["per_class"]
         # pycocotools' array: IoUs, recalls, classes, sizes (the first is all), limits (the last is the highest).
-        precision = torch.from_numpy(evaluation.eval["precision"][0, :, :, 0, -1].T.copy())
+        precision = torch.from_numpy(cast(Any, evaluation.eval)["precision"][0, :, :, 0, -1].T.copy())
     summary = {name: torch.tensor(float(values[key])) for name, key in COCO_NAMES.items()}
     summary["map_by_class"] = torch.tensor([float(by_class.get(str(n), -1)) for n in range(classes)])
     occurs = precision.amax(1) >= 0

@@ -3,13 +3,16 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
 
 INK, QUIET, PALE = "#1f2933", "#66737f", "#e6eaee"
 # Okabe and Ito's colours, which colour-blind eyes tell apart, without yellow; with two kinds of line for 14 classes.
@@ -38,17 +41,17 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     size = 9.5 if n <= 5 else 8 if n <= COUNTED else max(4.5, 9.5 - 0.22 * n)
     for row, column in np.argwhere(np.nan_to_num(shares) > 0) if n <= NUMBERED else ():
         share = shares[row, column]
-        text = f"{share:.2f}\n{_count(counts[row, column])}" if n <= COUNTED else f"{100 * share:.0f}"
+        text = f"{share:.2f}\n{_count(float(counts[row, column]))}" if n <= COUNTED else f"{100 * share:.0f}"
         ink = "white" if share > 0.55 else INK
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink, linespacing=1.3)
     shown = range(0, n, -(-n // NAMED))
     small = 9 if n <= 10 else 7
     axes.set_yticks(shown, [names[i] for i in shown], fontsize=small)
     long = max(map(len, names)) * 0.065 > side / n
-    turned = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"} if long else {}
+    turned: Any = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"} if long else {}
     axes.set_xticks(shown, [names[i] for i in shown], fontsize=small, **turned)
-    axes.set_ylabel("truth", color=QUIET)
-    axes.set_xlabel("prediction", color=QUIET)
+    axes.set_ylabel("truth", color=QUIET, fontsize=9)
+    axes.set_xlabel("prediction", color=QUIET, fontsize=9)
     axes.tick_params(length=0 if len(shown) == n else 2, color=QUIET)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -89,8 +92,8 @@ def precision_recall_picture(
             zorder=3,
         )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-    axes.set_xlabel("recall: share of the true ones that are found", color=QUIET)
-    axes.set_ylabel("precision: share of the found ones that are right", color=QUIET)
+    axes.set_xlabel("recall: share of the true ones that are found", color=QUIET, fontsize=9)
+    axes.set_ylabel("precision: share of the found ones that are right", color=QUIET, fontsize=9)
     axes.grid(color=PALE, lw=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8)
@@ -108,7 +111,7 @@ def precision_recall_picture(
     figure.savefig(path)
 
 
-def _reached(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reached(curve: Floats) -> tuple[Floats, Floats]:
     """Recall and precision up to the highest recall that is reached; beyond, COCO's precision is 0."""
     recall, precision = curve.T
     zero = np.flatnonzero((precision == 0) & (recall > 0))
@@ -122,17 +125,17 @@ def _headline(figure: "Figure", title: str, below: str) -> None:
     figure.text(0.02, 1 - 0.31 / height, below, fontsize=8, color=QUIET, va="top")
 
 
-def _commonest(counts: np.ndarray, names: Sequence[str], letters: float) -> str:
+def _commonest(counts: Floats, names: Sequence[str], letters: float) -> str:
     """The three commonest mistakes in words, or as many as `letters` have room for."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     if not wrong.any():
         return "test split; nothing was taken for anything else"
     order = [np.unravel_index(i, wrong.shape) for i in wrong.argsort(axis=None)[::-1][:3]]
-    told = [f"{names[t]} as {names[p]} {_count(wrong[t, p])}" for t, p in order if wrong[t, p]]
-    while len(told) > 1 and len("most often " + ", ".join(told)) > letters:
+    told = [f"{names[t]} as {names[p]} ({_count(float(wrong[t, p]))})" for t, p in order if wrong[t, p]]
+    while len(told) > 1 and len("most often: " + ", ".join(told)) > letters:
         told.pop()
-    return f"most often {', '.join(told)}"
+    return f"most often: {', '.join(told)}"
 
 
 def _count(number: float) -> str:

@@ -189,7 +189,7 @@ def _now(device: torch.device) -> float:
 
 def summary(result: Mapping[str, Any]) -> str:
     """One line on how a run went."""
-    figures = "  ".join(f"{key} {value:.4f}" for key, value in result["metrics"].items())
+    figures = "  ".join(f"{key} {'—' if value == -1 else f'{value:.4f}'}" for key, value in result["metrics"].items())
     return f"{result['run']}: {figures}  ({result['train_seconds']:.0f} s of training)"
 
 

@@ -29,8 +29,8 @@ class Detection(Task):
     primary: ClassVar[str] = "map"
     curves: ClassVar[tuple[str, str]] = ("map50", "at an IoU of 0.5")
     told: ClassVar[str] = (
-        "First those with the most missed boxes plus scores of wrong ones, at an IoU of 0.5, of scores from 0.3 up.\n"
-        "Left the true boxes, green where found and orange where missed; right the predicted, green where right."
+        "Those first with most boxes missed, plus the scores of wrong ones: at an IoU of 0.5, of scores from 0.3 up.\n"
+        "Left the true boxes, orange where missed; right the predicted ones, orange where wrong."
     )
 
     def __init__(

@@ -107,9 +107,8 @@ class Localization(Task):
             has_box.tolist(),
             strict=True,
         ):
-            words = [f"{self.classes[found]}, is {self.classes[truth]}"] * (found != truth) + [
-                f"IoU {share:.2f}"
-            ] * boxed
+            words = [f"{self.classes[found]}, is {self.classes[truth]}"] * (found != truth)
+            words += [f"IoU {share:.2f}"] * boxed
             right = found == truth and share > 0.5
             mistakes.append(Mistake(0.0 if right else (found != truth) + 1 - share, ", ".join(words)))
         return mistakes

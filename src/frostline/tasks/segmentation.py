@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from frostline.data.drawing import class_colours
-from frostline.data.scenes import VOID
+from frostline.data.scenes import BACKGROUND, VOID
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.segmentation import PixelScores, pixel_scores
 from frostline.tasks.base import Batch, Mistake, Task
@@ -38,7 +38,7 @@ class Segmentation(Task):
     reads: ClassVar[str] = "pixels"
     primary: ClassVar[str] = "miou"
     told: ClassVar[str] = (
-        "First those with the least mean IoU of the classes that occur in the scene, in truth or prediction; then the\n"
+        "Those first with the least mean IoU over the classes that occur in truth or prediction; beside it the\n"
         "commonest mistake, as a share of the true class. Left the true classes, right the predicted ones."
     )
 
@@ -146,13 +146,15 @@ class Segmentation(Task):
         return mistakes
 
     def draw_pair(self, truth: "Axes", found: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        veil(truth, batch["mask"][index], len(self.classes))
-        veil(found, predictions[index], len(self.classes))
+        veil(truth, batch["mask"][index], self.classes)
+        veil(found, predictions[index], self.classes)
 
     def key(self, predictions: Tensor, batch: Batch) -> dict[str, Any]:
         colours = class_colours(len(self.classes))
         seen = torch.cat([predictions.flatten(), batch["mask"].flatten()]).unique().tolist()
-        return {self.classes[label]: colours[label] for label in seen if label != VOID}
+        return {
+            self.classes[label]: colours[label] for label in seen if label != VOID and self.classes[label] != BACKGROUND
+        }
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
         overlay(axes, predictions[index], len(self.classes), batch["mask"][index])
