@@ -261,7 +261,7 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
         "One row is an arm: the runs that differ only in seed. All metrics are of the test split, at the epoch that "
         f"was best on the validation split; the first one ({', '.join(primaries)}) is the one that decides. "
         "`mean ± s` is the mean over the seeds and their sample standard deviation (n − 1): how far single runs lie "
-        "from each other, not how sure the mean is. One seed has no spread, hence “—”; where a metric is “—”, there was "
+        "from each other, not how sure the mean is. One seed has no spread, hence “—”; a metric is “—” where there was "
         "nothing to be found, such as no box of that size. **Bold** marks the highest "
         "mean, which is not yet a proven best. Other columns are means over the seeds; `ms to predict` is one picture "
         "at a time, from its pixels to what is predicted."
