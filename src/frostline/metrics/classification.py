@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 from torchmetrics.classification import MulticlassPrecisionRecallCurve
 
 # Evenly spaced in log-odds: what sure models say lies close to 0 and 1, where an even grid would see one point.
-THRESHOLDS = torch.linspace(-12, 12, 241).sigmoid()
+THRESHOLDS = torch.linspace(-20, 16, 481).sigmoid()
 
 
 class PrecisionRecall(MulticlassPrecisionRecallCurve):

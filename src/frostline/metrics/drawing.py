@@ -38,7 +38,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     axes = figure.subplots()
     image = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=1)  # type: ignore[no-untyped-call]
     axes.set_facecolor(PALE)
-    size = 9.5 if n <= 5 else 8 if n <= COUNTED else max(4.5, 9.5 - 0.22 * n)
+    size = 9.5 if n <= 5 else 8 if n <= COUNTED else max(5.5, 9.5 - 0.17 * n)
     for row, column in np.argwhere(np.nan_to_num(shares) > 0) if n <= NUMBERED else ():
         share = shares[row, column]
         text = f"{share:.2f}\n{_count(float(counts[row, column]))}" if n <= COUNTED else f"{100 * share:.0f}"

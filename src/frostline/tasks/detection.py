@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = 0.3  # score from which on a box is drawn and can be a mistake: as many as an eye can take in
-NAMED = 8  # boxes of a picture up to which right ones are named, too
+NAMED = 6  # boxes of a picture that are named, wrong ones first, so that names leave something to be seen
 
 
 class Detection(Task):
@@ -95,12 +95,16 @@ class Detection(Task):
     ) -> None:
         real, guess = _truth(batch, index), _shown(predictions[index])
         right, seen = matched(guess, real)
-        for box, label, good in zip(real["boxes"], real["labels"].tolist(), seen.tolist(), strict=True):
-            judged(truth, box, self.classes[label] if not good or len(seen) <= NAMED else "", good)
-        for box, label, score, good in zip(
-            guess["boxes"], guess["labels"].tolist(), guess["scores"].tolist(), right.tolist(), strict=True
+        true_names = [self.classes[label] for label in real["labels"].tolist()]
+        names = [self.classes[label] for label in guess["labels"].tolist()]
+        names = [f"{name} {score:.0%}" for name, score in zip(names, guess["scores"].tolist(), strict=True)]
+        for axes, boxes, texts, good in (
+            (truth, real["boxes"], true_names, seen),
+            (found, guess["boxes"], names, right),
         ):
-            judged(found, box, f"{self.classes[label]} {score:.0%}" if not good or len(right) <= NAMED else "", good)
+            # Right ones lie below, and of the wrong ones the surest are named.
+            for rank, place in reversed(list(enumerate(good.long().argsort(stable=True).tolist()))):
+                judged(axes, boxes[place], texts[place] if rank < NAMED else "", bool(good[place]))
 
     def draw(self, axes: "Axes", predictions: list[dict[str, Tensor]], batch: Batch, index: int) -> None:
         for box in batch["boxes"][index]:
