@@ -377,13 +377,9 @@ def test_values_by_class_are_the_best_arms_means_and_a_dash_where_nothing_was_to
         add(f"detection-net-thaw-{seed}", {"map": {"a": value, "b|c": -1.0}}, map_large=-1.0)
         add(f"detection-net-frozen-{seed}", {"map": {"a": 0.125, "b|c": 0.0}}, map_large=-1.0)
     text = report_of(root)
-    table = text.split("#### By class: net / retinanet / frozen\n\n")[1].split("\n\n")[0].splitlines()
-    assert table == ["| class | map |", "| --- | ---: |", "| a | 0.1250 |", "| b\\|c | 0.0000 |"]
-    shutil.rmtree(root / "runs/s/results/detection-net-frozen-2")
-    add_run(root, "detection", "frozen", 2, 0.1)
-    text = report_of(root)
     table = text.split("#### By class: net / retinanet / thaw\n\n")[1].split("\n\n")[0].splitlines()
-    assert table[2:] == ["| a | 0.5000 |", "| b\\|c | — |"]
+    assert table == ["| class | map |", "| --- | ---: |", "| a | 0.5000 |", "| b\\|c | — |"]
+    assert text.count("#### By class") == 1
     rows = [line for line in text.splitlines() if line.startswith("| net | retinanet | **thaw** |")]
     assert len(rows) == 1 and "| — |" in rows[0] and "-1" not in rows[0]
     many = {"map": {str(n): 0.5 for n in range(21)}}

@@ -330,8 +330,8 @@ def _errors(groups: dict[tuple[str, str], list[Arm]], pictures: list[str]) -> li
         links = {kind: f"![{WORDS[kind]}](plots/{sheet_name(kind, task, dataset)})" for kind in drawn}
         if links:
             parts.append(f"### {task} on {dataset}: {ranked(group)[0].name}")
-            beside = [link for kind, link in links.items() if kind != "errors"]
-            parts += [" ".join(beside)] * bool(beside) + [links["errors"]] * ("errors" in links)
+            small = " ".join(link for kind, link in links.items() if kind != "errors")
+            parts += [part for part in (small, links.get("errors")) if part]
     return ["## Errors", "Of one run of the arm with the highest mean, for each task.", *parts] if parts else []
 
 
