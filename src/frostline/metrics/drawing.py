@@ -33,7 +33,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     n, totals = len(counts), counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
     names = [textwrap.shorten(name, 22, placeholder="…") if " " in name else name[:22] for name in classes]
-    side = min(6.4, max(3.0, 0.72 * n))
+    side = min(5.8, max(2.8, 0.7 * n))
     figure = Figure(figsize=(side + 2.6, side + 1.9), layout="constrained", dpi=110)
     axes = figure.subplots()
     image = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=1)  # type: ignore[no-untyped-call]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from frostline.tasks.base import Batch, Task
 
 QUIET = "#66737f"
+KEY_COLUMNS = 9
 QUICKLY = {"compress_level": 3}  # photographs take a quarter of a second less, and few more bytes
 RIGHT, WRONG, FOUND = "#009e73", "#d55e00", "#e69f00"  # Okabe and Ito's colours, told apart by colour-blind eyes too
 
@@ -63,7 +64,9 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
             mistakes = task.mistakes(on_cpu(task.measured(outputs, batch)), batch)
         key = task.key(predictions, batch)
     # Placed by hand, in inches: all panels are squares, and matplotlib's own engines take a second for as many.
-    side, gap, margin, head, above, below, foot = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34, 0.3 if key else 0.0
+    side, gap, margin, head, above, below, foot = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34, 0.0
+    if key:
+        foot = 0.12 + 0.17 * -(-len(key) // KEY_COLUMNS)
     width = columns * (2 * side + gap) + (columns + 1) * margin
     height = head + rows * (above + side + below) + foot
     figure = Figure(figsize=(width, height), dpi=110)
@@ -87,7 +90,7 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
         figure.text(left / width, (bottom + side + 0.06) / height, words, fontsize=8, color=WRONG)
         figure.text(left / width, (bottom - 0.06) / height, name, fontsize=7, color=QUIET, va="top")
     if key:
-        _colour_key(figure, key, int(width / 1.5))
+        _colour_key(figure, key)
     figure.savefig(path, pil_kwargs=QUICKLY)
 
 
@@ -153,13 +156,12 @@ def overlay(axes: "Axes", found: Tensor, classes: int, truth: Tensor) -> None:
     axes.imshow(veil)
 
 
-def _colour_key(figure: "Figure", colours: dict[str, Any], columns: int) -> None:
+def _colour_key(figure: "Figure", colours: dict[str, Any]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=colour, label=_short(name, 16)) for name, colour in list(colours.items())[:columns]]
-    figure.legend(
-        handles=handles, loc="lower left", ncols=columns, fontsize=7, frameon=False, bbox_to_anchor=(0.015, 0)
-    )
+    handles = [Patch(color=colour, label=_short(name, 16)) for name, colour in colours.items()]
+    style: Any = {"fontsize": 7, "frameon": False, "loc": "lower left", "bbox_to_anchor": (0.015, 0)}
+    figure.legend(handles=handles, ncols=KEY_COLUMNS, **style)
 
 
 def _short(text: str, most: int) -> str:
