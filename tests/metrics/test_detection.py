@@ -85,8 +85,9 @@ def by_pycocotools(found, truth):
         evaluation.accumulate()
         evaluation.summarize()
     precision = evaluation.eval["precision"][:, :, :, 0, 2]
+    at50 = precision[0].T  # (classes, recalls)
     by_class = [p[p > -1].mean() if (p := precision[:, :, c]).max() > -1 else -1 for c in range(CLASSES)]
-    return dict(zip(COCO_NAMES, evaluation.stats, strict=True)), by_class
+    return dict(zip(COCO_NAMES, evaluation.stats, strict=True)), by_class, at50
 
 
 SETS = {
@@ -105,9 +106,19 @@ SETS = {
 def test_coco_is_what_pycocotools_gives(name):
     found, truth = SETS[name]
     ours = coco_average_precision(found, truth, CLASSES)
-    theirs, by_class = by_pycocotools(found, truth)
+    theirs, by_class, at50 = by_pycocotools(found, truth)
     assert {key: float(ours[key]) for key in COCO_NAMES} == pytest.approx(theirs, abs=1e-6)
     assert ours["map_by_class"].tolist() == pytest.approx(by_class, abs=1e-6)
+    # Catches another IoU, size or limit of pycocotools' array, and classes in place of recalls.
+    absent = at50.max(1) < 0
+    assert ours["curve"][:, :, 1].isnan().all(1).tolist() == absent.tolist()
+    recalls = np.linspace(0, 1, 101)
+    for curve, precision, area in zip(
+        ours["curve"][~absent], at50[~absent], ours["map50_by_class"][~absent], strict=True
+    ):
+        assert curve[:, 0].tolist() == pytest.approx(recalls) and curve[:, 1].tolist() == pytest.approx(precision)
+        assert float(area) == pytest.approx(precision.mean())
+    assert (ours["map50_by_class"][absent] == -1).all()
 
 
 def voc_by_loops(found, truth):
@@ -184,6 +195,6 @@ def test_batches_and_their_order_change_nothing(metric):
         chosen = places[start : start + 4]
         parts.update([found[n] for n in chosen], [truth[n] for n in chosen], chosen)
     one, other = whole.compute(), parts.compute()
-    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert one.keys() == other.keys() and all(torch.equal(one[k].nan_to_num(), other[k].nan_to_num()) for k in one)
     parts.reset()
     assert float(parts.compute()[metric.names[0]]) == -1  # nothing is left of it

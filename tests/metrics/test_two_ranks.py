@@ -16,6 +16,8 @@ def test_two_ranks_give_what_one_gives():
     # Catches means over ranks, an order that depends on them, and a rank that waits for one that has nothing to say.
     (alone,) = values([list(range(12))])
     assert 0 < alone["map"] < 1 and 0 < alone["miou"] < 1
+    assert alone["worst"] == [4, 11, 1, 8, 5, 2, 9, 6, 3, 10]
+    assert min(alone["scores_ap_by_class"]) > 0 and max(alone["scores_ap_by_class"]) < 1
     assert values([[1, 3, 5, 7, 9, 11], [0, 2, 4, 6, 8, 10]]) == [alone, alone]
     assert values([[], list(range(12))]) == [alone, alone]
 

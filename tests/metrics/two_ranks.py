@@ -6,8 +6,10 @@ import sys
 import torch
 from torch import distributed
 
+from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.detection import CocoAveragePrecision, VocAveragePrecision
 from frostline.metrics.segmentation import PixelScores
+from frostline.metrics.worst import WorstScenes
 
 
 def boxes_of(n):
@@ -25,6 +27,12 @@ def values_of(places):
     for n in places:
         pixels.update(*torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(n)).round().long())
     told = {name: value.tolist() for name, value in pixels.compute().items()}
+    sheet, curves = WorstScenes(), PrecisionRecall(2)
+    for n in places:
+        sheet.update(torch.tensor([n]), [float(n * 5 % 7)])  # some are equal, and some are 0
+        scores = torch.rand(1, 2, generator=torch.Generator().manual_seed(n)).softmax(1)
+        curves.update(scores, torch.tensor([n % 2]))
+    told |= {"worst": sheet.compute().tolist()} | {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
     for metric in (CocoAveragePrecision(2), VocAveragePrecision(2)):
         if places:
             metric.update([found for found, _ in scenes], [truth for _, truth in scenes], places)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -27,7 +28,7 @@ from frostline.data.scenes import Classes, Scene
 from frostline.errors import FrostlineError
 from frostline.studies.arms import arms, best_within, count, curve, mean_sd, number, ranked, verdict
 from frostline.studies.compare import compare
-from frostline.studies.plots import MAX_MONTAGE_BYTES, STYLE, colours_of, learning_curves
+from frostline.studies.plots import MAX_MONTAGE_BYTES, MAX_SHEET_BYTES, STYLE, colours_of, learning_curves
 from frostline.studies.report import render_table
 from frostline.studies.results import read_results
 
@@ -331,6 +332,65 @@ def test_predictions_of_the_best_arm_are_shown_small_and_go_when_they_are_gone(
     run(root)
     assert not montage.exists()
     assert "plots/predictions.png" not in report(root)
+
+
+def test_the_best_runs_sheets_are_linked_small_and_go_when_they_are_gone(
+    root: Path, small_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Catches sheets of another arm, links without a file, files of an earlier state, and the bytes of a run's own.
+    monkeypatch.setattr("frostline.studies.plots._png", lambda figure: b"not under test")
+    results = root / "runs/s/results"
+    for kind in ("errors", "confusion"):
+        Image.effect_noise((900, 700), 90).save(results / f"classification-net-thaw-1/{kind}.png")
+        Image.new("RGB", (90, 70), "red").save(results / f"classification-net-frozen-0/{kind}.png")
+    Image.new("RGB", (90, 70), "blue").save(results / "detection-net-thaw-0/precision_recall.png")
+    run(root)
+    plots = root / "experiments/s/plots"
+    names = {file.name for file in plots.glob("*-*.png")}
+    assert names == {
+        "errors-classification-meadow.png",
+        "confusion-classification-meadow.png",
+        "precision_recall-detection-meadow.png",
+    }
+    linked = re.findall(r"\]\(plots/([^)]*)\)", report(root))
+    assert names <= set(linked) and all((plots / name).is_file() for name in linked)
+    for name in names:
+        assert (plots / name).stat().st_size <= MAX_SHEET_BYTES
+        colours = Image.open(plots / name).convert("RGB").getcolors(1 << 24) or []
+        assert (255, 0, 0) not in {colour for _, colour in colours}
+    for kind in ("errors", "confusion"):
+        (results / f"classification-net-thaw-1/{kind}.png").unlink()
+    run(root)
+    assert {file.name for file in plots.glob("*-*.png")} == {"precision_recall-detection-meadow.png"}
+    assert "errors-classification" not in report(root)
+
+
+def test_values_by_class_are_the_best_arms_means_and_a_dash_where_nothing_was_to_be_found(root: Path) -> None:
+    # Catches values of another arm, of one seed, and a -1 that reads as the worst of values; or is averaged into one.
+    def add(run_name: str, by_class: dict[str, dict[str, float]], **metrics: float) -> None:
+        file = root / f"runs/s/results/{run_name}/result.json"
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps(record | {"by_class": by_class, "metrics": record["metrics"] | metrics}))
+
+    assert "By class" not in report_of(root), "results of an earlier state tell none"
+    for seed, value in enumerate((0.25, 0.5, 0.75)):
+        add(f"detection-net-thaw-{seed}", {"map": {"a": value, "b|c": -1.0}}, map_large=-1.0)
+        add(f"detection-net-frozen-{seed}", {"map": {"a": 0.125, "b|c": 0.0}}, map_large=-1.0)
+    text = report_of(root)
+    table = text.split("#### By class: net / retinanet / thaw\n\n")[1].split("\n\n")[0].splitlines()
+    assert table == ["| class | map |", "| --- | ---: |", "| a | 0.5000 |", "| b\\|c | — |"]
+    assert text.count("#### By class") == 1
+    rows = [line for line in text.splitlines() if line.startswith("| net | retinanet | **thaw** |")]
+    assert len(rows) == 1 and "| — |" in rows[0] and "-1" not in rows[0]
+    many = {"map": {str(n): 0.5 for n in range(21)}}
+    for seed in range(3):
+        add(f"detection-net-thaw-{seed}", many)
+    assert "By class" not in report_of(root)
+
+
+def report_of(root: Path) -> str:
+    run(root)
+    return report(root)
 
 
 def test_runs_of_different_code_or_data_are_not_compared_in_silence(root: Path) -> None:

@@ -36,7 +36,8 @@ def test_what_a_run_leaves(train_small, here, small_meadow):
     result, folder = train_small("schedule=thaw")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "config.yaml", "epochs.jsonl", "model.safetensors", "predictions.png", "result.json", "schedule.png"
+        "config.yaml", "confusion.png", "epochs.jsonl", "errors.png", "model.safetensors", "precision_recall.png",
+        "predictions.png", "result.json", "schedule.png",
     }  # fmt: skip
     assert json.loads((folder / "result.json").read_text()) == result
     assert not (here / "work" / "run").exists()
@@ -129,6 +130,9 @@ def test_the_run_in_mlflow(train_small, here):
     assert artifacts >= {
         "model.safetensors",
         "predictions.png",
+        "errors.png",
+        "confusion.png",
+        "precision_recall.png",
         "schedule.png",
         "config.yaml",
         "epochs.jsonl",

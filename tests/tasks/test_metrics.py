@@ -46,7 +46,7 @@ def test_miou_is_of_the_set_and_void_is_left_out(make):
     task = make("segmentation", classes=("a", "b"))
     truth = torch.tensor([[[0, 0, 0, 0]], [[1, 1, 255, 0]]])
     found = torch.tensor([[[0, 0, 0, 1]], [[1, 0, 1, 0]]])
-    values = run(task, [(found[:1], {"mask": truth[:1]}), (found[1:], {"mask": truth[1:]})])
+    values = run(task, [(found[:1], {"native_mask": truth[:1]}), (found[1:], {"native_mask": truth[1:]})])
     # a: 4 right (3 + 1), in truth 5, found 5 -> 4 / 6.  b: 1 right, in truth 2, found 2 -> 1 / 3.
     assert values["miou"] == pytest.approx((4 / 6 + 1 / 3) / 2)
     assert values["pixel_accuracy"] == pytest.approx(5 / 7)

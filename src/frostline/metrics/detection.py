@@ -44,7 +44,9 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
 
     COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
     map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
-    map_by_class: (classes,), -1 where a class is in no scene.
+    map_by_class, map50_by_class: (classes,), -1 where a class is in no scene.
+    curve: (classes, 101, 2), recall 0, 0.01 … 1 and, at IoU 0.5, the highest precision at that recall or beyond, 0
+    where none reaches it; all NaN where a class is in no scene. The mean of its precisions is map50_by_class.
     """
     images = [{"id": n + 1, "width": 1, "height": 1} for n in range(len(truth))]
     categories = [{"id": n + 1, "name": str(n)} for n in range(classes)]
@@ -56,8 +58,14 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
         evaluation.run()
         values = evaluation.get_results()
         by_class = evaluation.results(per_class=True)["per_class"]
+        # pycocotools' array: IoUs, recalls, classes, sizes (the first is all), limits (the last is the highest).
+        precision = torch.from_numpy(cast(Any, evaluation.eval)["precision"][0, :, :, 0, -1].T.copy())
     summary = {name: torch.tensor(float(values[key])) for name, key in COCO_NAMES.items()}
     summary["map_by_class"] = torch.tensor([float(by_class.get(str(n), -1)) for n in range(classes)])
+    occurs = precision.amax(1) >= 0
+    summary["map50_by_class"] = torch.where(occurs, precision.mean(1), -1.0)
+    recall = torch.linspace(0, 1, precision.shape[1], dtype=precision.dtype).expand_as(precision)
+    summary["curve"] = torch.where(occurs[:, None, None], torch.stack([recall, precision], 2), torch.nan)
     return summary
 
 
@@ -179,6 +187,25 @@ class VocAveragePrecision(BoxMetric):
 
     def compute(self) -> dict[str, Tensor]:
         return voc_average_precision(*self.scenes(), self.classes)
+
+
+def matched(found: Scene, truth: Scene) -> tuple[Tensor, Tensor]:
+    """Which predictions of one scene are right, (n,), and which of its boxes were found, (m,), at IoU 0.5.
+
+    COCO's rule: in the order of their scores, each takes the box of its class, of those still free, that it covers
+    best.
+    """
+    right = torch.zeros(len(found["boxes"]), dtype=torch.bool)
+    seen = torch.zeros(len(truth["boxes"]), dtype=torch.bool)
+    if len(right) and len(seen):
+        iou = box_iou(found["boxes"].double(), truth["boxes"].double())
+        iou[found["labels"][:, None] != truth["labels"]] = 0
+        for n in found["scores"].argsort(descending=True, stable=True).tolist():
+            best, which = iou[n].max(0)
+            if best >= MATCH:
+                right[n] = seen[which] = True
+                iou[:, which] = 0
+    return right, seen
 
 
 def _right(found: Sequence[Scene], truth: Sequence[Scene], label: int) -> tuple[Floats, int]:

@@ -155,6 +155,11 @@ def number(value: float) -> str:
     return f"{value:#.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def figure(value: float) -> str:
+    """As `number`, of a metric: a dash for -1, by which metrics of COCO tell that there was nothing to be found."""
+    return "—" if value == -1 else number(value)
+
+
 def count(value: float) -> str:
     """A number of parameters to read: 3400000 is 3.4 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -167,4 +172,6 @@ def mean_sd(arm: Arm) -> str:
     """Mean ± sample standard deviation of the primary metric; a dash for the spread of one seed."""
     if math.isnan(arm.mean):
         return f"NaN in {sum(map(math.isnan, arm.values))} of {len(arm.values)} seeds"
+    if arm.mean == -1:
+        return "—"
     return f"{number(arm.mean)} ± {'—' if len(arm.values) < 2 else number(arm.sd)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from frostline.errors import FrostlineError
-from frostline.studies.plots import draw
+from frostline.studies.plots import SHEETS, draw
 from frostline.studies.report import render_table, report_text
 from frostline.studies.results import Results, read_results
 
@@ -27,10 +27,12 @@ def compare(study_dir: Path, runs_dir: Path, show: Callable[[str], object] | Non
     pictures = draw(results)
     plots = study_dir / "plots"
     plots.mkdir(exist_ok=True)
+    stale = {plots / name for name, png in pictures.items() if png is None}
+    stale |= {file for kind in SHEETS for file in plots.glob(f"{kind}-*.png") if file.name not in pictures}
+    for file in stale:  # a picture of an earlier state would contradict the report
+        file.unlink(missing_ok=True)
     for name, png in pictures.items():
-        if png is None:
-            (plots / name).unlink(missing_ok=True)  # a picture of an earlier state would contradict the report
-        else:
+        if png is not None:
             _replace(plots / name, png)
     _replace(study_dir / "results.csv", csv_text(results).encode())
     _replace(study_dir / "report.md", report_text(results, [n for n, png in pictures.items() if png]).encode())

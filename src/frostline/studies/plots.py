@@ -1,6 +1,7 @@
 """The pictures of a report. One colour belongs to one schedule in all of them."""
 
 import math
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -55,10 +56,15 @@ STYLE: Any = {
 }
 DPI = 150
 MAX_MONTAGE_BYTES = 500_000
+MAX_SHEET_BYTES = 300_000
+SHEETS = ("confusion", "precision_recall", "errors")  # pictures that a run leaves, those of a task's best shown
 
 
 def draw(results: Results) -> dict[str, bytes | None]:
-    """PNG files by name, in the order of a report; None for one that the results do not allow."""
+    """PNG files by name, in the order of a report; None for one that the results do not allow.
+
+    Names of sheets are `KIND-TASK-DATASET.png`, as `sheet_name` gives them.
+    """
     groups, colours = arms(results.frame), colours_of(results.schedules)
     several = any(len({(arm.backbone, arm.head) for arm in group}) > 1 for group in groups.values())
     with rc_context(STYLE):
@@ -69,6 +75,7 @@ def draw(results: Results) -> dict[str, bytes | None]:
             "cost.png": _png(cost(results.frame, groups, colours)),
             "speed.png": _png(speed(results.frame, groups, colours)) if several else None,
             "predictions.png": predictions(groups, results.frame, results.folders),
+            **sheets(groups, results.frame, results.folders),
         }
 
 
@@ -213,10 +220,7 @@ def predictions(groups: Groups, df: pd.DataFrame, folders: dict[str, Path]) -> b
     shown: list[tuple[str, Image.Image]] = []
     for (dataset, task), group in groups.items():
         for arm in ranked(group)[:1]:
-            files = [
-                folders[run] / "predictions.png" for run, same in zip(folders, rows_of(df, arm), strict=True) if same
-            ]
-            file = next((file for file in files if file.is_file()), None)
+            file = _of_a_run("predictions.png", arm, df, folders)
             if file is not None:
                 with Image.open(file) as picture:
                     shown.append((f"{task} on {dataset}: {arm.name}", picture.convert("RGB")))
@@ -226,6 +230,42 @@ def predictions(groups: Groups, df: pd.DataFrame, folders: dict[str, Path]) -> b
         if buffer.tell() <= MAX_MONTAGE_BYTES:
             return buffer.getvalue()
     return None
+
+
+def sheets(groups: Groups, df: pd.DataFrame, folders: dict[str, Path]) -> dict[str, bytes]:
+    """The SHEETS of one run of the arm with the highest mean, per task, as far as it has left them, small in bytes."""
+    found = {}
+    for (dataset, task), group in groups.items():
+        for arm in ranked(group)[:1]:
+            for kind in SHEETS:
+                file = _of_a_run(f"{kind}.png", arm, df, folders)
+                if file is not None:
+                    found[sheet_name(kind, task, dataset)] = _small(file)
+    return found
+
+
+def sheet_name(kind: str, task: str, dataset: str) -> str:
+    """The file of one of SHEETS, such as `errors-detection-pets.png`."""
+    return "-".join([kind, task, re.sub(r"[^\w.]+", "_", dataset)]) + ".png"
+
+
+def _of_a_run(name: str, arm: Arm, df: pd.DataFrame, folders: dict[str, Path]) -> Path | None:
+    """This file of the first run of an arm that has it."""
+    files = [folders[run] / name for run, same in zip(folders, rows_of(df, arm), strict=True) if same]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _small(file: Path) -> bytes:
+    """A picture in 256 colours, and at less than its size where it takes too many bytes else."""
+    with Image.open(file) as picture:
+        full = picture.convert("RGB")
+    for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3):
+        size = (max(1, round(full.width * share)), max(1, round(full.height * share)))
+        buffer = BytesIO()
+        full.resize(size, Image.Resampling.LANCZOS).quantize(256).save(buffer, "PNG", optimize=True)
+        if buffer.tell() <= MAX_SHEET_BYTES:
+            break
+    return buffer.getvalue()
 
 
 def _draw_curve(axes: Axes, epochs: pd.DataFrame, unit: Unit, colour: str, line: Line, crowded: bool) -> None:

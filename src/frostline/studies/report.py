@@ -2,6 +2,7 @@
 
 import math
 from io import StringIO
+from statistics import fmean
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -9,7 +10,20 @@ from rich.console import Console
 from rich.table import Table
 
 from frostline.data.scenes import SPLITS
-from frostline.studies.arms import Arm, arms, best_within, count, curve, mean_sd, number, ranked, verdict
+from frostline.studies.arms import (
+    Arm,
+    arms,
+    best_within,
+    count,
+    curve,
+    figure,
+    mean_sd,
+    number,
+    ranked,
+    rows_of,
+    verdict,
+)
+from frostline.studies.plots import SHEETS, sheet_name
 from frostline.studies.results import Results
 
 PICTURES = {
@@ -36,6 +50,12 @@ PICTURES = {
         "predictions on test pictures by one run of the arm with the highest mean, for each task",
     ),
 }
+WORDS = {
+    "confusion": "how often each true class, in rows, was taken for each class, in columns",
+    "precision_recall": "precision against recall, a line for each class",
+    "errors": "the scenes predicted worst, each as annotated beside as predicted",
+}
+CLASSES = 20  # up to which values by class are told
 SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal budgets
 AT_EQUAL_BUDGETS = (
     "The tables at equal budgets are read off the learning curves: the best validation metric so far, as a mean over "
@@ -79,13 +99,16 @@ def report_text(results: Results, pictures: list[str]) -> str:
         told = {arm: curve(results.curves, arm) for arm in group}
         if any(map(len, told.values())):
             parts += ["#### At equal budgets", _budgets(told)]
-    if pictures:
+        parts += _by_class(group, results)
+    plots = [picture for picture in pictures if picture in PICTURES]
+    if plots:
         parts.append("## Plots")
-    for picture in pictures:
+    for picture in plots:
         title, alt = PICTURES[picture]
         parts += [f"### {title}", f"![{title}: {alt}](plots/{picture})"]
         if picture in NOTES:
             parts.append(NOTES[picture])
+    parts += _errors(groups, pictures)
     parts += ["## Notes", _notes(results)]
     return "\n\n".join(parts) + "\n"
 
@@ -238,7 +261,8 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
         "One row is an arm: the runs that differ only in seed. All metrics are of the test split, at the epoch that "
         f"was best on the validation split; the first one ({', '.join(primaries)}) is the one that decides. "
         "`mean ± s` is the mean over the seeds and their sample standard deviation (n − 1): how far single runs lie "
-        "from each other, not how sure the mean is. One seed has no spread, hence “—”. **Bold** marks the highest "
+        "from each other, not how sure the mean is. One seed has no spread, hence “—”; a metric is “—” where there was "
+        "nothing to be found, such as no box of that size. **Bold** marks the highest "
         "mean, which is not yet a proven best. Other columns are means over the seeds; `ms to predict` is one picture "
         "at a time, from its pixels to what is predicted."
     )
@@ -264,7 +288,7 @@ def _table(group: list[Arm], results: Results) -> str:
     for arm in group:
         seeds = f"{len(arm.values)} of {planned}" if planned > len(arm.values) else str(len(arm.values))
         cells = [arm.backbone, arm.head, arm.schedule, seeds, mean_sd(arm)]
-        cells += [number(arm.others[metric]) for metric in others]
+        cells += [figure(arm.others[metric]) for metric in others]
         cells += [
             number(arm.seconds),
             number(arm.rate),
@@ -275,6 +299,40 @@ def _table(group: list[Arm], results: Results) -> str:
             cells[2], cells[4] = f"**{cells[2]}**", f"**{cells[4]}**"
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _by_class(group: list[Arm], results: Results) -> list[str]:
+    """Values by class of the arm with the highest mean, as means over its seeds; nothing where its runs tell none."""
+    for arm in ranked(group)[:1]:
+        same = rows_of(results.frame, arm)
+        told = [r.get("by_class") or {} for r, mine in zip(results.records, same, strict=True) if mine]
+        metrics = [metric for metric in told[0] if all(metric in one for one in told)]
+        classes = list(told[0][metrics[0]]) if metrics else []
+        if not 0 < len(classes) <= CLASSES:
+            continue
+        lines = ["| class | " + " | ".join(metrics) + " |", "| --- |" + " ---: |" * len(metrics)]
+        for name in classes:
+            values = [fmean(one[metric].get(name, math.nan) for one in told) for metric in metrics]
+            lines.append(f"| {_cell(name)} | " + " | ".join(map(figure, values)) + " |")
+        return [f"#### By class: {arm.name}", "\n".join(lines)]
+    return []
+
+
+def _cell(text: str) -> str:
+    return _one_line(text).replace("|", "\\|")
+
+
+def _errors(groups: dict[tuple[str, str], list[Arm]], pictures: list[str]) -> list[str]:
+    """The SHEETS of each task, as far as they are drawn; those that are small stand side by side."""
+    parts = []
+    for (dataset, task), group in groups.items():
+        drawn = [kind for kind in SHEETS if sheet_name(kind, task, dataset) in pictures]
+        links = {kind: f"![{WORDS[kind]}](plots/{sheet_name(kind, task, dataset)})" for kind in drawn}
+        if links:
+            parts.append(f"### {task} on {dataset}: {ranked(group)[0].name}")
+            small = " ".join(link for kind, link in links.items() if kind != "errors")
+            parts += [part for part in (small, links.get("errors")) if part]
+    return ["## Errors", "Of one run of the arm with the highest mean, for each task.", *parts] if parts else []
 
 
 def _budgets(told: dict[Arm, pd.DataFrame]) -> str:

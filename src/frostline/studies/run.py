@@ -31,12 +31,13 @@ from frostline.freezing.cache import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.freezing.show import write_picture
+from frostline.metrics.drawing import confusion_picture, precision_recall_picture
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
 from frostline.studies.provenance import cores
 from frostline.studies.workplace import Workplace
 from frostline.tasks.base import Task
-from frostline.tasks.drawing import prediction_sheet
+from frostline.tasks.drawing import error_sheet, prediction_sheet
 from frostline.tracking import mlflow_run
 from frostline.tracking.journal import Journal, Stopwatch
 
@@ -190,7 +191,7 @@ def _now(device: torch.device) -> float:
 
 def summary(result: Mapping[str, Any]) -> str:
     """One line on how a run went."""
-    figures = "  ".join(f"{key} {value:.4f}" for key, value in result["metrics"].items())
+    figures = "  ".join(f"{key} {'—' if value == -1 else f'{value:.4f}'}" for key, value in result["metrics"].items())
     return f"{result['run']}: {figures}  ({result['train_seconds']:.0f} s of training)"
 
 
@@ -332,6 +333,13 @@ def _write(
     epochs = [json.loads(line) for line in (workplace.folder / "epochs.jsonl").read_text().splitlines()]
     write_picture(task, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
     prediction_sheet(task.cpu(), _first_batches(data, 12), folder / "predictions.png")
+    error_sheet(task, data.items("test"), folder / "errors.png")
+    if task.confusion is not None:
+        confusion_picture(task.confusion, task.classes, folder / "confusion.png")
+    if task.curve is not None:
+        average, of = task.curves
+        areas = [task.by_class[average][name] for name in task.classes]
+        precision_recall_picture(task.curve, areas, task.classes, of, folder / "precision_recall.png")
     weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
     told = {"run": str(result["run"]), "classes": json.dumps(task.classes)}
     save_file(weights, folder / "model.safetensors", told)

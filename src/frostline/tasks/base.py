@@ -1,11 +1,12 @@
 """What the four tasks share: a backbone, a head, groups, a schedule, and one way to train and evaluate.
 
 A task says what it needs of a scene, how outputs become a loss and predictions, and how predictions are measured:
-`needs`, `primary`, `criterion`, `postprocess`, `make_metrics`, `update`.
+`needs`, `primary`, `criterion`, `postprocess`, `make_metrics`, `update`; and what is wrong with a prediction, and how
+that is drawn: `mistakes`, `draw`, `draw_pair`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
@@ -26,7 +27,9 @@ from frostline.freezing.schedule import (
     phase_at,
     state_at,
 )
+from frostline.metrics.worst import WorstScenes
 from frostline.models.backbones import Backbone
+from frostline.tasks.drawing import on_cpu
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +38,14 @@ Batch = dict[str, Any]  # as SceneDataModule collates it
 
 BY_CLASS = "_by_class"  # ends the name of a metric that has a value for each class
 NAMED = 16  # scenes of a batch that an error lists
+NOT_SCALAR = ("confusion", "curve")  # besides those by class
+
+
+class Mistake(NamedTuple):
+    """What is wrong with what was predicted for one scene. amount: 0 where nothing is, and the larger the worse."""
+
+    amount: float
+    words: str
 
 
 class Task(pl.LightningModule):
@@ -49,6 +60,8 @@ class Task(pl.LightningModule):
     needs: ClassVar[frozenset[str]]  # annotations of a scene: "label", "boxes", "mask"
     reads: ClassVar[str]  # the kind of head it takes: its `gives`
     primary: ClassVar[str]  # the metric that chooses the best checkpoint and decides comparisons; higher is better
+    curves: ClassVar[tuple[str, str]]  # of `curve`, if any: the metric that is its area by class, and what is right
+    told: ClassVar[str]  # which scenes have a mistake, which come first, and how their pictures are read: lines
 
     def __init__(
         self,
@@ -73,12 +86,16 @@ class Task(pl.LightningModule):
         self.parts = {part: [labels[label] for label in members] for part, members in self.schedule.parts.items()}
         self.frozen: list[str] = []
         self.norms: Norms = "train"
-        # Of the split that was measured last: values by metric and class, -1 for a class that does not occur, and how
-        # often each true class (row) was taken for each class (column).
+        # Of the test split: values by metric and class, -1 for a class that does not occur; how often each true class
+        # (row) was taken for each class (column); recall and precision (classes, points, 2), NaN for a class that does
+        # not occur; and the places of the scenes with a mistake, the worst first.
         self.by_class: dict[str, dict[str, float]] = {}
         self.confusion: list[list[float]] | None = None
+        self.curve: Tensor | None = None
+        self.worst: list[int] = []
         self.val_metrics = self.make_metrics()
-        self.test_metrics = self.make_metrics()
+        self.test_metrics = self.make_test_metrics()
+        self.test_mistakes = WorstScenes()
         self._check_metrics()
         self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
 
@@ -89,24 +106,40 @@ class Task(pl.LightningModule):
         raise NotImplementedError
 
     def postprocess(self, outputs: Any) -> Any:
-        """Outputs -> predictions, as `update` and the pictures take them."""
+        """Outputs -> predictions, as they are drawn."""
         raise NotImplementedError
 
     def make_metrics(self) -> MetricCollection:
         """Fresh metrics over a whole split."""
         raise NotImplementedError
 
+    def make_test_metrics(self) -> MetricCollection:
+        """As `make_metrics`, with what only the test split's pictures need."""
+        return self.make_metrics()
+
+    def measured(self, outputs: Any, batch: Batch) -> Any:
+        """The head's outputs for a batch -> predictions as `update` and `mistakes` take them."""
+        return self.postprocess(outputs)
+
     def update(self, metrics: MetricCollection, predictions: Any, batch: Batch) -> None:
-        """Count a batch of predictions into the metrics."""
+        """Count a batch of `measured` predictions into the metrics."""
         raise NotImplementedError
 
-    def measure(self, metrics: MetricCollection, outputs: Any, batch: Batch) -> None:
-        """Count a batch of the head's outputs into the metrics."""
-        self.update(metrics, self.postprocess(outputs), batch)
+    def mistakes(self, predictions: Any, batch: Batch) -> list[Mistake]:
+        """What is wrong with the `measured` predictions for each scene of a batch, all of it on the CPU."""
+        raise NotImplementedError
 
     def draw(self, axes: "Axes", predictions: Any, batch: Batch, index: int) -> None:
         """Draw what was predicted for one picture of a batch, and the truth, over the picture that `axes` shows."""
         raise NotImplementedError
+
+    def draw_pair(self, truth: "Axes", found: "Axes", predictions: Any, batch: Batch, index: int) -> None:
+        """Draw one scene of a batch side by side, as it is annotated and as it was predicted; both show its picture."""
+        raise NotImplementedError
+
+    def key(self, predictions: Any, batch: Batch) -> dict[str, Any]:
+        """Colours by name in which `draw_pair` paints this batch, where the names stand in no picture."""
+        return {}
 
     # Freezing.
 
@@ -206,33 +239,41 @@ class Task(pl.LightningModule):
         self._evaluate("val", self.val_metrics, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate("test", self.test_metrics, batch)
+        predictions = on_cpu(self._evaluate("test", self.test_metrics, batch))
+        truth = on_cpu({key: value for key, value in batch.items() if key != "image"})
+        self.test_mistakes.update(batch["index"], [mistake.amount for mistake in self.mistakes(predictions, truth)])
 
     def on_validation_epoch_end(self) -> None:
         self._finish("val", self.val_metrics)
 
     def on_test_epoch_end(self) -> None:
-        self._finish("test", self.test_metrics)
-
-    def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> None:
-        outputs = self.outputs(batch)
-        total = torch.stack(list(self.criterion(outputs, batch).values())).sum()
-        self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
-        self.measure(metrics, outputs, batch)
-
-    def _finish(self, split: str, metrics: MetricCollection) -> None:
-        # Computed once over the whole split: the mean of a metric over batches is another number.
-        values = metrics.compute()
-        metrics.reset()
+        values = self._finish("test", self.test_metrics)
         self.by_class = {
             name.removesuffix(BY_CLASS): dict(zip(self.classes, value.tolist(), strict=True))
             for name, value in values.items()
             if name.endswith(BY_CLASS)
         }
         self.confusion = values["confusion"].tolist() if "confusion" in values else None
+        self.curve = values["curve"].cpu() if "curve" in values else None
+        self.worst = self.test_mistakes.compute().tolist()
+        self.test_mistakes.reset()
+
+    def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> Any:
+        outputs = self.outputs(batch)
+        total = torch.stack(list(self.criterion(outputs, batch).values())).sum()
+        self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        predictions = self.measured(outputs, batch)
+        self.update(metrics, predictions, batch)
+        return predictions
+
+    def _finish(self, split: str, metrics: MetricCollection) -> dict[str, Tensor]:
+        # Computed once over the whole split: the mean of a metric over batches is another number.
+        values = metrics.compute()
+        metrics.reset()
         scalars = {name: value for name, value in values.items() if name in self._scalars(metrics)}
         self.log_dict({f"{split}_{name}": value.float() for name, value in scalars.items()})
         self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
+        return values
 
     def configure_optimizers(self) -> Any:
         """One optimizer over all parts from the first step, frozen ones included (they have no gradient).
@@ -281,7 +322,7 @@ class Task(pl.LightningModule):
     def _scalars(self, metrics: MetricCollection) -> set[str]:
         """Names of what is one number for the whole split."""
         names = {name for key, metric in metrics.items() for name in getattr(metric, "names", [key])}
-        return {name for name in names if name != "confusion" and not name.endswith(BY_CLASS)}
+        return {name for name in names if name not in NOT_SCALAR and not name.endswith(BY_CLASS)}
 
     def _check_metrics(self) -> None:
         """What phases and rates wait for must be logged, and the rates must be what their schedule takes."""

@@ -13,8 +13,9 @@ from torchmetrics.classification import (
 )
 
 from frostline.errors import check_number
-from frostline.tasks.base import Batch, Task
-from frostline.tasks.drawing import caption
+from frostline.metrics.classification import PrecisionRecall
+from frostline.tasks.base import Batch, Mistake, Task
+from frostline.tasks.drawing import caption, shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,11 @@ class Classification(Task):
     needs: ClassVar[frozenset[str]] = frozenset({"label"})
     reads: ClassVar[str] = "scores"
     primary: ClassVar[str] = "accuracy"
+    curves: ClassVar[tuple[str, str]] = ("ap", "one class against the rest")
+    told: ClassVar[str] = (
+        "Scenes of another class than predicted; first those of whose class the model was least sure.\n"
+        "Left the picture, right the likeliest classes with their probabilities, the true one in green."
+    )
 
     def __init__(self, *args: Any, top_k: int = 2, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         check_number("task.top_k", top_k, 1, whole=True)
@@ -55,8 +61,26 @@ class Classification(Task):
             metrics[f"top{self.top_k}"] = MulticlassAccuracy(n, average="micro", top_k=self.top_k)
         return MetricCollection(metrics, compute_groups=False)
 
+    def make_test_metrics(self) -> MetricCollection:
+        metrics = self.make_metrics()
+        metrics.add_metrics({"precision_recall": PrecisionRecall(len(self.classes))})
+        return metrics
+
     def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
         metrics.update(predictions, batch["label"])
+
+    def mistakes(self, predictions: Tensor, batch: Batch) -> list[Mistake]:
+        """Amount: -log of the true class's probability, its cross-entropy, where another one is likelier."""
+        mistakes = []
+        for probabilities, truth in zip(predictions.float(), batch["label"].tolist(), strict=True):
+            found = int(probabilities.argmax())
+            words = f"{self.classes[found]} {float(probabilities[found]):.0%}, is {self.classes[truth]}"
+            surprise = -float(probabilities[truth].clamp(min=1e-30).log())
+            mistakes.append(Mistake(0.0 if found == truth else surprise, words))
+        return mistakes
+
+    def draw_pair(self, truth: "Axes", found: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
+        shares(found, predictions[index], self.classes, int(batch["label"][index]))
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
         share, found = predictions[index].max(0)

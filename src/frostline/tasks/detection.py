@@ -7,12 +7,15 @@ from torchmetrics import MetricCollection
 from torchvision.ops import batched_nms
 
 from frostline.errors import check_number
-from frostline.metrics.detection import CocoAveragePrecision, VocAveragePrecision
-from frostline.tasks.base import Batch, Task
-from frostline.tasks.drawing import rectangle
+from frostline.metrics.detection import CocoAveragePrecision, Scene, VocAveragePrecision, matched
+from frostline.tasks.base import Batch, Mistake, Task
+from frostline.tasks.drawing import judged, rectangle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+SHOWN = 0.3  # score from which on a box is drawn and can be a mistake: as many as an eye can take in
+NAMED = 6  # boxes of a picture that are named, wrong ones first, so that names leave something to be seen
 
 
 class Detection(Task):
@@ -24,6 +27,11 @@ class Detection(Task):
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
     reads: ClassVar[str] = "boxes"
     primary: ClassVar[str] = "map"
+    curves: ClassVar[tuple[str, str]] = ("map50", "at an IoU of 0.5")
+    told: ClassVar[str] = (
+        "Those first with most boxes missed, plus the scores of wrong ones: at an IoU of 0.5, of scores from 0.3 up.\n"
+        "Left the true boxes, orange where missed; right the predicted ones, orange where wrong."
+    )
 
     def __init__(
         self, *args: Any, nms_iou: float = 0.6, min_score: float = 0.01, max_boxes: int = 100, **kwargs: Any
@@ -68,13 +76,48 @@ class Detection(Task):
         return MetricCollection({"coco": CocoAveragePrecision(n), "voc": VocAveragePrecision(n)})
 
     def update(self, metrics: MetricCollection, predictions: list[dict[str, Tensor]], batch: Batch) -> None:
-        truth = [{"boxes": b, "labels": n} for b, n in zip(batch["boxes"], batch["box_labels"], strict=True)]
+        truth = [_truth(batch, index) for index in range(len(predictions))]
         metrics.update(predictions, truth, batch.get("index"))
+
+    def mistakes(self, predictions: list[dict[str, Tensor]], batch: Batch) -> list[Mistake]:
+        """Amount: boxes that were missed, and the scores of those that are wrong; `matched`, scores from SHOWN up."""
+        mistakes = []
+        for index, found in enumerate(predictions):
+            found = _shown(found)
+            right, seen = matched(found, _truth(batch, index))
+            missed, wrong = int((~seen).sum()), int((~right).sum())
+            words = [f"missed {missed} of {len(seen)}"] * bool(missed) + [f"{wrong} too many"] * bool(wrong)
+            mistakes.append(Mistake(missed + float(found["scores"][~right].sum()), ", ".join(words)))
+        return mistakes
+
+    def draw_pair(
+        self, truth: "Axes", found: "Axes", predictions: list[dict[str, Tensor]], batch: Batch, index: int
+    ) -> None:
+        real, guess = _truth(batch, index), _shown(predictions[index])
+        right, seen = matched(guess, real)
+        true_names = [self.classes[label] for label in real["labels"].tolist()]
+        names = [self.classes[label] for label in guess["labels"].tolist()]
+        names = [f"{name} {score:.0%}" for name, score in zip(names, guess["scores"].tolist(), strict=True)]
+        for axes, boxes, texts, good in (
+            (truth, real["boxes"], true_names, seen),
+            (found, guess["boxes"], names, right),
+        ):
+            # Right ones lie below, and of the wrong ones the surest are named.
+            for rank, place in reversed(list(enumerate(good.long().argsort(stable=True).tolist()))):
+                judged(axes, boxes[place], texts[place] if rank < NAMED else "", bool(good[place]))
 
     def draw(self, axes: "Axes", predictions: list[dict[str, Tensor]], batch: Batch, index: int) -> None:
         for box in batch["boxes"][index]:
             rectangle(axes, box, truth=True)
         found = predictions[index]
         for box, score, label in zip(found["boxes"], found["scores"], found["labels"], strict=True):
-            if score >= 0.3:  # as many as an eye can take in
+            if score >= SHOWN:
                 rectangle(axes, box, f"{self.classes[int(label)]} {score:.0%}")
+
+
+def _truth(batch: Batch, index: int) -> Scene:
+    return {"boxes": batch["boxes"][index], "labels": batch["box_labels"][index]}
+
+
+def _shown(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: values[found["scores"] >= SHOWN] for key, values in found.items()}

@@ -12,8 +12,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from torchvision.ops import box_convert, box_iou, complete_box_iou_loss, generalized_box_iou_loss
 
 from frostline.errors import FrostlineError, check_number
-from frostline.tasks.base import Batch, Task
-from frostline.tasks.drawing import caption, rectangle
+from frostline.tasks.base import Batch, Mistake, Task
+from frostline.tasks.drawing import caption, judged, rectangle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +44,10 @@ class Localization(Task):
     needs: ClassVar[frozenset[str]] = frozenset({"label", "boxes"})
     reads: ClassVar[str] = "scores and box"
     primary: ClassVar[str] = "iou"
+    told: ClassVar[str] = (
+        "Scenes of another class than predicted, which come first, or with an IoU of at most 0.5, the least first.\n"
+        "Left the true box and class, right the predicted ones: green where they are right, orange where not."
+    )
 
     def __init__(self, *args: Any, box_loss: str = "mse", box_weight: float = 1.0, **kwargs: Any) -> None:
         if box_loss not in BOX_LOSSES:
@@ -82,15 +86,40 @@ class Localization(Task):
 
         accuracy: of the class, over all scenes.
         """
-        target, has_box = _targets(batch)
-        found = box_convert(predictions["boxes"][has_box], "cxcywh", "xyxy")
-        iou = box_iou(found, box_convert(target, "cxcywh", "xyxy")).diagonal()
+        iou, has_box = _overlap(predictions["boxes"], batch)
         metrics["iou"].update(iou)
         metrics["iou50"].update((iou > 0.5).float())
         right = predictions["probabilities"].argmax(1)[has_box] == batch["label"][has_box]
         metrics["iou50_and_class"].update(((iou > 0.5) & right).float())
         metrics["confusion"].update(predictions["probabilities"], batch["label"])
         metrics["accuracy"].update(predictions["probabilities"], batch["label"])
+
+    def mistakes(self, predictions: dict[str, Tensor], batch: Batch) -> list[Mistake]:
+        """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU above 0.5."""
+        overlap, has_box = _overlap(predictions["boxes"], batch)
+        iou = torch.ones(len(has_box), dtype=overlap.dtype)  # nothing is wrong with a box that nobody asked for
+        iou[has_box] = overlap
+        mistakes = []
+        for found, truth, share, boxed in zip(
+            predictions["probabilities"].argmax(1).tolist(),
+            batch["label"].tolist(),
+            iou.tolist(),
+            has_box.tolist(),
+            strict=True,
+        ):
+            words = [f"{self.classes[found]}, is {self.classes[truth]}"] * (found != truth)
+            words += [f"IoU {share:.2f}"] * boxed
+            right = found == truth and share > 0.5
+            mistakes.append(Mistake(0.0 if right else (found != truth) + 1 - share, ", ".join(words)))
+        return mistakes
+
+    def draw_pair(self, truth: "Axes", found: "Axes", predictions: dict[str, Tensor], batch: Batch, index: int) -> None:
+        label, guess = int(batch["label"][index]), int(predictions["probabilities"][index].argmax())
+        box = box_convert(predictions["boxes"][index], "cxcywh", "xyxy") * batch["size"]
+        for real in batch["boxes"][index][:1]:
+            judged(truth, real, self.classes[label], True)
+            judged(found, box, "", bool(box_iou(box[None], real[None]) > 0.5))
+        judged(found, box, self.classes[guess], guess == label, outlined=False)
 
     def draw(self, axes: "Axes", predictions: dict[str, Tensor], batch: Batch, index: int) -> None:
         size = batch["image"].shape[-1]
@@ -100,6 +129,13 @@ class Localization(Task):
             rectangle(axes, box, truth=True)
         rectangle(axes, box_convert(predictions["boxes"][index] * size, "cxcywh", "xyxy"))
         caption(axes, self.classes[found], found == truth, self.classes[truth])
+
+
+def _overlap(found: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """IoU (n,) of boxes (B, 4), as they are predicted, with the true ones, and which of the B scenes have one."""
+    target, has_box = _targets(batch)
+    corners = box_convert(found[has_box], "cxcywh", "xyxy")
+    return box_iou(corners, box_convert(target, "cxcywh", "xyxy")).diagonal(), has_box
 
 
 def _targets(batch: Batch) -> tuple[Tensor, Tensor]:

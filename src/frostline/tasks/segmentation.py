@@ -9,11 +9,12 @@ from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from frostline.data.scenes import VOID
+from frostline.data.drawing import class_colours
+from frostline.data.scenes import BACKGROUND, VOID
 from frostline.errors import FrostlineError, check_number
-from frostline.metrics.segmentation import PixelScores
-from frostline.tasks.base import Batch, Task
-from frostline.tasks.drawing import overlay
+from frostline.metrics.segmentation import PixelScores, pixel_scores
+from frostline.tasks.base import Batch, Mistake, Task
+from frostline.tasks.drawing import overlay, veil
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +36,10 @@ class Segmentation(Task):
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
     reads: ClassVar[str] = "pixels"
     primary: ClassVar[str] = "miou"
+    told: ClassVar[str] = (
+        "Those first with the least mean IoU over the classes that occur in truth or prediction; beside it the\n"
+        "commonest mistake, as a share of the true class. Left the true classes, right the predicted ones."
+    )
 
     def __init__(
         self,
@@ -112,17 +117,50 @@ class Segmentation(Task):
     def make_metrics(self) -> MetricCollection:
         return MetricCollection({"pixels": PixelScores(len(self.classes), ignore_index=VOID)})
 
-    def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
-        metrics.update(predictions, batch["mask"])
-
-    def measure(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> None:
+    def measured(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
+        """Class numbers of the B pictures at their own size, (h, w) uint8."""
+        predictions = []
         for scores, mask, (left, top, width, height) in zip(
             outputs, batch["native_mask"], batch["native_place"], strict=True
         ):
             there = scores[None, :, top : top + height, left : left + width].float()
             if there.shape[-2:] != mask.shape:
                 there = F.interpolate(there, mask.shape, mode="bilinear", align_corners=False)
-            metrics.update(self.postprocess(there), mask[None].to(there.device))
+            predictions.append(self.postprocess(there)[0].byte())
+        return predictions
+
+    def update(self, metrics: MetricCollection, predictions: Sequence[Tensor], batch: Batch) -> None:
+        for found, mask in zip(predictions, batch["native_mask"], strict=True):
+            metrics.update(found[None], mask[None].to(found.device))
+
+    def mistakes(self, predictions: Sequence[Tensor], batch: Batch) -> list[Mistake]:
+        """Amount: 1 - the mean IoU of the scene, over the classes that occur in its truth or prediction."""
+        mistakes, count = [], len(self.classes)
+        for found, mask in zip(predictions, batch["native_mask"], strict=True):
+            # Void pixels count beyond the C x C cells. torchmetrics' own takes them out first, for thrice the time.
+            cells = mask.flatten().long() * count + found.flatten()
+            confusion = torch.bincount(cells, minlength=count * count)[: count * count].view(count, count)
+            if confusion.trace() == confusion.sum():  # also where nothing is known
+                mistakes.append(Mistake(0.0, ""))
+                continue
+            miou = float(pixel_scores(confusion)["miou"])
+            wrong = confusion.clone().fill_diagonal_(0)
+            truth, taken = divmod(int(wrong.argmax()), count)
+            share = float(wrong[truth, taken] / confusion[truth].sum())
+            words = f"mIoU {miou:.2f}, {share:.0%} of {self.classes[truth]} as {self.classes[taken]}"
+            mistakes.append(Mistake(1 - miou, words))
+        return mistakes
+
+    def draw_pair(self, truth: "Axes", found: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
+        veil(truth, batch["mask"][index], self.classes)
+        veil(found, predictions[index], self.classes)
+
+    def key(self, predictions: Tensor, batch: Batch) -> dict[str, Any]:
+        colours = class_colours(len(self.classes))
+        seen = torch.cat([predictions.flatten(), batch["mask"].flatten()]).unique().tolist()
+        return {
+            self.classes[label]: colours[label] for label in seen if label != VOID and self.classes[label] != BACKGROUND
+        }
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
         overlay(axes, predictions[index], len(self.classes), batch["mask"][index])

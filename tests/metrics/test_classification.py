@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+from frostline.metrics.classification import THRESHOLDS, PrecisionRecall
+
+CLASSES = 4
+
+
+def probabilities(seed, sure=3.0, scenes=300):
+    """Of 300 scenes of three of four classes; the surer, the closer to 0 and 1."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, CLASSES - 1, (scenes,), generator=generator)
+    scores = torch.randn(scenes, CLASSES, generator=generator) + torch.nn.functional.one_hot(labels, CLASSES)
+    return (sure * scores).softmax(1), labels
+
+
+def computed(found, labels, size):
+    metric = PrecisionRecall(CLASSES)
+    for start in range(0, len(found), size):
+        metric.update(found[start : start + size], labels[start : start + size])
+    return metric.compute()
+
+
+@pytest.mark.parametrize("sure", [1.0, 3.0, 6.0])
+def test_curves_are_those_of_scikit_learn(sure):
+    # Catches recall and precision in each other's place, classes in each other's, and an even grid of thresholds, on
+    # which the average precision of a sure model is another.
+    found, labels = probabilities(0, sure)
+    values = computed(found, labels, 32)
+    at = THRESHOLDS.numpy()
+    for label in range(CLASSES - 1):
+        scores, truth = found[:, label].numpy(), (labels == label).numpy()
+        rounded = np.concatenate([[0], at])[np.searchsorted(at, scores, side="right")]  # what thresholds tell apart
+        precision, recall, thresholds = precision_recall_curve(truth, rounded)
+        curve = values["curve"][label].numpy()
+        for p, r, threshold in zip(precision, recall, thresholds, strict=False):
+            if threshold:
+                assert curve[np.searchsorted(at, threshold)] == pytest.approx([r, p], abs=1e-6)
+        assert curve[-1].tolist() == [0, 1]
+        same = average_precision_score(truth, rounded)
+        assert float(values["ap_by_class"][label]) == pytest.approx(same, abs=1e-5)
+        assert float(values["ap_by_class"][label]) == pytest.approx(average_precision_score(truth, scores), abs=0.01)
+
+
+def test_a_class_without_a_scene_has_no_curve_and_batches_change_nothing():
+    # Catches an average precision of 0 for what does not occur, and a curve that is of the last batch.
+    found, labels = probabilities(1)
+    values = computed(found, labels, 300)
+    assert values["curve"][-1].isnan().all() and not values["curve"][:-1].isnan().any()
+    assert values["ap_by_class"][-1] == -1
+    for size in (1, 7):
+        again = computed(found, labels, size)
+        assert all(torch.equal(values[k].nan_to_num(), again[k].nan_to_num()) for k in values)
+
+
+def test_where_nothing_is_predicted_precision_is_one():
+    # torchmetrics gives 0 there, and a curve would fall from its best point to the corner.
+    values = computed(torch.tensor([[0.6, 0.4, 0, 0], [0.3, 0.7, 0, 0]]), torch.tensor([0, 1]), 2)
+    precision = values["curve"][0, :, 1]
+    assert precision[THRESHOLDS.shape[0] - 1] == 1 and precision.min() == 0.5

@@ -1,0 +1,71 @@
+"""The sheet of the worst errors: the right scenes, in their order, with what is wrong and where they are found."""
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from frostline.data.items import collate
+from frostline.tasks.drawing import WRONG, error_sheet
+
+SIZE = 64
+
+
+class Items:
+    """Nine scenes of a split of which every other one serves: its places are 0, 2 … 16."""
+
+    indices = list(range(0, 18, 2))
+
+    def __len__(self):
+        return 9
+
+    def plain(self, position):
+        place = self.indices[position]
+        mask = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
+        mask[: 4 * position] = 1
+        return {
+            "image": torch.full((3, SIZE, SIZE), 10 * position, dtype=torch.uint8),
+            "index": place,
+            "id": f"scene {place}",
+            "label": 1,
+            "boxes": torch.tensor([[8.0, 8.0, 40.0, 56.0]]),
+            "box_labels": torch.tensor([2]),
+            "mask": mask,
+            "native_mask": mask,
+            "native_place": (0, 0, SIZE, SIZE),
+        }
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
+    return figures
+
+
+@pytest.mark.parametrize("name", ["classification", "localization", "detection", "segmentation"])
+def test_the_sheet_shows_the_worst_first_with_their_names(make, drawn, tmp_path, name):
+    # Catches places within the split taken for positions among what serves, words of another scene, and a pair that
+    # shows one picture on the left and another on the right.
+    task = make(name).eval()
+    task.worst = [14, 2, 16, 0, 4, 6, 8]
+    error_sheet(task, Items(), tmp_path / "x.png")
+    (figure,) = drawn
+    texts = [text.get_text() for text in figure.texts]
+    assert texts[0] == "The worst errors; 7 of 9 scenes of the test split have one" and texts[1] == task.told
+    assert [text for text in texts if text.startswith("scene")] == [f"scene {place}" for place in task.worst[:6]]
+    pictures = [[int(image.get_array().max()) for image in axes.images[:1]] for axes in figure.axes]
+    for pair, place in enumerate(task.worst[:6]):
+        left, right = pictures[2 * pair : 2 * pair + 2]
+        assert left == [5 * place] and right == ([] if name == "classification" else left)
+    said = [text.get_text() for text in figure.texts if text.get_color() == WRONG]
+    items = [Items().plain(place // 2) for place in task.worst[:6]]
+    with torch.no_grad():
+        batch = collate(items)
+        expected = task.mistakes(task.measured(task(batch["image"]), batch), batch)
+    assert said == [mistake.words for mistake in expected]
+
+
+def test_a_run_without_errors_says_so(make, drawn, tmp_path):
+    error_sheet(make("classification"), Items(), tmp_path / "x.png")
+    assert [text.get_text() for text in drawn[0].texts] == ["No errors: 0 of 9 scenes of the test split have one", ""]
+    assert not drawn[0].axes
