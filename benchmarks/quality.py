@@ -45,7 +45,7 @@ def pets() -> list[Row]:
 def detectors() -> list[Row]:
     """The detectors study, run where it is not up to date: its `yolo` on the test list of blood cells."""
     (yolo,) = _study("detectors").query("head == 'yolo'").to_dict("records")
-    other = f"{yolo['image_size']} px, {yolo['epochs']} epochs"
+    other = f"{yolo['epochs']} epochs"
     return [
         Row("bccd_map50", "bccd, yolo: AP50 on the test split", round(yolo["test_map50"], 4), ">= 0.85", other),
         Row("bccd_map", "bccd, yolo: COCO mAP on the test split", round(yolo["test_map"], 4), ">= 0.55", other),
