@@ -136,10 +136,8 @@ def test_what_the_table_calls_possible_works_and_the_rest_is_refused(name, task,
     with torch.no_grad():
         outputs = model.outputs(batch)
         predictions = model.postprocess(outputs)
-        model.update(metrics, model.measured(outputs, batch), batch)
-        amounts = [mistake.amount for mistake in model.mistakes(model.measured(outputs, batch), batch)]
+        model.measure(metrics, outputs, batch)
     assert all(bool(value.float().isfinite().all()) for value in metrics.compute().values())
-    assert len(amounts) == 2 and min(amounts) >= 0
     check_ranges(task, predictions, config["image_size"])
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
