@@ -16,8 +16,6 @@ class SmallCnn(Backbone):
     the window lies at a multiple of STRIDE. Of a side of 8 k pixels its map has k - 2. Trained from scratch.
     """
 
-    aligned = False
-
     def __init__(
         self,
         name: str = "small_cnn",

@@ -239,7 +239,12 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
             f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
             "leave the head out, and the task takes its own."
         )
-    backbone = build_backbone(config, with_embedding=head_class.reads_embedding)
+    backbone: Backbone = build(
+        config["backbone"],
+        with_embedding=head_class.reads_embedding,
+        image_size=config["image_size"],
+        without=["sizes"],
+    )
     head = build(config["head"], backbone, len(classes), without=["name"])
     _check_size(config, backbone, head)
     task: Task = build(
@@ -255,14 +260,6 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
         without=["name"],
     )
     return task
-
-
-def build_backbone(config: Config, with_embedding: bool) -> Backbone:
-    """The backbone of a configuration, for its size of pictures."""
-    backbone: Backbone = build(
-        config["backbone"], with_embedding=with_embedding, image_size=config["image_size"], without=["sizes"]
-    )
-    return backbone
 
 
 def _check_size(config: Config, backbone: Backbone, head: Any) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone, check_aligned
+from frostline.models.backbones import Backbone
 
 
 class BoxHead(nn.Module):
@@ -24,7 +24,6 @@ class BoxHead(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
-        check_aligned(backbone, "box")
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(backbone.embedding_size, classes)
         if len(backbone.channels) < 2:
