@@ -122,17 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--table", action="store_true", help="only print the table of results.csv, as it stands")
     compare.set_defaults(command=_compare)
 
-    models = commands.add_parser(
-        "models",
-        help="the backbones by name: how large, which maps and groups, whose weights, for which tasks and heads",
-        description="The files of conf/backbone. Parameters are those that a classifier stands on; multiply-adds those "
-        "of one picture at the size that the weights were made with. Any other feature extractor of timm is "
-        "backbone=timm backbone.name=NAME.",
-        epilog="With names, the heads of each task are listed: frostline models resnet50 vit_base",
-    )
-    models.add_argument("names", nargs="*", metavar="NAME", help="a file in conf/backbone/, without its suffix")
-    models.set_defaults(command=_models)
-
     schedule = commands.add_parser("schedule", help="list the freezing schedules, or show one at a glance")
     verbs = schedule.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listed = verbs.add_parser("list", help="each schedule, and when to use it")
@@ -372,38 +361,6 @@ def _compare(args: argparse.Namespace) -> None:
 
         compare(study.folder, study.runs, show=print)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")
-
-
-def _models(args: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from tqdm import tqdm
-
-    from frostline.studies.architectures import architecture, names, tasks_known
-
-    if unknown := sorted(set(args.names) - set(names())):
-        raise FrostlineError(f"'{unknown[0]}' is no file in conf/backbone; there are {', '.join(names())}.")
-    wanted = args.names or names()
-    table = Table("backbone", "parameters", "multiply-adds", "px", "maps at 1/", "groups", "weights", "tasks")
-    for column in (1, 2, 3):
-        table.columns[column].justify = "right"
-    for name in tqdm(wanted, desc="building", leave=False, disable=not sys.stderr.isatty()):
-        found = architecture(name)
-        if args.names:
-            tasks = "\n".join(f"{task}: {', '.join(heads)}" for task, heads in found.heads.items())
-        else:
-            tasks = "all" if set(found.heads) == set(tasks_known()) else ", ".join(found.heads)
-        table.add_row(
-            name,
-            f"{found.parameters:,}",
-            f"{found.multiply_adds / 1e6:,.1f} M",
-            str(found.input_size),
-            " ".join(map(str, found.strides)),
-            f"{found.groups[0]} … {found.groups[-1]}",
-            found.weights,
-            tasks,
-        )
-    Console().print(table)
 
 
 def _schedule_list(args: argparse.Namespace) -> None:

@@ -171,7 +171,7 @@ def _check_ranges(config: Config) -> None:
     trainer = config["trainer"]
     bounds: list[tuple[str, float | None, float, float]] = [
         ("seed", config["seed"], 0, 2**32 - 1),
-        ("image_size", config["image_size"], 1, 4096),
+        ("image_size", config["image_size"], 32, 4096),
         ("trainer.epochs", trainer["epochs"], 1, 100_000),
         ("trainer.batch_size", trainer["batch_size"], 2, 65_536),
         ("trainer.images", trainer["images"], 1, 1e12),
@@ -200,13 +200,7 @@ def _check_ranges(config: Config) -> None:
     mix = config["augment"].get("mix")
     if mix is not None and not isinstance(mix, dict):
         raise FrostlineError(f"augment.mix is '{mix}'; choose a file of conf/augment/mix/, such as augment/mix=mixup.")
-    size, only = config["image_size"], config["backbone"].get("sizes")
-    if only is not None and size not in only:
-        raise FrostlineError(
-            f"image_size is {size}, and backbone={config['backbone']['name']} takes {' or '.join(map(str, only))} px "
-            f"alone: set image_size={only[-1]}."
-        )
-    if only is None and (size < 32 or size % 32):
+    if config["image_size"] % 32:
         raise FrostlineError(
             f"image_size is {config['image_size']}; it must be a multiple of 32, the coarsest stride of the backbones."
         )

@@ -1,9 +1,9 @@
 """Backbones: feature extractors whose parameters lie in ordered, named groups.
 
-A backbone is cut into `stem, stage1 … stageN` where its feature maps leave it. Nearly every convolutional model is a
-plain chain of modules (`ChainBackbone`). One of timm's is cut into consecutive pieces, and building it proves that the
-pieces, run one after another, give exactly what timm's own model gives. Models that are no chain (vision transformers,
-Swin) keep timm's own forward pass and are only *grouped* (`WrappedBackbone`).
+A backbone is cut into `stem, stage1 … stageN` where its feature maps leave it. Nearly every convolutional model of
+timm is a plain chain of modules, so it is cut into consecutive pieces (`ChainBackbone`), and building one proves that
+the pieces, run one after another, give exactly what timm's own model gives. Models that are no chain (vision
+transformers, Swin) keep timm's own forward pass and are only *grouped* (`WrappedBackbone`).
 
 The embedding is in both cases what the pretrained classifier stood on: pooling, final norm, class token and all.
 """
@@ -35,19 +35,12 @@ class Backbone(nn.Module):
     were trained with cannot be forgotten.
 
     channels, strides: of the feature maps, finest first.
-    aligned: whether each map has exactly as many rows as its stride goes into the picture, so that its cells lie evenly
-        upon it; what reads places off the maps of several strides needs that.
-    input_size: px; the side of the pictures that its weights were made with. It takes others, too, unless it says not.
-    weights: where pretrained ones come from.
     embedding_size: length of the embedding, the vector that the pretrained classifier stood on.
     groups: group name -> its modules, in order from the picture upwards; disjoint and complete.
     """
 
     channels: list[int]
     strides: list[int]
-    aligned: bool = True
-    input_size: int = 224
-    weights: str = "none: from scratch"
     embedding_size: int
     groups: dict[str, list[nn.Module]]
 
@@ -55,8 +48,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         # Not persistent: they belong to the weights' recipe, and a checkpoint holds only what was learnt.
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, image: Tensor) -> Tensor:
         return (in_floats(image) - cast(Tensor, self.mean)) / cast(Tensor, self.std)
@@ -95,15 +88,6 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def check_aligned(backbone: Backbone, head: str) -> None:
-    """Raise FrostlineError for a backbone whose maps this head cannot lay upon the picture."""
-    if not backbone.aligned:
-        raise FrostlineError(
-            f"The {head} head lays feature maps upon the picture, and those of {backbone.name} do not lie evenly on "
-            "it, as not all of its layers are padded: choose another backbone or head."
-        )
-
-
 def in_floats(image: Tensor) -> Tensor:
     """Pictures of bytes as floats in 0..1; floats as they are."""
     # In place: new memory costs more than the division.
@@ -111,31 +95,38 @@ def in_floats(image: Tensor) -> Tensor:
 
 
 class ChainBackbone(Backbone):
-    """Stages that run one after another.
+    """A model of timm that runs its modules one after another, cut where its feature maps leave.
 
-    stages: group name -> its modules, `stem` first. yields: does a feature map leave after this stage? channels,
-    strides: of those maps. tail: the layers between the last map and the classifier (global pooling, and in some models
-    a last convolution or dense layers); they belong to the last stage. None where heads read feature maps only.
+    with_embedding: keep the layers between the last feature map and the classifier (global pooling, and in some
+    models a last convolution); they belong to the last stage. Heads that only read feature maps leave them out.
     """
 
-    def __init__(
-        self,
-        name: str,
-        mean: Sequence[float],
-        std: Sequence[float],
-        stages: Mapping[str, nn.Module],
-        yields: Sequence[bool],
-        channels: Sequence[int],
-        strides: Sequence[int],
-        tail: nn.Module | None,
-        embedding_size: int,
-    ) -> None:
-        super().__init__(name, mean, std)
-        self.stages, self.yields, self.tail = nn.ModuleDict(stages), list(yields), tail
-        self.channels, self.strides, self.embedding_size = list(channels), list(strides), embedding_size
+    def __init__(self, name: str, model: nn.Module, with_embedding: bool) -> None:
+        data = resolve_model_data_config(model)
+        super().__init__(name, data["mean"], data["std"])
+        info = [dict(entry) for entry in _feature_info(model)]
+        ends = [str(entry["module"]) for entry in info]
+        units = list(_units(model, ends))
+        names = [unit_name for unit_name, _ in units]
+        cuts = [names.index(end) + 1 for end in ends]
+        stem_end = _end_of_stem(units, ends)
+
+        self.stages = nn.ModuleDict()
+        self.yields: list[bool] = []  # does a feature map leave after this stage?
+        bounds = [0, *([] if stem_end in cuts else [stem_end]), *cuts]
+        for k, (start, end) in enumerate(pairwise(bounds)):
+            piece = OrderedDict((n.replace(".", "_"), m) for n, m in units[start:end])
+            self.stages["stem" if k == 0 else f"stage{k}"] = nn.Sequential(piece)
+            self.yields.append(end in cuts)
+        tail = OrderedDict((n.replace(".", "_"), m) for n, m in units[cuts[-1] :])
+        self.tail = nn.Sequential(tail) if with_embedding else None
+
+        self.channels = [int(entry["num_chs"]) for entry in info]
+        self.strides = [int(entry["reduction"]) for entry in info]
+        self.embedding_size = _embedding_size(model)
         self.groups = {group: [stage] for group, stage in self.stages.items()}
-        if tail is not None:
-            self.groups[list(self.stages)[-1]].append(tail)
+        if self.tail is not None:
+            self.groups[list(self.stages)[-1]].append(self.tail)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         x = self.normalise(image)
@@ -211,7 +202,6 @@ class WrappedBackbone(Backbone):
         self.channels = [int(info[i]["num_chs"]) for i in chosen]
         self.strides = [int(info[i]["reduction"]) for i in chosen]
         self.embedding_size = _embedding_size(model)
-        self.input_size, self.weights = data["input_size"][-1], _origin(model)
         self.groups = _groups_by_name(model, [str(info[i]["module"]) for i in chosen])
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
@@ -250,7 +240,7 @@ def timm_backbone(
         near = difflib.get_close_matches(name, timm.list_models(), n=4)
         hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
         raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
-    model = create(name, pretrained, image_size, num_classes=0)
+    model = _create(name, pretrained, image_size, num_classes=0)
     return _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
 
 
@@ -281,12 +271,10 @@ def efficientnet_lite0(
     cast(Any, model).reset_classifier(0)
     backbone = _chain(name, model, with_embedding)
     assert backbone is not None
-    backbone.weights = "installed"
     return backbone
 
 
-def create(name: str, pretrained: bool, image_size: int | None, **options: Any) -> nn.Module:
-    """A model of timm; FrostlineError where it, or its weights, are not to be had."""
+def _create(name: str, pretrained: bool, image_size: int | None, **options: Any) -> nn.Module:
     if image_size and _is_fixed_size(name):
         options["img_size"] = image_size
     try:
@@ -323,7 +311,7 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     try:
         with torch.no_grad():
             expected = model(image)
-        backbone = _cut(name, model, with_embedding=True)
+        backbone = ChainBackbone(name, model, with_embedding=True)
         backbone.eval()
         with torch.no_grad():
             features, embedding = backbone(image * cast(Tensor, backbone.std) + cast(Tensor, backbone.mean))
@@ -333,39 +321,7 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     shapes = [f.shape[1] for f in features]
     if not agrees or shapes != backbone.channels:
         return None
-    return backbone.train() if with_embedding else _cut(name, model, with_embedding=False).train()
-
-
-def _cut(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone:
-    """A model of timm cut after the modules from which its feature maps leave."""
-    data, info = resolve_model_data_config(model), _feature_info(model)
-    ends = [str(entry["module"]) for entry in info]
-    units = list(_units(model, ends))
-    names = [unit_name for unit_name, _ in units]
-    cuts = [names.index(end) + 1 for end in ends]
-    stem_end = _end_of_stem(units, ends)
-    stages, yields = {}, []
-    bounds = [0, *([] if stem_end in cuts else [stem_end]), *cuts]
-    for k, (start, end) in enumerate(pairwise(bounds)):
-        stages["stem" if k == 0 else f"stage{k}"] = _in_a_row(units[start:end])
-        yields.append(end in cuts)
-    backbone = ChainBackbone(
-        name,
-        data["mean"],
-        data["std"],
-        stages,
-        yields,
-        channels=[int(entry["num_chs"]) for entry in info],
-        strides=[int(entry["reduction"]) for entry in info],
-        tail=_in_a_row(units[cuts[-1] :]) if with_embedding else None,
-        embedding_size=_embedding_size(model),
-    )
-    backbone.input_size, backbone.weights = data["input_size"][-1], _origin(model)
-    return backbone
-
-
-def _in_a_row(units: Sequence[tuple[str, nn.Module]]) -> nn.Sequential:
-    return nn.Sequential(OrderedDict((name.replace(".", "_"), module) for name, module in units))
+    return backbone.train() if with_embedding else ChainBackbone(name, model, with_embedding=False).train()
 
 
 def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
@@ -380,12 +336,6 @@ def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
     info = cast(Any, model).feature_info
     return cast(list[dict[str, Any]], info if isinstance(info, list) else info.get_dicts())
-
-
-def _origin(model: nn.Module) -> str:
-    """The name under which timm's hub has the weights."""
-    hub = cast(dict[str, Any], model.pretrained_cfg).get("hf_hub_id")
-    return f"timm: {hub.removeprefix('timm/')}" if hub else "timm"
 
 
 def _embedding_size(model: nn.Module) -> int:

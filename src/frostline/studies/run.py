@@ -233,17 +233,14 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
 
     epochs: the budget, where it is not trainer.epochs.
     """
-    head_class, reads = class_of(config["head"]["_target_"]), task_class(config).reads
+    head_class, reads = _class_of(config["head"]["_target_"]), task_class(config).reads
     if head_class.gives != reads:
         raise FrostlineError(
             f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
             "leave the head out, and the task takes its own."
         )
     backbone: Backbone = build(
-        config["backbone"],
-        with_embedding=head_class.reads_embedding,
-        image_size=config["image_size"],
-        without=["sizes"],
+        config["backbone"], with_embedding=head_class.reads_embedding, image_size=config["image_size"]
     )
     head = build(config["head"], backbone, len(classes), without=["name"])
     _check_size(config, backbone, head)
@@ -279,7 +276,7 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
 
 def task_class(config: Config) -> type[Task]:
     """The LightningModule that a configuration names."""
-    found: type[Task] = class_of(config["task"]["_target_"])
+    found: type[Task] = _class_of(config["task"]["_target_"])
     return found
 
 
@@ -311,8 +308,7 @@ class _EpochSeed(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
-def class_of(target: str) -> Any:
-    """What a `_target_` names; FrostlineError where it names nothing."""
+def _class_of(target: str) -> Any:
     from hydra.utils import get_class
 
     try:

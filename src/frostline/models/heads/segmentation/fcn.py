@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone, check_aligned
+from frostline.models.backbones import Backbone
 
 STRIDES = (8, 16, 32)
 
@@ -27,7 +27,6 @@ class FcnHead(nn.Module):
         super().__init__()
         if finest not in STRIDES:
             raise FrostlineError(f"head.finest is {finest}; an FCN has 8, 16 or 32.")
-        check_aligned(backbone, f"fcn{finest}s")
         self.wanted = [stride for stride in reversed(STRIDES) if stride >= finest]
         if any(backbone.strides.count(stride) != 1 for stride in self.wanted):
             raise FrostlineError(

@@ -19,7 +19,7 @@ from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone, check_aligned
+from frostline.models.backbones import Backbone
 
 STRIDES = (2, 4, 8, 16, 32)  # of the ladder of maps that the decoders climb
 
@@ -45,7 +45,6 @@ class SmpHead(nn.Module):
         kernel: int = 1,
     ) -> None:
         super().__init__()
-        check_aligned(backbone, self.name)
         by_stride = dict(zip(backbone.strides, backbone.channels, strict=True))
         if len(by_stride) < len(backbone.strides) or not set(needs) <= set(by_stride) <= set(STRIDES):
             raise FrostlineError(
