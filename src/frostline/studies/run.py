@@ -237,7 +237,10 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
             "leave the head out, and the task takes its own."
         )
     backbone: Backbone = build(
-        config["backbone"], with_embedding=head_class.reads_embedding, image_size=config["image_size"]
+        config["backbone"],
+        with_embedding=head_class.reads_embedding,
+        image_size=config["image_size"],
+        without=["sides"],
     )
     head = build(config["head"], backbone, len(classes), without=["name"])
     _check_size(config, backbone, head)
@@ -258,14 +261,19 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
 
 def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
     """All feature maps must lie upon the picture and upon each other, and some decoders halve the last one again."""
-    size, stride = config["image_size"], max(backbone.strides)
-    smallest = max(getattr(head, "smallest", stride), stride)
+    size, step = config["image_size"], backbone.step
+    smallest = max(getattr(head, "smallest", step), backbone.smallest, step)
     cuts = {"augment.side": config["augment"].get("side"), "task.window": config["task"].get("window")}
     for name, side in {"image_size": size, **cuts}.items():
-        if side is not None and (side < smallest or side % stride):
+        if side is not None and backbone.sides and side not in backbone.sides:
+            sides = " or ".join(map(str, backbone.sides))
             raise FrostlineError(
-                f"{name} is {side}, and head={config['head']['name']} on {backbone.name} needs a multiple of {stride}, "
-                f"at least {smallest}: set {name}={max(-(-side // stride) * stride, smallest)}."
+                f"{name} is {side}, and {backbone.name} takes pictures of {sides} px: set {name}={backbone.sides[-1]}."
+            )
+        if side is not None and not backbone.sides and (side < smallest or side % step):
+            raise FrostlineError(
+                f"{name} is {side}, and head={config['head']['name']} on {backbone.name} needs a multiple of {step}, "
+                f"at least {smallest}: set {name}={max(-(-side // step) * step, smallest)}."
             )
         if side is not None and side > size:
             raise FrostlineError(f"{name} is {side}, more than image_size, which is {size}: it is cut out of that.")
