@@ -230,7 +230,7 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
 
     epochs: the budget, where it is not trainer.epochs.
     """
-    head_class, reads = _class_of(config["head"]["_target_"]), task_class(config).reads
+    head_class, reads = class_of(config["head"]["_target_"]), task_class(config).reads
     if head_class.gives != reads:
         raise FrostlineError(
             f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
@@ -281,7 +281,7 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
 
 def task_class(config: Config) -> type[Task]:
     """The LightningModule that a configuration names."""
-    found: type[Task] = _class_of(config["task"]["_target_"])
+    found: type[Task] = class_of(config["task"]["_target_"])
     return found
 
 
@@ -301,7 +301,7 @@ class _EpochSeed(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
-def _class_of(target: str) -> Any:
+def class_of(target: str) -> Any:
     from hydra.utils import get_class
 
     try:
