@@ -1,9 +1,9 @@
 """Which backbones there are, what each costs, and which tasks and heads take it."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import timm
 import torch
@@ -15,6 +15,9 @@ from frostline.errors import FrostlineError
 from frostline.freezing.groups import count
 from frostline.models.backbones import Backbone
 from frostline.studies.run import class_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 CLASSES = 5  # that heads are built for; they change nothing of what is possible
 ANY = "timm"  # the file that takes a name of timm's
@@ -75,7 +78,7 @@ def entry(name: str) -> Entry:
 
 
 def multiply_adds(backbone: Backbone) -> int:
-    """Of one picture of the backbone's own input size, in convolutions and matrix products; leaves it without values."""
+    """Of convolutions and matrix products on one picture of its own input size; leaves the backbone without values."""
     picture = torch.empty(1, 3, backbone.input_size, backbone.input_size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         backbone.to("meta").eval()(picture)
@@ -97,13 +100,6 @@ def heads_on(backbone: Backbone) -> dict[str, list[str]]:
     return possible
 
 
-def triples(names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Every possible (backbone, task, head) of these backbones."""
-    for name in names:
-        for task, heads in entry(name).heads.items():
-            yield from ((name, task, head) for head in heads)
-
-
 def _stands(head: Config, backbone: Backbone) -> bool:
     try:
         with torch.device("meta"):
@@ -115,11 +111,13 @@ def _stands(head: Config, backbone: Backbone) -> bool:
     return True
 
 
-def tables(entries: Sequence[Entry]) -> list[Any]:
+def tables(entries: Sequence[Entry]) -> "list[Table]":
     """Two tables of rich: what each backbone is; and for those that the same heads take, which heads, by task."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    what = Table("backbone", "parameters", "multiply-adds", "px", "strides", "groups", "weights", "tasks")
+    weights = Column("weights", overflow="fold")
+    what = Table("backbone", "parameters", "multiply-adds", "px", "strides", "groups", weights, "tasks")
+    tasks = list(files("task"))
     sets: dict[str, list[Entry]] = {}
     for one in entries:
         what.add_row(
@@ -130,10 +128,9 @@ def tables(entries: Sequence[Entry]) -> list[Any]:
             " ".join(map(str, one.strides)) or "-",
             f"{one.groups[0]} … {one.groups[-1]}",
             one.weights,
-            ", ".join(one.heads),
+            "all" if len(one.heads) == len(tasks) else ", ".join(one.heads),
         )
         sets.setdefault(str(one.heads), []).append(one)
-    tasks = list(files("task"))
     which = Table("backbone", *(f"{task}: head" for task in tasks), show_lines=True)
     for alike in sets.values():
         heads = alike[0].heads

@@ -242,6 +242,14 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
         image_size=config["image_size"],
         without=["sides"],
     )
+    return task_on(config, backbone, classes, epochs)
+
+
+def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs: int | None = None) -> Task:
+    """The head and the task of a configuration on this backbone. Raises FrostlineError where it cannot feed the head.
+
+    epochs: the budget, where it is not trainer.epochs.
+    """
     head = build(config["head"], backbone, len(classes), without=["name"])
     _check_size(config, backbone, head)
     task: Task = build(
@@ -259,10 +267,16 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
     return task
 
 
+def smallest_side(backbone: Backbone, head: Any) -> int:
+    """px; of the pictures that both take."""
+    return (
+        min(backbone.sides) if backbone.sides else max(getattr(head, "smallest", 1), backbone.smallest, backbone.step)
+    )
+
+
 def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
     """All feature maps must lie upon the picture and upon each other, and some decoders halve the last one again."""
-    size, step = config["image_size"], backbone.step
-    smallest = max(getattr(head, "smallest", step), backbone.smallest, step)
+    size, step, smallest = config["image_size"], backbone.step, smallest_side(backbone, head)
     cuts = {"augment.side": config["augment"].get("side"), "task.window": config["task"].get("window")}
     for name, side in {"image_size": size, **cuts}.items():
         if side is not None and backbone.sides and side not in backbone.sides:
