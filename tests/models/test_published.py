@@ -9,11 +9,13 @@ import torchvision.models
 from torch import nn
 from torchvision.models._api import WeightsEnum
 
+from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
 from frostline.models.backbones import timm_backbone, xception
 from frostline.models.resnet import ResNet34, resnet34_plain
 from frostline.models.torchvision import alexnet, googlenet
+from frostline.studies.run import build_task
 
 SIZE = 96
 MAKERS = {"alexnet": alexnet, "googlenet": googlenet, "resnet34_plain": resnet34_plain, "xception": xception}
@@ -141,3 +143,24 @@ def test_weights_that_cannot_be_fetched_are_told_in_a_sentence(name, monkeypatch
 def test_another_name_does_not_relabel_it(name):
     with pytest.raises(FrostlineError, match="write backbone=timm as well"):
         MAKERS[name](name="resnet18", pretrained=False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["backbone=alexnet", "image_size=32"], "head=linear on alexnet needs .* at least 64: set image_size=64"),
+        (
+            ["backbone=swin_tiny", "task=detection", "image_size=96", "augment=crops", "augment.side=64"],
+            "augment.side is 64, and swin_tiny_patch4_window7_224 takes pictures of 96 px: set augment.side=96",
+        ),
+        (["backbone=swin_tiny", "task=segmentation", "head=pan", "image_size=96"], "at least 256: set image_size=256"),
+        (["backbone=vit_small", "image_size=100"], "must be a multiple of 32"),
+        (["backbone=vit_small", "task=detection"], "vit_small_patch16_224 has maps at .16, 16, 16, 16.: choose"),
+        (["backbone=alexnet", "task=segmentation"], "alexnet has no feature maps that lie upon the picture: choose"),
+        (["backbone=xception", "task=segmentation", "head=fpn"], "xception has maps at .8, 16, 32.: choose"),
+    ],
+)
+def test_what_cannot_be_fed_is_refused_before_training(overrides, words):
+    with pytest.raises(FrostlineError, match=words) as error:
+        build_task(compose([*overrides, "backbone.pretrained=false"]), ("a", "b"))
+    assert "\n" not in str(error.value)

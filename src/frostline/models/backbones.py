@@ -67,12 +67,13 @@ class Backbone(nn.Module):
     @property
     def step(self) -> int:
         """px; sides of pictures are multiples of it, so that every map lies upon the picture."""
-        return max(self.strides, default=STEP)
+        return max(self.strides, default=1 if self.sides else STEP)
 
     @property
     def has(self) -> str:
         """Which feature maps there are, for a sentence of a head that cannot stand on them."""
-        return f"{self.name} has " + (f"maps at {self.strides}" if self.strides else "no feature maps for heads")
+        maps = f"maps at {self.strides}" if self.strides else "no feature maps that lie upon the picture"
+        return f"{self.name} has {maps}"
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Pictures (B, 3, H, W) -> feature maps and embedding.
@@ -259,7 +260,10 @@ def timm_backbone(
     if name.split(".")[0] == "legacy_xception":
         return _xception(name, pretrained, with_embedding)
     model = _create(name, pretrained, image_size, num_classes=0)
-    return _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
+    backbone = _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
+    if image_size and _is_fixed_size(name):
+        backbone.sides = (image_size,)
+    return backbone
 
 
 def xception(

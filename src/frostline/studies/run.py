@@ -269,9 +269,7 @@ def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs
 
 def smallest_side(backbone: Backbone, head: Any) -> int:
     """px; of the pictures that both take."""
-    return (
-        min(backbone.sides) if backbone.sides else max(getattr(head, "smallest", 1), backbone.smallest, backbone.step)
-    )
+    return max(getattr(head, "smallest", 1), backbone.smallest, backbone.step, min(backbone.sides, default=1))
 
 
 def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
@@ -284,7 +282,7 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
             raise FrostlineError(
                 f"{name} is {side}, and {backbone.name} takes pictures of {sides} px: set {name}={backbone.sides[-1]}."
             )
-        if side is not None and not backbone.sides and (side < smallest or side % step):
+        if side is not None and (side < smallest or side % step):
             raise FrostlineError(
                 f"{name} is {side}, and head={config['head']['name']} on {backbone.name} needs a multiple of {step}, "
                 f"at least {smallest}: set {name}={max(-(-side // step) * step, smallest)}."
