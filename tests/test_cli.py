@@ -7,7 +7,18 @@ from frostline.config import conf_dir
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["plan"], ["prepare"], ["preview"], ["train"], ["compare"], ["schedule"], ["schedule", "show"], ["cache"]],
+    [
+        [],
+        ["plan"],
+        ["prepare"],
+        ["preview"],
+        ["train"],
+        ["compare"],
+        ["schedule"],
+        ["schedule", "show"],
+        ["models"],
+        ["cache"],
+    ],
 )
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as stop:

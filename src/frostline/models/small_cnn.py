@@ -16,6 +16,8 @@ class SmallCnn(Backbone):
     the window lies at a multiple of STRIDE. Of a side of 8 k pixels its map has k - 2. Trained from scratch.
     """
 
+    input_size = 64  # a window
+
     def __init__(
         self,
         name: str = "small_cnn",

@@ -233,15 +233,26 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
 
     epochs: the budget, where it is not trainer.epochs.
     """
-    head_class, reads = _class_of(config["head"]["_target_"]), task_class(config).reads
+    head_class, reads = class_of(config["head"]["_target_"]), task_class(config).reads
     if head_class.gives != reads:
         raise FrostlineError(
             f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
             "leave the head out, and the task takes its own."
         )
     backbone: Backbone = build(
-        config["backbone"], with_embedding=head_class.reads_embedding, image_size=config["image_size"]
+        config["backbone"],
+        with_embedding=head_class.reads_embedding,
+        image_size=config["image_size"],
+        without=["sides"],
     )
+    return task_on(config, backbone, classes, epochs)
+
+
+def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs: int | None = None) -> Task:
+    """The head and the task of a configuration on this backbone. Raises FrostlineError where it cannot feed the head.
+
+    epochs: the budget, where it is not trainer.epochs.
+    """
     head = build(config["head"], backbone, len(classes), without=["name"])
     _check_size(config, backbone, head)
     task: Task = build(
@@ -259,16 +270,25 @@ def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = No
     return task
 
 
+def smallest_side(backbone: Backbone, head: Any) -> int:
+    """px; of the pictures that both take."""
+    return max(getattr(head, "smallest", 1), backbone.smallest, backbone.step, min(backbone.sides, default=1))
+
+
 def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
     """All feature maps must lie upon the picture and upon each other, and some decoders halve the last one again."""
-    size, stride = config["image_size"], max(backbone.strides)
-    smallest = max(getattr(head, "smallest", stride), stride)
+    size, step, smallest = config["image_size"], backbone.step, smallest_side(backbone, head)
     cuts = {"augment.side": config["augment"].get("side"), "task.window": config["task"].get("window")}
     for name, side in {"image_size": size, **cuts}.items():
-        if side is not None and (side < smallest or side % stride):
+        if side is not None and backbone.sides and side not in backbone.sides:
+            sides = " or ".join(map(str, backbone.sides))
             raise FrostlineError(
-                f"{name} is {side}, and head={config['head']['name']} on {backbone.name} needs a multiple of {stride}, "
-                f"at least {smallest}: set {name}={max(-(-side // stride) * stride, smallest)}."
+                f"{name} is {side}, and {backbone.name} takes pictures of {sides} px: set {name}={backbone.sides[-1]}."
+            )
+        if side is not None and (side < smallest or side % step):
+            raise FrostlineError(
+                f"{name} is {side}, and head={config['head']['name']} on {backbone.name} needs a multiple of {step}, "
+                f"at least {smallest}: set {name}={max(-(-side // step) * step, smallest)}."
             )
         if side is not None and side > size:
             raise FrostlineError(f"{name} is {side}, more than image_size, which is {size}: it is cut out of that.")
@@ -276,7 +296,7 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
 
 def task_class(config: Config) -> type[Task]:
     """The LightningModule that a configuration names."""
-    found: type[Task] = _class_of(config["task"]["_target_"])
+    found: type[Task] = class_of(config["task"]["_target_"])
     return found
 
 
@@ -308,7 +328,7 @@ class _EpochSeed(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
-def _class_of(target: str) -> Any:
+def class_of(target: str) -> Any:
     from hydra.utils import get_class
 
     try:

@@ -28,8 +28,7 @@ class BoxHead(nn.Module):
         self.linear = nn.Linear(backbone.embedding_size, classes)
         if len(backbone.channels) < 2:
             raise FrostlineError(
-                f"The box head needs two feature maps, and {backbone.name} has one: take head=pooled_box, or another "
-                "backbone."
+                f"The box head needs two feature maps, and {backbone.has}: take head=pooled_box, or another backbone."
             )
         self.maps = list(range(len(backbone.channels)))[-2:]
         self.lateral = nn.ModuleList([nn.Conv2d(backbone.channels[i], width, 1) for i in self.maps])

@@ -55,7 +55,7 @@ def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:
     if [backbone.strides[i] for i in maps] != list(wanted):
         raise FrostlineError(
             f"The {head} head needs one feature map at each of the strides {', '.join(map(str, wanted[:-1]))} and "
-            f"{wanted[-1]}, and {backbone.name} has maps at {backbone.strides}: choose another backbone or head."
+            f"{wanted[-1]}, and {backbone.has}: choose another backbone or head."
         )
     return maps
 

@@ -31,7 +31,7 @@ class FcnHead(nn.Module):
         if any(backbone.strides.count(stride) != 1 for stride in self.wanted):
             raise FrostlineError(
                 f"The fcn{finest}s head needs one feature map at each of the strides {self.wanted}, and "
-                f"{backbone.name} has maps at {backbone.strides}: choose another backbone or head."
+                f"{backbone.has}: choose another backbone or head."
             )
         self.maps = sorted(backbone.strides.index(stride) for stride in self.wanted)
         self.scores = nn.ModuleList(

@@ -49,8 +49,8 @@ class SmpHead(nn.Module):
         if len(by_stride) < len(backbone.strides) or not set(needs) <= set(by_stride) <= set(STRIDES):
             raise FrostlineError(
                 f"The {self.name} head needs one feature map at each of the strides {', '.join(map(str, needs))}, at "
-                f"most one at each halving of the picture and none beyond 1/32, and {backbone.name} has maps at "
-                f"{backbone.strides}: choose another backbone or head."
+                f"most one at each halving of the picture and none beyond 1/32, and {backbone.has}: "
+                "choose another backbone or head."
             )
         self.strides = backbone.strides
         self.maps = list(range(len(backbone.channels)))

@@ -1,0 +1,154 @@
+"""Every (backbone, task, head) that `frostline models` calls possible: a step, an evaluation, a checkpoint and back."""
+
+import io
+from functools import cache
+
+import pytest
+import torch
+
+from frostline.config import build, compose, conf_dir
+from frostline.freezing.groups import check_partition
+from frostline.studies.models import files, heads_on, node_of, shipped
+from frostline.studies.run import class_of, smallest_side, task_on
+
+CLASSES = ("a", "b", "c")
+# One of each kind: of own sizes, without padding, a chain, a transformer. The others take minutes, so `make proofs`.
+QUICK = {"lenet5", "small_cnn", "mobilenetv3_small", "vit_small"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in shipped()]
+)
+def test_everything_that_is_possible_works(name):
+    possible = heads_on(made(name, True, None, 0))
+    assert possible["classification"] == ["linear"]
+    failed = []
+    for task, heads in possible.items():
+        for head in heads:
+            try:
+                works(name, task, head)
+            except Exception as error:  # all of them are tried, and all that failed are told
+                failed.append(f"{task} {head}: {type(error).__name__}: {error}")
+    made.cache_clear()
+    assert not failed, "\n".join(failed)
+
+
+def test_the_product_leaves_no_file_out():
+    assert set(shipped()) | {"timm"} == {path.stem for path in (conf_dir() / "backbone").glob("*.yaml")}
+    assert set(shipped()) > QUICK
+
+
+def works(name, task_name, head_name):
+    task, side = assembled(name, task_name, head_name, copy=0)
+    check_partition(task, task.groups)
+    assert list(task.groups) == [*task.backbone.groups, "head"]
+    batch = batch_of(side)
+
+    task.move_line(0)
+    task.train()
+    optimizer = torch.optim.SGD(task.parameters(), 1e-4)
+    loss = sum(task.criterion(task.outputs(batch), batch).values())
+    loss.backward()
+    assert torch.isfinite(loss)
+    for group, modules in task.groups.items():
+        gradients = [p.grad for m in modules for p in m.parameters() if p.grad is not None]
+        assert gradients, f"{group} learns nothing"
+        assert all(bool(g.isfinite().all()) for g in gradients), f"{group} has a gradient that is no number"
+    optimizer.step()
+    optimizer.zero_grad()
+
+    task.eval()
+    with torch.no_grad():
+        outputs = task.outputs(batch)
+        assert torch.isfinite(sum(task.criterion(outputs, batch).values()))
+        task.measure(task.val_metrics, outputs, batch)
+        measured = float(task.val_metrics.compute()[task.primary])
+        assert 0 <= measured <= 1
+        predictions = task.postprocess(outputs)
+    in_range(task_name, predictions, side)
+
+    saved = io.BytesIO()
+    torch.save(task.state_dict(), saved)
+    saved.seek(0)
+    other, _ = assembled(name, task_name, head_name, copy=1)
+    other.load_state_dict(torch.load(saved, weights_only=True))
+    other.eval()
+    with torch.no_grad():
+        same(predictions, other.postprocess(other.outputs(batch)))
+
+
+def assembled(name, task_name, head_name, copy):
+    """The task on the smallest pictures that it takes, and their side."""
+    config = composed(task_name)
+    head = files("head")[head_name]
+    reads = class_of(head["_target_"]).reads_embedding
+    small = smallest_side(made(name, reads, None, copy), class_of(head["_target_"]))
+    side = small if "sides" in node_of(name) else -(-small // 32) * 32
+    backbone = made(name, reads, side, copy)
+    torch.manual_seed(copy)
+    config |= {"backbone": node_of(name), "head": head, "image_size": side}
+    return task_on(config, backbone, CLASSES), side
+
+
+@cache
+def made(name, with_embedding, side, copy):
+    """A backbone of random weights, other ones for each copy; heads take turns on it."""
+    torch.manual_seed(copy)
+    return build(node_of(name), with_embedding=with_embedding, image_size=side, without=["sides"])
+
+
+def composed(task_name):
+    return compose([f"task={task_name}", "schedule=full", "trainer.epochs=1"])
+
+
+def batch_of(side):
+    generator = torch.Generator().manual_seed(0)
+    near, far = 0.1 * side, 0.8 * side
+    boxes = [torch.tensor([[near, near, far, far]]), torch.tensor([[near, near, 0.5 * side, far]])]
+    mask = (torch.arange(side) * len(CLASSES) // side).expand(2, side, side).contiguous()  # stripes
+    return {
+        "image": torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator),
+        "size": side,
+        "index": torch.arange(2),
+        "id": ["x", "y"],
+        "label": torch.tensor([0, 2]),
+        "boxes": boxes,
+        "box_labels": [torch.tensor([0]), torch.tensor([2])],
+        "mask": mask,
+        "native_mask": list(mask),
+        "native_place": [(0, 0, side, side)] * 2,
+    }
+
+
+def in_range(task_name, predictions, side):
+    if task_name in ("classification", "localization"):
+        probabilities = predictions["probabilities"] if task_name == "localization" else predictions
+        assert probabilities.shape == (2, len(CLASSES)) and bool((probabilities >= 0).all())
+        assert torch.allclose(probabilities.sum(1), torch.ones(2), atol=1e-5)
+    if task_name == "localization":
+        boxes = predictions["boxes"]
+        assert boxes.shape == (2, 4) and bool(((boxes >= 0) & (boxes <= 1)).all())
+    if task_name == "segmentation":
+        assert predictions.shape == (2, side, side)
+        assert set(predictions.unique().tolist()) <= set(range(len(CLASSES)))
+    if task_name == "detection":
+        assert len(predictions) == 2
+        for found in predictions:
+            boxes, scores, labels = found["boxes"], found["scores"], found["labels"]
+            assert boxes.shape == (len(scores), 4) and labels.shape == scores.shape and len(scores) <= 100
+            assert bool(((boxes >= 0) & (boxes <= side)).all()) and bool((boxes[:, 2:] >= boxes[:, :2]).all())
+            assert bool(((scores >= 0) & (scores <= 1)).all()) and set(labels.tolist()) <= set(range(len(CLASSES)))
+
+
+def same(one, other):
+    """Whatever a task predicts, the same to the last bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            same(one[key], other[key])
+    else:
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            same(a, b)
