@@ -61,7 +61,9 @@ def works(name, task_name, head_name):
     with torch.no_grad():
         outputs = task.outputs(batch)
         assert torch.isfinite(sum(task.criterion(outputs, batch).values()))
-        task.measure(task.val_metrics, outputs, batch)
+        found = task.measured(outputs, batch)
+        task.update(task.val_metrics, found, batch)
+        assert all(mistake.amount >= 0 for mistake in task.mistakes(found, batch))
         measured = float(task.val_metrics.compute()[task.primary])
         assert 0 <= measured <= 1
         predictions = task.postprocess(outputs)

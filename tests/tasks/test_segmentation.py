@@ -18,7 +18,8 @@ def test_pixels_are_counted_at_the_pictures_own_size_without_the_margin(make):
     assert places[0] == (0, 22, 64, 20) and places[1] == (8, 0, 48, 64)
     scores = torch.randn(3, 3, 64, 64, generator=generator)
     metrics = task.make_metrics()
-    task.measure(metrics, scores, {"native_mask": truths, "native_place": places})
+    batch = {"native_mask": truths, "native_place": places}
+    task.update(metrics, task.measured(scores, batch), batch)
     both, either = torch.zeros(3), torch.zeros(3)
     for each, truth, (left, top, width, height) in zip(scores, truths, places, strict=True):
         found = each.argmax(0)[top : top + height, left : left + width]
@@ -34,7 +35,8 @@ def test_scores_and_not_classes_are_enlarged(make):
     scores = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     truth = F.interpolate(scores, (100, 150), mode="bilinear").argmax(1).byte()
     metrics = task.make_metrics()
-    task.measure(metrics, scores, {"native_mask": list(truth), "native_place": [(0, 0, 64, 64)]})
+    batch = {"native_mask": list(truth), "native_place": [(0, 0, 64, 64)]}
+    task.update(metrics, task.measured(scores, batch), batch)
     assert float(metrics.compute()["miou"]) == 1  # the nearest pixel's class would be wrong along every border
 
 
