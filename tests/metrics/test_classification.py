@@ -60,3 +60,15 @@ def test_where_nothing_is_predicted_precision_is_one():
     values = computed(torch.tensor([[0.6, 0.4, 0, 0], [0.3, 0.7, 0, 0]]), torch.tensor([0, 1]), 2)
     precision = values["curve"][0, :, 1]
     assert precision[THRESHOLDS.shape[0] - 1] == 1 and precision.min() == 0.5
+
+
+def test_a_batch_of_many_classes_takes_little_memory_where_torch_is_deterministic():
+    # As every run is; torchmetrics' own counting would ask for terabytes here.
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        metric = PrecisionRecall(200)
+        metric.update(torch.rand(64, 200).softmax(1), torch.arange(64))
+        assert metric.compute()["curve"].shape == (200, len(THRESHOLDS) + 1, 2)
+    finally:
+        torch.use_deterministic_algorithms(before)

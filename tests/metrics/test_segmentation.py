@@ -15,7 +15,7 @@ def test_pixels_are_scored_as_scikit_learn_does(classes):
     truth = pool[torch.randint(0, len(pool), (6, 8, 8), generator=generator)]
     found = pool[torch.randint(0, len(pool), (6, 8, 8), generator=generator)]
     truth[0] = VOID
-    metric = PixelScores(5, ignore_index=VOID)
+    metric = PixelScores(5)
     for part in (slice(0, 1), slice(1, 5), slice(5, 6)):
         metric.update(found[part], truth[part])
     values = metric.compute()
@@ -33,8 +33,20 @@ def test_pixels_are_scored_as_scikit_learn_does(classes):
 
 
 def test_a_set_of_which_nothing_is_known_scores_nothing():
-    metric = PixelScores(3, ignore_index=VOID)
+    metric = PixelScores(3)
     metric.update(torch.zeros(1, 4, 4, dtype=torch.long), torch.full((1, 4, 4), VOID))
     values = metric.compute()
     assert float(values["miou"]) == float(values["pixel_accuracy"]) == 0
     assert values["iou_by_class"].tolist() == [-1, -1, -1]
+
+
+def test_a_large_picture_takes_little_memory_where_torch_is_deterministic():
+    # As every run is; torchmetrics' own counting would ask for pixels x cells: 300 GB here.
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        metric = PixelScores(60)
+        metric.update(torch.zeros(3000, 3500, dtype=torch.uint8), torch.ones(3000, 3500, dtype=torch.uint8))
+        assert metric.compute()["confusion"][1, 0] == 3000 * 3500
+    finally:
+        torch.use_deterministic_algorithms(before)

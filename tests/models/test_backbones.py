@@ -126,3 +126,13 @@ def test_weights_that_cannot_be_had_are_named_with_what_to_do(monkeypatch, tmp_p
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(FrostlineError, match="weights of 'resnet18'.*backbone.pretrained=false"):
         timm_backbone("resnet18", pretrained=True)
+
+
+def test_maps_that_do_not_lie_upon_the_picture_stay_inside():
+    # The trap: layers without padding, whose maps a detector would read as those of a smaller picture.
+    backbone = timm_backbone("inception_v4", pretrained=False).eval()
+    with torch.no_grad():
+        maps, _ = backbone(torch.rand(1, 3, 128, 128))
+    assert [m.shape[-1] * stride for m, stride in zip(maps, backbone.strides, strict=True)] == [128] * len(maps)
+    assert [m.shape[1] for m in maps] == backbone.channels
+    assert len(backbone.strides) < 5

@@ -17,9 +17,10 @@ from frostline.data.decoded import Decoded, stack_pictures
 from frostline.data.fit import place
 from frostline.data.mixing import Mix
 from frostline.data.needs import has_box, lacks, one_box
-from frostline.data.scenes import Scene
+from frostline.data.scenes import VOID, Scene
 from frostline.data.store import Store
 from frostline.data.transforms import keep_visible
+from frostline.errors import FrostlineError
 
 Augment = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -58,6 +59,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         self.scenes = [scenes[index] for index in self.indices]
         self.needs, self.size, self.augment, self.seed = frozenset(needs), size, augment, seed
         self.mix, self.fit = mix, fit
+        self.mask_classes = len(dataset.classes.masks or ())
         self.measures_masks = "mask" in self.needs and split != "train"
         reads_mask = "mask" in self.needs or (mix is not None and "mask" in mix.reads)
         self._pictures = Decoded("picture", dataset, split, self.indices, size, fit, store)
@@ -139,6 +141,11 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         assert isinstance(path, Path)  # it is a dataset's
         with Image.open(path) as mask:
             native = torch.from_numpy(np.array(mask))
+        if int(most := native.where(native != VOID, 0).max()) >= self.mask_classes:
+            raise FrostlineError(
+                f"The mask {path} holds the class number {int(most)}, and there are {self.mask_classes} classes: "
+                "prepare the dataset anew."
+            )
         return {"native_mask": native, "native_place": place(native.shape[1], native.shape[0], self.size, self.fit)}
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:

@@ -1,40 +1,54 @@
 """How precise each class is at each recall, one class against the rest."""
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
-from torchmetrics.classification import MulticlassPrecisionRecallCurve
+from torchmetrics import Metric
 
 # Evenly spaced in log-odds: what sure models say lies close to 0 and 1, where an even grid would see one point.
 THRESHOLDS = torch.linspace(-20, 16, 481).sigmoid()
 
 
-class PrecisionRecall(MulticlassPrecisionRecallCurve):
+class PrecisionRecall(Metric):
     """Precision against recall over a split, at THRESHOLDS; takes probabilities (B, C) and labels (B,).
 
-    Its memory does not grow with the split. compute() gives:
+    Kept is how many scenes of each class lie between two thresholds, so memory does not grow with the split, and a
+    batch needs no more than its own size. (torchmetrics' curve has batch x classes x thresholds, and where torch is to
+    be deterministic, as in a run, that times the cells counted: gigabytes.) compute() gives:
     curve: (classes, thresholds + 1, 2), recall and precision from the lowest threshold to the highest and then 0 and 1,
     as scikit-learn has it; precision is 1 where nothing is predicted, and all is NaN for a class that is in no scene.
     ap_by_class: (classes,), the sum of precision over the steps of recall (average precision, scikit-learn's), -1 for
     such a class.
     """
 
+    is_differentiable = False
+    full_state_update = False
+    counts: Tensor
     names = ()  # of what is one number
 
-    def __init__(self, classes: int, **kwargs: Any) -> None:
-        super().__init__(classes, thresholds=THRESHOLDS, **kwargs)
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.bins = len(THRESHOLDS) + 1  # the first of what lies below all thresholds
+        zeros = torch.zeros(self.bins, classes, 2, dtype=torch.long)
+        self.add_state("counts", zeros, dist_reduce_fx="sum")  # of the class: no, yes
 
-    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
-        precision, recall = cast(tuple[Tensor, Tensor], super().compute()[:2])
-        counts = self.confmat  # (thresholds, classes, truth, prediction)
-        predicted = pad(counts[:, :, :, 1].sum(2).T, (0, 1))
-        precision = torch.where(predicted > 0, precision, 1.0)
-        occurs = counts[0, :, 1].sum(1) > 0
+    def update(self, probabilities: Tensor, labels: Tensor) -> None:
+        reached = torch.bucketize(probabilities, THRESHOLDS.to(probabilities), right=True)  # (B, C): how many of them
+        kinds = torch.arange(self.classes, device=labels.device)
+        cells = (reached * self.classes + kinds) * 2 + (labels[:, None] == kinds)
+        self.counts += torch.bincount(cells.flatten(), minlength=2 * self.bins * self.classes).view_as(self.counts)
+
+    def compute(self) -> dict[str, Tensor]:
+        # From the highest bin down: of the scenes at or above each threshold, (thresholds, C).
+        wrong, right = self.counts.flip(0).cumsum(0).flip(0)[1:].double().unbind(2)
+        total = self.counts[..., 1].sum(0)
+        precision = torch.where(right + wrong > 0, right / (right + wrong).clamp(min=1), 1.0)
+        recall = right / total.clamp(min=1)
+        end = torch.zeros_like(recall[:1])
+        recall, precision = torch.cat([recall, end]).T, torch.cat([precision, end + 1]).T
         area = ((recall[:, :-1] - recall[:, 1:]) * precision[:, :-1]).sum(1)
-        curve = torch.stack([recall, precision], 2)
+        curve, occurs = torch.stack([recall, precision], 2).float(), total > 0
         return {
             "curve": torch.where(occurs[:, None, None], curve, torch.nan),
-            "ap_by_class": torch.where(occurs, area, -1.0),
+            "ap_by_class": torch.where(occurs, area, -1.0).float(),
         }

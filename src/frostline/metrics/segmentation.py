@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics import Metric
 
 
 def pixel_scores(confusion: Tensor) -> dict[str, Tensor]:
@@ -28,10 +28,31 @@ def pixel_scores(confusion: Tensor) -> dict[str, Tensor]:
     }
 
 
-class PixelScores(MulticlassConfusionMatrix):
-    """`pixel_scores` over a split. Takes class numbers (B, H, W) twice, what was found and the truth."""
+def pixel_confusion(found: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """How many pixels of each true class (row) were taken for each class (column): (classes, classes) int64.
 
+    found, truth: class numbers of one shape; where the truth is VOID, or no class at all, nothing is counted.
+    torchmetrics' own counting needs memory of pixels x cells where torch is to be deterministic, as in a run.
+    """
+    cells = truth.flatten().long() * classes + found.flatten()
+    return torch.bincount(cells, minlength=classes**2)[: classes**2].view(classes, classes)
+
+
+class PixelScores(Metric):
+    """`pixel_scores` over a split. Takes class numbers twice, what was found and the truth, both of one shape."""
+
+    is_differentiable = False
+    full_state_update = False
+    confusion: Tensor
     names = ("miou", "dice", "pixel_accuracy")
 
-    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
-        return pixel_scores(super().compute())
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.add_state("confusion", torch.zeros(classes, classes, dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, found: Tensor, truth: Tensor) -> None:
+        self.confusion += pixel_confusion(found, truth, self.classes)
+
+    def compute(self) -> dict[str, Tensor]:
+        return pixel_scores(self.confusion)

@@ -144,6 +144,14 @@ class ChainBackbone(Backbone):
         if tail is not None:
             self.groups[list(stages)[-1]].append(tail)
 
+    def keep_maps(self, kept: Sequence[bool]) -> None:
+        """Let only these of the feature maps leave: those that lie upon the picture cell by cell."""
+        ends = [stage for stage, leaves in zip(self.stages, self.yields, strict=True) if leaves]
+        chosen = {end for end, keeps in zip(ends, kept, strict=True) if keeps}
+        self.yields = [stage in chosen for stage in self.stages]
+        self.channels = [c for c, keeps in zip(self.channels, kept, strict=True) if keeps]
+        self.strides = [s for s, keeps in zip(self.strides, kept, strict=True) if keeps]
+
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         x = self.normalise(image)
         features = []
@@ -215,18 +223,27 @@ class WrappedBackbone(Backbone):
         chosen = [(k + 1) * count // QUARTERS - 1 for k in range(QUARTERS)] if columnar else list(range(count))
         cast(Any, model).prune_intermediate_layers(chosen, prune_norm=not with_embedding, prune_head=not with_embedding)
         self.model, self.chosen, self.with_embedding = model, chosen, with_embedding
+        self.kept = [True] * len(chosen)  # does the map leave?
         self.channels = [int(info[i]["num_chs"]) for i in chosen]
         self.strides = [int(info[i]["reduction"]) for i in chosen]
         self.embedding_size = _embedding_size(model)
         self.input_size, self.weights = int(data["input_size"][-1]), _origin(model)
         self.groups = _groups_by_name(model, [str(info[i]["module"]) for i in chosen])
 
+    def keep_maps(self, kept: Sequence[bool]) -> None:
+        """As in `ChainBackbone`."""
+        self.kept = list(kept)
+        self.channels, self.strides = self._kept(self.channels), self._kept(self.strides)
+
+    def _kept(self, of_all: Sequence[Any]) -> list[Any]:
+        return [one for one, kept in zip(of_all, self.kept, strict=True) if kept]
+
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         model, x = cast(Any, self.model), self.normalise(image)
         if not self.with_embedding:
-            return model.forward_intermediates(x, indices=self.chosen, intermediates_only=True), None
+            return self._kept(model.forward_intermediates(x, indices=self.chosen, intermediates_only=True)), None
         last, features = model.forward_intermediates(x, indices=self.chosen)
-        return features, model.forward_head(last, pre_logits=True).flatten(1)
+        return self._kept(features), model.forward_head(last, pre_logits=True).flatten(1)
 
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
         if depth < len(self.groups):
@@ -415,16 +432,29 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     shapes = [f.shape[1] for f in features]
     if not agrees or shapes != backbone.channels:
         return None
-    return backbone.train() if with_embedding else _cut(name, model, with_embedding=False).train()
+    even = _lie_evenly(backbone, PROBE_SIZE)
+    chosen = backbone if with_embedding else _cut(name, model, with_embedding=False)
+    chosen.keep_maps(even)
+    return chosen.train()
 
 
 def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
     try:
-        return WrappedBackbone(name, model, with_embedding).train()
+        backbone = WrappedBackbone(name, model, with_embedding)
+        if not _is_fixed_size(name):  # those have patches, which lie evenly
+            backbone.keep_maps(_lie_evenly(backbone, 2 * PROBE_SIZE))
+        return backbone.train()
     except (RuntimeError, AttributeError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise FrostlineError(
             f"timm's '{name}' gives no feature maps that Frostline can group ({error}); choose another backbone.name."
         ) from error
+
+
+def _lie_evenly(backbone: Backbone, side: int) -> list[bool]:
+    """Of which feature maps each cell lies upon its own square of the picture."""
+    with torch.no_grad():
+        maps, _ = backbone.eval()(torch.zeros(2, 3, side, side))
+    return [m.shape[-1] * stride == side for m, stride in zip(maps, backbone.strides, strict=True)]
 
 
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:

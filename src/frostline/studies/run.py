@@ -303,12 +303,12 @@ def task_class(config: Config) -> type[Task]:
 def keep_memory() -> None:
     """Have glibc keep the memory of freed tensors, as the next step wants as much again.
 
-    Otherwise large ones are given back to the system and fetched anew, page by page, at every step: that took a fifth
-    of the processor time of a training (see benchmarks/, `memory_kept`).
+    Otherwise large ones are given back to the system and fetched anew, page by page, at every step: a sixth of the
+    processor time of a training (see benchmarks/, `memory_kept`).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: what is smaller comes from the heap
+    # M_MMAP_THRESHOLD: what is smaller comes from the heap. Some versions take no more than 32 MB.
+    if mallopt is not None and (mallopt(-3, 1 << 30) or mallopt(-3, 32 << 20)):
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: of which so much may lie idle
 
 

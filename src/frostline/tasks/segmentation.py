@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from frostline.data.drawing import class_colours
 from frostline.data.scenes import BACKGROUND, VOID
 from frostline.errors import FrostlineError, check_number
-from frostline.metrics.segmentation import PixelScores, pixel_scores
+from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
 from frostline.tasks.base import Batch, Mistake, Task
 from frostline.tasks.drawing import overlay, veil
 
@@ -63,6 +63,8 @@ class Segmentation(Task):
         for weight in class_weights or ():
             check_number("task.class_weights", weight, 0)
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
+        if window is not None:
+            check_number("task.window", window, 1, whole=True)
         self.window = window
         self.register_buffer("class_weights", weights, persistent=False)
         self.loss_functions = {
@@ -88,7 +90,7 @@ class Segmentation(Task):
         return total / looks
 
     def activations(self, depth: int) -> list[str] | None:
-        return None if self.window else super().activations(depth)  # windows are no part of what is kept
+        return None if self.window else super().activations(depth)  # evaluation sees windows, and none are kept
 
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         mask = batch["mask"]
@@ -115,7 +117,7 @@ class Segmentation(Task):
         return outputs.argmax(1)
 
     def make_metrics(self) -> MetricCollection:
-        return MetricCollection({"pixels": PixelScores(len(self.classes), ignore_index=VOID)})
+        return MetricCollection({"pixels": PixelScores(len(self.classes))})
 
     def measured(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
         """Class numbers of the B pictures at their own size, (h, w) uint8."""
@@ -131,15 +133,13 @@ class Segmentation(Task):
 
     def update(self, metrics: MetricCollection, predictions: Sequence[Tensor], batch: Batch) -> None:
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
-            metrics.update(found[None], mask[None].to(found.device))
+            metrics.update(found, mask.to(found.device))
 
     def mistakes(self, predictions: Sequence[Tensor], batch: Batch) -> list[Mistake]:
         """Amount: 1 - the mean IoU of the scene, over the classes that occur in its truth or prediction."""
         mistakes, count = [], len(self.classes)
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
-            # Void pixels count beyond the C x C cells. torchmetrics' own takes them out first, for thrice the time.
-            cells = mask.flatten().long() * count + found.flatten()
-            confusion = torch.bincount(cells, minlength=count * count)[: count * count].view(count, count)
+            confusion = pixel_confusion(found, mask, count)
             if confusion.trace() == confusion.sum():  # also where nothing is known
                 mistakes.append(Mistake(0.0, ""))
                 continue
