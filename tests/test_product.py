@@ -54,6 +54,8 @@ def works(name, task_name, head_name):
         gradients = [p.grad for m in modules for p in m.parameters() if p.grad is not None]
         assert gradients, f"{group} learns nothing"
         assert all(bool(g.isfinite().all()) for g in gradients), f"{group} has a gradient that is no number"
+    # As in a run. Two values in a batch norm, of maps of one cell, make gradients of any size.
+    torch.nn.utils.clip_grad_norm_(task.parameters(), composed(task_name)["trainer"]["clip_norm"])
     optimizer.step()
     optimizer.zero_grad()
 
@@ -81,7 +83,7 @@ def works(name, task_name, head_name):
 
 def assembled(name, task_name, head_name, copy):
     """The task on the smallest pictures that it takes, and their side."""
-    config = composed(task_name)
+    config = dict(composed(task_name))
     head = files("head")[head_name]
     reads = class_of(head["_target_"]).reads_embedding
     small = smallest_side(made(name, reads, None, copy), class_of(head["_target_"]))
@@ -99,6 +101,7 @@ def made(name, with_embedding, side, copy):
     return build(node_of(name), with_embedding=with_embedding, image_size=side, without=["sides"])
 
 
+@cache
 def composed(task_name):
     # So that untrained detectors say something that can be looked at.
     sure = ["task.min_score=0"] if task_name == "detection" else []

@@ -28,9 +28,14 @@ def pictures():
 
 
 def stirred(model):
-    """The model with statistics and weights of batch norms that are not those of the start."""
+    """The model with statistics and weights of batch norms that are not those of the start.
+
+    Convolutions of the usual size: GoogLeNet's start so small that its embedding would hardly depend on the picture.
+    """
     generator = torch.Generator().manual_seed(2)
     for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, generator=generator)
         if isinstance(module, nn.BatchNorm2d):
             for tensor, low in ((module.running_mean, -0.2), (module.running_var, 0.7), (module.weight.data, 0.7)):
                 tensor.copy_(low + 0.6 * torch.rand(tensor.shape, generator=generator))
