@@ -143,9 +143,10 @@ def _parser() -> argparse.ArgumentParser:
         "models",
         help="what each backbone costs, where its weights come from, and which tasks and heads take it",
         description="Parameters (without any classifier), multiply-adds of one picture of the backbone's own size (px; "
-        "smaller ones cost less), strides of its feature maps, groups that a schedule can freeze, and where weights "
-        "come from: timm fetches 'hub' and 'web' once, and backbone.pretrained=false needs none. Below, the heads that "
-        "it can feed: those of detection need maps at 1/8, 1/16 and 1/32.",
+        "smaller ones cost less), strides of its feature maps, groups that a schedule can freeze (from the stem to the "
+        "last stage), and where weights come from: timm fetches 'timm/…' and 'web' once, torchvision its own, and "
+        "backbone.pretrained=false needs none. Below, the heads that it can feed: those of detection need maps at 1/8, "
+        "1/16 and 1/32.",
         epilog="frostline models resnet18 vit_small regnety_002   # files of conf/backbone/, and any names of timm's",
     )
     models.add_argument("names", nargs="*", metavar="NAME", help="only these; by default every file of conf/backbone/")

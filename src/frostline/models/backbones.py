@@ -465,7 +465,7 @@ def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
 def _origin(model: nn.Module) -> str:
     """Where timm fetches this model's weights."""
     config = getattr(model, "pretrained_cfg", {})
-    return f"hub: {config['hf_hub_id']}" if config.get("hf_hub_id") else "web" if config.get("url") else FROM_SCRATCH
+    return str(config.get("hf_hub_id") or ("web" if config.get("url") else FROM_SCRATCH))
 
 
 def _embedding_size(model: nn.Module) -> int:

@@ -112,13 +112,17 @@ def _stands(head: Config, backbone: Backbone) -> bool:
 
 
 def tables(entries: Sequence[Entry]) -> "list[Table]":
-    """Two tables of rich: what each backbone is; and for those that the same heads take, which heads, by task."""
+    """Two tables of rich: what each backbone is; and which tasks and heads take it, in one row where they are alike."""
+    from rich.box import SIMPLE
     from rich.table import Column, Table
 
-    weights = Column("weights", overflow="fold")
-    what = Table("backbone", "parameters", "multiply-adds", "px", "strides", "groups", weights, "tasks")
-    tasks = list(files("task"))
-    sets: dict[str, list[Entry]] = {}
+    what = Table(
+        *(Column(title, no_wrap=True) for title in ("backbone", "params", "mult-adds", "px", "strides", "groups")),
+        Column("weights", overflow="fold"),  # the only one that gives way where the window is narrow
+        box=SIMPLE,
+        padding=0,
+    )
+    alike: dict[str, list[str]] = {}
     for one in entries:
         what.add_row(
             one.name,
@@ -126,15 +130,14 @@ def tables(entries: Sequence[Entry]) -> "list[Table]":
             _short(one.multiply_adds),
             str(one.input_size),
             " ".join(map(str, one.strides)) or "-",
-            f"{one.groups[0]} … {one.groups[-1]}",
+            f"to {one.groups[-1]}",
             one.weights,
-            "all" if len(one.heads) == len(tasks) else ", ".join(one.heads),
         )
-        sets.setdefault(str(one.heads), []).append(one)
-    which = Table("backbone", *(f"{task}: head" for task in tasks), show_lines=True)
-    for alike in sets.values():
-        heads = alike[0].heads
-        which.add_row(", ".join(e.name for e in alike), *(", ".join(heads.get(task, ["-"])) for task in tasks))
+        takers = "\n".join(f"{task}: {', '.join(heads)}" for task, heads in one.heads.items())
+        alike.setdefault(takers, []).append(one.name)
+    which = Table("backbone", "tasks and heads that take it", box=SIMPLE, padding=0, show_lines=True)
+    for takers, names in alike.items():
+        which.add_row("\n".join(names), takers)
     return [what, which]
 
 
