@@ -119,7 +119,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
                 boxes, format="XYXY", canvas_size=(self.size, self.size), clamping_mode=None
             )
         if "label" in self.needs:
-            item["label"] = int(item["box_labels"][0]) if "box_labels" in item and has_box(scene) else scene.label
+            item["label"] = int(item["box_labels"][0]) if one_box(self.needs) and has_box(scene) else scene.label
         return item
 
     def _finished(self, item: dict[str, Any], position: int) -> dict[str, Any]:
