@@ -144,6 +144,15 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
             used.append(torch.get_num_threads())
             return image.float().requires_grad_()
 
+        def outputs(self, batch):
+            return self(batch["image"])
+
+        def eval(self):
+            pass
+
+        def postprocess(self, outputs):
+            pass
+
         def criterion(self, outputs, batch):
             return {"loss": outputs.sum()}
 
@@ -154,9 +163,34 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
         assert (
             estimate(compose(["image_size=32", "trainer.batch_size=2", f"trainer.threads={threads}"])) > START_SECONDS
         )
-    # three steps for each frost line, and what was timed with one thread is not taken for two
-    assert used == [1] * 6 + [2] * 6
+    # three steps for each frost line and for evaluation; what was timed with one thread is not taken for two
+    assert used == [1] * 9 + [2] * 9
     assert torch.get_num_threads() == before
+
+
+def test_the_scenes_of_a_split_are_those_that_the_source_puts_there(tmp_path):
+    """Catches an estimate that takes all scenes for those of training."""
+    from PIL import Image
+
+    from frostline.studies.cost import scenes_of
+
+    for split, count in (("train", 5), ("val", 3), ("test", 2)):
+        for number in range(count):
+            (tmp_path / split / "a").mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / split / "a" / f"{number}.png")
+    dataset = compose(["dataset=folder", f"dataset.root={tmp_path}", "dataset.split.given=true"])["dataset"]
+    assert scenes_of(dataset) == {"train": 5, "val": 3, "test": 2}
+    shares = {"train": 0.5, "val": 0.3, "test": 0.2, "given": False}
+    assert scenes_of(dataset | {"split": shares}) == {"train": 5, "val": 3, "test": 2}
+
+
+def test_an_estimate_is_of_windows_where_training_sees_windows():
+    from frostline.studies.cost import Estimator
+
+    crops = ["task=segmentation", "augment=crops", "augment.side=32", "image_size=160", "trainer.batch_size=2"]
+    estimate = Estimator()
+    estimate(compose([*crops, "trainer.epochs=1", "trainer.threads=1", "schedule=full"]))
+    assert sorted(key[-2] for key in estimate._seconds if key[-1] != "evaluated") == [32]
 
 
 @pytest.mark.parametrize("task", ["classification", "localization", "detection", "segmentation"])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from frostline.colours import INK, QUIET
 from frostline.data.datamodule import SceneDataModule
 from frostline.data.drawing import class_colours, outline, tag
 from frostline.data.items import SceneItems
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, PALE = "#1f2933", "#66737f"
 SIDE, GAP, CAPTION = 1.62, 0.07, 0.19  # inches: a picture, what is between two, and the line with a label below it
 LEFT, TOP, BOTTOM = 0.28, 0.58, 0.32  # inches around them, for the scenes' names, the headings and the classes
 NAMED = 12  # classes at the bottom at most
@@ -34,7 +34,7 @@ def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) ->
     figure, grid = _grid(len(positions), 1 + views, CAPTION if "label" in data.needs else 0.0)
     colours = class_colours(len(data.classes))
     for row, position in zip(grid, positions, strict=True):
-        row[0].set_ylabel(_short(items.scenes[position].id), fontsize=6, color=PALE, labelpad=3)
+        row[0].set_ylabel(_short(items.scenes[position].id), fontsize=6, color=QUIET, labelpad=3)
         for number, axes in enumerate(row):
             item = items.plain(position) if number == 0 else items[position, number - 1]
             _draw(axes, item, items, data.classes, colours)

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from frostline.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
 
-INK, QUIET, PALE = "#1f2933", "#66737f", "#e6eaee"
-# Okabe and Ito's colours, which colour-blind eyes tell apart, without yellow; with two kinds of line for 14 classes.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#1f2933")
+COLOURS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, INK)  # with two kinds of line for 14 classes
 COUNTED, NUMBERED = 8, 25  # classes up to which cells tell counts, and shares
 NAMED = 25  # names along an axis at most
 CURVES = 10  # classes up to which each curve has its colour
@@ -79,7 +79,7 @@ def precision_recall_picture(
     there = sorted((n for n in range(len(classes)) if average[n] >= 0), key=lambda n: average[n])
     named = there[:CURVES]
     for n in there[CURVES:]:
-        axes.plot(*_reached(curve[n].numpy()), color="#c3ccd4", lw=0.7, zorder=2)
+        axes.plot(*_reached(curve[n].numpy()), color=FAINT, lw=0.7, zorder=2)
     for rank, n in reversed(list(enumerate(named))):
         style = ("-", "--")[rank // len(COLOURS) % 2]
         name = textwrap.shorten(classes[n], 24, placeholder="…") if " " in classes[n] else classes[n][:24]

@@ -2,29 +2,34 @@
 
 import heapq
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 
 from frostline.config import Config, build
 from frostline.data.items import collate
+from frostline.data.scenes import SPLITS
+from frostline.data.splits import Split
 from frostline.studies.ahead import places
 from frostline.studies.provenance import cores
 from frostline.tasks.base import Batch, Task
 
 STEPS = 3
-START_SECONDS = 12.0  # imports, reading the pictures, evaluation and pictures of predictions
+EVALUATED = 2  # scenes that are predicted together
+START_SECONDS = 12.0  # imports, reading the pictures, pictures of predictions
 
 
-def train_scenes(dataset: Mapping[str, Any]) -> int:
-    """How many scenes the training split of a dataset will have, before anything is prepared."""
-    source = build(dataset["source"])
+def scenes_of(dataset: Mapping[str, Any]) -> dict[str, int]:
+    """How many scenes each split of a dataset will have, before anything is prepared."""
+    source, split = build(dataset["source"]), Split(**dataset["split"])
     if counts := getattr(source, "counts", None):  # known without drawing
-        return int(counts["train"])
-    total = sum(1 for _ in source.scenes())
-    split = dataset["split"]
-    return round(total * split["train"]) if isinstance(split, Mapping) and "train" in split else total
+        return {name: int(counts[name]) for name in SPLITS}
+    given = Counter(scene.split for scene in source.scenes())
+    if split.given and given["train"]:  # what the source lacks is drawn out of that
+        return {name: given[name] for name in SPLITS}
+    return {name: round(given.total() * split.shares[name] / sum(split.shares.values())) for name in SPLITS}
 
 
 def repro_seconds(seconds: Collection[float], configs: Collection[Config]) -> float:
@@ -48,34 +53,58 @@ class Estimator:
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[Any, ...], float] = {}
-        self._scenes: dict[str, int] = {}
+        self._scenes: dict[str, dict[str, int]] = {}
 
     def __call__(self, config: Config) -> float:
         from frostline.studies.run import build_task, epochs_of
 
         name = config["dataset"]["name"]
         if name not in self._scenes:
-            self._scenes[name] = train_scenes(config["dataset"])
-        task = build_task(config, tuple(f"class {i}" for i in range(5)), epochs_of(config, self._scenes[name]))
-        per_image = sum(self._per_image(config, task, epoch) for epoch in range(task.schedule.epochs))
-        return START_SECONDS + per_image * self._scenes[name]
+            self._scenes[name] = scenes_of(config["dataset"])
+        scenes = self._scenes[name]
+        task = build_task(config, tuple(f"class {i}" for i in range(5)), epochs_of(config, scenes["train"]))
+        epochs = task.schedule.epochs
+        trained = sum(self._train(config, task, epoch) for epoch in range(epochs)) * scenes["train"]
+        evaluated = self._evaluate(config, task) * (epochs * scenes["val"] + scenes["test"])
+        return START_SECONDS + trained + evaluated
 
-    def _per_image(self, config: Config, task: Task, epoch: int) -> float:
-        batch_size, threads = config["trainer"]["batch_size"], config["trainer"]["threads"] or cores()
-        model = (config["task"]["name"], str(config["backbone"]), str(config["head"]))
+    def _train(self, config: Config, task: Task, epoch: int) -> float:
+        """Seconds that a scene takes in this epoch."""
+        side = config["augment"].get("side") or config["image_size"]
+
+        def step() -> None:
+            torch.stack(list(task.criterion(task.outputs(batch), batch).values())).sum().backward()
+
         frozen = tuple(part for part, scale in task.move_line(epoch).items() if scale is None)
-        key = (*model, config["image_size"], batch_size, threads, frozen)
+        batch = _batch(config["trainer"]["batch_size"], side)
+        return self._timed(config, (side, frozen), step) / len(batch["id"])
+
+    def _evaluate(self, config: Config, task: Task) -> float:
+        """Seconds that it takes to predict a scene."""
+
+        def step() -> None:
+            with torch.no_grad():
+                task.postprocess(task(batch["image"]))
+
+        task.eval()
+        batch = _batch(EVALUATED, config["image_size"])
+        return self._timed(config, ("evaluated",), step) / EVALUATED
+
+    def _timed(self, config: Config, what: tuple[Any, ...], step: Callable[[], None]) -> float:
+        """Seconds of a step, the least of some, with the threads that the run will have."""
+        trainer, threads = config["trainer"], config["trainer"]["threads"] or cores()
+        model = (config["task"]["name"], str(config["backbone"]), str(config["head"]), config["image_size"])
+        key = (*model, trainer["batch_size"], threads, *what)
         if key not in self._seconds:
-            batch = _batch(batch_size, config["image_size"])
             times = []
             before = torch.get_num_threads()
             torch.set_num_threads(threads)
             for _ in range(STEPS):
                 start = time.perf_counter()
-                torch.stack(list(task.criterion(task(batch["image"]), batch).values())).sum().backward()
+                step()
                 times.append(time.perf_counter() - start)
             torch.set_num_threads(before)
-            self._seconds[key] = min(times) / batch_size
+            self._seconds[key] = min(times)
         return self._seconds[key]
 
 

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
+from frostline.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
 from frostline.studies.arms import Arm, arms, curve, ranked, rows_of
 from frostline.studies.results import Results
 
@@ -25,27 +26,26 @@ Groups = dict[tuple[str, str], list[Arm]]
 Unit = Literal["images", "seconds"]
 Span = tuple[float, float, int, float]  # from, to, groups below the frost line, share of the parameters that is frozen
 
-# Colours that the common kinds of colour blindness keep apart: Okabe and Ito's without yellow and black, and for more
-# schedules Tol's "muted" ones and a grey.
+# For more schedules, Tol's "muted" ones and a grey, which colour-blind eyes tell apart, too.
 PALETTES = (
-    ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"),
+    (BLUE, ORANGE, GREEN, PINK, RED, SKY),
     ("#332288", "#DDCC77", "#117733", "#CC6677", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#7D8790"),
 )
 MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
-INK, QUIET, GRID, SHADE = "#1f2933", "#66737f", "#e6eaee", "#eff2f5"
+SHADE = "#eff2f5"
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the picture does not depend on the machine's fonts
     "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": QUIET,
-    "axes.edgecolor": "#c3ccd4",
+    "axes.edgecolor": FAINT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": GRID,
+    "grid.color": PALE,
     "grid.linewidth": 0.8,
     "xtick.color": QUIET,
     "ytick.color": QUIET,

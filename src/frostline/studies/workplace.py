@@ -15,7 +15,7 @@ from frostline.errors import FrostlineError
 from frostline.source import source_hash
 
 # What the train stage of each dvc.yaml depends on, too.
-DECISIVE = ("config.py", "data", "freezing", "models", "tasks", "tracking", "studies/run.py")
+DECISIVE = ("config.py", "data", "freezing", "metrics", "models", "tasks", "tracking", "studies/run.py")
 
 
 class Workplace:

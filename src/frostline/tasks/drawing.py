@@ -9,6 +9,7 @@ import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
+from frostline.colours import GREEN, ORANGE, PALE, QUIET, RED
 from frostline.data.drawing import class_colours, outline, tag
 from frostline.data.items import SceneItems, collate
 from frostline.data.regions import edges
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
 
     from frostline.tasks.base import Batch, Task
 
-QUIET = "#66737f"
 KEY_COLUMNS = 9
 QUICKLY = {"compress_level": 3}  # photographs take a quarter of a second less, and few more bytes
-RIGHT, WRONG, FOUND = "#009e73", "#d55e00", "#e69f00"  # Okabe and Ito's colours, told apart by colour-blind eyes too
+RIGHT, WRONG, FOUND = GREEN, RED, ORANGE
 
 
 def prediction_sheet(task: "Task", batches: "list[Batch]", path: Path, columns: int = 6, rows: int = 2) -> None:
@@ -131,7 +131,7 @@ def shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: i
     axes.set(xlim=(0, 1), ylim=(most - 0.4, -0.6))
     for row, label in enumerate(chosen):
         share, colour = float(probabilities[label]), RIGHT if label == truth else WRONG if row == 0 else QUIET
-        axes.barh(row + 0.12, 1, 0.24, color="#e6eaee")
+        axes.barh(row + 0.12, 1, 0.24, color=PALE)
         axes.barh(row + 0.12, share, 0.24, color=colour)
         axes.text(0, row - 0.08, _short(classes[label], 22), fontsize=7, color=colour, va="bottom")
         axes.text(1, row - 0.08, f"{share:.1%}", fontsize=7, color=colour, va="bottom", ha="right")
