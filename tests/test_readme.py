@@ -26,9 +26,26 @@ def here(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         for i in range(16):
             Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / f"{i}.png")
+    _cells(tmp_path / "path/to/cells", rng)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
+
+
+def _cells(folder, rng):
+    """Sixteen pictures with a box each, in Pascal VOC's layout."""
+    for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    (folder / "ImageSets/Main/train.txt").write_text("".join(f"{i}\n" for i in range(16)))
+    for i in range(16):
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / "JPEGImages" / f"{i}.jpg")
+        corners = "".join(
+            f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), (5, 5, 20 + i, 30), strict=True)
+        )
+        (folder / "Annotations" / f"{i}.xml").write_text(
+            f"<annotation><filename>{i}.jpg</filename><size><width>40</width><height>40</height><depth>3</depth></size>"
+            f"<object><name>{('red', 'white')[i % 2]}</name><bndbox>{corners}</bndbox></object></annotation>"
+        )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -57,7 +57,7 @@ def test_other_sizes_and_other_code_are_kept_apart(dataset, tmp_path, what, monk
     room = Store(tmp_path, ROOM)
     for size in (48, 32):
         make(what, dataset, room, size=size).open()
-    monkeypatch.setattr(decoded, "source_hash", lambda *parts: "other code")
+    monkeypatch.setattr(decoded, "code_hash", lambda *parts: "other code")
     make(what, dataset, room).open()
     assert len(room.usage()) == 3
 

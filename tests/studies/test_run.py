@@ -187,11 +187,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_
 def test_another_configuration_data_or_code_starts_afresh(tmp_path, monkeypatch, small):
     config = compose(small)
     for other, data_hash, code in [(compose([*small, "seed=1"]), "a", "x"), (config, "b", "x"), (config, "a", "y")]:
-        monkeypatch.setattr("frostline.studies.workplace.source_hash", lambda *parts: "x")
+        monkeypatch.setattr("frostline.studies.workplace.code_hash", lambda *parts: "x")
         Workplace(tmp_path / "w", config, "a")
         (tmp_path / "w" / "last.ckpt").write_text("")
         assert (Workplace(tmp_path / "w", config, "a").folder / "last.ckpt").exists()
-        monkeypatch.setattr("frostline.studies.workplace.source_hash", lambda *parts, code=code: code)
+        monkeypatch.setattr("frostline.studies.workplace.code_hash", lambda *parts, code=code: code)
         assert not (Workplace(tmp_path / "w", other, data_hash).folder / "last.ckpt").exists()
 
 

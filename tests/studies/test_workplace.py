@@ -11,7 +11,7 @@ from frostline.studies.workplace import DECISIVE
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a run loads and what changes no figure of it. `annotate` and the rest of `studies` would be a mistake here.
-INDIFFERENT = ("", "colours", "errors", "source", "studies", "studies.provenance", "studies.workplace")
+INDIFFERENT = ("", "code_hash", "colours", "errors", "studies", "studies.provenance", "studies.workplace")
 
 
 def test_all_code_that_a_run_loads_makes_it_stale() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from frostline.code_hash import code_hash
 from frostline.data.dataset import Dataset
 from frostline.data.fit import square
 from frostline.data.kernels import GREY
@@ -19,7 +20,6 @@ from frostline.data.parallel import in_threads
 from frostline.data.pictures import read_rgb
 from frostline.data.scenes import VOID, Scene
 from frostline.data.store import CacheError, Entry, Store
-from frostline.source import source_hash
 
 # The code that decides what is kept.
 DECISIVE = ("data/decoded.py", "data/fit.py", "data/kernels.py", "data/pictures.py", "data/scenes.py")
@@ -68,7 +68,7 @@ class Decoded:
         self.scenes = dataset.scenes(split)
         self.key = {
             "decoded": what,
-            "code": source_hash(*DECISIVE),
+            "code": code_hash(*DECISIVE),
             "data": dataset.data_hash,
             "split": split,
             "image_size": size,

@@ -21,6 +21,7 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from frostline.code_hash import code_hash
 from frostline.data.checks import array_hash, check, png, policies
 from frostline.data.dataset import FORMAT, Dataset
 from frostline.data.examine import Examined, Finding, Record, examine
@@ -30,7 +31,6 @@ from frostline.data.scenes import SPLITS, Classes, Scene, Source
 from frostline.data.sources.grouped import Grouped
 from frostline.data.splits import Split
 from frostline.errors import FrostlineError
-from frostline.source import source_hash
 
 SHOWN = 3  # faults told in the sentence that refuses a dataset
 JOURNAL = "journal.jsonl"  # in a dataset half made: a line for each scene that is written
@@ -67,7 +67,7 @@ def prepare(
         "split": asdict(split),
         "policies": policy,
         "max_pixels": max_pixels,
-        "code": source_hash("data"),
+        "code": code_hash("data"),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock")):

@@ -23,12 +23,12 @@ import torchvision
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from frostline.code_hash import code_hash
 from frostline.data.datamodule import Keys, SceneDataModule, SceneLoader
 from frostline.data.packing import pack, packed_names, unpack
 from frostline.data.store import CacheError, Entry, Store
 from frostline.freezing.schedule import depth_of
 from frostline.models.backbones import Backbone
-from frostline.source import source_hash
 
 if TYPE_CHECKING:
     from frostline.tasks.base import Task
@@ -111,7 +111,7 @@ class CacheBelow(pl.Callback):
         data = self.data
         augmented = split == "train" and (data.augment is not None or data.mix is not None)
         scenes: dict[str, Any] = {
-            "code": source_hash(*DECISIVE),
+            "code": code_hash(*DECISIVE),
             "data": data.dataset.data_hash,
             "split": split,
             "image_size": data.image_size,

@@ -39,9 +39,10 @@ class PrecisionRecall(Metric):
         self.counts += torch.bincount(cells.flatten(), minlength=2 * self.bins * self.classes).view_as(self.counts)
 
     def compute(self) -> dict[str, Tensor]:
+        counts = self.counts.cpu()  # not every accelerator has float64
         # From the highest bin down: of the scenes at or above each threshold, (thresholds, C).
-        wrong, right = self.counts.flip(0).cumsum(0).flip(0)[1:].double().unbind(2)
-        total = self.counts[..., 1].sum(0)
+        wrong, right = counts.flip(0).cumsum(0).flip(0)[1:].double().unbind(2)
+        total = counts[..., 1].sum(0)
         precision = torch.where(right + wrong > 0, right / (right + wrong).clamp(min=1), 1.0)
         recall = right / total.clamp(min=1)
         end = torch.zeros_like(recall[:1])

@@ -44,6 +44,8 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
 
     COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
     map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
+    All but mar1 and mar10 look at the 100 best scored predictions of a scene, so where it has more objects than that,
+    map cannot reach 1.
     map_by_class, map50_by_class: (classes,), -1 where a class is in no scene.
     curve: (classes, 101, 2), recall 0, 0.01 … 1 and, at IoU 0.5, the highest precision at that recall or beyond, 0
     where none reaches it; all NaN where a class is in no scene. The mean of its precisions is map50_by_class.
@@ -127,10 +129,10 @@ class BoxMetric(Metric):
         seen = sum(len(counts) for counts in self._column("counts"))
         for n, (one, real) in enumerate(zip(found, truth, strict=True)):
             place = seen + n if places is None else int(places[n])
-            self._column("found_boxes").append(one["boxes"].detach().double())
-            self._column("found_scores").append(one["scores"].detach().double())
+            self._column("found_boxes").append(one["boxes"].detach().float())
+            self._column("found_scores").append(one["scores"].detach().float())
             self._column("found_labels").append(one["labels"].detach())
-            self._column("true_boxes").append(real["boxes"].double())
+            self._column("true_boxes").append(real["boxes"].float())
             self._column("true_labels").append(real["labels"])
             self._column("counts").append(
                 torch.tensor([[place, len(one["boxes"]), len(real["boxes"])]], device=self.device)
@@ -138,7 +140,7 @@ class BoxMetric(Metric):
 
     def scenes(self) -> tuple[list[Scene], list[Scene]]:
         """All predictions and truths, in the order of the split."""
-        columns = {name: self._joined(name).cpu() for name in self._COLUMNS}
+        columns = {name: self._joined(name).cpu() for name in self._COLUMNS}  # not every accelerator has float64
         places, of_found, of_true = columns["counts"].long().unbind(1)
         found_parts = [columns[f"found_{key}"].split(of_found.tolist()) for key in ("boxes", "scores", "labels")]
         true_parts = [columns[f"true_{key}"].split(of_true.tolist()) for key in ("boxes", "labels")]
@@ -161,7 +163,7 @@ class BoxMetric(Metric):
         return torch.cat(column) if column else self._nothing(name)
 
     def _nothing(self, name: str) -> Tensor:
-        kind = torch.long if name.endswith(("labels", "counts")) else torch.double
+        kind = torch.long if name.endswith(("labels", "counts")) else torch.float32
         return torch.zeros(self._COLUMNS[name], dtype=kind, device=self.device)
 
     def _sync_dist(self, *args: Any, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ def pixel_scores(confusion: Tensor) -> dict[str, Tensor]:
     same. pixel_accuracy: the share of pixels that are right. iou_by_class, dice_by_class: (classes,), -1 for a class
     that does not occur.
     """
-    confusion = confusion.double()
+    confusion = confusion.cpu().double()  # not every accelerator has float64
     both, truth, found = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     occurs = truth + found > 0
     iou = torch.where(occurs, both / (truth + found - both).clamp(min=1), -1)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from frostline.code_hash import code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
-from frostline.source import source_hash
 
 # What the train stage of each dvc.yaml depends on, too.
 DECISIVE = ("config.py", "data", "freezing", "metrics", "models", "tasks", "tracking", "studies/run.py")
@@ -34,7 +34,7 @@ class Workplace:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
-        identity = f"{to_yaml(config)}\n{data_hash}\n{source_hash(*DECISIVE)}\n"
+        identity = f"{to_yaml(config)}\n{data_hash}\n{code_hash(*DECISIVE)}\n"
         mark = folder / "identity"
         if not (mark.is_file() and mark.read_text() == identity):
             shutil.rmtree(folder, ignore_errors=True)

@@ -90,12 +90,12 @@ def test_a_backbone_without_the_maps_is_refused(head_class):
 # How `yolo` chooses cells.
 
 
-def cells(boxes, centres, objectness=None, classes=2):
+def cells(boxes, centres, objectness=None, classes=2, strides=None):
     boxes, centres = torch.tensor([boxes], dtype=torch.float32), torch.tensor(centres, dtype=torch.float32)
     n = len(centres)
     sure = torch.zeros(1, n) if objectness is None else torch.tensor([objectness])
     return YoloCells(
-        sure, torch.zeros(1, n, classes), boxes, centres, torch.full((n,), 8.0), torch.zeros(1, n, 4, BINS)
+        sure, torch.zeros(1, n, classes), boxes, centres, torch.tensor(strides or [8.0] * n), torch.zeros(1, n, 4, BINS)
     )
 
 
@@ -129,6 +129,22 @@ def test_a_cell_in_two_boxes_answers_for_the_one_that_it_covers_better():
 def test_a_box_between_all_centres_has_the_nearest_cell():
     _, chosen, *_ = answers(cells([[0, 0, 8, 8], [8, 0, 16, 8]], [[4, 4], [12, 4]]), [[9, 0, 11, 2]], [0])
     assert chosen == [1]
+
+
+def test_a_box_too_small_for_the_finest_cells_is_not_left_to_a_coarse_one():
+    # The centre of a cell of stride 32 lies in it by chance.
+    outputs = cells([[0, 0, 32, 32]] * 3, [[12, 12], [20, 12], [16, 16]], strides=[8.0, 8.0, 32.0])
+    _, chosen, *_ = answers(outputs, [[13, 13, 19, 19]], [0])
+    assert 0 in chosen or 1 in chosen
+
+
+@pytest.mark.parametrize("head", ["dense", "yolo"])
+def test_what_a_detector_says_is_in_full_precision_whatever_it_reckons_in(head):
+    # Scores of eight bits are full of ties, and distances of sixteen strides are off by pixels.
+    task = build_task(compose(["task=detection", f"head={head}", "image_size=96"]), ("a", "b")).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        outputs = task(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
+    assert {outputs.objectness.dtype, outputs.classes.dtype, outputs.boxes.dtype} == {torch.float32}
 
 
 def test_sides_are_read_back_as_they_are_taught():

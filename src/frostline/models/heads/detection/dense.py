@@ -52,7 +52,7 @@ class DenseHead(nn.Module):
         objectness, classes, boxes = [], [], []
         centres, strides = cells_of(list(pyramid.values()), STRIDES)
         for level, (stride, feature) in enumerate(zip(STRIDES, pyramid.values(), strict=True)):
-            out = self.out(self.tower(feature)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, 1 + C + 4)
+            out = self.out(self.tower(feature)).permute(0, 2, 3, 1).flatten(1, 2).float()  # (B, h * w, 1 + C + 4)
             # exp keeps distances above zero; at the start a box spans about four cells
             reach = (out[..., -4:] + self.log_scale[level]).clamp(max=6).exp() * (2 * stride)
             centre = centres[strides == stride]

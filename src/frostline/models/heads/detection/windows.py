@@ -22,7 +22,7 @@ from frostline.models.small_cnn import STRIDE, SmallCnn
 WINDOW = 64  # pixels, both sides
 AT_ONCE = 256  # windows that are looked at together
 NEAR = 0.2  # a window answers for a box whose centre is this near to its own, in its sides,
-FILLED = (0.4, 0.95)  # and whose longer side is between these parts of its own
+FILLED = (0.25, 0.95)  # and whose longer side is between these parts of its own
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class SlidingWindowHead(nn.Module):
     """Objectness, class and box of a window of 64 px, by dense layers on what the small network says of it.
 
     The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px; larger objects fill it
-    where the picture is small. crops: windows that are cut out of each picture in a training step, half of them around
-    objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
+    where the picture is small. The smallest objects that are looked for have a longer side of 16 / max(sizes) of the
+    picture's (FILLED of a window). crops: windows that are cut out of each picture in a training step, half of them
+    around objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
     """
 
     gives: ClassVar[str] = "boxes"
@@ -90,16 +91,17 @@ class SlidingWindowHead(nn.Module):
 
     def say(self, backbone: nn.Module, pictures: Tensor) -> Tensor:
         """(B, 3, s, s) floats in 0..1 -> (B, windows, 1 + classes + 4), row by row: each window by itself."""
-        crops = pictures.unfold(2, WINDOW, STRIDE).unfold(3, WINDOW, STRIDE)  # (B, 3, rows, columns, 64, 64)
-        crops = crops.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-        told = [self._judge(backbone, part) for part in crops.split(AT_ONCE)]
+        crops = pictures.unfold(2, WINDOW, STRIDE).unfold(3, WINDOW, STRIDE)  # (B, 3, rows, columns, 64, 64), a view
+        crops = crops.permute(0, 2, 3, 1, 4, 5)
+        places = torch.cartesian_prod(*(torch.arange(n, device=pictures.device) for n in crops.shape[:3]))
+        told = [self._judge(backbone, crops[tuple(part.unbind(1))]) for part in places.split(AT_ONCE)]
         return cast(Tensor, torch.cat(told).unflatten(0, (len(pictures), -1)))
 
     def study(self, backbone: nn.Module, image: Tensor, boxes: Sequence[Tensor]) -> Windows:
         """What windows of each picture hold, drawn for training: half of them around objects, half anywhere."""
         side = image.shape[-1]
         windows = torch.stack([self._drawn(b, side) for b in boxes])  # (B, crops, 4)
-        crops = roi_align(in_floats(image), list(windows), WINDOW, sampling_ratio=2, aligned=True)
+        crops = roi_align(in_floats(image), list(windows), WINDOW, aligned=True)  # averages all pixels
         return self._told(self._judge(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
 
     def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -126,7 +128,7 @@ class SlidingWindowHead(nn.Module):
         """(n, 3, 64, 64) -> (n, 1 + classes + 4)."""
         (features,), _ = backbone(crops)
         answer: Tensor = self.out(F.relu(self.hidden(features.flatten(1))))
-        return answer
+        return answer.float()
 
     def _told(self, said: Tensor, windows: Tensor, side: int) -> Windows:
         corner, extent = windows[..., :2], windows[..., 2:] - windows[..., :2]
@@ -169,14 +171,11 @@ class FullyConvolutionalHead(SlidingWindowHead):
         (features,), _ = backbone(pictures)
         kernel = self.hidden.weight.unflatten(1, (-1, self.side, self.side))
         hidden = F.relu(F.conv2d(features, kernel, self.hidden.bias))
-        return F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT
+        return F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT.float()
 
 
 def _answering(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Which windows (N, 4) answer for a box (n, 4), and for which of them: the one with the nearest centre."""
-    if not len(boxes):
-        none = torch.zeros(0, dtype=torch.long, device=windows.device)
-        return none, none
+    """Which windows (N, 4) answer for a box (n, 4), n > 0, and for which of them: the one with the nearest centre."""
     extent = windows[:, 2] - windows[:, 0]
     middle, centres = (boxes[:, :2] + boxes[:, 2:]) / 2, (windows[:, :2] + windows[:, 2:]) / 2
     offset = (centres[:, None] - middle).abs().amax(2) / extent[:, None]  # (N, n)

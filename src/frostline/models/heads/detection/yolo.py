@@ -68,10 +68,10 @@ class YoloHead(nn.Module):
             fine = self.reduce[level - 1](maps[level - 1])
             maps[level] = self.merge_up[level - 1](torch.cat([maps[level], fine], 1))
         centres, strides = cells_of(maps, STRIDES)
-        classes = torch.cat([self.class_out(self.class_tower(m)).flatten(2) for m in maps], 2).mT  # (B, N, C)
-        rest = torch.cat([self.box_out(self.box_tower(m)).flatten(2) for m in maps], 2).mT
+        classes = torch.cat([self.class_out(self.class_tower(m)).flatten(2) for m in maps], 2).mT.float()  # (B, N, C)
+        rest = torch.cat([self.box_out(self.box_tower(m)).flatten(2) for m in maps], 2).mT.float()
         sides = rest[..., 1:].unflatten(-1, (4, BINS))
-        reach = sides.softmax(-1) @ cast(Tensor, self.distances) * strides[:, None]
+        reach = (sides.softmax(-1) * cast(Tensor, self.distances)).sum(-1) * strides[:, None]
         boxes = torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], -1)
         return YoloCells(rest[..., 0], classes, boxes, centres, strides, sides)
 
@@ -124,9 +124,11 @@ def _chosen(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[
     centres = outputs.centres
     reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
     inside = (reach > 0).all(2)
-    # A box between the centres of all cells has the nearest one of the finest level.
-    distance = torch.cdist(centres, (boxes[:, :2] + boxes[:, 2:]) / 2)
-    inside |= torch.zeros_like(inside).scatter_(0, distance.argmin(0, keepdim=True), True) & ~inside.any(0)
+    # A box between the centres of all cells of the finest level has the nearest one of these.
+    finest = (outputs.strides == outputs.strides.min())[:, None]
+    distance = torch.cdist(centres, (boxes[:, :2] + boxes[:, 2:]) / 2).masked_fill(~finest, torch.inf)
+    between = ~(inside & finest).any(0)
+    inside |= torch.zeros_like(inside).scatter_(0, distance.argmin(0, keepdim=True), True) & between
     iou = box_iou(outputs.boxes[scene].float(), boxes)
     sure, likely = outputs.objectness[scene].float().sigmoid(), outputs.classes[scene].float().softmax(1)
     score = sure[:, None] * likely[:, labels]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @cache
-def source_hash(*parts: str) -> str:
+def code_hash(*parts: str) -> str:
     """One sha256 over these files and folders of the package, such as `data` or `studies/run.py`."""
     digest = hashlib.sha256()
     package = Path(__file__).resolve().parent
