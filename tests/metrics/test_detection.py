@@ -198,3 +198,12 @@ def test_batches_and_their_order_change_nothing(metric):
     assert one.keys() == other.keys() and all(torch.equal(one[k].nan_to_num(), other[k].nan_to_num()) for k in one)
     parts.reset()
     assert float(parts.compute()[metric.names[0]]) == -1  # nothing is left of it
+
+
+@pytest.mark.parametrize("metric", [CocoAveragePrecision, VocAveragePrecision])
+def test_scores_that_differ_by_little_are_told_apart(metric):
+    # Catches predictions that are kept in 32 bits: then the wrong one, which comes first, would stay first.
+    counted = metric(1)
+    boxes = [[50.0, 50, 60, 60], [0, 0, 10, 10]]
+    counted.update([scene(boxes, [0, 0], [0.5, 0.5 + 1e-12])], [scene(boxes[1:], [0])])
+    assert float(counted.compute()[metric.names[1]]) == pytest.approx(1)

@@ -129,10 +129,10 @@ class BoxMetric(Metric):
         seen = sum(len(counts) for counts in self._column("counts"))
         for n, (one, real) in enumerate(zip(found, truth, strict=True)):
             place = seen + n if places is None else int(places[n])
-            self._column("found_boxes").append(one["boxes"].detach().float())
-            self._column("found_scores").append(one["scores"].detach().float())
+            self._column("found_boxes").append(one["boxes"].detach().to(self._kind))
+            self._column("found_scores").append(one["scores"].detach().to(self._kind))
             self._column("found_labels").append(one["labels"].detach())
-            self._column("true_boxes").append(real["boxes"].float())
+            self._column("true_boxes").append(real["boxes"].to(self._kind))
             self._column("true_labels").append(real["labels"])
             self._column("counts").append(
                 torch.tensor([[place, len(one["boxes"]), len(real["boxes"])]], device=self.device)
@@ -140,7 +140,7 @@ class BoxMetric(Metric):
 
     def scenes(self) -> tuple[list[Scene], list[Scene]]:
         """All predictions and truths, in the order of the split."""
-        columns = {name: self._joined(name).cpu() for name in self._COLUMNS}  # not every accelerator has float64
+        columns = {name: self._joined(name).cpu() for name in self._COLUMNS}
         places, of_found, of_true = columns["counts"].long().unbind(1)
         found_parts = [columns[f"found_{key}"].split(of_found.tolist()) for key in ("boxes", "scores", "labels")]
         true_parts = [columns[f"true_{key}"].split(of_true.tolist()) for key in ("boxes", "labels")]
@@ -153,6 +153,11 @@ class BoxMetric(Metric):
         ]
         return found, truth
 
+    @property
+    def _kind(self) -> torch.dtype:
+        """Float64, the same in all ranks, so that nothing is rounded; Apple's MPS lacks it, so nothing comes in it."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
     def _column(self, name: str) -> list[Tensor]:
         return cast(list[Tensor], getattr(self, name))
 
@@ -163,7 +168,7 @@ class BoxMetric(Metric):
         return torch.cat(column) if column else self._nothing(name)
 
     def _nothing(self, name: str) -> Tensor:
-        kind = torch.long if name.endswith(("labels", "counts")) else torch.float32
+        kind = torch.long if name.endswith(("labels", "counts")) else self._kind
         return torch.zeros(self._COLUMNS[name], dtype=kind, device=self.device)
 
     def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
