@@ -32,7 +32,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     counts = np.array(confusion, dtype=float)
     n, totals = len(counts), counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-    names = [textwrap.shorten(name, 22, placeholder="…") if " " in name else name[:22] for name in classes]
+    names = [_short(name, 22) for name in classes]
     side = min(5.8, max(2.8, 0.7 * n))
     figure = Figure(figsize=(side + 2.6, side + 1.9), layout="constrained", dpi=110)
     axes = figure.subplots()
@@ -82,13 +82,12 @@ def precision_recall_picture(
         axes.plot(*_reached(curve[n].numpy()), color=FAINT, lw=0.7, zorder=2)
     for rank, n in reversed(list(enumerate(named))):
         style = ("-", "--")[rank // len(COLOURS) % 2]
-        name = textwrap.shorten(classes[n], 24, placeholder="…") if " " in classes[n] else classes[n][:24]
         axes.plot(
             *_reached(curve[n].numpy()),
             style,
             color=COLOURS[rank % len(COLOURS)],
             lw=1.7,
-            label=f"{average[n]:.3f}  {name}",
+            label=f"{average[n]:.3f}  {_short(classes[n], 24)}",
             zorder=3,
         )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
@@ -136,6 +135,10 @@ def _commonest(counts: Floats, names: Sequence[str], letters: float) -> str:
     while len(told) > 1 and len("most often: " + ", ".join(told)) > letters:
         told.pop()
     return f"most often: {', '.join(told)}"
+
+
+def _short(name: str, most: int) -> str:
+    return textwrap.shorten(name, most, placeholder="…") if " " in name else name[:most]
 
 
 def _count(number: float) -> str:

@@ -432,7 +432,7 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     shapes = [f.shape[1] for f in features]
     if not agrees or shapes != backbone.channels:
         return None
-    even = _lie_evenly(backbone, PROBE_SIZE)
+    even = _lie_evenly(features, backbone.strides, PROBE_SIZE)
     chosen = backbone if with_embedding else _cut(name, model, with_embedding=False)
     chosen.keep_maps(even)
     return chosen.train()
@@ -442,7 +442,10 @@ def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
     try:
         backbone = WrappedBackbone(name, model, with_embedding)
         if not _is_fixed_size(name):  # those have patches, which lie evenly
-            backbone.keep_maps(_lie_evenly(backbone, 2 * PROBE_SIZE))
+            side = 2 * PROBE_SIZE
+            with torch.no_grad():
+                maps, _ = backbone.eval()(torch.zeros(2, 3, side, side))
+            backbone.keep_maps(_lie_evenly(maps, backbone.strides, side))
         return backbone.train()
     except (RuntimeError, AttributeError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise FrostlineError(
@@ -450,11 +453,9 @@ def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
         ) from error
 
 
-def _lie_evenly(backbone: Backbone, side: int) -> list[bool]:
-    """Of which feature maps each cell lies upon its own square of the picture."""
-    with torch.no_grad():
-        maps, _ = backbone.eval()(torch.zeros(2, 3, side, side))
-    return [m.shape[-1] * stride == side for m, stride in zip(maps, backbone.strides, strict=True)]
+def _lie_evenly(maps: Sequence[Tensor], strides: Sequence[int], side: int) -> list[bool]:
+    """Of which feature maps of a picture each cell lies upon its own square of it. side: of the picture, in pixels."""
+    return [m.shape[-1] * stride == side for m, stride in zip(maps, strides, strict=True)]
 
 
 def _feature_info(model: nn.Module) -> list[dict[str, Any]]:

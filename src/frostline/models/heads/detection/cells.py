@@ -94,6 +94,15 @@ def answering(
     return tuple(torch.cat(column) for column in zip(*columns, strict=True))
 
 
+def nearest(centres: Tensor, middle: Tensor, fits: Tensor) -> Tensor:
+    """(N, n) bool: which cell has its centre (N, 2) nearest to that of each box, `middle` (n, 2).
+
+    fits: (N, n) or (N, 1) bool, the cells that come into question.
+    """
+    distance = torch.where(fits, torch.cdist(centres, middle), torch.inf)
+    return torch.zeros_like(distance, dtype=torch.bool).scatter_(0, distance.argmin(0, keepdim=True), True)
+
+
 def convolution(channels: int, width: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """With a norm and an activation; the norm is by groups, as batches of large pictures are small."""
     return nn.Sequential(

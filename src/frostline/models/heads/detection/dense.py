@@ -19,6 +19,7 @@ from frostline.models.heads.detection.cells import (
     convolution,
     found_in,
     maps_at,
+    nearest,
     paired_iou,
 )
 
@@ -93,15 +94,9 @@ def _answering(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tup
     side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
     fits = (side <= REACH * strides[:, None]) | (strides[:, None] == coarsest)
     fits &= (side > REACH / 2 * strides[:, None]) | (strides[:, None] == finest)
-    inside = (reach > 0).all(2) | _nearest(centres, middle, fits)
+    inside = (reach > 0).all(2) | nearest(centres, middle, fits)  # so that a box smaller than a cell is not lost
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     cost = torch.where(near & inside & fits, area, torch.inf)
     least, box = cost.min(1)
     cells = least.isfinite().nonzero()[:, 0]
     return cells, box[cells]
-
-
-def _nearest(centres: Tensor, middle: Tensor, fits: Tensor) -> Tensor:
-    """(N, n): the cell nearest to each box's centre on its level, so that a box smaller than a cell is not lost."""
-    distance = torch.where(fits, torch.cdist(centres, middle), torch.inf)
-    return torch.zeros_like(fits).scatter_(0, distance.argmin(0, keepdim=True), True)

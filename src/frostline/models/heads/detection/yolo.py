@@ -20,6 +20,7 @@ from frostline.models.heads.detection.cells import (
     convolution,
     found_in,
     maps_at,
+    nearest,
 )
 
 BINS = 16  # a distance from a cell to a side is a distribution over 0 … 15 strides
@@ -126,9 +127,8 @@ def _chosen(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[
     inside = (reach > 0).all(2)
     # A box between the centres of all cells of the finest level has the nearest one of these.
     finest = (outputs.strides == outputs.strides.min())[:, None]
-    distance = torch.cdist(centres, (boxes[:, :2] + boxes[:, 2:]) / 2).masked_fill(~finest, torch.inf)
     between = ~(inside & finest).any(0)
-    inside |= torch.zeros_like(inside).scatter_(0, distance.argmin(0, keepdim=True), True) & between
+    inside |= nearest(centres, (boxes[:, :2] + boxes[:, 2:]) / 2, finest) & between
     iou = box_iou(outputs.boxes[scene].float(), boxes)
     sure, likely = outputs.objectness[scene].float().sigmoid(), outputs.classes[scene].float().softmax(1)
     score = sure[:, None] * likely[:, labels]
