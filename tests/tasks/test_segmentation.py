@@ -31,8 +31,9 @@ def test_pixels_are_counted_at_the_pictures_own_size_without_the_margin(make):
 
 
 def test_scores_and_not_classes_are_enlarged(make):
-    task = make("segmentation")
-    scores = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    # Of ten classes, as they are enlarged a few at a time.
+    task = make("segmentation", classes=tuple("abcdefghij"))
+    scores = torch.randn(1, 10, 64, 64, generator=torch.Generator().manual_seed(0))
     truth = F.interpolate(scores, (100, 150), mode="bilinear").argmax(1).byte()
     metrics = task.make_metrics()
     batch = {"native_mask": list(truth), "native_place": [(0, 0, 64, 64)]}

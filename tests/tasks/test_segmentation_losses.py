@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from frostline.data.scenes import VOID
+from frostline.errors import FrostlineError
 
 LOSSES = ("cross_entropy", "dice", "focal", "lovasz")
 
@@ -32,10 +33,10 @@ def cross_entropy(scores, truth):
 def dice(scores, truth):
     shares = scores.softmax(1)
     lost = []
-    for c in range(3):
+    for c in truth.unique().tolist():
         is_c = (truth == c).float()
         lost.append(1 - float(2 * (shares[:, c] * is_c).sum() / (shares[:, c] + is_c).sum()))
-    return sum(lost) / 3
+    return sum(lost) / len(lost)
 
 
 def focal(scores, truth):
@@ -50,7 +51,7 @@ def focal(scores, truth):
 def lovasz(scores, truth):
     """For each class, the Jaccard loss of the worst n pixels being wrong, for every n, weighted by their errors."""
     shares, lost = scores.softmax(1), []
-    for c in range(3):
+    for c in truth.unique().tolist():
         is_c = truth == c
         errors = (is_c.float() - shares[:, c]).abs()
         order, before, total = errors.argsort(descending=True), 0.0, 0.0
@@ -60,15 +61,24 @@ def lovasz(scores, truth):
             jaccard = 1 - float((is_c & ~wrong).sum() / (is_c | wrong).sum())
             total, before = total + float(errors[order[n - 1]]) * (jaccard - before), jaccard
         lost.append(total)
-    return sum(lost) / 3
+    return sum(lost) / len(lost)
 
 
+@pytest.mark.parametrize("absent", [None, 1])
 @pytest.mark.parametrize("plain", [cross_entropy, dice, focal, lovasz])
-def test_a_loss_is_what_a_plain_loop_over_the_known_pixels_gives(make, scores_and_mask, plain):
-    task = only(make, plain.__name__)
-    losses = task.criterion(scores_and_mask[0], {"mask": scores_and_mask[1]})
+def test_a_loss_is_what_a_plain_loop_over_the_known_pixels_gives(make, scores_and_mask, plain, absent):
+    # Without a class, too: a mean over all would be less the fewer classes a batch shows.
+    scores, mask = scores_and_mask
+    mask = mask if absent is None else mask.where(mask != absent, 0)
+    losses = only(make, plain.__name__).criterion(scores, {"mask": mask})
     assert losses.keys() == {plain.__name__}
-    assert float(losses[plain.__name__]) == pytest.approx(plain(*known_pixels(*scores_and_mask)), abs=1e-4)
+    assert float(losses[plain.__name__]) == pytest.approx(plain(*known_pixels(scores, mask)), abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "weights"), [("dice", "[1, 5, 5]"), ("cross_entropy", "[0, 0, 0]")])
+def test_class_weights_that_weigh_nothing_are_refused(make, name, weights):
+    with pytest.raises(FrostlineError, match="would change nothing, or leave nothing to learn"):
+        only(make, name, f"task.class_weights={weights}")
 
 
 @pytest.mark.parametrize("name", LOSSES)

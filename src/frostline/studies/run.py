@@ -292,6 +292,13 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
             )
         if side is not None and side > size:
             raise FrostlineError(f"{name} is {side}, more than image_size, which is {size}: it is cut out of that.")
+    side, least = cuts["augment.side"], getattr(head, "learns_from", 1)
+    if side is not None and side < min(size, least) and cuts["task.window"] != side:
+        raise FrostlineError(
+            f"augment.side is {side}, and on less than {least} px head={config['head']['name']} leaves weights "
+            f"untrained that it uses on pictures of {size} px: set augment.side={min(size, least)} or "
+            f"task.window={side}, or, for deeplabv3plus, smaller head.rates."
+        )
 
 
 def task_class(config: Config) -> type[Task]:

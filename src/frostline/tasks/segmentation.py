@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+AT_ONCE = 4  # classes whose scores are enlarged together
+
+
 class Segmentation(Task):
     """A class for every pixel; the loss is a weighted sum.
 
-    losses: weights of `cross_entropy`, `dice` (Milletari et al. 2016, arXiv:1606.04797), `focal` (Lin et al. 2017,
-    arXiv:1708.02002) and `lovasz` (Berman et al. 2018, arXiv:1705.08790); 0 leaves one out.
-    class_weights: one for each class, for the cross-entropy; None: all alike.
+    losses: weights of the four below; 0 leaves one out. All are over the known pixels of a batch.
+    `cross_entropy`: mean over pixels, weighted by class_weights, one for each class; None: all alike.
+    `dice` (after Milletari et al. 2016, arXiv:1606.04797, its denominator without squares) and `lovasz` (Berman et al.
+    2018, arXiv:1705.08790): of the softmax, mean over the classes that occur in the batch.
+    `focal` (Lin et al. 2017, arXiv:1708.02002, gamma 2, no alpha): each class against the rest by its own sigmoid, mean
+    over pixels and classes; so it is smaller the more classes there are, and wants a larger weight.
     window: px; prediction looks at windows of this side, half overlapping, and takes the mean of their scores, where
     pictures are larger; for large ones, and for what was trained on crops of that side. None: at the whole at once.
 
@@ -62,14 +68,20 @@ class Segmentation(Task):
             )
         for weight in class_weights or ():
             check_number("task.class_weights", weight, 0)
+        if class_weights is not None and not (any(class_weights) and "cross_entropy" in self.weights):
+            raise FrostlineError(
+                f"task.class_weights={list(class_weights)} would change nothing, or leave nothing to learn: they weigh "
+                "the cross-entropy, so give task.losses.cross_entropy a weight, and one class at least."
+            )
         weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         if window is not None:
             check_number("task.window", window, 1, whole=True)
         self.window = window
         self.register_buffer("class_weights", weights, persistent=False)
+        self.dice = DiceLoss("multiclass", ignore_index=VOID)
         self.loss_functions = {
             "cross_entropy": self._cross_entropy,
-            "dice": DiceLoss("multiclass", ignore_index=VOID),
+            "dice": self._dice,
             "focal": FocalLoss("multiclass", ignore_index=VOID),
             "lovasz": LovaszLoss("multiclass", ignore_index=VOID),
         }
@@ -112,6 +124,10 @@ class Segmentation(Task):
         # Where only classes of weight 0 are known, torch's own mean would divide by 0.
         return total / (len(known) if weights is None else weights[known].sum().clamp(min=1e-9))
 
+    def _dice(self, outputs: Tensor, mask: Tensor) -> Tensor:
+        # The library's sum is over the classes that occur, and its mean over all: with one of twenty, hardly anything.
+        return cast(Tensor, self.dice(outputs, mask)) * len(self.classes) / len(mask[mask != VOID].unique())
+
     def postprocess(self, outputs: Tensor) -> Tensor:
         """Scores (B, C, H, W) -> class numbers (B, H, W)."""
         return outputs.argmax(1)
@@ -125,10 +141,7 @@ class Segmentation(Task):
         for scores, mask, (left, top, width, height) in zip(
             outputs, batch["native_mask"], batch["native_place"], strict=True
         ):
-            there = scores[None, :, top : top + height, left : left + width].float()
-            if there.shape[-2:] != mask.shape:
-                there = F.interpolate(there, mask.shape, mode="bilinear", align_corners=False)
-            predictions.append(self.postprocess(there)[0].byte())
+            predictions.append(_likeliest(scores[:, top : top + height, left : left + width], mask.shape))
         return predictions
 
     def update(self, metrics: MetricCollection, predictions: Sequence[Tensor], batch: Batch) -> None:
@@ -164,3 +177,21 @@ class Segmentation(Task):
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
         overlay(axes, predictions[index], len(self.classes), batch["mask"][index])
+
+
+def _likeliest(scores: Tensor, size: Sequence[int]) -> Tensor:
+    """Scores (C, h, w), enlarged to `size` -> class numbers (H, W) uint8.
+
+    A few classes at a time, as all of a large picture's would take gigabytes.
+    """
+    if scores.shape[1:] == tuple(size):
+        return scores.argmax(0).byte()
+    most = scores.new_full(tuple(size), -torch.inf, dtype=torch.float32)
+    found = torch.zeros(tuple(size), dtype=torch.uint8, device=scores.device)
+    for first in range(0, len(scores), AT_ONCE):
+        some = scores[None, first : first + AT_ONCE].float()
+        value, label = F.interpolate(some, tuple(size), mode="bilinear", align_corners=False)[0].max(0)
+        better = value > most
+        most = torch.where(better, value, most)
+        found = torch.where(better, (first + label).byte(), found)
+    return found

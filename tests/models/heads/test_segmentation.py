@@ -1,3 +1,6 @@
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 import segmentation_models_pytorch as smp
 import torch
@@ -23,6 +26,7 @@ from frostline.studies.run import build_task
 SMP = [
     UnetHead, UnetPlusPlusHead, FpnHead, PspHead, DeepLabV3PlusHead, PanHead, LinknetHead, UperNetHead, SegformerHead
 ]  # fmt: skip
+UNET = [32, 16, 16, 8, 8]
 ALL_MAPS = {UnetPlusPlusHead, LinknetHead}  # also one at 1/2
 
 
@@ -57,30 +61,104 @@ def test_every_decoder_answers_for_every_pixel_and_learns_with_all_its_weights(b
 
 
 @pytest.mark.parametrize(
-    ("head_class", "model", "options"),
+    ("head_class", "make", "options"),
     [
-        (UnetHead, smp.Unet, {"decoder_channels": [32, 16, 16, 8, 8]}),
-        (FpnHead, smp.FPN, {"decoder_pyramid_channels": 128, "decoder_segmentation_channels": 64}),
-        (SegformerHead, smp.Segformer, {"decoder_segmentation_channels": 96}),
+        (
+            UnetHead,
+            partial(smp.Unet, "resnet18", encoder_weights=None, decoder_channels=UNET),
+            {"decoder_channels": UNET},
+        ),
+        (
+            FpnHead,
+            partial(
+                smp.FPN,
+                "resnet18",
+                encoder_weights=None,
+                decoder_pyramid_channels=128,
+                decoder_segmentation_channels=64,
+            ),
+            {},
+        ),
+        # Of an encoder without a map at 1/2, as in the paper.
+        (SegformerHead, partial(smp.Segformer, "mit_b0", encoder_weights=None), {"segmentation_channels": 256}),
     ],
 )
-def test_a_head_gives_what_the_librarys_whole_model_gives(head_class, model, options):
-    whole = model("resnet18", encoder_weights=None, classes=3, **options).eval()
-    backbone = timm_backbone("resnet18", pretrained=False)
-    ours = head_class(
-        backbone, 3, **({"decoder_channels": [32, 16, 16, 8, 8]} if head_class is UnetHead else {})
-    ).eval()
+def test_a_head_gives_what_the_librarys_whole_model_gives(head_class, make, options):
+    # But for the last enlargement, where the library's lays corners upon corners.
+    whole = make(classes=3).eval()
+    strides = [2, 4, 8, 16, 32]
+    channels = dict(zip(strides, whole.encoder.out_channels[1:], strict=True))
+    have = [stride for stride in strides if channels[stride]]
+    backbone = SimpleNamespace(strides=have, channels=[channels[s] for s in have], has="maps")
+    ours = head_class(backbone, 3, **options).eval()
     ours.decoder.load_state_dict(whole.decoder.state_dict())
-    ours.out.load_state_dict(whole.segmentation_head.state_dict())
+    ours.out.load_state_dict(whole.segmentation_head[0].state_dict())
     image = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
-        maps = whole.encoder(image)[1:]
-        assert torch.equal(ours(maps), whole(image))
+        maps = whole.encoder(image)
+        scores = whole.segmentation_head[0](whole.decoder(maps))
+        expected = F.interpolate(scores, size=96, mode="bilinear", align_corners=False)
+        assert torch.equal(ours([m for m in maps[1:] if m.shape[1]]), expected)
 
 
-def test_deeplab_enlarges_from_a_thirty_second_to_a_quarter(backbones):
-    head = DeepLabV3PlusHead(backbones["resnet10t"], 3)
-    assert head.decoder.up(torch.zeros(1, 1, 3, 3)).shape[-1] == 24
+def test_deeplab_enlarges_from_a_thirty_second_to_a_quarter_cell_by_cell(backbones):
+    # Catches corners laid upon corners, which move what lies near the border by several cells of the finer map.
+    up = DeepLabV3PlusHead(backbones["resnet10t"], 3).decoder.up
+    slope = (torch.arange(8.0) + 0.5)[None, None, None].repeat(1, 1, 8, 1)
+    assert torch.allclose(up(slope)[0, 0, 4, 4:-4] * 8, torch.arange(64.0)[4:-4] + 0.5, atol=1e-4)
+
+
+def test_a_head_lays_its_scores_upon_the_picture_cell_by_cell(backbones):
+    # As above: at 1/32 the scores of a border would be 15 px beside the place.
+    head = PspHead(backbones["resnet10t"], 1)
+    slope = (torch.arange(8.0) + 0.5)[None, None, None].repeat(1, 1, 8, 1)
+    head.decoder, head.out = torch.nn.Identity(), torch.nn.Identity()
+    head.decoder.forward = lambda maps: slope
+    scores = head([torch.zeros(1, 512, 8, 8)] * 5)
+    assert torch.allclose(scores[0, 0, 16, 16:-16] * 32, torch.arange(256.0)[16:-16] + 0.5, atol=1e-3)
+
+
+def test_a_head_starts_as_the_library_starts_it(backbones):
+    # Catches torch's own start, of a third of that size: nothing normalises what these convolutions give.
+    head = FpnHead(backbones["resnet10t"], 3)
+    assert not head.out.bias.any() and not head.decoder.p5.bias.any()
+    assert float(head.decoder.p5.weight.detach().abs().max()) == pytest.approx((6 / 512) ** 0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(("head_class", "read"), [(PspHead, [4]), (DeepLabV3PlusHead, [1, 4]), (FpnHead, [1, 2, 3, 4])])
+def test_a_head_asks_for_the_maps_it_reads_alone(backbones, head_class, read):
+    # What it does not read would be kept in the cache all the same.
+    head = head_class(backbones["resnet10t"], 3).eval()
+    assert head.maps == read
+    features, _ = backbones["resnet10t"](torch.rand(1, 3, 64, 64))
+    wanted = [m if i in read else None for i, m in enumerate(features)]
+    assert torch.equal(head(wanted), head(features))
+
+
+@pytest.mark.parametrize("head_class", [DeepLabV3PlusHead, PanHead])
+@pytest.mark.parametrize("enough", [False, True])
+def test_on_too_small_a_picture_outer_weights_see_nothing_but_padding(backbones, head_class, enough):
+    # The known truth behind `learns_from`: which place of a kernel ever has a gradient.
+    backbone = backbones["resnet10t"]
+    size = head_class(backbone, 3).learns_from - (0 if enough else 32)
+    seen = {}
+    for seed in range(3):  # as a ReLU may be silent by chance
+        torch.manual_seed(seed)
+        head = head_class(backbone, 3).train()
+        maps = [
+            torch.randn(8, c, size // s, size // s) for s, c in zip(backbone.strides, backbone.channels, strict=True)
+        ]
+        head(maps).square().mean().backward()
+        for name, p in head.decoder.named_parameters():
+            if p.ndim == 4 and p.shape[-1] > 1:
+                seen[name] = seen.get(name, 0) + p.grad.abs().sum((0, 1))
+    assert all(bool((places > 0).all()) for places in seen.values()) == enough
+
+
+def test_the_last_enlargement_of_an_fcn_is_no_weight():
+    # One that is only told not to train is trained all the same: a schedule decides about every parameter.
+    head = FcnHead(timm_backbone("resnet10t", pretrained=False), 2, 32)
+    assert [name for name, _ in head.named_parameters()] == ["scores.0.weight", "scores.0.bias"]
 
 
 def test_the_fcn_starts_as_bilinear_interpolation():
@@ -115,6 +193,11 @@ def test_the_fcn_adds_what_finer_maps_say(backbones, finest, maps):
     ("overrides", "size", "told"),
     [
         (["head=pan"], 128, "head=pan .* needs a multiple of 32, at least 256: set image_size=256"),
+        (
+            ["augment=crops", "head=deeplabv3plus"],
+            480,
+            "augment.side is 256, and on less than 320 px head=deeplabv3plus .* augment.side=320 or task.window=256",
+        ),
         (["head=fpn"], 100, "head=fpn .* needs a multiple of 32, at least 32: set image_size=128"),
         (["task=classification"], 28, "head=linear .* a multiple of 32, at least 32: set image_size=32"),
     ],

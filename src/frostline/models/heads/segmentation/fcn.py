@@ -3,6 +3,7 @@
 from typing import ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
@@ -16,8 +17,8 @@ class FcnHead(nn.Module):
 
     finest: 32 reads the last map alone (FCN-32s), 16 adds the one at 1/16 (FCN-16s), 8 that at 1/8 (FCN-8s).
     As in the paper, the scores start from zero, the doublings are transposed convolutions that start as bilinear
-    interpolation and learn, and the last enlargement stays bilinear. The paper's convolutions 6 and 7, of which VGG's
-    dense layers were made, are the backbone's last stages here.
+    interpolation and learn, and the last enlargement is bilinear and learns nothing. The paper's convolutions 6 and 7,
+    of which VGG's dense layers were made, are the backbone's last stages here.
     """
 
     gives: ClassVar[str] = "pixels"
@@ -41,14 +42,15 @@ class FcnHead(nn.Module):
             nn.init.zeros_(cast(Tensor, score.weight))
             nn.init.zeros_(cast(Tensor, score.bias))
         self.doublings = nn.ModuleList([enlargement(classes, 2) for _ in self.wanted[1:]])
-        self.enlarge = enlargement(classes, finest).requires_grad_(False)
+        self.finest = finest
 
     def forward(self, features: list[Tensor]) -> Tensor:
         maps = [features[i] for i in reversed(self.maps)]  # from the coarsest
         scores = self.scores[0](maps[0])
         for double, score, finer in zip(self.doublings, list(self.scores)[1:], maps[1:], strict=True):
             scores = double(scores) + score(finer)
-        return cast(Tensor, self.enlarge(scores))
+        # No layer with fixed weights, as a schedule decides about every parameter that there is.
+        return F.interpolate(scores, scale_factor=self.finest, mode="bilinear", align_corners=False)
 
 
 def enlargement(channels: int, factor: int) -> nn.ConvTranspose2d:

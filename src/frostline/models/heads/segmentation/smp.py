@@ -1,12 +1,15 @@
 """The decoders of segmentation-models-pytorch on our backbones.
 
-They come slimmer than the library's defaults: on a processor its widths cost several times what the backbone does.
+They come slimmer than the library's defaults: on a processor its widths cost several times what the backbone does. The
+last enlargement lays cell upon cell (`align_corners=False`); the library's lays corner upon corner, which is right for
+sides of 32 n + 1 px, and would move what lies near the border of ours by nearly half a cell of the enlarged map.
 """
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
-from segmentation_models_pytorch.base import SegmentationHead
+import torch.nn.functional as F
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
 from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
@@ -27,12 +30,14 @@ STRIDES = (2, 4, 8, 16, 32)  # of the ladder of maps that the decoders climb
 class SmpHead(nn.Module):
     """A decoder of the library, and a convolution from its channels to classes; what is left is interpolated.
 
-    make: from the channels of the picture and of the maps at STRIDES, 0 where the backbone has none, to the decoder.
-    needs: strides at which there must be a map. width, stride: of what the decoder gives.
+    make: from the channels of the picture and of the maps at STRIDES, 0 where none is read, to the decoder.
+    reads: strides of the maps that the decoder reads. needs: those that there must be, all of them if not given.
+    width: channels of what the decoder gives. kernel: of the convolution.
     """
 
     gives: ClassVar[str] = "pixels"
     reads_embedding: ClassVar[bool] = False
+    learns_from = 1  # px; on smaller pictures some of its weights learn nothing
 
     def __init__(
         self,
@@ -40,11 +45,12 @@ class SmpHead(nn.Module):
         classes: int,
         make: Callable[[list[int]], nn.Module],
         width: int,
-        needs: Sequence[int] = STRIDES[1:],
-        stride: int = 4,
+        reads: Sequence[int] = STRIDES[1:],
+        needs: Sequence[int] | None = None,
         kernel: int = 1,
     ) -> None:
         super().__init__()
+        needs = reads if needs is None else needs
         by_stride = dict(zip(backbone.strides, backbone.channels, strict=True))
         if len(by_stride) < len(backbone.strides) or not set(needs) <= set(by_stride) <= set(STRIDES):
             raise FrostlineError(
@@ -52,25 +58,30 @@ class SmpHead(nn.Module):
                 f"most one at each halving of the picture and none beyond 1/32, and {backbone.has}: "
                 "choose another backbone or head."
             )
-        self.strides = backbone.strides
-        self.maps = list(range(len(backbone.channels)))
+        self.maps = [i for i, stride in enumerate(backbone.strides) if stride in reads]
+        self.strides = [backbone.strides[i] for i in self.maps]
         # A stride the backbone skips is a skip connection without channels, as smp itself does for timm's encoders.
-        self.decoder = make([3, *(by_stride.get(s, 0) for s in STRIDES)])
-        self.out = SegmentationHead(width, classes, kernel, upsampling=stride)
+        self.decoder = make([3, *(by_stride[s] if s in self.strides else 0 for s in STRIDES)])
+        self.out = nn.Conv2d(width, classes, kernel, padding=kernel // 2)
+        initialize_decoder(self.decoder)
+        initialize_head(self.out)
 
     @property
     def name(self) -> str:
         return type(self).__name__.removesuffix("Head").lower()
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        have = dict(zip(self.strides, features, strict=True))
-        last = features[-1]
+        have = {stride: features[i] for stride, i in zip(self.strides, self.maps, strict=True)}
+        last = have[STRIDES[-1]]
         batch, _, height, width = last.shape
         ladder = [
             have[s] if s in have else last.new_empty(batch, 0, height * 32 // s, width * 32 // s) for s in STRIDES
         ]
         whole = last.new_empty(batch, 0, height * 32, width * 32)  # only its shape is read
-        return cast(Tensor, self.out(self.decoder([whole, *ladder])))
+        scores = cast(Tensor, self.out(self.decoder([whole, *ladder])))
+        if scores.shape[-2:] == whole.shape[-2:]:
+            return scores
+        return F.interpolate(scores, whole.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class UnetHead(SmpHead):
@@ -88,8 +99,8 @@ class UnetHead(SmpHead):
             classes,
             lambda encoder: UnetDecoder(encoder, blocks, n_blocks=len(blocks)),
             blocks[-1],
+            reads=STRIDES,
             needs=(32,),
-            stride=2 ** (5 - len(blocks)),
             kernel=3,
         )
 
@@ -106,8 +117,7 @@ class UnetPlusPlusHead(SmpHead):
             classes,
             lambda encoder: UnetPlusPlusDecoder(encoder, blocks),
             blocks[-1],
-            needs=STRIDES,
-            stride=1,
+            reads=STRIDES,
             kernel=3,
         )
 
@@ -144,8 +154,7 @@ class PspHead(SmpHead):
             classes,
             lambda encoder: PSPDecoder(encoder, out_channels=out_channels, dropout=dropout),
             out_channels,
-            needs=(32,),
-            stride=32,
+            reads=(32,),
             kernel=3,
         )
 
@@ -154,7 +163,8 @@ class DeepLabV3PlusHead(SmpHead):
     """Atrous pyramid pooling, refined at 1/4 (Chen et al. 2018, arXiv:1802.02611).
 
     The paper pools at 1/16 with rates 6, 12 and 18, and at 1/8 with twice these; our backbones are not dilated, so it
-    is 1/32 here, and half of them: the same reach in the picture.
+    is 1/32 here, and half of them: the same reach in the picture. Where a rate reaches
+    beyond the map from everywhere, its outer weights see nothing but padding, and learn nothing: `learns_from`.
     """
 
     def __init__(
@@ -168,14 +178,18 @@ class DeepLabV3PlusHead(SmpHead):
         def make(encoder: list[int]) -> nn.Module:
             decoder: nn.Module = DeepLabV3PlusDecoder(encoder, 5, out_channels, tuple(rates), 16, True, dropout)
             # From 1/32 to 1/4; the library knows 1/16 and 1/8 alone.
-            decoder.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=True)
+            decoder.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=False)
             return decoder
 
-        super().__init__(backbone, classes, make, out_channels, needs=(4, 32))
+        super().__init__(backbone, classes, make, out_channels, reads=(4, 32))
+        self.learns_from = 32 * (max(rates) + 1)
 
 
 class PanHead(SmpHead):
-    """Pyramid attention (Li et al. 2018, arXiv:1805.10180). It halves the last map three times."""
+    """Pyramid attention (Li et al. 2018, arXiv:1805.10180). It halves the last map three times.
+
+    Its 3 x 3 convolution on the last of them needs 2 x 2 cells for all its weights to learn: `learns_from`.
+    """
 
     smallest: ClassVar[int] = 256
 
@@ -187,15 +201,14 @@ class PanHead(SmpHead):
             decoder_channels,
             kernel=3,
         )
+        self.learns_from = 512
 
 
 class LinknetHead(SmpHead):
     """LinkNet (Chaurasia & Culurciello 2017, arXiv:1707.03718): skips are added. width: of its last block."""
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 32) -> None:
-        super().__init__(
-            backbone, classes, lambda encoder: LinknetDecoder(encoder, width), width, needs=STRIDES, stride=1
-        )
+        super().__init__(backbone, classes, lambda encoder: LinknetDecoder(encoder, width), width, reads=STRIDES)
 
 
 class UperNetHead(SmpHead):
