@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from frostline.metrics.classification import THRESHOLDS, PrecisionRecall
+from frostline.metrics.classification import THRESHOLDS, CalibrationError, F1ByClass, PrecisionRecall
 
 CLASSES = 4
 
@@ -53,6 +53,30 @@ def test_a_class_without_a_scene_has_no_curve_and_batches_change_nothing():
     for size in (1, 7):
         again = computed(found, labels, size)
         assert all(torch.equal(values[k].nan_to_num(), again[k].nan_to_num()) for k in values)
+
+
+@pytest.mark.parametrize("sure", [1.0, 0.97])
+def test_the_calibration_error_is_the_papers(sure):
+    # Catches a bin of its own for what is wholly sure: that one and the last would not make up for each other.
+    confidences = [sure] * 10 + [0.95] * 10 + [0.42] * 5
+    right = [True] * 9 + [False] + [True] * 10 + [True] * 2 + [False] * 3
+    probabilities = torch.tensor([[c, 1 - c] if c > 0.5 else [c, 0.3] for c in confidences])
+    probabilities = torch.cat([probabilities, 1 - probabilities.sum(1, keepdim=True)], 1).clamp(min=0)
+    metric = CalibrationError(3, n_bins=15)
+    metric.update(probabilities, torch.tensor([0 if one else 1 for one in right]))
+    expected = 0.0
+    for low in range(15):
+        inside = [i for i, c in enumerate(confidences) if low / 15 < c <= (low + 1) / 15]
+        if inside:
+            share = sum(right[i] for i in inside) / len(inside)
+            expected += len(inside) / 25 * abs(share - sum(confidences[i] for i in inside) / len(inside))
+    assert float(metric.compute()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_f1_of_a_class_without_a_scene_is_none_and_not_zero():
+    metric = F1ByClass(4, average="none")
+    metric.update(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 1, 1, 2]))
+    assert metric.compute().tolist() == pytest.approx([2 / 3, 2 / 3, 0, -1])
 
 
 def test_where_nothing_is_predicted_precision_is_one():

@@ -17,6 +17,7 @@ import yaml
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -26,6 +27,7 @@ from PIL import Image
 from frostline.data.prepare import prepare
 from frostline.data.scenes import Classes, Scene
 from frostline.errors import FrostlineError
+from frostline.studies import plots
 from frostline.studies.arms import arms, best_within, count, curve, mean_sd, number, ranked, verdict
 from frostline.studies.compare import compare
 from frostline.studies.plots import MAX_MONTAGE_BYTES, MAX_SHEET_BYTES, STYLE, colours_of, learning_curves
@@ -572,6 +574,26 @@ def test_runs_that_differ_in_what_no_column_shows_are_not_mixed_into_one_arm(roo
     file.write_text(file.read_text().replace('"schedule": "fast"', '"schedule": "thaw"'))
     with pytest.raises(FrostlineError, match=r"classification-net-fast-0 and classification-net-thaw-0 .* the same"):
         run(root)
+
+
+def test_of_one_schedule_each_of_eight_heads_has_a_look_of_its_own(root: Path) -> None:
+    # Catches marks that start anew after the seventh, and one colour for all.
+    for i in range(8):
+        add_run(root, "detection", "full", i, 0.5 + i / 100, head=f"head{i}")
+    results = read_results(root / "experiments/s", root / "runs/s")
+    full = [arm for arm in arms(results.frame)["meadow", "detection"] if arm.schedule == "full"]
+    groups = {("meadow", "detection"): full}
+    kinds = plots._kinds(groups)
+    assert list(kinds) == [f"head{i}" for i in range(8)]
+    with rc_context(STYLE):
+        figure = plots.speed(results.frame, groups, colours_of(list(kinds)))
+    looks = {
+        (tuple(marks.get_facecolor()[0][:3]), marks.get_paths()[0].vertices.tobytes())
+        for marks in figure.axes[0].collections
+        if isinstance(marks, PathCollection)
+    }
+    assert len(looks) == 8 == len({look[0] for look in looks}) == len({look[1] for look in looks})
+    assert sorted(text.get_text() for legend in figure.legends for text in legend.get_texts()) == list(kinds)
 
 
 def test_colours_are_distinct_for_any_number_of_schedules() -> None:

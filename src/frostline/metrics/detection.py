@@ -42,6 +42,8 @@ MATCH = 0.5  # IoU from which on a prediction is right by VOC's rules
 def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classes: int) -> dict[str, Tensor]:
     """COCO's summary over a set of scenes (https://cocodataset.org/#detection-eval), by hotcoco.
 
+    Boxes of crowds, which COCO counts neither as right nor as wrong, are left out of scenes: to find one is wrong here.
+
     COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
     map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
     All but mar1 and mar10 look at the 100 best scored predictions of a scene, so where it has more objects than that,
@@ -73,6 +75,8 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
 
 def voc_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classes: int) -> dict[str, Tensor]:
     """Average precision at IoU 0.5 by the rules of Pascal VOC (Everingham et al. 2010, doi:10.1007/s11263-009-0275-4).
+
+    But boxes marked difficult are as others, or none (conf/dataset/voc.yaml), where the paper counts them neither way.
 
     voc_ap11: the mean, over recalls 0, 0.1 … 1, of the highest precision at that recall or beyond (until 2009).
     voc_ap_area: the area under that curve, at every recall (since 2010). Both are means over the classes that occur.

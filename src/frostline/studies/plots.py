@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from PIL import Image, ImageDraw, ImageFont
 
 from frostline.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
@@ -31,7 +31,7 @@ PALETTES = (
     (BLUE, ORANGE, GREEN, PINK, RED, SKY),
     ("#332288", "#DDCC77", "#117733", "#CC6677", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#7D8790"),
 )
-MARKERS = ("o", "D", "s", "^", "v", "P", "X")
+MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*", "p", "h")
 LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
 SHADE = "#eff2f5"
 STYLE: Any = {
@@ -65,7 +65,10 @@ def draw(results: Results) -> dict[str, bytes | None]:
 
     Names of sheets are `KIND-TASK-DATASET.png`, as `sheet_name` gives them.
     """
-    groups, colours = arms(results.frame), colours_of(results.schedules)
+    groups = arms(results.frame)
+    kinds = _kinds(groups)
+    # With one schedule, colour tells what else differs.
+    colours = colours_of(list(kinds) if len(results.schedules) == 1 < len(kinds) else results.schedules)
     several = any(len({(arm.backbone, arm.head) for arm in group}) > 1 for group in groups.values())
     with rc_context(STYLE):
         curves = learning_curves(groups, results.curves, colours)
@@ -79,25 +82,30 @@ def draw(results: Results) -> dict[str, bytes | None]:
         }
 
 
-def colours_of(schedules: list[str]) -> dict[str, str]:
-    """A colour for each schedule, the same for the same list."""
-    ramp = colormaps["viridis"].resampled(len(schedules) + 1)  # its last colour is too pale for lines
-    palettes = [*PALETTES, [to_hex(ramp(i)) for i in range(len(schedules))]]
-    return dict(zip(schedules, next(palette for palette in palettes if len(palette) >= len(schedules)), strict=False))
+def colours_of(names: list[str]) -> dict[str, str]:
+    """A colour for each name, the same for the same list."""
+    ramp = colormaps["viridis"].resampled(len(names) + 1)  # its last colour is too pale for lines
+    palettes = [*PALETTES, [to_hex(ramp(i)) for i in range(len(names))]]
+    return dict(zip(names, next(palette for palette in palettes if len(palette) >= len(names)), strict=False))
 
 
 def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
-    """The primary test metric of every run: schedules side by side, a dot per seed, a bar at the mean."""
+    """The primary test metric of every run: what has a colour side by side, a dot per seed, a bar at the mean.
+
+    colours: by schedule, or by kind where there is one schedule.
+    """
     kinds = _kinds(groups)
-    figure, panels = _panels(groups, 3.1, [_kind_marks(kinds, "markers")])
+    by_kind = _by_kind(colours, kinds)
+    figure, panels = _panels(groups, 3.1, [[] if by_kind else _kind_marks(kinds, "markers")])
     for axes, group in panels:
-        names = _used(colours, group)
-        present = [kind for kind in kinds if any(_kind(arm, kinds) == kind for arm in group)]
+        names = _used(colours, kinds, group)
+        present = [kind for kind in kinds if any(_kind(arm, kinds) == kind for arm in group)] if not by_kind else [""]
         width = 0.8 / len(present)
         crowded = len(group) > 10
         for arm in group:
-            kind, colour, n = _kind(arm, kinds), colours[arm.schedule], len(arm.values)
-            x = names.index(arm.schedule) + (present.index(kind) - (len(present) - 1) / 2) * width
+            kind, name, n = _kind(arm, kinds), _name(arm, colours, kinds), len(arm.values)
+            colour, place = colours[name], 0 if by_kind else present.index(kind)
+            x = names.index(name) + (place - (len(present) - 1) / 2) * width
             # Seeds stand side by side, in their order, so that equal values stay visible.
             xs = [x + (i - (n - 1) / 2) * min(0.11, 0.5 * width / n) for i in range(n)]
             size = 18 if crowded else 38
@@ -127,7 +135,7 @@ def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
                 label.set(rotation=30, rotation_mode="anchor", ha="right", fontsize=8)
         axes.grid(axis="x", visible=False)
     how = "higher is better; a dot is one seed, the bar and the number are the mean"
-    _headline(figure, "Test-set results by freezing schedule", how)
+    _headline(figure, f"Test-set results by {'architecture' if by_kind else 'freezing schedule'}", how)
     return figure
 
 
@@ -144,8 +152,7 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
     strips = [_strip_rows(group, told, kinds) for group in groups.values()]
     phased = any(len(_spans(epochs, "images")) > 1 for epochs in told.values())
     legends = [
-        [_mark(s, colours[s], line="-") for s in _used(colours, list(told))],
-        _kind_marks(kinds, "lines"),
+        *_legends(colours, kinds, list(told), "lines"),
         [_mark("a phase ends", QUIET, marker="|")] * phased + [_mark("time of the fastest arm", "#dbe1e7", marker="s")],
     ]
     heights = [0.17 * len(rows) + 0.1 for rows in strips]
@@ -158,12 +165,14 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
             unit: Unit = "images" if axes is left else "seconds"
             for arm in group:
                 line = LINES[kinds[_kind(arm, kinds)] % len(LINES)]
-                _draw_curve(axes, told[arm], unit, colours[arm.schedule], line, crowded=len(group) > 6)
+                colour = colours[_name(arm, colours, kinds)]
+                _draw_curve(axes, told[arm], unit, colour, line, crowded=len(group) > 6)
             axes.set_xlim(0, 1.03 * max(told[arm][unit].max() for arm in group))
             axes.tick_params(labelbottom=False)
             strip = figure.add_subplot(cell[1, int(axes is right)], sharex=axes)
             for y, (_, members) in enumerate(rows):
-                _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colours[members[0].schedule])
+                colour = colours.get(members[0].schedule, QUIET)
+                _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colour)
             strip.set_ylim(len(rows) - 0.4, -0.6)
             strip.set_yticks(range(len(rows)), [name if axes is left else "" for name, _ in rows], fontsize=8)
             strip.grid(False)
@@ -195,19 +204,22 @@ def speed(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
 
 def _against(df: pd.DataFrame, groups: Groups, colours: dict[str, str], fact: str, label: str, title: str) -> Figure:
     kinds = _kinds(groups)
-    marks = [_mark(s, colours[s], marker="o") for s in _used(colours, [a for group in groups.values() for a in group])]
-    figure, panels = _panels(groups, 2.9, [marks, _kind_marks(kinds, "markers")])
+    legends = _legends(colours, kinds, [arm for group in groups.values() for arm in group], "markers")
+    figure, panels = _panels(groups, 2.9, legends)
     for axes, group in panels:
         longest, shortest = 0.0, math.inf
         for arm in group:
-            colour, marker = colours[arm.schedule], MARKERS[kinds[_kind(arm, kinds)]]
+            colour, marker = colours[_name(arm, colours, kinds)], MARKERS[kinds[_kind(arm, kinds)]]
             costs = df.loc[rows_of(df, arm), fact]
             longest, shortest = max(longest, costs.max()), min(shortest, costs.min())
             axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
             axes.scatter([costs.mean()], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
         _fit(axes, [value for arm in group for value in arm.values])
-        if longest > 20 * shortest > 0:
+        if longest > 10 * shortest > 0:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         elif longest > 0:
             axes.set_xlim(0, longest * 1.08)
         axes.set_xlabel(label)
@@ -330,16 +342,42 @@ def _draw_strip(strip: Axes, row: int, members: list[list[Span]], colour: str) -
 
 
 def _kinds(groups: Groups) -> dict[str, int]:
-    """Numbers the backbones, or the (backbone, head) where the backbone does not tell the arms of a task apart."""
+    """Numbers what tells the arms of a task apart besides the schedule: backbones, or heads, or both together."""
     every = [arm for group in groups.values() for arm in group]
     pairs = {(arm.dataset, arm.task, arm.backbone, arm.head) for arm in every}
-    several_heads = len(pairs) > len({pair[:3] for pair in pairs})
-    names = dict.fromkeys(f"{arm.backbone}, {arm.head}" if several_heads else arm.backbone for arm in every)
+    if len(pairs) == len({pair[:3] for pair in pairs}):
+        names = dict.fromkeys(arm.backbone for arm in every)
+    elif len({pair[2:] for pair in pairs}) == len({pair[3] for pair in pairs}):
+        names = dict.fromkeys(arm.head for arm in every)
+    else:
+        names = dict.fromkeys(f"{arm.backbone}, {arm.head}" for arm in every)
     return {name: i % len(MARKERS) for i, name in enumerate(names)}
 
 
 def _kind(arm: Arm, kinds: dict[str, int]) -> str:
-    return arm.backbone if arm.backbone in kinds else f"{arm.backbone}, {arm.head}"
+    return next(name for name in (arm.backbone, arm.head, f"{arm.backbone}, {arm.head}") if name in kinds)
+
+
+def _by_kind(colours: dict[str, str], kinds: dict[str, int]) -> bool:
+    return list(colours) == list(kinds)
+
+
+def _name(arm: Arm, colours: dict[str, str], kinds: dict[str, int]) -> str:
+    """What of an arm has a colour: its kind, or its schedule."""
+    return _kind(arm, kinds) if _by_kind(colours, kinds) else arm.schedule
+
+
+def _legends(
+    colours: dict[str, str], kinds: dict[str, int], arms: list[Arm], what: Literal["markers", "lines"]
+) -> list[list[Line2D]]:
+    """What colours mean, and what the marks of the kinds mean; both in one where kinds have colours."""
+    marks = _kind_marks(kinds, what)
+    if _by_kind(colours, kinds):
+        for mark in marks:
+            mark.set_color(colours[str(mark.get_label())])
+        return [marks]
+    one: Any = {"line": "-"} if what == "lines" else {"marker": "o"}
+    return [[_mark(name, colours[name], **one) for name in _used(colours, kinds, arms)], marks]
 
 
 def _kind_marks(kinds: dict[str, int], what: Literal["markers", "lines"]) -> list[Line2D]:
@@ -350,8 +388,9 @@ def _kind_marks(kinds: dict[str, int], what: Literal["markers", "lines"]) -> lis
     return [_mark(kind, QUIET, marker=MARKERS[i]) for kind, i in kinds.items()]
 
 
-def _used(colours: dict[str, str], group: list[Arm]) -> list[str]:
-    return [schedule for schedule in colours if any(arm.schedule == schedule for arm in group)]
+def _used(colours: dict[str, str], kinds: dict[str, int], group: list[Arm]) -> list[str]:
+    names = {_name(arm, colours, kinds) for arm in group}
+    return [name for name in colours if name in names]
 
 
 def _mark(label: str, colour: str, marker: str = "", line: Line = "") -> Line2D:

@@ -35,6 +35,7 @@ from frostline.metrics.drawing import confusion_picture, precision_recall_pictur
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
 from frostline.studies.provenance import cores
+from frostline.studies.quiet import HoldStill
 from frostline.studies.workplace import Workplace
 from frostline.tasks.base import Task
 from frostline.tasks.drawing import error_sheet, prediction_sheet
@@ -67,7 +68,9 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
         recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
         below.append(CacheBelow(data.store, data, recipe))
     try:
-        return _train(config, task, data, below, workplace, name, command)
+        stopwatch = Stopwatch()
+        with HoldStill(workplace.folder.parent, stopwatch) as others:
+            return _train(config, task, data, below, workplace, name, command, stopwatch, others)
     finally:  # what is held cannot make room for others, and this process may train more runs
         data.teardown()
         for cache in below:
@@ -82,6 +85,8 @@ def _train(
     workplace: Workplace,
     name: str,
     command: str,
+    stopwatch: Stopwatch,
+    others: HoldStill,
 ) -> dict[str, Any]:
     work, dataset = workplace.folder, data.dataset
     commit, dirty = provenance.commit()
@@ -97,7 +102,6 @@ def _train(
 
     settings = config["trainer"]
     epochs = task.schedule.epochs
-    stopwatch = Stopwatch()
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -112,7 +116,8 @@ def _train(
         gradient_clip_val=settings["clip_norm"],
         logger=logger,
         callbacks=[
-            stopwatch,  # first, as filling the cache is part of what training costs
+            others,
+            stopwatch,  # before the cache, as filling that is part of what training costs
             FrostLine(),
             *below,
             _EpochSeed(config["seed"]),
@@ -136,6 +141,9 @@ def _train(
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
 
+    task.to(trainer.strategy.root_device)
+    with others.alone(), trainer.precision_plugin.forward_context():
+        milliseconds = predict_ms(task, data)
     result = {
         "study": config["study"],
         "run": name,
@@ -150,7 +158,7 @@ def _train(
         "images_seen": images_seen,
         "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images_seen / train_seconds, 2),
-        "predict_ms": round(predict_ms(task.to(trainer.strategy.root_device), data), 3),
+        "predict_ms": round(milliseconds, 3),
         "params_total": count(task.parameters()),
         "params_trainable_last": task.trainable_at(epochs - 1),
         "image_size": config["image_size"],
@@ -184,8 +192,8 @@ def predict_ms(task: Task, data: SceneDataModule) -> float:
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":  # it computes while we go on
+        torch.accelerator.synchronize(device)
     return time.perf_counter()
 
 

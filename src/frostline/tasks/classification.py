@@ -7,13 +7,12 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
-    MulticlassCalibrationError,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
 )
 
-from frostline.errors import check_number
-from frostline.metrics.classification import PrecisionRecall
+from frostline.errors import FrostlineError, check_number
+from frostline.metrics.classification import CalibrationError, F1ByClass, PrecisionRecall
 from frostline.tasks.base import Batch, Mistake, Task
 from frostline.tasks.drawing import caption, shares
 
@@ -48,13 +47,15 @@ class Classification(Task):
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)
+        if n < 2:
+            raise FrostlineError(
+                f"task=classification tells classes apart, and there is one, {self.classes[0]}: it needs two at least."
+            )
         metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": MulticlassAccuracy(n, average="micro"),
             "f1": MulticlassF1Score(n, average="macro"),
-            # How far, over 15 bins, the share that is right lies from how sure the model was (Guo et al. 2017,
-            # arXiv:1706.04599).
-            "ece": MulticlassCalibrationError(n, n_bins=15),
-            "f1_by_class": MulticlassF1Score(n, average="none"),
+            "ece": CalibrationError(n, n_bins=15),
+            "f1_by_class": F1ByClass(n, average="none"),
             "confusion": MulticlassConfusionMatrix(n),
         }
         if 1 < self.top_k < n:

@@ -41,6 +41,8 @@ class Detection(Task):
         check_number("task.max_boxes", max_boxes, 1, whole=True)
         super().__init__(*args, **kwargs)
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
+        if hasattr(self.head, "sort_out"):
+            cast(Any, self.head).sort_out(min_score, nms_iou)
 
     def forward(self, image: Tensor) -> Any:
         """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""

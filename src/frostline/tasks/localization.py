@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from torchvision.ops import box_convert, box_iou, complete_box_iou_loss, generalized_box_iou_loss
 
@@ -24,10 +24,11 @@ def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor) -> Te
     return loss(box_convert(found, "cxcywh", "xyxy"), box_convert(truth, "cxcywh", "xyxy"), reduction="none")
 
 
+BEND = 0.1  # of the picture: from where on smooth_l1 is linear. At torch's 1, which no error reaches, it is half of mse
 # From boxes (n, 4) found and true to a loss (n,) for each.
 BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": lambda found, truth: F.mse_loss(found, truth, reduction="none").mean(1),
-    "smooth_l1": lambda found, truth: F.smooth_l1_loss(found, truth, reduction="none").mean(1),
+    "smooth_l1": lambda found, truth: F.smooth_l1_loss(found, truth, reduction="none", beta=BEND).mean(1),
     "giou": partial(_on_corners, generalized_box_iou_loss),
     "ciou": partial(_on_corners, complete_box_iou_loss),
 }
@@ -36,8 +37,9 @@ BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class Localization(Task):
     """Class scores and one box as centre x, centre y, width, height in 0..1 of the picture.
 
-    box_loss: `mse` or `smooth_l1`, on the four numbers; `giou` (Rezatofighi et al. 2019, arXiv:1902.09630) or `ciou`
-    (Zheng et al. 2020, arXiv:1911.08287), on the overlap. box_weight: its weight beside the class's cross-entropy.
+    box_loss: `mse` or `smooth_l1` (linear from 0.1 up), on the four numbers; `giou` (Rezatofighi et al. 2019,
+    arXiv:1902.09630) or `ciou` (Zheng et al. 2020, arXiv:1911.08287), on the overlap. box_weight: its weight beside the
+    class's cross-entropy.
     Scenes without a box, or whose box was cropped away by augmentation, train the class alone.
     """
 
@@ -69,30 +71,28 @@ class Localization(Task):
         return {"probabilities": scores.softmax(1), "boxes": boxes}
 
     def make_metrics(self) -> MetricCollection:
-        accuracy = MulticlassAccuracy(len(self.classes), average="micro")
-        return MetricCollection(
-            {
-                "iou": MeanMetric(),
-                "iou50": MeanMetric(),
-                "iou50_and_class": MeanMetric(),
-                "accuracy": accuracy,
-                "confusion": MulticlassConfusionMatrix(len(self.classes)),
-            },
-            compute_groups=False,
-        )
+        metrics: dict[str, Metric | MetricCollection] = {
+            "iou": MeanMetric(),
+            "iou50": MeanMetric(),
+            "iou50_and_class": MeanMetric(),
+        }
+        if len(self.classes) > 1:  # with one, only the box is in question
+            metrics["accuracy"] = MulticlassAccuracy(len(self.classes), average="micro")
+            metrics["confusion"] = MulticlassConfusionMatrix(len(self.classes))
+        return MetricCollection(metrics, compute_groups=False)
 
     def update(self, metrics: MetricCollection, predictions: dict[str, Tensor], batch: Batch) -> None:
         """iou: mean over the scenes with a box; iou50: share of them above 0.5; iou50_and_class: and the class right.
 
-        accuracy: of the class, over all scenes.
+        accuracy: of the class, over all scenes, where there are several.
         """
         iou, has_box = _overlap(predictions["boxes"], batch)
         metrics["iou"].update(iou)
         metrics["iou50"].update((iou > 0.5).float())
         right = predictions["probabilities"].argmax(1)[has_box] == batch["label"][has_box]
         metrics["iou50_and_class"].update(((iou > 0.5) & right).float())
-        metrics["confusion"].update(predictions["probabilities"], batch["label"])
-        metrics["accuracy"].update(predictions["probabilities"], batch["label"])
+        for name in {"accuracy", "confusion"} & set(metrics):
+            metrics[name].update(predictions["probabilities"], batch["label"])
 
     def mistakes(self, predictions: dict[str, Tensor], batch: Batch) -> list[Mistake]:
         """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU above 0.5."""

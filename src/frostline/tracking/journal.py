@@ -32,6 +32,11 @@ class Stopwatch(pl.Callback):
         self._stop()
         pl_module.log_dict({"images_seen": float(self.images_seen), "train_seconds": self.train_seconds})
 
+    def leave_out(self, seconds: float) -> None:
+        """So many of those since the start were no training."""
+        if self._since is not None:
+            self._since += seconds
+
     def _stop(self) -> None:
         if self._since is not None:
             self.train_seconds += time.perf_counter() - self._since

@@ -4,6 +4,7 @@ import torch
 from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.models.backbones import timm_backbone
+from frostline.models.heads.detection.cells import CANDIDATES
 from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
 from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, _answering, _between_bins
@@ -138,13 +139,53 @@ def test_a_box_too_small_for_the_finest_cells_is_not_left_to_a_coarse_one():
     assert 0 in chosen or 1 in chosen
 
 
-@pytest.mark.parametrize("head", ["dense", "yolo"])
+@pytest.mark.parametrize("head", HEADS)
 def test_what_a_detector_says_is_in_full_precision_whatever_it_reckons_in(head):
-    # Scores of eight bits are full of ties, and distances of sixteen strides are off by pixels.
-    task = build_task(compose(["task=detection", f"head={head}", "image_size=96"]), ("a", "b")).eval()
+    # Scores of eight bits are full of ties, and boxes are off by pixels.
+    overrides = ["task.min_score=0.001"]  # an untrained one is sure of nothing
+    task = build_task(compose(["task=detection", f"head={head}", "image_size=96", *overrides]), ("a", "b")).eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         outputs = task(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
-    assert {outputs.objectness.dtype, outputs.classes.dtype, outputs.boxes.dtype} == {torch.float32}
+        (found,) = task.postprocess(outputs)
+    assert len(found["boxes"]) and (found["boxes"].dtype, found["scores"].dtype) == (torch.float32, torch.float32)
+    for tensor in (found["boxes"], found["scores"]):
+        assert not torch.equal(tensor, tensor.bfloat16().float())  # nor were they rounded on the way
+
+
+@pytest.mark.parametrize("head", ["fcos", "retinanet", "ssdlite", "faster_rcnn"])
+def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch, head):
+    # So that it may be told the task's rule, which takes half the time of one that finds nothing to suppress.
+    task = task_with(head)
+    task.min_score = 0.001
+    with torch.no_grad():
+        outputs = task.eval()(batch["image"])
+        task.head.sort_out(0.001, 1.0)
+        late = task.postprocess(outputs)
+        task.head.sort_out(task.min_score, task.nms_iou)
+        early = task.postprocess(outputs)
+        assert sum(len(one["boxes"]) for one in task.head.found(outputs)) < 3 * CANDIDATES
+    for one, other in zip(early, late, strict=True):
+        assert len(one["boxes"]) > 5
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_task_tells_its_rule_to_torchvision():
+    task = build_task(compose(["task=detection", "head=fcos", "task.nms_iou=0.4", "task.min_score=0.2"]), ("a",))
+    assert (task.head.detector.nms_thresh, task.head.detector.score_thresh) == (0.4, 0.2)
+    parts = build_task(compose(["task=detection", "head=faster_rcnn", "task.nms_iou=0.4"]), ("a",)).head.detector
+    assert (parts.roi_heads.nms_thresh, parts.rpn.nms_thresh) == (0.4, 0.7)
+
+
+def test_a_loss_of_validation_is_the_same_again(batch):
+    # Faster R-CNN learns from boxes that it draws; a schedule that waits for a plateau would wait for luck.
+    task = task_with("faster_rcnn").eval()
+    with torch.no_grad():
+        outputs = task(batch["image"])
+        state = torch.get_rng_state()
+        first = task.criterion(outputs, batch)
+        assert torch.equal(state, torch.get_rng_state())
+        torch.rand(1)
+        assert task.criterion(outputs, batch) == first
 
 
 def test_sides_are_read_back_as_they_are_taught():

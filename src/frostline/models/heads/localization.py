@@ -39,13 +39,13 @@ class BoxHead(nn.Module):
         scores = self.linear(self.dropout(embedding))
         fine, coarse = (lateral(features[i]) for lateral, i in zip(self.lateral, self.maps, strict=True))
         fine = fine + F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        out = self.out(F.relu(self.norm(fine)))
+        out = self.out(F.relu(self.norm(fine))).float()  # places of sixteen bits would be off by a pixel
         height, width = out.shape[-2:]
         attention = out[:, 0].flatten(1).softmax(1)
         xs = (torch.arange(width, device=out.device) + 0.5) / width
         ys = (torch.arange(height, device=out.device) + 0.5) / height
         grid = torch.stack([xs.repeat(height), ys.repeat_interleave(width)])  # (2, height * width)
-        centre = attention @ grid.T
+        centre = (attention[:, None] * grid).sum(2)  # no product of matrices, which autocast would round
         size = (out[:, 1:].flatten(2).sigmoid() * attention[:, None]).sum(2)
         return scores, torch.cat([centre, size], 1)
 
@@ -69,4 +69,4 @@ class PooledBoxHead(nn.Module):
 
     def forward(self, features: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.dropout(embedding)
-        return self.linear(pooled), self.box(pooled).sigmoid()
+        return self.linear(pooled), self.box(pooled).float().sigmoid()

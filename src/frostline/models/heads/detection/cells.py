@@ -62,12 +62,13 @@ def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:
 
 def found_in(cells: Cells) -> list[dict[str, Tensor]]:
     """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""
+    size = cells.size
     scores = cells.objectness.sigmoid()[..., None] * cells.classes.softmax(-1)
     found = []
     for score, boxes in zip(scores, cells.boxes, strict=True):
         best, label = score.max(1)
         best, order = best.topk(min(CANDIDATES, len(best)))
-        inside = clip_boxes_to_image(boxes[order], (cells.size, cells.size))
+        inside = clip_boxes_to_image(boxes[order], (size, size))
         found.append({"boxes": inside, "scores": best, "labels": label[order]})
     return found
 

@@ -84,7 +84,8 @@ def _answering(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tup
     """Which cells of a scene answer for a box, and for which of them.
 
     A cell answers for a box if its centre lies in the box and near the box's centre, on the level whose stride fits
-    the box's size. Of several boxes it takes the smallest, as the larger ones have more cells to answer for them.
+    the box's size. Of several boxes it takes the smallest, as the larger ones have more cells to answer for them
+    (but of two within one cell, the larger one has none).
     """
     centres, strides = outputs.centres, outputs.strides
     finest, coarsest = strides.min(), strides.max()

@@ -23,7 +23,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from frostline.models.backbones import Backbone
 from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, maps_at
 
-# Nothing is thrown away here: the task sorts out what is unlikely or overlaps, in the same way for every head.
+# Nothing is thrown away unless `sort_out` says so.
 ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
 
 
@@ -39,6 +39,8 @@ class TorchvisionHead(nn.Module):
     """A detector of torchvision, whose backbone is replaced by the maps that a neck makes of ours.
 
     background: it counts classes from 1, and 0 is what is none of them.
+    What it says and learns is computed in full precision, whatever that of the backbone and the neck: anchors and boxes
+    of sixteen bits would be off by pixels.
     """
 
     gives: ClassVar[str] = "boxes"
@@ -52,13 +54,21 @@ class TorchvisionHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Pyramid:
         maps = self.neck(OrderedDict((str(n), features[i]) for n, i in enumerate(self.maps)))
-        return Pyramid(list(maps.values()), features[self.maps[0]].shape[-1] * self.stride)
+        return Pyramid([m.float() for m in maps.values()], features[self.maps[0]].shape[-1] * self.stride)
+
+    def sort_out(self, min_score: float, nms_iou: float) -> None:
+        """Leave out by torchvision what the task would leave out by the same rule.
+
+        Else its own suppression would compare all boxes with all, find nothing, and take as long as the network.
+        """
+        part = getattr(self.detector, "roi_heads", self.detector)
+        part.score_thresh, part.nms_thresh = min_score, nms_iou
 
     def losses(self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Those of the detector, under torchvision's names."""
         shift = int(self.background)
         targets = [{"boxes": b, "labels": n + shift} for b, n in zip(boxes, labels, strict=True)]
-        with self._mode(True):
+        with self._mode(True), self._same_draws():
             return cast(dict[str, Tensor], self._run(outputs, targets))
 
     def found(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
@@ -77,9 +87,20 @@ class TorchvisionHead(nn.Module):
         # Only the size of the pictures is looked at.
         picture = outputs.maps[0].new_empty(()).expand(3, outputs.size, outputs.size)
         try:
-            return self.detector([picture] * len(outputs.maps[0]), targets)
+            with torch.autocast(picture.device.type, enabled=False):
+                return self.detector([picture] * len(outputs.maps[0]), targets)
         finally:
             given.maps = None
+
+    @contextmanager
+    def _same_draws(self) -> Iterator[None]:
+        """Faster R-CNN draws the boxes it learns from: in evaluation always the same ones, and training's unmoved."""
+        if self.training:
+            yield
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            yield
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:

@@ -45,8 +45,9 @@ class SlidingWindowHead(nn.Module):
 
     The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px; larger objects fill it
     where the picture is small. The smallest objects that are looked for have a longer side of 16 / max(sizes) of the
-    picture's (FILLED of a window). crops: windows that are cut out of each picture in a training step, half of them
-    around objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
+    picture's (FILLED of a window); one that fills more than 0.95 of the picture, or is narrow and cut off by its edge,
+    has no window, and is learnt as nothing. crops: windows that are cut out of each picture in a training step, half of
+    them around objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
     """
 
     gives: ClassVar[str] = "boxes"

@@ -1,0 +1,58 @@
+"""While one run is timed, the other runs of its study on this machine hold still."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytorch_lightning as pl
+
+from frostline.tracking.journal import Stopwatch
+
+
+class HoldStill(pl.Callback):
+    """Between two batches, waits as long as another run is timed: `alone`. What is waited is no time of training.
+
+    All runs whose `folder` is the same heed each other, by two locks on files in it. `busy` is shared by those that
+    compute a batch, and held by one who is timed. `gate` is passed on the way there, and kept shut by who waits to be
+    timed: else the others could share `busy` for ever. Both are let go of when a process ends, however it ends.
+    """
+
+    def __init__(self, folder: Path, stopwatch: Stopwatch) -> None:
+        self.stopwatch = stopwatch
+        # Readable and writable, as locks over a network are of the one kind or the other.
+        self._gate, self._busy = ((folder / f".timing-{name}.lock").open("a+") for name in ("gate", "busy"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for lock in (self._busy, self._gate):
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the descriptor, too
+            lock.close()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within, no other run computes a batch."""
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        fcntl.flock(self._busy, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._busy, fcntl.LOCK_UN)
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def _start(self, *_: Any, **__: Any) -> None:
+        since = time.perf_counter()
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        fcntl.flock(self._busy, fcntl.LOCK_SH)
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
+        self.stopwatch.leave_out(time.perf_counter() - since)
+
+    def _end(self, *_: Any, **__: Any) -> None:
+        fcntl.flock(self._busy, fcntl.LOCK_UN)
+
+    on_train_batch_start = on_validation_batch_start = on_test_batch_start = _start
+    on_train_batch_end = on_validation_batch_end = on_test_batch_end = _end
