@@ -69,3 +69,12 @@ def test_a_run_without_errors_says_so(make, drawn, tmp_path):
     error_sheet(make("classification"), Items(), tmp_path / "x.png")
     assert [text.get_text() for text in drawn[0].texts] == ["No errors: 0 of 9 scenes of the test split have one", ""]
     assert not drawn[0].axes
+
+
+def test_of_many_boxes_the_surest_are_named_so_that_the_picture_stays_to_be_seen(make, batch):
+    axes = Figure().add_subplot()
+    scores = torch.linspace(0.95, 0.31, 20)
+    found = {"boxes": torch.rand(20, 4) * 64, "scores": scores, "labels": torch.zeros(20, dtype=torch.long)}
+    make("detection").draw(axes, [found] * 3, batch, 1)
+    assert len(axes.patches) == 20
+    assert [text.get_text().split()[-1] for text in axes.texts] == [f"{score:.0%}" for score in scores[:6].tolist()]

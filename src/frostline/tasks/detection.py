@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = 0.3  # score from which on a box is drawn and can be a mistake: as many as an eye can take in
-NAMED = 6  # boxes of a picture that are named, wrong ones first, so that names leave something to be seen
+NAMED = 6  # boxes of a picture that are named, wrong or surest ones first, so that names leave something to be seen
 
 
 class Detection(Task):
@@ -111,10 +111,9 @@ class Detection(Task):
     def draw(self, axes: "Axes", predictions: list[dict[str, Tensor]], batch: Batch, index: int) -> None:
         for box in batch["boxes"][index]:
             rectangle(axes, box, truth=True)
-        found = predictions[index]
-        for box, score, label in zip(found["boxes"], found["scores"], found["labels"], strict=True):
-            if score >= SHOWN:
-                rectangle(axes, box, f"{self.classes[int(label)]} {score:.0%}")
+        found = _shown(predictions[index])
+        for place, (box, score, label) in enumerate(zip(found["boxes"], found["scores"], found["labels"], strict=True)):
+            rectangle(axes, box, f"{self.classes[int(label)]} {score:.0%}" if place < NAMED else "")
 
 
 def _truth(batch: Batch, index: int) -> Scene:
