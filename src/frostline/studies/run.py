@@ -35,12 +35,12 @@ from frostline.metrics.drawing import confusion_picture, precision_recall_pictur
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
 from frostline.studies.provenance import cores
-from frostline.studies.quiet import HoldStill
 from frostline.studies.workplace import Workplace
 from frostline.tasks.base import Task
 from frostline.tasks.drawing import error_sheet, prediction_sheet
 from frostline.tracking import mlflow_run
 from frostline.tracking.journal import Journal, Stopwatch
+from frostline.tracking.quiet import HoldStill
 
 TIMED, PATIENCE = 20, 5.0  # pictures whose prediction is timed, and after how many seconds that is enough
 
@@ -69,7 +69,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
         below.append(CacheBelow(data.store, data, recipe))
     try:
         stopwatch = Stopwatch()
-        with HoldStill(workplace.folder.parent, stopwatch) as others:
+        with HoldStill(workplace.folder.parents[1], stopwatch) as others:
             return _train(config, task, data, below, workplace, name, command, stopwatch, others)
     finally:  # what is held cannot make room for others, and this process may train more runs
         data.teardown()

@@ -1,8 +1,8 @@
 import threading
 import time
 
-from frostline.studies.quiet import HoldStill
 from frostline.tracking.journal import Stopwatch
+from frostline.tracking.quiet import HoldStill
 
 
 def test_others_end_their_batch_then_wait_and_do_not_count_it(tmp_path):
