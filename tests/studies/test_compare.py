@@ -586,13 +586,15 @@ def test_of_one_schedule_each_of_eight_heads_has_a_look_of_its_own(root: Path) -
     kinds = plots._kinds(groups)
     assert list(kinds) == [f"head{i}" for i in range(8)]
     with rc_context(STYLE):
-        figure = plots.speed(results.frame, groups, colours_of(list(kinds)))
+        figure = plots.speed(results.frame, groups, colours := colours_of(list(kinds)))
     looks = {
         (tuple(marks.get_facecolor()[0][:3]), marks.get_paths()[0].vertices.tobytes())
         for marks in figure.axes[0].collections
         if isinstance(marks, PathCollection)
     }
     assert len(looks) == 8 == len({look[0] for look in looks}) == len({look[1] for look in looks})
+    (root / "runs/s/results/detection-net-full-3/epochs.jsonl").unlink()  # a run without curves changes no colours
+    assert plots.learning_curves(groups, read_results(root / "experiments/s", root / "runs/s").curves, colours)
     assert sorted(text.get_text() for legend in figure.legends for text in legend.get_texts()) == list(kinds)
 
 

@@ -1,6 +1,7 @@
 import threading
 import time
 
+from frostline.tracking import quiet
 from frostline.tracking.journal import Stopwatch
 from frostline.tracking.quiet import HoldStill
 
@@ -59,6 +60,14 @@ def test_who_is_to_be_timed_has_its_turn_among_many(tmp_path):
     for thread in threads:
         thread.join(10)
     assert max(turns) < 1
+
+
+def test_a_run_that_is_stopped_in_a_batch_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(quiet, "PATIENCE", 0.2)
+    with HoldStill(tmp_path, Stopwatch()) as stopped, HoldStill(tmp_path, Stopwatch()) as run:
+        stopped.on_train_batch_start()
+        with run.alone():
+            pass
 
 
 def test_a_run_that_fails_in_a_batch_keeps_nobody_waiting(tmp_path):

@@ -143,6 +143,6 @@ def _short(name: str, most: int) -> str:
 
 def _count(number: float) -> str:
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if number >= 0.9995 * size:  # as it is rounded to three digits
+        if number >= (size if unit == " k" else 0.9995 * size):  # where three digits round it up to that
             return f"{number / (1e3 if unit == ' k' else size):.3g}{unit}"
     return f"{number:.0f}"

@@ -1,4 +1,4 @@
-"""The pictures of a report. One colour belongs to one schedule in all of them."""
+"""The pictures of a report. One colour belongs to one schedule in all of them; where there is but one, to one kind."""
 
 import math
 import re
@@ -144,11 +144,11 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
 
     curves: of `Results`. None where it is empty.
     """
+    kinds = _kinds(groups)  # of all, as colours are
     told = {arm: epochs for group in groups.values() for arm in group if len(epochs := curve(curves, arm))}
     groups = {key: drawn for key, group in groups.items() if (drawn := [arm for arm in group if arm in told])}
     if not groups:
         return None
-    kinds = _kinds(groups)
     strips = [_strip_rows(group, told, kinds) for group in groups.values()]
     phased = any(len(_spans(epochs, "images")) > 1 for epochs in told.values())
     legends = [

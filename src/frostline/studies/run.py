@@ -69,7 +69,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
         below.append(CacheBelow(data.store, data, recipe))
     try:
         stopwatch = Stopwatch()
-        with HoldStill(workplace.folder.parents[1], stopwatch) as others:
+        with HoldStill(workplace.folder.parent, stopwatch) as others:
             return _train(config, task, data, below, workplace, name, command, stopwatch, others)
     finally:  # what is held cannot make room for others, and this process may train more runs
         data.teardown()
@@ -172,7 +172,8 @@ def _train(
         "versions": provenance.versions(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    _write(workplace, config, task, data, result, logger)
+    with others.busy():
+        _write(workplace, config, task, data, result, logger)
     return result
 
 

@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import pytorch_lightning as pl
 
 from frostline.tracking.journal import Stopwatch
+
+PATIENCE = 30.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
 
 
 class HoldStill(pl.Callback):
@@ -34,10 +36,19 @@ class HoldStill(pl.Callback):
             lock.close()
 
     @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Within, no other run is timed."""
+        self._start()
+        try:
+            yield
+        finally:
+            self._end()
+
+    @contextmanager
     def alone(self) -> Iterator[None]:
-        """Within, no other run computes a batch."""
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
-        fcntl.flock(self._busy, fcntl.LOCK_EX)
+        """Within, no other run computes a batch or is `busy`. (Some may decode the next batch, or fill a cache.)"""
+        _take(self._gate, fcntl.LOCK_EX)
+        _take(self._busy, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -46,8 +57,8 @@ class HoldStill(pl.Callback):
 
     def _start(self, *_: Any, **__: Any) -> None:
         since = time.perf_counter()
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
-        fcntl.flock(self._busy, fcntl.LOCK_SH)
+        _take(self._gate, fcntl.LOCK_EX)
+        _take(self._busy, fcntl.LOCK_SH)
         fcntl.flock(self._gate, fcntl.LOCK_UN)
         self.stopwatch.leave_out(time.perf_counter() - since)
 
@@ -56,3 +67,12 @@ class HoldStill(pl.Callback):
 
     on_train_batch_start = on_validation_batch_start = on_test_batch_start = _start
     on_train_batch_end = on_validation_batch_end = on_test_batch_end = _end
+
+
+def _take(lock: IO[str], how: int) -> None:
+    since = time.monotonic()
+    while time.monotonic() - since < PATIENCE:
+        try:
+            return fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.005)

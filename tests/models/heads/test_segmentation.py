@@ -125,14 +125,29 @@ def test_a_head_starts_as_the_library_starts_it(backbones):
     assert float(head.decoder.p5.weight.detach().abs().max()) == pytest.approx((6 / 512) ** 0.5, rel=0.01)
 
 
-@pytest.mark.parametrize(("head_class", "read"), [(PspHead, [4]), (DeepLabV3PlusHead, [1, 4]), (FpnHead, [1, 2, 3, 4])])
+@pytest.mark.parametrize(
+    ("head_class", "read"),
+    [
+        (PspHead, [4]),
+        (DeepLabV3PlusHead, [1, 4]),
+        (FpnHead, [1, 2, 3, 4]),
+        (UnetHead, [0, 1, 2, 3, 4]),
+        (partial(UnetHead, decoder_channels=[32, 16, 16, 8]), [0, 1, 2, 3, 4]),
+        (partial(UnetHead, decoder_channels=[32, 16, 16]), [1, 2, 3, 4]),
+    ],
+)
 def test_a_head_asks_for_the_maps_it_reads_alone(backbones, head_class, read):
     # What it does not read would be kept in the cache all the same.
     head = head_class(backbones["resnet10t"], 3).eval()
     assert head.maps == read
     features, _ = backbones["resnet10t"](torch.rand(1, 3, 64, 64))
     wanted = [m if i in read else None for i, m in enumerate(features)]
-    assert torch.equal(head(wanted), head(features))
+    with torch.no_grad():
+        scores = head(wanted)
+        assert torch.equal(scores, head(features))
+        for i in read:  # and it reads them all
+            changed = [m + 1 if i == n else m for n, m in enumerate(features)]
+            assert not torch.equal(scores, head(changed))
 
 
 @pytest.mark.parametrize("head_class", [DeepLabV3PlusHead, PanHead])

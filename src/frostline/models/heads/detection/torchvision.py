@@ -68,7 +68,7 @@ class TorchvisionHead(nn.Module):
         """Those of the detector, under torchvision's names."""
         shift = int(self.background)
         targets = [{"boxes": b, "labels": n + shift} for b, n in zip(boxes, labels, strict=True)]
-        with self._mode(True), self._same_draws():
+        with self._mode(True), _same_draws(outputs.maps[0].device):
             return cast(dict[str, Tensor], self._run(outputs, targets))
 
     def found(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
@@ -91,16 +91,6 @@ class TorchvisionHead(nn.Module):
                 return self.detector([picture] * len(outputs.maps[0]), targets)
         finally:
             given.maps = None
-
-    @contextmanager
-    def _same_draws(self) -> Iterator[None]:
-        """Faster R-CNN draws the boxes it learns from: in evaluation always the same ones, and training's unmoved."""
-        if self.training:
-            yield
-            return
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            yield
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
@@ -190,6 +180,17 @@ class FasterRcnnHead(TorchvisionHead):
             **{f"box_{key}": value for key, value in ALL.items()},
         )
         super().__init__(maps, STRIDES[0], neck, detector, background=True)
+
+
+@contextmanager
+def _same_draws(device: torch.device) -> Iterator[None]:
+    """Faster R-CNN draws the boxes it learns from: where nothing is learnt, always the same ones."""
+    if torch.is_grad_enabled():
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
 
 
 class _Given(nn.Module):

@@ -99,7 +99,7 @@ class UnetHead(SmpHead):
             classes,
             lambda encoder: UnetDecoder(encoder, blocks, n_blocks=len(blocks)),
             blocks[-1],
-            reads=STRIDES,
+            reads=STRIDES[max(0, 4 - len(blocks)) :],
             needs=(32,),
             kernel=3,
         )
