@@ -142,7 +142,8 @@ def _short(name: str, most: int) -> str:
 
 
 def _count(number: float) -> str:
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if number >= (size if unit == " k" else 0.9995 * size):  # where three digits round it up to that
-            return f"{number / (1e3 if unit == ' k' else size):.3g}{unit}"
+    # From where three digits round up to it; thousands only where they save two digits.
+    for least, size, unit in ((999.5e6, 1e9, " G"), (999.5e3, 1e6, " M"), (1e4, 1e3, " k")):
+        if number >= least:
+            return f"{number / size:.3g}{unit}"
     return f"{number:.0f}"

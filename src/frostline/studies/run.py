@@ -68,9 +68,8 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
         recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
         below.append(CacheBelow(data.store, data, recipe))
     try:
-        stopwatch = Stopwatch()
-        with HoldStill(workplace.folder.parent, stopwatch) as others:
-            return _train(config, task, data, below, workplace, name, command, stopwatch, others)
+        with HoldStill(workplace.folder.parent, Stopwatch()) as others:
+            return _train(config, task, data, below, workplace, name, command, others)
     finally:  # what is held cannot make room for others, and this process may train more runs
         data.teardown()
         for cache in below:
@@ -85,10 +84,9 @@ def _train(
     workplace: Workplace,
     name: str,
     command: str,
-    stopwatch: Stopwatch,
     others: HoldStill,
 ) -> dict[str, Any]:
-    work, dataset = workplace.folder, data.dataset
+    work, dataset, stopwatch = workplace.folder, data.dataset, others.stopwatch
     commit, dirty = provenance.commit()
     if any(data.left_out.values()):
         counts = ", ".join(f"{number} of {split}" for split, number in data.left_out.items())

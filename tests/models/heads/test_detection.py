@@ -139,6 +139,14 @@ def test_a_box_too_small_for_the_finest_cells_is_not_left_to_a_coarse_one():
     assert 0 in chosen or 1 in chosen
 
 
+@pytest.mark.parametrize("head", ["dense", "yolo"])
+def test_what_a_detector_says_of_a_cell_is_in_full_precision(head):
+    task = build_task(compose(["task=detection", f"head={head}", "image_size=96"]), ("a", "b")).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        outputs = task(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
+    assert {outputs.objectness.dtype, outputs.classes.dtype, outputs.boxes.dtype} == {torch.float32}
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_what_a_detector_says_is_in_full_precision_whatever_it_reckons_in(head):
     # Scores of eight bits are full of ties, and boxes are off by pixels.

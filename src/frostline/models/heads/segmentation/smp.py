@@ -37,7 +37,7 @@ class SmpHead(nn.Module):
 
     gives: ClassVar[str] = "pixels"
     reads_embedding: ClassVar[bool] = False
-    learns_from = 1  # px; on smaller pictures some of its weights learn nothing
+    learns_from: int = 1  # px; on smaller pictures some of its weights learn nothing
 
     def __init__(
         self,
@@ -163,8 +163,8 @@ class DeepLabV3PlusHead(SmpHead):
     """Atrous pyramid pooling, refined at 1/4 (Chen et al. 2018, arXiv:1802.02611).
 
     The paper pools at 1/16 with rates 6, 12 and 18, and at 1/8 with twice these; our backbones are not dilated, so it
-    is 1/32 here, and half of them: the same reach in the picture. Where a rate reaches
-    beyond the map from everywhere, its outer weights see nothing but padding, and learn nothing: `learns_from`.
+    is 1/32 here, and half of them: the same reach in the picture. Where a rate reaches beyond the map from everywhere,
+    its outer weights see nothing but padding, and learn nothing: `learns_from`.
     """
 
     def __init__(
@@ -192,6 +192,7 @@ class PanHead(SmpHead):
     """
 
     smallest: ClassVar[int] = 256
+    learns_from = 512
 
     def __init__(self, backbone: Backbone, classes: int, decoder_channels: int = 48) -> None:
         super().__init__(
@@ -201,7 +202,6 @@ class PanHead(SmpHead):
             decoder_channels,
             kernel=3,
         )
-        self.learns_from = 512
 
 
 class LinknetHead(SmpHead):
