@@ -30,7 +30,7 @@ from frostline.errors import FrostlineError
 from frostline.studies import plots
 from frostline.studies.arms import arms, best_within, count, curve, mean_sd, number, ranked, verdict
 from frostline.studies.compare import compare
-from frostline.studies.plots import MAX_MONTAGE_BYTES, MAX_SHEET_BYTES, STYLE, colours_of, learning_curves
+from frostline.studies.plots import MAX_MONTAGE_BYTES, MAX_SHEET_BYTES, STYLE, colours_of, learning_curves, look_of
 from frostline.studies.report import render_table
 from frostline.studies.results import read_results
 
@@ -442,7 +442,8 @@ def test_a_curve_is_the_mean_over_the_epochs_that_every_seed_reached(root: Path)
 def figure_of(root: Path, schedules: list[str]) -> Figure:
     results = read_results(root / "experiments/s", root / "runs/s")
     with rc_context(STYLE):
-        figure = learning_curves(arms(results.frame), results.curves, colours_of(schedules))
+        groups = arms(results.frame)
+        figure = learning_curves(groups, results.curves, look_of(groups, schedules))
     assert figure is not None
     return figure
 
@@ -583,10 +584,10 @@ def test_of_one_schedule_each_of_eight_heads_has_a_look_of_its_own(root: Path) -
     results = read_results(root / "experiments/s", root / "runs/s")
     full = [arm for arm in arms(results.frame)["meadow", "detection"] if arm.schedule == "full"]
     groups = {("meadow", "detection"): full}
-    kinds = plots._kinds(groups)
-    assert list(kinds) == [f"head{i}" for i in range(8)]
+    look = look_of(groups, ["full"])
+    assert look.by_kind and look.kinds == [f"head{i}" for i in range(8)]
     with rc_context(STYLE):
-        figure = plots.speed(results.frame, groups, colours := colours_of(list(kinds)))
+        figure = plots.speed(results.frame, groups, look)
     looks = {
         (tuple(marks.get_facecolor()[0][:3]), marks.get_paths()[0].vertices.tobytes())
         for marks in figure.axes[0].collections
@@ -594,8 +595,8 @@ def test_of_one_schedule_each_of_eight_heads_has_a_look_of_its_own(root: Path) -
     }
     assert len(looks) == 8 == len({look[0] for look in looks}) == len({look[1] for look in looks})
     (root / "runs/s/results/detection-net-full-3/epochs.jsonl").unlink()  # a run without curves changes no colours
-    assert plots.learning_curves(groups, read_results(root / "experiments/s", root / "runs/s").curves, colours)
-    assert sorted(text.get_text() for legend in figure.legends for text in legend.get_texts()) == list(kinds)
+    assert plots.learning_curves(groups, read_results(root / "experiments/s", root / "runs/s").curves, look)
+    assert sorted(text.get_text() for legend in figure.legends for text in legend.get_texts()) == look.kinds
 
 
 def test_colours_are_distinct_for_any_number_of_schedules() -> None:

@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -60,23 +62,83 @@ MAX_SHEET_BYTES = 300_000
 SHEETS = ("confusion", "precision_recall", "errors")  # pictures that a run leaves, those of a task's best shown
 
 
+@dataclass(frozen=True)
+class Look:
+    """How arms are told apart in all pictures: by colour their schedules, by mark their kinds.
+
+    kinds: what tells arms apart besides the schedule: backbones, or heads, or both together. colours: by schedule, or,
+    `by_kind`, by kind, where there is one schedule.
+    """
+
+    kinds: list[str]
+    colours: dict[str, str]
+    by_kind: bool
+
+    def kind(self, arm: Arm) -> str:
+        return next(name for name in (arm.backbone, arm.head, f"{arm.backbone}, {arm.head}") if name in self.kinds)
+
+    def name(self, arm: Arm) -> str:
+        """What of it has a colour."""
+        return self.kind(arm) if self.by_kind else arm.schedule
+
+    def names(self, arms: Iterable[Arm]) -> list[str]:
+        used = {self.name(arm) for arm in arms}
+        return [name for name in self.colours if name in used]
+
+    def colour(self, arm: Arm) -> str:
+        return self.colours[self.name(arm)]
+
+    def marker(self, arm: Arm) -> str:
+        return MARKERS[self.kinds.index(self.kind(arm)) % len(MARKERS)]
+
+    def line(self, arm: Arm) -> Line:
+        return LINES[self.kinds.index(self.kind(arm)) % len(LINES)]
+
+    def kind_marks(self, what: Literal["markers", "lines"]) -> list[Line2D]:
+        marks = []
+        for i, kind in enumerate(self.kinds if len(self.kinds) > 1 else []):
+            how: Any = {"line": LINES[i % len(LINES)]} if what == "lines" else {"marker": MARKERS[i % len(MARKERS)]}
+            marks.append(_mark(kind, self.colours[kind] if self.by_kind else QUIET, **how))
+        return marks
+
+    def legends(self, arms: list[Arm], what: Literal["markers", "lines"]) -> list[list[Line2D]]:
+        """What colours mean, and what the marks of the kinds mean; both in one where kinds have colours."""
+        marks = self.kind_marks(what)
+        if self.by_kind:
+            return [marks]
+        one: Any = {"line": "-"} if what == "lines" else {"marker": "o"}
+        return [[_mark(name, self.colours[name], **one) for name in self.names(arms)], marks]
+
+
+def look_of(groups: Groups, schedules: list[str]) -> Look:
+    """That of these arms: the same in every picture, whichever of them it shows."""
+    every = [arm for group in groups.values() for arm in group]
+    pairs = {(arm.dataset, arm.task, arm.backbone, arm.head) for arm in every}
+    if len(pairs) == len({pair[:3] for pair in pairs}):
+        kinds = dict.fromkeys(arm.backbone for arm in every)
+    elif len({pair[2:] for pair in pairs}) == len({pair[3] for pair in pairs}):
+        kinds = dict.fromkeys(arm.head for arm in every)
+    else:
+        kinds = dict.fromkeys(f"{arm.backbone}, {arm.head}" for arm in every)
+    by_kind = len(schedules) == 1 < len(kinds)
+    return Look(list(kinds), colours_of(list(kinds) if by_kind else schedules), by_kind)
+
+
 def draw(results: Results) -> dict[str, bytes | None]:
     """PNG files by name, in the order of a report; None for one that the results do not allow.
 
     Names of sheets are `KIND-TASK-DATASET.png`, as `sheet_name` gives them.
     """
     groups = arms(results.frame)
-    kinds = _kinds(groups)
-    # With one schedule, colour tells what else differs.
-    colours = colours_of(list(kinds) if len(results.schedules) == 1 < len(kinds) else results.schedules)
+    look = look_of(groups, results.schedules)
     several = any(len({(arm.backbone, arm.head) for arm in group}) > 1 for group in groups.values())
     with rc_context(STYLE):
-        curves = learning_curves(groups, results.curves, colours)
+        curves = learning_curves(groups, results.curves, look)
         return {
-            "comparison.png": _png(comparison(groups, colours)),
+            "comparison.png": _png(comparison(groups, look)),
             "curves.png": None if curves is None else _png(curves),
-            "cost.png": _png(cost(results.frame, groups, colours)),
-            "speed.png": _png(speed(results.frame, groups, colours)) if several else None,
+            "cost.png": _png(cost(results.frame, groups, look)),
+            "speed.png": _png(speed(results.frame, groups, look)) if several else None,
             "predictions.png": predictions(groups, results.frame, results.folders),
             **sheets(groups, results.frame, results.folders),
         }
@@ -89,29 +151,23 @@ def colours_of(names: list[str]) -> dict[str, str]:
     return dict(zip(names, next(palette for palette in palettes if len(palette) >= len(names)), strict=False))
 
 
-def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
-    """The primary test metric of every run: what has a colour side by side, a dot per seed, a bar at the mean.
-
-    colours: by schedule, or by kind where there is one schedule.
-    """
-    kinds = _kinds(groups)
-    by_kind = _by_kind(colours, kinds)
-    figure, panels = _panels(groups, 3.1, [[] if by_kind else _kind_marks(kinds, "markers")])
+def comparison(groups: Groups, look: Look) -> Figure:
+    """The primary test metric of every run: what has a colour side by side, a dot per seed, a bar at the mean."""
+    figure, panels = _panels(groups, 3.1, [[] if look.by_kind else look.kind_marks("markers")])
     for axes, group in panels:
-        names = _used(colours, kinds, group)
-        present = [kind for kind in kinds if any(_kind(arm, kinds) == kind for arm in group)] if not by_kind else [""]
+        names = look.names(group)
+        # Within a schedule, kinds stand side by side.
+        present = [""] if look.by_kind else [kind for kind in look.kinds if kind in map(look.kind, group)]
         width = 0.8 / len(present)
         crowded = len(group) > 10
         for arm in group:
-            kind, name, n = _kind(arm, kinds), _name(arm, colours, kinds), len(arm.values)
-            colour, place = colours[name], 0 if by_kind else present.index(kind)
-            x = names.index(name) + (place - (len(present) - 1) / 2) * width
+            colour, n = look.colour(arm), len(arm.values)
+            place = 0 if look.by_kind else present.index(look.kind(arm))
+            x = names.index(look.name(arm)) + (place - (len(present) - 1) / 2) * width
             # Seeds stand side by side, in their order, so that equal values stay visible.
             xs = [x + (i - (n - 1) / 2) * min(0.11, 0.5 * width / n) for i in range(n)]
             size = 18 if crowded else 38
-            axes.scatter(
-                xs, arm.values, s=size, color=colour, ec="white", lw=0.8, marker=MARKERS[kinds[kind]], zorder=4
-            )
+            axes.scatter(xs, arm.values, s=size, color=colour, ec="white", lw=0.8, marker=look.marker(arm), zorder=4)
             if math.isfinite(arm.mean):
                 ends = [x - 0.33 * width, x + 0.33 * width]
                 axes.plot(ends, [arm.mean, arm.mean], color=colour, lw=2.6, alpha=0.55, zorder=3)
@@ -135,24 +191,23 @@ def comparison(groups: Groups, colours: dict[str, str]) -> Figure:
                 label.set(rotation=30, rotation_mode="anchor", ha="right", fontsize=8)
         axes.grid(axis="x", visible=False)
     how = "higher is better; a dot is one seed, the bar and the number are the mean"
-    _headline(figure, f"Test-set results by {'architecture' if by_kind else 'freezing schedule'}", how)
+    _headline(figure, f"Test-set results by {'architecture' if look.by_kind else 'freezing schedule'}", how)
     return figure
 
 
-def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str]) -> Figure | None:
+def learning_curves(groups: Groups, curves: pd.DataFrame, look: Look) -> Figure | None:
     """Validation metric against images seen (left) and seconds of training (right), above what was frozen meanwhile.
 
     curves: of `Results`. None where it is empty.
     """
-    kinds = _kinds(groups)  # of all, as colours are
     told = {arm: epochs for group in groups.values() for arm in group if len(epochs := curve(curves, arm))}
     groups = {key: drawn for key, group in groups.items() if (drawn := [arm for arm in group if arm in told])}
     if not groups:
         return None
-    strips = [_strip_rows(group, told, kinds) for group in groups.values()]
+    strips = [_strip_rows(group, told, look) for group in groups.values()]
     phased = any(len(_spans(epochs, "images")) > 1 for epochs in told.values())
     legends = [
-        *_legends(colours, kinds, list(told), "lines"),
+        *look.legends(list(told), "lines"),
         [_mark("a phase ends", QUIET, marker="|")] * phased + [_mark("time of the fastest arm", "#dbe1e7", marker="s")],
     ]
     heights = [0.17 * len(rows) + 0.1 for rows in strips]
@@ -164,14 +219,12 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
         for axes in (left, right):
             unit: Unit = "images" if axes is left else "seconds"
             for arm in group:
-                line = LINES[kinds[_kind(arm, kinds)] % len(LINES)]
-                colour = colours[_name(arm, colours, kinds)]
-                _draw_curve(axes, told[arm], unit, colour, line, crowded=len(group) > 6)
+                _draw_curve(axes, told[arm], unit, look.colour(arm), look.line(arm), crowded=len(group) > 6)
             axes.set_xlim(0, 1.03 * max(told[arm][unit].max() for arm in group))
             axes.tick_params(labelbottom=False)
             strip = figure.add_subplot(cell[1, int(axes is right)], sharex=axes)
             for y, (_, members) in enumerate(rows):
-                colour = colours.get(members[0].schedule, QUIET)
+                colour = QUIET if look.by_kind else look.colour(members[0])
                 _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colour)
             strip.set_ylim(len(rows) - 0.4, -0.6)
             strip.set_yticks(range(len(rows)), [name if axes is left else "" for name, _ in rows], fontsize=8)
@@ -190,26 +243,25 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, colours: dict[str, str
     return figure
 
 
-def cost(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
+def cost(df: pd.DataFrame, groups: Groups, look: Look) -> Figure:
     """The primary test metric of every run against its training time, with the arm's mean."""
     title = "Test-set results against training time"
-    return _against(df, groups, colours, "train_seconds", "seconds of training", title)
+    return _against(df, groups, look, "train_seconds", "seconds of training", title)
 
 
-def speed(df: pd.DataFrame, groups: Groups, colours: dict[str, str]) -> Figure:
+def speed(df: pd.DataFrame, groups: Groups, look: Look) -> Figure:
     """The primary test metric of every run against the time to predict one picture, with the arm's mean."""
     title = "Test-set results against the time to predict"
-    return _against(df, groups, colours, "predict_ms", "milliseconds to predict a picture", title)
+    return _against(df, groups, look, "predict_ms", "milliseconds to predict a picture", title)
 
 
-def _against(df: pd.DataFrame, groups: Groups, colours: dict[str, str], fact: str, label: str, title: str) -> Figure:
-    kinds = _kinds(groups)
-    legends = _legends(colours, kinds, [arm for group in groups.values() for arm in group], "markers")
+def _against(df: pd.DataFrame, groups: Groups, look: Look, fact: str, label: str, title: str) -> Figure:
+    legends = look.legends([arm for group in groups.values() for arm in group], "markers")
     figure, panels = _panels(groups, 2.9, legends)
     for axes, group in panels:
         longest, shortest = 0.0, math.inf
         for arm in group:
-            colour, marker = colours[_name(arm, colours, kinds)], MARKERS[kinds[_kind(arm, kinds)]]
+            colour, marker = look.colour(arm), look.marker(arm)
             costs = df.loc[rows_of(df, arm), fact]
             longest, shortest = max(longest, costs.max()), min(shortest, costs.min())
             axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
@@ -304,7 +356,7 @@ def _spans(epochs: pd.DataFrame, unit: Unit) -> list[Span]:
     return spans
 
 
-def _strip_rows(group: list[Arm], told: dict[Arm, pd.DataFrame], kinds: dict[str, int]) -> list[tuple[str, list[Arm]]]:
+def _strip_rows(group: list[Arm], told: dict[Arm, pd.DataFrame], look: Look) -> list[tuple[str, list[Arm]]]:
     """Label and arms of each row of a strip; arms of one schedule that freeze as many groups as long share a row."""
     rows: dict[tuple[str, tuple[tuple[float, int], ...]], list[Arm]] = {}
     for arm in group:
@@ -312,7 +364,7 @@ def _strip_rows(group: list[Arm], told: dict[Arm, pd.DataFrame], kinds: dict[str
         rows.setdefault((arm.schedule, phases), []).append(arm)
     schedules = [schedule for schedule, _ in rows]
     return [
-        (schedule if schedules.count(schedule) == 1 else f"{schedule}, {_kind(members[0], kinds)}", members)
+        (schedule if schedules.count(schedule) == 1 else f"{schedule}, {look.kind(members[0])}", members)
         for (schedule, _), members in sorted(rows.items(), key=lambda row: schedules.index(row[0][0]))
     ]
 
@@ -339,58 +391,6 @@ def _draw_strip(strip: Axes, row: int, members: list[list[Span]], colour: str) -
                 ink = INK if shade[0] + 2 * shade[1] + shade[2] > 2 else "white"
                 middle = (left + right) / 2
                 strip.text(middle, y, str(depth), color=ink, ha="center", va="center_baseline", fontsize=7.5, zorder=3)
-
-
-def _kinds(groups: Groups) -> dict[str, int]:
-    """Numbers what tells the arms of a task apart besides the schedule: backbones, or heads, or both together."""
-    every = [arm for group in groups.values() for arm in group]
-    pairs = {(arm.dataset, arm.task, arm.backbone, arm.head) for arm in every}
-    if len(pairs) == len({pair[:3] for pair in pairs}):
-        names = dict.fromkeys(arm.backbone for arm in every)
-    elif len({pair[2:] for pair in pairs}) == len({pair[3] for pair in pairs}):
-        names = dict.fromkeys(arm.head for arm in every)
-    else:
-        names = dict.fromkeys(f"{arm.backbone}, {arm.head}" for arm in every)
-    return {name: i % len(MARKERS) for i, name in enumerate(names)}
-
-
-def _kind(arm: Arm, kinds: dict[str, int]) -> str:
-    return next(name for name in (arm.backbone, arm.head, f"{arm.backbone}, {arm.head}") if name in kinds)
-
-
-def _by_kind(colours: dict[str, str], kinds: dict[str, int]) -> bool:
-    return list(colours) == list(kinds)
-
-
-def _name(arm: Arm, colours: dict[str, str], kinds: dict[str, int]) -> str:
-    """What of an arm has a colour: its kind, or its schedule."""
-    return _kind(arm, kinds) if _by_kind(colours, kinds) else arm.schedule
-
-
-def _legends(
-    colours: dict[str, str], kinds: dict[str, int], arms: list[Arm], what: Literal["markers", "lines"]
-) -> list[list[Line2D]]:
-    """What colours mean, and what the marks of the kinds mean; both in one where kinds have colours."""
-    marks = _kind_marks(kinds, what)
-    if _by_kind(colours, kinds):
-        for mark in marks:
-            mark.set_color(colours[str(mark.get_label())])
-        return [marks]
-    one: Any = {"line": "-"} if what == "lines" else {"marker": "o"}
-    return [[_mark(name, colours[name], **one) for name in _used(colours, kinds, arms)], marks]
-
-
-def _kind_marks(kinds: dict[str, int], what: Literal["markers", "lines"]) -> list[Line2D]:
-    if len(kinds) < 2:
-        return []
-    if what == "lines":
-        return [_mark(kind, QUIET, line=LINES[i % len(LINES)]) for kind, i in kinds.items()]
-    return [_mark(kind, QUIET, marker=MARKERS[i]) for kind, i in kinds.items()]
-
-
-def _used(colours: dict[str, str], kinds: dict[str, int], group: list[Arm]) -> list[str]:
-    names = {_name(arm, colours, kinds) for arm in group}
-    return [name for name in colours if name in names]
 
 
 def _mark(label: str, colour: str, marker: str = "", line: Line = "") -> Line2D:
