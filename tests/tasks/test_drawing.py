@@ -4,8 +4,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from frostline.data.drawing import class_colours
 from frostline.data.items import collate
-from frostline.tasks.drawing import WRONG, error_sheet
+from frostline.tasks.drawing import WRONG, error_sheet, prediction_sheet
 
 SIZE = 64
 
@@ -63,6 +64,37 @@ def test_the_sheet_shows_the_worst_first_with_their_names(make, drawn, tmp_path,
         batch = collate(items)
         expected = task.mistakes(task.measured(task(batch["image"]), batch), batch)
     assert said == [mistake.words for mistake in expected]
+
+
+@pytest.mark.parametrize("name", ["classification", "localization", "detection", "segmentation"])
+@pytest.mark.parametrize(("columns", "rows", "places"), [(2, 2, [0, 4, 10, 16]), (5, 2, list(range(0, 18, 2)))])
+def test_predictions_are_shown_of_scenes_from_all_over_the_split(make, drawn, tmp_path, name, columns, rows, places):
+    # Catches the first scenes, which are often all of one class, and more panels than there are scenes.
+    prediction_sheet(make(name), Items(), tmp_path / "x.png", columns, rows)
+    (figure,) = drawn
+    shown = [int(axes.images[0].get_array().max()) for axes in figure.axes if axes.images]
+    assert shown == [5 * place for place in places]
+    assert len(figure.axes) == columns * rows and not any(axes.axison for axes in figure.axes)
+
+
+def test_predicted_areas_lie_in_the_colours_of_the_key_over_a_picture_that_stays_as_it_is_elsewhere(
+    make, drawn, tmp_path, monkeypatch
+):
+    # Catches a tinted background, the truth's colours instead of the prediction's, and a picture without its key.
+    found = torch.zeros(4, SIZE, SIZE, dtype=torch.uint8)
+    found[:, :, :10] = 2
+    classes = ("background", "daisy", "rose")
+    task = make("segmentation", classes=classes)
+    monkeypatch.setattr(task, "postprocess", lambda outputs: found)
+    prediction_sheet(task, Items(), tmp_path / "x.png", 2, 2)
+    (figure,) = drawn
+    _, painted, lines = (image.get_array() for image in figure.axes[1].images)
+    rose = class_colours(3)[2]
+    assert (painted[:, :10, :3] == rose).all() and (painted[:, :10, 3] > 0.5).all() and not painted[:, 10:, 3].any()
+    assert lines[8, :, 3].all() and not lines[:8, :, 3].any() and not lines[9:, :, 3].any()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(classes[1:])
+    assert legend.get_patches()[1].get_facecolor()[:3] == pytest.approx(tuple(rose))
 
 
 def test_a_run_without_errors_says_so(make, drawn, tmp_path):

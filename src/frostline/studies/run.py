@@ -359,7 +359,7 @@ def _write(
     folder.mkdir()
     epochs = [json.loads(line) for line in (workplace.folder / "epochs.jsonl").read_text().splitlines()]
     write_picture(task, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
-    prediction_sheet(task.cpu(), _first_batches(data, 12), folder / "predictions.png")
+    prediction_sheet(task.cpu(), data.items("test"), folder / "predictions.png")
     error_sheet(task, data.items("test"), folder / "errors.png")
     if task.confusion is not None:
         confusion_picture(task.confusion, task.classes, folder / "confusion.png")
@@ -376,15 +376,6 @@ def _write(
     # Last, because it tells that the rest is whole.
     (folder / "result.json").write_text(text)
     mlflow_run.file_artifacts(logger, sorted(folder.iterdir()))
-
-
-def _first_batches(data: SceneDataModule, pictures: int) -> list[dict[str, Any]]:
-    batches: list[dict[str, Any]] = []
-    for batch in data.test_dataloader():
-        batches.append(batch)
-        if sum(len(b["image"]) for b in batches) >= pictures:
-            break
-    return batches
 
 
 def _quieten() -> None:

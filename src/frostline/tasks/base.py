@@ -138,7 +138,7 @@ class Task(pl.LightningModule):
         raise NotImplementedError
 
     def key(self, predictions: Any, batch: Batch) -> dict[str, Any]:
-        """Colours by name in which `draw_pair` paints this batch, where the names stand in no picture."""
+        """Colours by name in which a batch is drawn, where the names stand in no picture."""
         return {}
 
     # Freezing.

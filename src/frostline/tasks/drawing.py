@@ -19,29 +19,33 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from frostline.tasks.base import Batch, Task
+    from frostline.tasks.base import Task
 
 KEY_COLUMNS = 9
 QUICKLY = {"compress_level": 3}  # photographs take a quarter of a second less, and few more bytes
 RIGHT, WRONG, FOUND = GREEN, RED, ORANGE
 
 
-def prediction_sheet(task: "Task", batches: "list[Batch]", path: Path, columns: int = 6, rows: int = 2) -> None:
-    """Write a PNG of a task's predictions for the first pictures of these batches."""
+def prediction_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 6, rows: int = 2) -> None:
+    """Write a PNG of a task's predictions for scenes spread evenly over these, the first and the last among them."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(columns * 1.7, rows * 1.9), layout="constrained", dpi=110)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    cells = iter(grid.flat)
+    # Scenes lie in the order of their ids, in which those of one class often follow one another.
+    count = min(columns * rows, len(items))
+    batch = collate([items.plain(position * (len(items) - 1) // max(count - 1, 1)) for position in range(count)])
     task.eval()
     with torch.no_grad():
-        for batch in batches:
-            predictions = task.postprocess(task(batch["image"].to(task.device)))
-            for index, (picture, axes) in enumerate(zip(batch["image"], cells, strict=False)):
-                axes.imshow(picture.permute(1, 2, 0).numpy())
-                task.draw(axes, on_cpu(predictions), batch, index)
-    for axes in grid.flat:
+        predictions = on_cpu(task.postprocess(task(batch["image"].to(task.device))))
+    key = task.key(predictions, batch)
+    figure = Figure(figsize=(columns * 1.7, rows * 1.9 + _foot(key)), layout="constrained", dpi=110)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for index, axes in zip(range(count), grid, strict=False):
+        axes.imshow(batch["image"][index].permute(1, 2, 0).numpy())
+        task.draw(axes, predictions, batch, index)
+    for axes in grid:
         axes.set_axis_off()
+    if key:
+        _colour_key(figure, key, loc="outside lower left")
     figure.savefig(path, pil_kwargs=QUICKLY)
 
 
@@ -64,11 +68,9 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
             mistakes = task.mistakes(on_cpu(task.measured(outputs, batch)), batch)
         key = task.key(predictions, batch)
     # Placed by hand, in inches: all panels are squares, and matplotlib's own engines take a second for as many.
-    side, gap, margin, head, above, below, foot = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34, 0.0
-    if key:
-        foot = 0.12 + 0.17 * -(-len(key) // KEY_COLUMNS)
+    side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34
     width = columns * (2 * side + gap) + (columns + 1) * margin
-    height = head + rows * (above + side + below) + foot
+    height = head + rows * (above + side + below) + _foot(key)
     figure = Figure(figsize=(width, height), dpi=110)
     of = f"{count} of {len(items)} scenes of the test split"
     title = f"The worst errors; {of} have one" if count > len(shown) else f"All errors; {of} have one"
@@ -90,7 +92,7 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
         figure.text(left / width, (bottom + side + 0.06) / height, words, fontsize=8, color=WRONG)
         figure.text(left / width, (bottom - 0.06) / height, name, fontsize=7, color=QUIET, va="top")
     if key:
-        _colour_key(figure, key)
+        _colour_key(figure, key, loc="lower left", bbox_to_anchor=(0.015, 0))
     figure.savefig(path, pil_kwargs=QUICKLY)
 
 
@@ -147,21 +149,23 @@ def veil(axes: "Axes", mask: Tensor, classes: Sequence[str]) -> None:
     axes.imshow(painted)
 
 
-def overlay(axes: "Axes", found: Tensor, classes: int, truth: Tensor) -> None:
-    """Class numbers (H, W) as a veil over the picture, and the outlines of the true areas in white."""
-    axes.imshow(class_colours(classes)[found.numpy()], alpha=0.45)
-    known = np.where(truth.numpy() == VOID, 0, truth.numpy())
-    veil = np.zeros((*known.shape, 4))
-    veil[edges(known)] = (1, 1, 1, 0.9)
-    axes.imshow(veil)
+def borders(axes: "Axes", mask: Tensor) -> None:
+    """The outlines of the areas of class numbers (H, W), in white."""
+    lines = np.zeros((*mask.shape, 4))
+    lines[edges(mask.numpy())] = (1, 1, 1, 0.9)
+    axes.imshow(lines)
 
 
-def _colour_key(figure: "Figure", colours: dict[str, Any]) -> None:
+def _foot(key: dict[str, Any]) -> float:
+    """The height that `_colour_key` needs, in inches."""
+    return 0.12 + 0.17 * -(-len(key) // KEY_COLUMNS) if key else 0.0
+
+
+def _colour_key(figure: "Figure", colours: dict[str, Any], **place: Any) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=colour, label=_short(name, 16)) for name, colour in colours.items()]
-    style: Any = {"fontsize": 7, "frameon": False, "loc": "lower left", "bbox_to_anchor": (0.015, 0)}
-    figure.legend(handles=handles, ncols=KEY_COLUMNS, **style)
+    figure.legend(handles=handles, ncols=KEY_COLUMNS, fontsize=7, frameon=False, **place)
 
 
 def _short(text: str, most: int) -> str:

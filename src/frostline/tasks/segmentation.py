@@ -14,7 +14,7 @@ from frostline.data.scenes import BACKGROUND, VOID
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
 from frostline.tasks.base import Batch, Mistake, Task
-from frostline.tasks.drawing import overlay, veil
+from frostline.tasks.drawing import borders, veil
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,8 @@ class Segmentation(Task):
         }
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        overlay(axes, predictions[index], len(self.classes), batch["mask"][index])
+        veil(axes, predictions[index], self.classes)
+        borders(axes, batch["mask"][index])
 
 
 def _likeliest(scores: Tensor, size: Sequence[int]) -> Tensor:

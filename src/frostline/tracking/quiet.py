@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from frostline.tracking.journal import Stopwatch
 
-PATIENCE = 30.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
+PATIENCE = 300.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
 
 
 class HoldStill(pl.Callback):

@@ -6,6 +6,7 @@ from frostline.errors import FrostlineError
 from frostline.models.backbones import timm_backbone
 from frostline.models.heads.detection.windows import (
     FILLED,
+    MARGIN,
     NEAR,
     WINDOW,
     FullyConvolutionalHead,
@@ -65,8 +66,9 @@ def test_a_box_is_placed_where_its_window_lies(rungs):
         torch.nn.init.zeros_(layer.bias)
     with torch.no_grad():
         outputs = head.look(backbone, torch.zeros(1, 3, 256, 256))  # seen at half its size: windows of 128 px
-    assert outputs.size == 256 and outputs.windows[1].tolist() == [16, 0, 144, 128]
-    assert outputs.boxes[0, 1].tolist() == [48, 32, 112, 96] and outputs.centres[1].tolist() == [80, 64]
+    assert outputs.size == 256 and outputs.windows[1].tolist() == [-16, -32, 112, 96]
+    assert outputs.boxes[0, 1].tolist() == [16, 0, 80, 64] and outputs.centres[1].tolist() == [48, 32]
+    assert outputs.windows[-1].tolist() == [160, 160, 288, 288]
 
 
 def test_windows_that_hold_nothing_are_dropped_whatever_their_class(rungs):
@@ -77,7 +79,7 @@ def test_windows_that_hold_nothing_are_dropped_whatever_their_class(rungs):
     sure = outputs.objectness.sigmoid()[0]
     one_pass.min_objectness = float(sure.median())
     kept = one_pass.found(outputs)[0]["scores"]
-    one_pass.min_objectness = 0.05
+    one_pass.min_objectness = 0.01
     assert int((kept > 0).sum()) == int((sure >= sure.median()).sum())
 
 
@@ -97,13 +99,46 @@ def test_which_windows_answer_for_a_box():
     assert _answering(windows, both)[1].tolist()[0] == 1  # the nearest
 
 
-def test_crops_lie_in_the_picture_and_half_of_them_hold_an_object(rungs):
+def test_a_window_beyond_the_edge_sees_the_picture_where_it_lies_and_grey_beyond(rungs):
+    # Catches crops of training that lie elsewhere in their picture than the windows that are slid, and another grey.
+    _, slid, one_pass = rungs
+    picture = torch.zeros(1, 3, 64, 64)
+    picture[:, :, :, 32:] = 1
+    seen = []
+    judge = type("Judge", (SlidingWindowHead,), {"_judge": lambda self, backbone, crops: seen.append(crops) or crops})
+    head = judge(SmallCnn(), 3, sizes=(64,))
+    head._told = lambda *told: None
+    head._drawn = lambda boxes, side: torch.tensor([[-16.0, 0, 48, 64]])
+    head.study(None, picture, [torch.zeros(0, 4)])
+    head.say = lambda backbone, pictures: seen.append(pictures[:, :, 16:80, :64]) or torch.zeros(1, 25, 8)
+    head.look(None, picture)
+    for window in seen:
+        row = window[0, 0, 32]
+        assert row[:15] == pytest.approx(128 / 255, abs=1e-6) and (row[17:47] == 0).all() and (row[49:] == 1).all()
+
+
+def test_every_box_of_a_size_that_is_looked_for_has_a_window_wherever_it_lies(rungs):
+    # Catches windows that end at the edge of the picture, where they are near the middle of no small object.
+    backbone, slid, one_pass = rungs
+    windows = one_pass.look(backbone, torch.zeros(1, 3, 320, 320)).windows
+    for side in (24.0, 40.0, 80.0, 160.0):
+        for corner in (0.0, 3.0, (320 - side) / 2, 320 - side):
+            for other in (0.0, 320 - side):
+                box = torch.tensor([[corner, other, corner + side, other + side]])
+                assert len(_answering(windows, box)[0]), (side, corner, other)
+    torch.manual_seed(0)
+    drawn = slid._drawn(torch.tensor([[0.0, 100, 24, 124]]), 320)
+    assert len(_answering(drawn, torch.tensor([[0.0, 100, 24, 124]]))[0]) >= 0.3 * len(drawn)
+
+
+def test_crops_lie_as_windows_do_and_half_of_them_hold_an_object(rungs):
     _, slid, _ = rungs
     torch.manual_seed(0)
     boxes = torch.tensor([[0.0, 0, 60, 40], [150, 120, 200, 220]])
     windows = torch.cat([slid._drawn(boxes, 256) for _ in range(20)])
-    assert windows.min() >= 0 and windows.max() <= 256 + 1e-3
     extent = windows[:, 2:] - windows[:, :2]
+    beyond = MARGIN / WINDOW * extent.amax(1) + 1e-3
+    assert (-windows.amin(1) <= beyond).all() and (windows.amax(1) - 256 <= beyond).all() and windows.min() < -8
     assert torch.allclose(extent[:, 0], extent[:, 1], atol=1e-3) and extent.min() >= 256 * WINDOW / 256 - 1e-3
     held = len(_answering(windows, boxes)[0]) / len(windows)
     assert 0.35 < held < 0.7  # a window that is moved into the picture may lose its object

@@ -14,12 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss, roi_align
 
+from frostline.data.kernels import GREY
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone, in_floats
 from frostline.models.heads.detection.cells import Cells, answering, found_in
 from frostline.models.small_cnn import STRIDE, SmallCnn
 
 WINDOW = 64  # pixels, both sides
+MARGIN = 16  # pixels that windows reach beyond the picture, as small objects beside its edge are near no middle else
 AT_ONCE = 256  # windows that are looked at together
 NEAR = 0.2  # a window answers for a box whose centre is this near to its own, in its sides,
 FILLED = (0.25, 0.95)  # and whose longer side is between these parts of its own
@@ -43,10 +45,10 @@ class Windows(Cells):
 class SlidingWindowHead(nn.Module):
     """Objectness, class and box of a window of 64 px, by dense layers on what the small network says of it.
 
-    The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px; larger objects fill it
-    where the picture is small. The smallest objects that are looked for have a longer side of 16 / max(sizes) of the
-    picture's (FILLED of a window); one that fills more than 0.95 of the picture, or is narrow and cut off by its edge,
-    has no window, and is learnt as nothing. crops: windows that are cut out of each picture in a training step, half of
+    The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px, and MARGIN beyond it,
+    over grey; larger objects fill it where the picture is small. The smallest objects that are looked for have a longer
+    side of 16 / max(sizes) of the picture's (FILLED of a window); one that fills more than 0.95 of the picture has no
+    window, and is learnt as nothing. crops: windows that are cut out of each picture in a training step, half of
     them around objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
     """
 
@@ -62,7 +64,7 @@ class SlidingWindowHead(nn.Module):
         sizes: Sequence[int] = (64, 96, 128, 192, 256),
         crops: int = 16,
         hidden: int = 128,
-        min_objectness: float = 0.05,
+        min_objectness: float = 0.01,
     ) -> None:
         super().__init__()
         if not isinstance(backbone, SmallCnn):
@@ -84,8 +86,8 @@ class SlidingWindowHead(nn.Module):
         said, windows = [], []
         for size in self.sizes:
             resized = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
-            said.append(self.say(backbone, resized))
-            steps = torch.arange(0, size - WINDOW + 1, STRIDE, device=image.device)
+            said.append(self.say(backbone, _framed(resized, MARGIN)))
+            steps = torch.arange(-MARGIN, size + MARGIN - WINDOW + 1, STRIDE, device=image.device)
             top, left = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
             windows.append(torch.stack([left, top, left + WINDOW, top + WINDOW], 1) * (side / size))
         return self._told(torch.cat(said, 1), torch.cat(windows), side)
@@ -102,7 +104,9 @@ class SlidingWindowHead(nn.Module):
         """What windows of each picture hold, drawn for training: half of them around objects, half anywhere."""
         side = image.shape[-1]
         windows = torch.stack([self._drawn(b, side) for b in boxes])  # (B, crops, 4)
-        crops = roi_align(in_floats(image), list(windows), WINDOW, aligned=True)  # averages all pixels
+        margin = math.ceil(side * MARGIN / WINDOW)  # as the largest windows need it
+        pictures = _framed(in_floats(image), margin)
+        crops = roi_align(pictures, list(windows + margin), WINDOW, aligned=True)  # averages all pixels
         return self._told(self._judge(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
 
     def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -146,7 +150,7 @@ class SlidingWindowHead(nn.Module):
         )
 
     def _drawn(self, boxes: Tensor, side: int) -> Tensor:
-        """(crops, 4) windows within the picture, from torch's random stream."""
+        """(crops, 4) windows, as far beyond the picture as others, from torch's random stream."""
         device = boxes.device
         # Windows as they come when the picture is looked at: from the finest size to the whole.
         least = math.log(WINDOW / max(self.sizes))
@@ -161,7 +165,8 @@ class SlidingWindowHead(nn.Module):
             offset = torch.empty(count, 2, device=device).uniform_(-NEAR, NEAR)
             centre[around] = (chosen[:, :2] + chosen[:, 2:]) / 2 + offset * extent[around, None]
         extent = extent.clamp(side * WINDOW / max(self.sizes), side)[:, None]
-        corner = torch.minimum((centre - extent / 2).clamp(min=0), side - extent)
+        beyond = extent * MARGIN / WINDOW
+        corner = (centre - extent / 2).clamp(-beyond, side - extent + beyond)
         return torch.cat([corner, corner + extent], 1)
 
 
@@ -173,6 +178,10 @@ class FullyConvolutionalHead(SlidingWindowHead):
         kernel = self.hidden.weight.unflatten(1, (-1, self.side, self.side))
         hidden = F.relu(F.conv2d(features, kernel, self.hidden.bias))
         return F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT.float()
+
+
+def _framed(pictures: Tensor, margin: int) -> Tensor:
+    return F.pad(pictures, [margin] * 4, value=GREY / 255)
 
 
 def _answering(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
