@@ -153,8 +153,10 @@ def test_arms_have_the_mean_and_sample_sd_computed_by_hand(root: Path) -> None:
     assert (thaw.mean, thaw.sd) == pytest.approx((0.92, 0.02))
     assert (frozen.mean, frozen.sd) == pytest.approx((0.71, 0.01))
     assert thaw.seconds == pytest.approx((10 + 10.3333333 + 10.6666667) / 3)
-    assert "| net | linear | **thaw** | 3 | **0.9200 ± 0.0200** | 0.2500 |" in report(root)
-    assert "| net | linear | frozen | 3 | 0.7100 ± 0.0100 | 0.2500 |" in report(root)
+    assert "| net | linear | **thaw** | 3 | **0.9200 ± 0.0200** | 10.33 |" in report(root)
+    assert "| net | linear | frozen | 3 | 0.7100 ± 0.0100 | " in report(root)
+    assert "| backbone | head | schedule | loss |" in report(root) and "| net | linear | thaw | 0.2500 |" in report(root)
+    assert "`accuracy`: share of the scenes whose class is right." in report(root)
 
 
 def test_the_verdict_says_when_two_arms_cannot_be_told_apart(root: Path) -> None:
@@ -367,6 +369,16 @@ def test_the_best_runs_sheets_are_linked_small_and_go_when_they_are_gone(
     assert "errors-classification" not in report(root)
 
 
+def test_a_small_key_keeps_its_colour_beside_large_photographs() -> None:
+    # Catches a palette of the commonest colours, which are the photographs' own.
+    picture = np.random.default_rng(0).integers(0, 256, (300, 600, 3)).astype(np.uint8) // [2, 1, 2]
+    picture[280:] = 255
+    picture[284:292, 20:44] = (148, 103, 189)
+    few = plots._in_few_colours(Image.fromarray(picture.astype(np.uint8)))
+    assert few.mode == "P"
+    assert np.abs(np.asarray(few.convert("RGB")).astype(int)[288, 30] - (148, 103, 189)).max() <= 8
+
+
 def test_values_by_class_are_the_best_arms_means_and_a_dash_where_nothing_was_to_be_found(root: Path) -> None:
     # Catches values of another arm, of one seed, and a -1 that reads as the worst of values; or is averaged into one.
     def add(run_name: str, by_class: dict[str, dict[str, float]], **metrics: float) -> None:
@@ -382,7 +394,7 @@ def test_values_by_class_are_the_best_arms_means_and_a_dash_where_nothing_was_to
     table = text.split("#### By class: net / retinanet / thaw\n\n")[1].split("\n\n")[0].splitlines()
     assert table == ["| class | map |", "| --- | ---: |", "| a | 0.5000 |", "| b\\|c | — |"]
     assert text.count("#### By class") == 1
-    rows = [line for line in text.splitlines() if line.startswith("| net | retinanet | **thaw** |")]
+    rows = [line for line in text.splitlines() if line.startswith("| net | retinanet | thaw | 0.2500 |")]
     assert len(rows) == 1 and "| — |" in rows[0] and "-1" not in rows[0]
     many = {"map": {str(n): 0.5 for n in range(21)}}
     for seed in range(3):
@@ -474,6 +486,33 @@ def test_curves_are_drawn_against_images_and_seconds_with_their_phases(tmp_path:
     (shade,) = (patch for patch in by_seconds.patches if isinstance(patch, Rectangle))
     assert (shade.get_x(), shade.get_width()) == (0, 12), "the time that the faster arm needed in total"
     assert by_images.get_ylim() == by_seconds.get_ylim()
+
+
+def test_where_nothing_was_ever_frozen_no_strip_shows_what_was(tmp_path: Path) -> None:
+    # Catches a block of thin lines, one an arm, under "bar below: frozen".
+    write_study(tmp_path, {"head": [f"h{i}" for i in range(8)], "schedule": ["full"]})
+    for i in range(8):
+        folder = add_run(tmp_path, "detection", "full", i, 0.5 + i / 100, head=f"h{i}")
+        write_epochs(folder, [0.5, 0.5], [2.0 + i, 4.0 + i], [0, 0])
+    figure = figure_of(tmp_path, ["full"])
+    assert [axes.get_xlabel() for axes in figure.axes] == ["training images seen", "seconds of training"]
+    assert all(label.get_visible() for axes in figure.axes for label in axes.get_xticklabels())
+    (how,) = (text.get_text() for text in figure.texts if text.get_text().startswith("line:"))
+    assert "bar below" not in how and how.endswith("nothing was frozen")
+
+
+def test_means_are_marked_where_an_arm_has_several_seeds(root: Path) -> None:
+    # Catches a pale mark behind the only seed, which says nothing and hides what lies under it.
+    for task, seeds in {"detection": 1, "classification": 3}.items():
+        for seed in range(seeds):
+            add_run(root, task, "full", seed, 0.5 + seed / 10)
+    results = read_results(root / "experiments/s", root / "runs/s")
+    for task, marks in {"detection": 1, "classification": 2}.items():
+        full = [arm for arm in arms(results.frame)["meadow", task] if arm.schedule == "full"]
+        groups = {("meadow", task): full}
+        figure = plots.cost(results.frame, groups, look_of(groups, ["full"]))
+        assert sum(isinstance(found, PathCollection) for found in figure.axes[0].collections) == marks
+        assert any("a large pale one" in text.get_text() for text in figure.texts) == (marks == 2)
 
 
 def test_backbones_share_the_row_of_a_schedule_each_with_its_own_time(tmp_path: Path) -> None:

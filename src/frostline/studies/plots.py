@@ -204,16 +204,17 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, look: Look) -> Figure 
     groups = {key: drawn for key, group in groups.items() if (drawn := [arm for arm in group if arm in told])}
     if not groups:
         return None
-    strips = [_strip_rows(group, told, look) for group in groups.values()]
+    frozen = any((epochs["share"] < 1).any() for epochs in told.values())  # else there is nothing to show below
+    strips = [_strip_rows(group, told, look) if frozen else [] for group in groups.values()]
     phased = any(len(_spans(epochs, "images")) > 1 for epochs in told.values())
     legends = [
         *look.legends(list(told), "lines"),
         [_mark("a phase ends", QUIET, marker="|")] * phased + [_mark("time of the fastest arm", "#dbe1e7", marker="s")],
     ]
-    heights = [0.17 * len(rows) + 0.1 for rows in strips]
+    heights = [0.17 * len(rows) + 0.1 if frozen else 0.0 for rows in strips]
     figure, grid = _canvas(9.0, sum(heights) + 2.75 * len(groups), legends, len(groups), 1)
     for i, (group, rows) in enumerate(zip(groups.values(), strips, strict=True)):
-        cell = grid[i, 0].subgridspec(2, 2, height_ratios=[1.9, heights[i]], hspace=0)
+        cell = grid[i, 0].subgridspec(1 + frozen, 2, height_ratios=[1.9, heights[i]][: 1 + frozen], hspace=0)
         left = figure.add_subplot(cell[0, 0])
         right = figure.add_subplot(cell[0, 1], sharey=left)
         for axes in (left, right):
@@ -221,24 +222,27 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, look: Look) -> Figure 
             for arm in group:
                 _draw_curve(axes, told[arm], unit, look.colour(arm), look.line(arm), crowded=len(group) > 6)
             axes.set_xlim(0, 1.03 * max(told[arm][unit].max() for arm in group))
-            axes.tick_params(labelbottom=False)
-            strip = figure.add_subplot(cell[1, int(axes is right)], sharex=axes)
-            for y, (_, members) in enumerate(rows):
-                colour = QUIET if look.by_kind else look.colour(members[0])
-                _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colour)
-            strip.set_ylim(len(rows) - 0.4, -0.6)
-            strip.set_yticks(range(len(rows)), [name if axes is left else "" for name, _ in rows], fontsize=8)
-            strip.grid(False)
-            strip.spines["bottom"].set_visible(False)
-            strip.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-            strip.set_xlabel("training images seen" if axes is left else "seconds of training")
+            lowest = axes
+            if frozen:
+                axes.tick_params(labelbottom=False)
+                lowest = strip = figure.add_subplot(cell[1, int(axes is right)], sharex=axes)
+                for y, (_, members) in enumerate(rows):
+                    colour = QUIET if look.by_kind else look.colour(members[0])
+                    _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colour)
+                strip.set_ylim(len(rows) - 0.4, -0.6)
+                strip.set_yticks(range(len(rows)), [name if axes is left else "" for name, _ in rows], fontsize=8)
+                strip.grid(False)
+                strip.spines["bottom"].set_visible(False)
+            lowest.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            lowest.set_xlabel("training images seen" if axes is left else "seconds of training")
         left.set_title(group[0].task.capitalize(), loc="left", fontsize=11.5, fontweight="bold", color=INK)
         left.set_ylabel(group[0].primary)
         _fit(left, [v for arm in group for side in ("low", "high") for v in told[arm][side]])
         right.set_title(group[0].dataset, loc="right", fontsize=9, color=QUIET)
         right.tick_params(labelleft=False)
         right.axvspan(0, min(told[arm]["seconds"].iloc[-1] for arm in group), color=SHADE, lw=0, zorder=0)
-    how = "line: mean over seeds, band: lowest to highest; bar below: frozen, with the number of groups"
+    how = "line: mean over seeds, band: lowest to highest"
+    how += "; bar below: frozen, with the number of groups" if frozen else "; nothing was frozen"
     _headline(figure, "Validation metric at equal images and at equal seconds", how)
     return figure
 
@@ -265,7 +269,8 @@ def _against(df: pd.DataFrame, groups: Groups, look: Look, fact: str, label: str
             costs = df.loc[rows_of(df, arm), fact]
             longest, shortest = max(longest, costs.max()), min(shortest, costs.min())
             axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
-            axes.scatter([costs.mean()], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
+            if len(costs) > 1:
+                axes.scatter([costs.mean()], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
         _fit(axes, [value for arm in group for value in arm.values])
         if longest > 10 * shortest > 0:
             axes.set_xscale("log")
@@ -275,7 +280,9 @@ def _against(df: pd.DataFrame, groups: Groups, look: Look, fact: str, label: str
         elif longest > 0:
             axes.set_xlim(0, longest * 1.08)
         axes.set_xlabel(label)
-    _headline(figure, title, "up and left is better; a small mark is one run, a large pale one the mean of its arm")
+    several = any(len(arm.values) > 1 for group in groups.values() for arm in group)
+    marks = "a small mark is one run, a large pale one the mean of its arm" if several else "a mark is one run"
+    _headline(figure, title, f"up and left is better; {marks}")
     return figure
 
 
@@ -326,7 +333,7 @@ def _small(file: Path) -> bytes:
     for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3):
         size = (max(1, round(full.width * share)), max(1, round(full.height * share)))
         buffer = BytesIO()
-        full.resize(size, Image.Resampling.LANCZOS).quantize(256).save(buffer, "PNG", optimize=True)
+        _in_few_colours(full.resize(size, Image.Resampling.LANCZOS)).save(buffer, "PNG", optimize=True)
         if buffer.tell() <= MAX_SHEET_BYTES:
             break
     return buffer.getvalue()
@@ -473,12 +480,20 @@ def _montage(shown: list[tuple[str, Image.Image]], width: int) -> Image.Image:
         ImageDraw.Draw(sheet).text((4, y + band // 2), title, fill=INK, font=font, anchor="lm")
         sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (0, y + band))
         y += band + height
-    return sheet.quantize(256)
+    return _in_few_colours(sheet)
 
 
 def _png(figure: Figure) -> bytes:
     full, small = BytesIO(), BytesIO()
     figure.savefig(full, dpi=DPI)
-    # 256 colours are plenty for a plot and a third of the bytes, which stay in git for good.
-    Image.open(full).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+    _in_few_colours(Image.open(full).convert("RGB")).save(small, "PNG", optimize=True)
     return small.getvalue()
+
+
+def _in_few_colours(picture: Image.Image) -> Image.Image:
+    """In 256 colours, which take a third of the bytes, as these stay in git for good.
+
+    They are those that lie furthest apart: the commonest would be those of photographs alone, and a key beside them
+    would not have the colours that it tells of.
+    """
+    return picture.quantize(256, Image.Quantize.MAXCOVERAGE)

@@ -55,6 +55,23 @@ WORDS = {
     "precision_recall": "precision against recall, a line for each class",
     "errors": "the scenes predicted worst, each as annotated beside as predicted",
 }
+METRICS = {
+    "accuracy": "share of the scenes whose class is right",
+    "dice": "twice the pixels that prediction and truth share over those of both, as a mean over the classes",
+    "ece": "expected calibration error: how far off the stated probabilities are, in 15 bins",
+    "f1": "harmonic mean of precision and recall, as a mean over the classes",
+    "iou": "overlap of the predicted and the true box over what both cover, as a mean over the scenes",
+    "iou50": "share of the scenes whose box overlaps by more than half",
+    "iou50_and_class": "and has the right class",
+    "map": "COCO's mean average precision, over overlaps of 0.5, 0.55 … 0.95; `map50`, `map75` at one of them; "
+    "`_small`, `_medium`, `_large`: boxes below 32², below 96² and from 96² px",
+    "mar100": "mean recall with at most 100 boxes a picture, over the same overlaps; `mar1`, `mar10` with fewer",
+    "miou": "pixels that prediction and truth share over those of either, as a mean over the classes",
+    "pixel_accuracy": "share of the pixels whose class is right",
+    "top2": "share of the scenes whose class is among the two likeliest",
+    "voc_ap11": "VOC 2007's average precision at overlap 0.5, by its eleven points; `voc_ap_area`: by the area, as "
+    "from 2010 on",
+}
 CLASSES = 20  # up to which values by class are told
 SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal budgets
 AT_EQUAL_BUDGETS = (
@@ -99,6 +116,7 @@ def report_text(results: Results, pictures: list[str]) -> str:
         told = {arm: curve(results.curves, arm) for arm in group}
         if any(map(len, told.values())):
             parts += ["#### At equal budgets", _budgets(told)]
+        parts += _other_metrics(group)
         parts += _by_class(group, results)
     plots = [picture for picture in pictures if picture in PICTURES]
     if plots:
@@ -259,7 +277,7 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
     primaries = sorted({group[0].primary for group in groups.values()})
     return (
         "One row is an arm: the runs that differ only in seed. All metrics are of the test split, at the epoch that "
-        f"was best on the validation split; the first one ({', '.join(primaries)}) is the one that decides. "
+        f"was best on the validation split; the one that stands in the first table ({', '.join(primaries)}) decides. "
         "`mean ± s` is the mean over the seeds and their sample standard deviation (n − 1): how far single runs lie "
         "from each other, not how sure the mean is. One seed has no spread, hence “—”; a metric is “—” where there was "
         "nothing to be found, such as no box of that size. **Bold** marks the highest "
@@ -270,35 +288,33 @@ def _reading(groups: dict[tuple[str, str], list[Arm]]) -> str:
 
 def _table(group: list[Arm], results: Results) -> str:
     best = ranked(group)[:1]
-    others = list(group[0].others)
     planned = len(results.study.grid.get("seed", []))
-    header = [
-        "backbone",
-        "head",
-        "schedule",
-        "seeds",
-        group[0].primary,
-        *others,
-        "seconds",
-        "images/s",
-        "ms to predict",
-    ]
+    header = ["backbone", "head", "schedule", "seeds", group[0].primary, "seconds", "images/s", "ms to predict"]
     header.append("trainable in the last epoch / total")
     lines = ["| " + " | ".join(header) + " |", "| --- | --- | --- |" + " ---: |" * (len(header) - 3)]
     for arm in group:
         seeds = f"{len(arm.values)} of {planned}" if planned > len(arm.values) else str(len(arm.values))
         cells = [arm.backbone, arm.head, arm.schedule, seeds, mean_sd(arm)]
-        cells += [figure(arm.others[metric]) for metric in others]
-        cells += [
-            number(arm.seconds),
-            number(arm.rate),
-            number(arm.predict_ms),
-            f"{count(arm.trainable)} / {count(arm.total)}",
-        ]
+        cells += [number(arm.seconds), number(arm.rate), number(arm.predict_ms)]
+        cells.append(f"{count(arm.trainable)} / {count(arm.total)}")
         if arm in best:
             cells[2], cells[4] = f"**{cells[2]}**", f"**{cells[4]}**"
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _other_metrics(group: list[Arm]) -> list[str]:
+    """Means over the seeds of the metrics that do not decide, and what their names mean."""
+    others = list(group[0].others)
+    if not others:
+        return []
+    lines = ["| backbone | head | schedule | " + " | ".join(others) + " |"]
+    lines.append("| --- | --- | --- |" + " ---: |" * len(others))
+    for arm in group:
+        cells = [arm.backbone, arm.head, arm.schedule, *(figure(arm.others[metric]) for metric in others)]
+        lines.append("| " + " | ".join(cells) + " |")
+    told = [f"`{name}`: {words}" for name, words in METRICS.items() if name in {group[0].primary, *others}]
+    return ["#### Other metrics", "\n".join(lines), *(["; ".join(told) + "."] if told else [])]
 
 
 def _by_class(group: list[Arm], results: Results) -> list[str]:
