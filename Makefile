@@ -1,5 +1,5 @@
 # make repro   set up once, reproduce the quickstart study, print the comparison
-# make test    set up once, run all tests
+# make test    set up once, run the tests
 # make ui      every run in MLflow, on this machine only
 # make help    the rest
 
@@ -23,7 +23,7 @@ repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its compariso
 	dvc repro $(PIPE)
 	frostline compare --table experiments/$(STUDY)
 
-test: $(READY)  ## all tests
+test: $(READY)  ## the tests, but the proofs
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) --dist loadfile
 
 proofs: $(READY)  ## the tests that take minutes
