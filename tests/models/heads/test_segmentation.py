@@ -79,12 +79,17 @@ def test_every_decoder_answers_for_every_pixel_and_learns_with_all_its_weights(b
             ),
             {},
         ),
+        (
+            PanHead,
+            partial(smp.PAN, "resnet18", encoder_weights=None, encoder_output_stride=32),
+            {"decoder_channels": 32},
+        ),
         # Of an encoder without a map at 1/2, as in the paper.
         (SegformerHead, partial(smp.Segformer, "mit_b0", encoder_weights=None), {"segmentation_channels": 256}),
     ],
 )
-def test_a_head_gives_what_the_librarys_whole_model_gives(head_class, make, options):
-    # But for the last enlargement, where the library's lays corners upon corners.
+def test_a_head_gives_what_the_librarys_whole_model_gives(head_class, make, options, monkeypatch):
+    # But for enlargements: the library's whole models lay corners upon corners.
     whole = make(classes=3).eval()
     strides = [2, 4, 8, 16, 32]
     channels = dict(zip(strides, whole.encoder.out_channels[1:], strict=True))
@@ -93,12 +98,30 @@ def test_a_head_gives_what_the_librarys_whole_model_gives(head_class, make, opti
     ours = head_class(backbone, 3, **options).eval()
     ours.decoder.load_state_dict(whole.decoder.state_dict())
     ours.out.load_state_dict(whole.segmentation_head[0].state_dict())
-    image = torch.rand(2, 3, 96, 96)
+    image = torch.rand(2, 3, 288, 288)
     with torch.no_grad():
         maps = whole.encoder(image)
-        scores = whole.segmentation_head[0](whole.decoder(maps))
-        expected = F.interpolate(scores, size=96, mode="bilinear", align_corners=False)
-        assert torch.equal(ours([m for m in maps[1:] if m.shape[1]]), expected)
+        found = ours([m for m in maps[1:] if m.shape[1]])
+        enlarge = F.interpolate
+        by_cells = {"align_corners": False}
+        monkeypatch.setattr(
+            F, "interpolate", lambda *x, **how: enlarge(*x, **(how | by_cells if how.get("align_corners") else how))
+        )
+        expected = enlarge(whole.segmentation_head[0](whole.decoder(maps)), size=288, mode="bilinear")
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("head_class", [*SMP, FcnHead])
+def test_no_decoder_lays_corners_upon_corners(backbones, head_class, monkeypatch):
+    # Catches what moves the coarser maps by up to half a cell near the border, and elsewhere in a crop than in the whole.
+    corners = []
+    enlarge = F.interpolate
+    monkeypatch.setattr(
+        F, "interpolate", lambda *x, **how: corners.append(how.get("align_corners")) or enlarge(*x, **how)
+    )
+    features, _ = backbones["resnet10t"](torch.rand(1, 3, 288, 288))
+    head_class(backbones["resnet10t"], 3).eval()(features)
+    assert any(corners) == (head_class is PspHead), "PSPNet does so in the paper's code"
 
 
 def test_deeplab_enlarges_from_a_thirty_second_to_a_quarter_cell_by_cell(backbones):

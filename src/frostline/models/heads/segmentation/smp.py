@@ -1,8 +1,9 @@
 """The decoders of segmentation-models-pytorch on our backbones.
 
-They come slimmer than the library's defaults: on a processor its widths cost several times what the backbone does. The
-last enlargement lays cell upon cell (`align_corners=False`); the library's lays corner upon corner, which is right for
-sides of 32 n + 1 px, and would move what lies near the border of ours by nearly half a cell of the enlarged map.
+They come slimmer than the library's defaults: on a processor its widths cost several times what the backbone does. Maps
+are enlarged cell upon cell (`align_corners=False`), within the decoders, too. The library lays corner upon corner in
+many places, which is right for sides of 32 n + 1 px, and would move what lies near the border of ours by nearly half a
+cell of the enlarged map: 14 px from 1/32, and elsewhere in a crop than in the whole picture.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import ClassVar, cast
 import torch.nn.functional as F
 from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
-from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.fpn.decoder import Conv3x3GNReLU, FPNDecoder
 from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
 from segmentation_models_pytorch.decoders.pan.decoder import PANDecoder
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPDecoder
@@ -62,6 +63,7 @@ class SmpHead(nn.Module):
         self.strides = [backbone.strides[i] for i in self.maps]
         # A stride the backbone skips is a skip connection without channels, as smp itself does for timm's encoders.
         self.decoder = make([3, *(by_stride[s] if s in self.strides else 0 for s in STRIDES)])
+        _enlarge_by_cells(self.decoder)
         self.out = nn.Conv2d(width, classes, kernel, padding=kernel // 2)
         initialize_decoder(self.decoder)
         initialize_head(self.out)
@@ -82,6 +84,16 @@ class SmpHead(nn.Module):
         if scores.shape[-2:] == whole.shape[-2:]:
             return scores
         return F.interpolate(scores, whole.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _enlarge_by_cells(decoder: nn.Module) -> None:
+    """Set the enlargements within a decoder of the library right, as far as they can be reached."""
+    for module in decoder.modules():
+        if getattr(module, "align_corners", False):
+            module.align_corners = False  # type: ignore[assignment]
+        if isinstance(module, Conv3x3GNReLU) and module.upsample:
+            module.upsample = False
+            module.block.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
 
 
 class UnetHead(SmpHead):
@@ -145,7 +157,7 @@ class PspHead(SmpHead):
     """Pyramid pooling (Zhao et al. 2017, arXiv:1612.01105).
 
     It pools the last map, and gives classes at that map's resolution: 1/32, as our backbones are not dilated, where the
-    paper has 1/8. So fine things are lost.
+    paper has 1/8. So fine things are lost. What it pooled is enlarged corner upon corner, as in the paper's own code.
     """
 
     def __init__(self, backbone: Backbone, classes: int, out_channels: int = 128, dropout: float = 0.2) -> None:
