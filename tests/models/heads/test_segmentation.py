@@ -113,7 +113,7 @@ def test_a_head_gives_what_the_librarys_whole_model_gives(head_class, make, opti
 
 @pytest.mark.parametrize("head_class", [*SMP, FcnHead])
 def test_no_decoder_lays_corners_upon_corners(backbones, head_class, monkeypatch):
-    # Catches what moves the coarser maps by up to half a cell near the border, and elsewhere in a crop than in the whole.
+    # Catches what moves coarser maps by up to half a cell near the border, and elsewhere in a crop than in the whole.
     corners = []
     enlarge = F.interpolate
     monkeypatch.setattr(
