@@ -155,9 +155,8 @@ def test_arms_have_the_mean_and_sample_sd_computed_by_hand(root: Path) -> None:
     assert thaw.seconds == pytest.approx((10 + 10.3333333 + 10.6666667) / 3)
     assert "| net | linear | **thaw** | 3 | **0.9200 ± 0.0200** | 10.33 |" in report(root)
     assert "| net | linear | frozen | 3 | 0.7100 ± 0.0100 | " in report(root)
-    assert "| backbone | head | schedule | loss |" in report(root) and "| net | linear | thaw | 0.2500 |" in report(
-        root
-    )
+    assert "| backbone | head | schedule | loss |" in report(root)
+    assert "| net | linear | thaw | 0.2500 |" in report(root)
     assert "`accuracy`: share of the scenes whose class is right." in report(root)
 
 

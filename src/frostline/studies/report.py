@@ -291,7 +291,7 @@ def _table(group: list[Arm], results: Results) -> str:
     planned = len(results.study.grid.get("seed", []))
     header = ["backbone", "head", "schedule", "seeds", group[0].primary, "seconds", "images/s", "ms to predict"]
     header.append("trainable in the last epoch / total")
-    lines = ["| " + " | ".join(header) + " |", "| --- | --- | --- |" + " ---: |" * (len(header) - 3)]
+    rows = []
     for arm in group:
         seeds = f"{len(arm.values)} of {planned}" if planned > len(arm.values) else str(len(arm.values))
         cells = [arm.backbone, arm.head, arm.schedule, seeds, mean_sd(arm)]
@@ -299,8 +299,8 @@ def _table(group: list[Arm], results: Results) -> str:
         cells.append(f"{count(arm.trainable)} / {count(arm.total)}")
         if arm in best:
             cells[2], cells[4] = f"**{cells[2]}**", f"**{cells[4]}**"
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _markdown(header, rows, names=3)
 
 
 def _other_metrics(group: list[Arm]) -> list[str]:
@@ -308,13 +308,10 @@ def _other_metrics(group: list[Arm]) -> list[str]:
     others = list(group[0].others)
     if not others:
         return []
-    lines = ["| backbone | head | schedule | " + " | ".join(others) + " |"]
-    lines.append("| --- | --- | --- |" + " ---: |" * len(others))
-    for arm in group:
-        cells = [arm.backbone, arm.head, arm.schedule, *(figure(arm.others[metric]) for metric in others)]
-        lines.append("| " + " | ".join(cells) + " |")
+    rows = [[arm.backbone, arm.head, arm.schedule, *(figure(arm.others[name]) for name in others)] for arm in group]
+    table = _markdown(["backbone", "head", "schedule", *others], rows, names=3)
     told = [f"`{name}`: {words}" for name, words in METRICS.items() if name in {group[0].primary, *others}]
-    return ["#### Other metrics", "\n".join(lines), *(["; ".join(told) + "."] if told else [])]
+    return ["#### Other metrics", table, *(["; ".join(told) + "."] if told else [])]
 
 
 def _by_class(group: list[Arm], results: Results) -> list[str]:
@@ -326,12 +323,18 @@ def _by_class(group: list[Arm], results: Results) -> list[str]:
         classes = list(told[0][metrics[0]]) if metrics else []
         if not 0 < len(classes) <= CLASSES:
             continue
-        lines = ["| class | " + " | ".join(metrics) + " |", "| --- |" + " ---: |" * len(metrics)]
+        rows = []
         for name in classes:
             values = [fmean(one[metric].get(name, math.nan) for one in told) for metric in metrics]
-            lines.append(f"| {_cell(name)} | " + " | ".join(map(figure, values)) + " |")
-        return [f"#### By class: {arm.name}", "\n".join(lines)]
+            rows.append([_cell(name), *map(figure, values)])
+        return [f"#### By class: {arm.name}", _markdown(["class", *metrics], rows, names=1)]
     return []
+
+
+def _markdown(header: list[str], rows: list[list[str]], names: int) -> str:
+    """A table whose first columns are names, and whose others are numbers, flush right."""
+    lines = [header, ["---"] * names + ["---:"] * (len(header) - names), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _cell(text: str) -> str:
@@ -360,16 +363,15 @@ def _budgets(told: dict[Arm, pd.DataFrame]) -> str:
         for share in SHARES
     }
     columns[f"{seconds:,.1f} s"] = [best_within(epochs, "seconds", seconds) for epochs in told.values()]
-    lines = ["| backbone | head | schedule | " + " | ".join(columns) + " |"]
-    lines.append("| --- | --- | --- |" + " ---: |" * len(columns))
+    rows = []
     for row, arm in enumerate(told):
         cells = [arm.backbone, arm.head, arm.schedule]
         for values in columns.values():
             highest = max((v for v in values if v is not None and math.isfinite(v)), default=None)
             value = values[row]
             cells.append("—" if value is None else f"**{number(value)}**" if value == highest else number(value))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _markdown(["backbone", "head", "schedule", *columns], rows, names=3)
 
 
 def _notes(results: Results) -> str:
