@@ -354,13 +354,13 @@ def class_of(target: str) -> Any:
 def _write(
     workplace: Workplace, config: Config, task: Task, data: SceneDataModule, result: Mapping[str, Any], logger: Any
 ) -> None:
-    folder = workplace.results
+    folder, items = workplace.results, data.items("test")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     epochs = [json.loads(line) for line in (workplace.folder / "epochs.jsonl").read_text().splitlines()]
     write_picture(task, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
-    prediction_sheet(task.cpu(), data.items("test"), folder / "predictions.png")
-    error_sheet(task, data.items("test"), folder / "errors.png")
+    prediction_sheet(task.cpu(), items, folder / "predictions.png")
+    error_sheet(task, items, folder / "errors.png")
     if task.confusion is not None:
         confusion_picture(task.confusion, task.classes, folder / "confusion.png")
     if task.curve is not None:

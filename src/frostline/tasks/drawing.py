@@ -32,10 +32,7 @@ def prediction_sheet(task: "Task", items: SceneItems, path: Path, columns: int =
 
     # Scenes lie in the order of their ids, in which those of one class often follow one another.
     count = min(columns * rows, len(items))
-    batch = collate([items.plain(position * (len(items) - 1) // max(count - 1, 1)) for position in range(count)])
-    task.eval()
-    with torch.no_grad():
-        predictions = on_cpu(task.postprocess(task(batch["image"].to(task.device))))
+    batch, _, predictions = _predicted(task, items, [k * (len(items) - 1) // max(count - 1, 1) for k in range(count)])
     key = task.key(predictions, batch)
     figure = Figure(figsize=(columns * 1.7, rows * 1.9 + _foot(key)), layout="constrained", dpi=110)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -60,12 +57,8 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
     rows = -(-len(shown) // columns)
     key: dict[str, Any] = {}
     if shown:
-        batch = collate([items.plain(items.indices.index(place)) for place in shown])
-        task.eval()
-        with torch.no_grad():
-            outputs = task(batch["image"].to(task.device))
-            predictions = on_cpu(task.postprocess(outputs))
-            mistakes = task.mistakes(on_cpu(task.measured(outputs, batch)), batch)
+        batch, outputs, predictions = _predicted(task, items, [items.indices.index(place) for place in shown])
+        mistakes = task.mistakes(on_cpu(task.measured(outputs, batch)), batch)
         key = task.key(predictions, batch)
     # Placed by hand, in inches: all panels are squares, and matplotlib's own engines take a second for as many.
     side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34
@@ -94,6 +87,15 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
     if key:
         _colour_key(figure, key, loc="lower left", bbox_to_anchor=(0.015, 0))
     figure.savefig(path, pil_kwargs=QUICKLY)
+
+
+@torch.no_grad()
+def _predicted(task: "Task", items: SceneItems, positions: Sequence[int]) -> tuple[dict[str, Any], Any, Any]:
+    """The batch of these scenes, the outputs for it on the device of the task, and the predictions on the CPU."""
+    batch = collate([items.plain(position) for position in positions])
+    task.eval()
+    outputs = task(batch["image"].to(task.device))
+    return batch, outputs, on_cpu(task.postprocess(outputs))
 
 
 def caption(axes: "Axes", text: str, right: bool, truth: str) -> None:
