@@ -1,7 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_curve,
+    top_k_accuracy_score,
+)
 
 from frostline.metrics.classification import (
     THRESHOLDS,
@@ -12,6 +21,7 @@ from frostline.metrics.classification import (
     f1_by_class,
     precision_recall,
 )
+from frostline.tasks.classification import Classification
 
 CLASSES = 4
 
@@ -29,6 +39,43 @@ def computed(found, labels, size):
     for start in range(0, len(found), size):
         metric.update(found[start : start + size], labels[start : start + size])
     return metric.compute()
+
+
+def sets_of_scenes():
+    found, labels = probabilities(2, sure=1.0)
+    every = labels.where(torch.arange(len(labels)) % 5 > 0, CLASSES - 1)
+    return {
+        "every class": (found, every),
+        "one only predicted": (found, labels),
+        "one nowhere": (found * torch.tensor([1, 1, 1, 0]), labels),
+        "ties": ((4 * found).round() / 4, every),
+    }
+
+
+SETS = sets_of_scenes()
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_what_a_task_counts_is_what_scikit_learn_counts(name):
+    # Catches means over batches, a mean over classes where one over scenes is meant or the other way, and a confusion
+    # matrix that lies on its side.
+    found, labels = SETS[name]
+    metrics = Classification.make_metrics(SimpleNamespace(classes=range(CLASSES), top_k=2))
+    for part, truth in zip(found.split([1, 7, 92, 200]), labels.split([1, 7, 92, 200]), strict=True):
+        metrics.update(part, truth)
+    values = metrics.compute()
+    a, b, classes = labels.numpy(), found.numpy().argmax(1), range(CLASSES)  # the first of equal ones
+    assert float(values["accuracy"]) == pytest.approx(accuracy_score(a, b))
+    assert values["confusion"].tolist() == confusion_matrix(a, b, labels=classes).tolist()
+    # Over the classes in truth or prediction, so that one in no scene counts as 0 as soon as it is predicted; by class
+    # it has no F1 even then.
+    assert float(values["f1"]) == pytest.approx(f1_score(a, b, average="macro"), abs=1e-6)
+    told = f1_score(a, b, average=None, labels=classes, zero_division=0)
+    told[~np.isin(classes, a)] = -1
+    assert values["f1_by_class"].tolist() == pytest.approx(told.tolist(), abs=1e-6)
+    if name != "ties":  # which of two equal ones is second, each library decides for itself
+        same = top_k_accuracy_score(a, found.numpy(), k=2, labels=classes)
+        assert float(values["top2"]) == pytest.approx(same)
 
 
 @pytest.mark.parametrize("sure", [1.0, 3.0, 6.0])

@@ -122,8 +122,8 @@ def test_coco_is_what_pycocotools_gives(name):
 
 
 def voc_by_loops(found, truth):
-    """As the development kit of VOC does it, prediction by prediction, class by class."""
-    elevens, areas = [], []
+    """As the development kit of VOC does it, prediction by prediction, class by class: by class, by either rule."""
+    elevens, areas = [-1.0] * CLASSES, [-1.0] * CLASSES
     for label in range(CLASSES):
         rows, total = [], 0
         for n, (one, real) in enumerate(zip(found, truth, strict=True)):
@@ -154,24 +154,24 @@ def voc_by_loops(found, truth):
                 taken.add(which)
                 right += 1
             curve.append((right, right / rank))
-        elevens.append(sum(max((p for r, p in curve if 10 * r >= t * total), default=0) for t in range(11)) / 11)
+        elevens[label] = sum(max((p for r, p in curve if 10 * r >= t * total), default=0) for t in range(11)) / 11
         area, before = 0.0, 0
         for k, (r, _) in enumerate(curve):
             area += (r - before) / total * max(p for _, p in curve[k:])
             before = r
-        areas.append(area)
-    if not elevens:
-        return -1, -1
-    return sum(elevens) / len(elevens), sum(areas) / len(areas)
+        areas[label] = area
+    return {"voc_ap11": elevens, "voc_ap_area": areas}
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_voc_is_what_a_plain_loop_gives(name):
     found, truth = SETS[name]
     ours = voc_average_precision(found, truth, CLASSES)
-    eleven, area = voc_by_loops(found, truth)
-    assert float(ours["voc_ap11"]) == pytest.approx(eleven, abs=1e-6)
-    assert float(ours["voc_ap_area"]) == pytest.approx(area, abs=1e-6)
+    for key, by_class in voc_by_loops(found, truth).items():
+        there = [value for value in by_class if value >= 0]
+        mean = sum(there) / len(there) if there else -1
+        assert float(ours[key]) == pytest.approx(mean, abs=1e-6)
+        assert ours[f"{key}_by_class"].tolist() == pytest.approx(by_class, abs=1e-6)
 
 
 def test_eleven_points_take_the_highest_precision_beyond_each_recall():

@@ -28,6 +28,14 @@ def test_pixels_are_scored_as_scikit_learn_does(classes):
     for label, value in zip(classes, jaccard_score(a, b, average=None, labels=classes), strict=True):
         told[label] = value
     assert values["iou_by_class"].tolist() == pytest.approx(told)
+    told = [-1.0] * 5
+    for label in classes:
+        both, each = 0, 0
+        for one, other in zip(a.tolist(), b.tolist(), strict=True):
+            both += one == other == label
+            each += (one == label) + (other == label)
+        told[label] = 2 * both / each
+    assert values["dice_by_class"].tolist() == pytest.approx(told)
     reference = MulticlassJaccardIndex(5, ignore_index=VOID, average="macro")
     assert float(values["miou"]) == pytest.approx(float(reference(found, truth)), abs=1e-6)
 

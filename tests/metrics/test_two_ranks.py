@@ -18,6 +18,10 @@ def test_two_ranks_give_what_one_gives():
     assert 0 < alone["map"] < 1 and 0 < alone["miou"] < 1
     assert alone["worst"] == [4, 11, 1, 8, 5, 2, 9, 6, 3, 10]
     assert min(alone["scores_ap_by_class"]) > 0 and max(alone["scores_ap_by_class"]) < 1
+    assert 0 < alone["class_f1"] < 1 and 0 < alone["class_accuracy"] < alone["class_top2"] < 1
+    assert alone["class_ece"] > 0 and max(alone["class_f1_by_class"]) < 1 and alone["class_f1_by_class"][3] == -1
+    assert sum(map(sum, alone["class_confusion"])) == 12
+    assert 0 < alone["iou50"] <= 1 and 0 < alone["iou"] < 1
     assert values([[1, 3, 5, 7, 9, 11], [0, 2, 4, 6, 8, 10]]) == [alone, alone]
     assert values([[], list(range(12))]) == [alone, alone]
 

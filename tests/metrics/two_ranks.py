@@ -2,14 +2,17 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import torch
 from torch import distributed
 
 from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.detection import CocoAveragePrecision, VocAveragePrecision
+from frostline.metrics.localization import BoxScores
 from frostline.metrics.segmentation import PixelScores
 from frostline.metrics.worst import WorstScenes
+from frostline.tasks.classification import Classification
 
 
 def boxes_of(n):
@@ -33,6 +36,16 @@ def values_of(places):
         scores = torch.rand(1, 2, generator=torch.Generator().manual_seed(n)).softmax(1)
         curves.update(scores, torch.tensor([n % 2]))
     told |= {"worst": sheet.compute().tolist()} | {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
+    classes = Classification.make_metrics(SimpleNamespace(classes="abcd", top_k=2))
+    for n in places:
+        eighths = torch.randperm(8, generator=torch.Generator().manual_seed(n))[:4]  # add up the same in any order
+        classes.update(eighths[None] / 8, torch.tensor([n % 3]))  # the fourth class is in no scene
+    told |= {f"class_{name}": value.tolist() for name, value in classes.compute().items()}
+    placed = BoxScores()
+    for found, truth in scenes:
+        right = found["labels"] == truth["labels"]
+        placed.update(found["boxes"], truth["boxes"], right)
+    told |= {name: value.tolist() for name, value in placed.compute().items()}
     for metric in (CocoAveragePrecision(2), VocAveragePrecision(2)):
         if places:
             metric.update([found for found, _ in scenes], [truth for _, truth in scenes], places)

@@ -4,7 +4,14 @@ import torch
 
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
-from frostline.models.backbones import ChainBackbone, WrappedBackbone, efficientnet_lite0, timm_backbone
+from frostline.models.backbones import (
+    PYRAMID,
+    ChainBackbone,
+    WrappedBackbone,
+    _scaled,
+    efficientnet_lite0,
+    timm_backbone,
+)
 
 SIZE = 96
 
@@ -70,6 +77,40 @@ def test_a_plain_transformer_is_cut_into_quarters():
     groups = timm_backbone("vit_tiny_patch16_224", pretrained=False).groups
     blocks = {name: sum(type(module).__name__ == "Block" for module in modules) for name, modules in groups.items()}
     assert blocks == {"stem": 0, "stage1": 3, "stage2": 3, "stage3": 3, "stage4": 3}
+
+
+def test_the_maps_of_a_plain_transformer_are_a_pyramid(pictures):
+    # After each quarter of the blocks. What is kept is as small as the model has it.
+    torch.manual_seed(0)
+    backbone = timm_backbone("vit_tiny_patch16_224", pretrained=False, image_size=SIZE).eval()
+    torch.manual_seed(0)
+    whole = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0, img_size=SIZE).eval()
+    with torch.no_grad():
+        own = whole.forward_intermediates(
+            backbone.normalise(pictures), indices=[2, 5, 8, 11], norm=False, intermediates_only=True
+        )
+        maps, _ = backbone(pictures)
+        kept = backbone.below(pictures, backbone.activations(5, [0, 1, 2, 3], False))
+        again, _ = backbone.above(kept, 5)
+    assert backbone.strides == [4, 8, 16, 32]
+    for leaves, feature, scale in zip(maps, own, PYRAMID, strict=True):
+        assert torch.equal(leaves, _scaled(feature, scale))
+    assert all(m.shape[-1] == SIZE // 16 for m in kept.values())
+    assert all(torch.equal(a, b) for a, b in zip(maps, again, strict=True))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_an_enlarged_map_lies_upon_the_picture_as_before(scale):
+    # Catches corners that are laid upon corners: the ramp would be as long as before, and steeper.
+    ramp = (torch.arange(6) + 0.5).expand(1, 1, 6, 6)
+    fine = ((torch.arange(6 * scale) + 0.5) / scale).expand(1, 1, 6 * scale, 6 * scale)
+    assert torch.allclose(_scaled(ramp, scale)[..., scale:-scale], fine[..., scale:-scale])
+
+
+def test_a_map_that_the_picture_does_not_fill_stays_inside():
+    # Of patches of 32 px, half a map is at 64 px, which 96 px are no multiple of.
+    assert timm_backbone("vit_tiny_patch16_224", pretrained=False, image_size=SIZE - 16).strides == [4, 8, 16]
+    assert timm_backbone("vit_small_patch32_224", pretrained=False, image_size=SIZE).strides == [8, 16, 32]
 
 
 def test_a_stage_depends_on_its_own_group_and_those_below_alone(pictures):

@@ -160,7 +160,7 @@ def test_another_name_does_not_relabel_it(name):
         ),
         (["backbone=swin_tiny", "task=segmentation", "head=pan", "image_size=96"], "at least 256: set image_size=256"),
         (["backbone=vit_small", "image_size=100"], "must be a multiple of 32"),
-        (["backbone=vit_small", "task=detection"], "vit_small_patch16_224 has maps at .16, 16, 16, 16.: choose"),
+        (["backbone=vit_small", "task=segmentation", "head=linknet"], "224 has maps at .4, 8, 16, 32.: choose"),
         (["backbone=alexnet", "task=segmentation"], "alexnet has no feature maps that lie upon the picture: choose"),
         (["backbone=xception", "task=segmentation", "head=fpn"], "xception has maps at .8, 16, 32.: choose"),
     ],

@@ -45,12 +45,12 @@ def test_which_heads_stand_on_what():
     only = {"classification": ["linear"], "localization": ["pooled_box"]}
     assert heads("lenet5") == heads("alexnet") == only
     assert heads("small_cnn") == only | {"detection": WINDOWS}
-    assert heads("vit_small") == {"classification": ["linear"], "localization": ["box", "pooled_box"]}
     resnet = heads("resnet18")
     assert {head for names in resnet.values() for head in names} == set(files("head")) - set(WINDOWS)
     assert resnet["detection"] == DETECTORS
     missing = set(resnet["segmentation"]) - set(heads("convnext_tiny")["segmentation"])
     assert missing == {"linknet", "unetplusplus"}  # they need a map at 1/2
+    assert heads("vit_small") == heads("swin_tiny") == heads("convnext_tiny")
     assert heads("xception")["segmentation"] == ["fcn16s", "fcn32s", "fcn8s", "pspnet", "unet"]
 
 

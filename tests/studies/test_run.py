@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -87,7 +88,14 @@ def test_the_saved_model_gives_the_figures_reported(train_small, small_meadow):
     assert float(metrics.compute()["miou"]) == pytest.approx(result["metrics"]["miou"], abs=1e-6)
 
 
-def test_a_loss_that_is_no_number_is_named_and_leaves_the_last_checkpoint_whole(train_small, here, monkeypatch):
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [
+        (lambda nothing: nothing * math.nan, r"a loss that is no number: box \(nan\)"),
+        (lambda nothing: nothing.sqrt(), r"a gradient that is no number, .*: class \([0-9.]+\), box \([0-9.]+\)"),
+    ],
+)
+def test_what_is_no_number_is_named_and_leaves_the_last_checkpoint_whole(train_small, here, monkeypatch, added, words):
     # Catches a step on NaN: the weights of every later checkpoint would be NaN, and the run would end as if trained.
     from frostline.tasks.localization import Localization
 
@@ -95,11 +103,12 @@ def test_a_loss_that_is_no_number_is_named_and_leaves_the_last_checkpoint_whole(
 
     def broken(self, outputs, batch):
         losses = sound(self, outputs, batch)
-        return losses | {"box": losses["box"] * (float("nan") if self.training and self.current_epoch == 2 else 1)}
+        hit = self.training and self.current_epoch == 2
+        return losses | {"box": losses["box"] + (added(outputs[1].sum() * 0) if hit else 0)}
 
     with monkeypatch.context() as patch:
         patch.setattr(Localization, "criterion", broken)
-        with pytest.raises(FrostlineError, match=r"epoch 2 .*: box \(nan\), on the scenes .*train.*optimizer\.lr"):
+        with pytest.raises(FrostlineError, match=rf"epoch 2 at {words}, on the scenes .*train.*optimizer\.lr"):
             train_small("task=localization", "tracking.system_metrics=false")
     last = torch.load(here / "work" / "run" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 1 and all(bool(t.isfinite().all()) for t in last["state_dict"].values())

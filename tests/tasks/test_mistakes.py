@@ -28,20 +28,22 @@ def test_a_confident_wrong_class_is_the_worst_and_a_right_one_no_mistake(make):
 
 
 def test_a_wrong_class_comes_before_a_poor_box(make):
-    # Catches IoU alone, and an IoU of exactly 0.5 taken for a right box, which the metrics do not.
+    # Catches IoU alone, and an IoU of exactly 0.5 taken for a wrong box, which the metrics do not.
     task = make("localization")
     box = torch.tensor([0.25, 0.5, 0.5, 1.0])  # the left half
-    half, none = torch.tensor([0.125, 0.5, 0.25, 1.0]), torch.tensor([0.75, 0.5, 0.5, 1.0])
+    half, less = torch.tensor([0.125, 0.5, 0.25, 1.0]), torch.tensor([0.1, 0.5, 0.2, 1.0])
+    none = torch.tensor([0.75, 0.5, 0.5, 1.0])
     predictions = {
-        "probabilities": torch.eye(3)[[0, 0, 0, 1, 1]],
-        "boxes": torch.stack([box, half, none, box, none]),
+        "probabilities": torch.eye(3)[[0, 0, 0, 0, 1, 1]],
+        "boxes": torch.stack([half, less, none, box, box, none]),
     }
     left = torch.tensor([[0.0, 0.0, 50.0, 100.0]])
-    batch = {"label": torch.tensor([0, 0, 0, 0, 0]), "boxes": [left] * 5, "size": 100}
-    assert amounts(task, predictions, batch) == pytest.approx([0, 0.5, 1, 1, 2])
-    assert words(task, predictions, batch)[1:] == ["IoU 0.50", "IoU 0.00", "b, is a, IoU 1.00", "b, is a, IoU 0.00"]
+    batch = {"label": torch.tensor([0, 0, 0, 0, 0, 0]), "boxes": [left] * 6, "size": 100}
+    assert amounts(task, predictions, batch) == pytest.approx([0, 0.6, 1, 0, 1, 2])
+    told = ["IoU 0.50", "IoU 0.40", "IoU 0.00", "IoU 1.00", "b, is a, IoU 1.00", "b, is a, IoU 0.00"]
+    assert words(task, predictions, batch) == told
     batch["boxes"] = [left[:0], *batch["boxes"][1:]]
-    assert amounts(task, predictions, batch)[:2] == [0, 0.5]  # what nobody boxed has no wrong box
+    assert amounts(task, predictions, batch)[:2] == pytest.approx([0, 0.6])  # what nobody boxed has no wrong box
 
 
 def test_missed_boxes_and_the_scores_of_wrong_ones_are_counted(make):

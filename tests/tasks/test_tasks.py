@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from frostline.errors import FrostlineError
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import check_partition
 from frostline.freezing.rates import warmup_cosine
@@ -46,6 +47,16 @@ def test_a_batch_without_targets_gives_finite_loss_and_gradients(make, batch, na
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("number", [3, -1])
+@pytest.mark.parametrize("name", ["classification", "localization", "detection"])
+def test_a_label_beyond_the_classes_is_refused_by_its_scene(make, batch, name, number):
+    # torch says "index out of range" of it, without a scene, and on a GPU the process ends.
+    batch["label"][2], batch["box_labels"][2] = number, torch.tensor([number])
+    task = make(name)
+    with pytest.raises(FrostlineError, match=f"scene z is the class number {number}, and there are 3 classes"):
+        task.training_step(batch, 0)
 
 
 class Repeat(torch.utils.data.Dataset):

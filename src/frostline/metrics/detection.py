@@ -83,8 +83,10 @@ def voc_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classe
     voc_ap11_by_class, voc_ap_area_by_class: (classes,), -1 where a class is in no scene.
     """
     eleven, area = torch.full((classes,), -1.0), torch.full((classes,), -1.0)
-    for label in range(classes):
-        right, count = _right(found, truth, label)
+    all_right, of_class = _right(found, truth)
+    counts = np.bincount(_joined(truth, "labels", 0).astype(np.int64), minlength=classes)
+    for label, count in enumerate(counts):
+        right = all_right[of_class == label]
         ranks = np.arange(1, len(right) + 1)
         recall, precision = right.cumsum() / max(1, count), right.cumsum() / ranks
         if count:
@@ -219,32 +221,26 @@ def matched(found: Scene, truth: Scene) -> tuple[Tensor, Tensor]:
     return right, seen
 
 
-def _right(found: Sequence[Scene], truth: Sequence[Scene], label: int) -> tuple[Floats, int]:
-    """Which predictions of a class are right, the surest first: 1 or 0 each; and how many boxes the class has.
+def _right(found: Sequence[Scene], truth: Sequence[Scene]) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Which predictions are right, the surest of all scenes first: 1 or 0 each; and of which class each is.
 
-    A prediction is held against the true box that it covers best. Only the first one to reach it is right.
+    A prediction is held against the true box of its class that it covers best. Only the first one to reach it is right.
     """
-    hits, scores, count = [], [], 0
+    reached, before = [np.zeros(0, np.int64)], 0  # which true box, counted over all scenes; -1: none
     for one, real in zip(found, truth, strict=True):
-        chosen = one["labels"] == label
-        boxes, sure = one["boxes"][chosen], one["scores"][chosen]
-        real_boxes = real["boxes"][real["labels"] == label]
-        count += len(real_boxes)
-        order = sure.argsort(descending=True, stable=True)
-        taken: set[int] = set()
-        hit = np.zeros(len(order))
-        if len(real_boxes) and len(order):
-            iou, box = box_iou(boxes[order].double(), real_boxes.double()).max(1)
-            for n, (best, which) in enumerate(zip(iou.tolist(), box.tolist(), strict=True)):
-                if best >= MATCH and which not in taken:
-                    taken.add(which)
-                    hit[n] = 1
-        hits.append(hit)
-        scores.append(sure[order].double().numpy())
-    if not hits:
-        return np.zeros(0), count
-    surest = np.argsort(-np.concatenate(scores), kind="stable")
-    return np.concatenate(hits)[surest], count
+        reaches = np.full(len(one["boxes"]), -1)
+        if len(one["boxes"]) and len(real["boxes"]):
+            iou = box_iou(one["boxes"].double(), real["boxes"].double()).cpu().numpy()
+            iou[(one["labels"][:, None] != real["labels"]).cpu().numpy()] = -1
+            reaches = np.where(iou.max(1) >= MATCH, before + iou.argmax(1), -1)
+        reached.append(reaches)
+        before += len(real["boxes"])
+    surest = np.argsort(-_joined(found, "scores", 0), kind="stable")
+    boxes = np.concatenate(reached)[surest]
+    right = np.zeros(len(boxes))
+    right[np.unique(boxes, return_index=True)[1]] = 1
+    right[boxes < 0] = 0
+    return right, _joined(found, "labels", 0).astype(np.int64)[surest]
 
 
 def _columns(scenes: Sequence[Scene]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import timm
 import torch
+import torch.nn.functional as F
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from frostline.errors import FrostlineError
 EMBEDDING = "embedding"  # name of that activation; the others are named after the stages that give them
 PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
 QUARTERS = 4  # feature maps of a model whose blocks all keep one stride
+PYRAMID = [4.0, 2.0, 1.0, 0.5]  # by how much they are enlarged: of patches of 16 px, maps at 1/4 … 1/32
 STEP = 32  # px; sides of pictures are multiples of it where no feature map says otherwise
 FROM_SCRATCH = "none, from scratch"
 
@@ -210,7 +212,8 @@ class WrappedBackbone(Backbone):
     """A model of timm that is no chain: timm's own forward pass, grouped by the stage that each parameter serves.
 
     Where all blocks keep one stride (a plain vision transformer), four feature maps leave, after each quarter of the
-    blocks, as is usual where such models are used for boxes and masks (Bao et al. 2022, arXiv:2106.08254).
+    blocks, enlarged and halved into a pyramid, as is usual where such models are used for boxes and masks (Bao et al.
+    2022, arXiv:2106.08254; but bilinearly, without weights that nobody pretrained).
     with_embedding: keep the layers between the last feature map and the classifier; they belong to the last stage.
     """
 
@@ -225,7 +228,9 @@ class WrappedBackbone(Backbone):
         self.model, self.chosen, self.with_embedding = model, chosen, with_embedding
         self.kept = [True] * len(chosen)  # does the map leave?
         self.channels = [int(info[i]["num_chs"]) for i in chosen]
-        self.strides = [int(info[i]["reduction"]) for i in chosen]
+        strides = [int(info[i]["reduction"]) for i in chosen]
+        self.scales = PYRAMID if columnar and strides[0] % PYRAMID[0] == 0 else [1.0] * len(chosen)
+        self.strides = [int(stride / scale) for stride, scale in zip(strides, self.scales, strict=True)]
         self.embedding_size = _embedding_size(model)
         self.input_size, self.weights = int(data["input_size"][-1]), _origin(model)
         self.groups = _groups_by_name(model, [str(info[i]["module"]) for i in chosen])
@@ -234,11 +239,17 @@ class WrappedBackbone(Backbone):
         """As in `ChainBackbone`."""
         self.kept = list(kept)
         self.channels, self.strides = self._kept(self.channels), self._kept(self.strides)
+        self.scales = self._kept(self.scales)
 
     def _kept(self, of_all: Sequence[Any]) -> list[Any]:
         return [one for one, kept in zip(of_all, self.kept, strict=True) if kept]
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        features, embedding = self._own(image)
+        return [_scaled(feature, scale) for feature, scale in zip(features, self.scales, strict=True)], embedding
+
+    def _own(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """The maps that leave, as large as timm's model has them, and the embedding."""
         model, x = cast(Any, self.model), self.normalise(image)
         if not self.with_embedding:
             return self._kept(model.forward_intermediates(x, indices=self.chosen, intermediates_only=True)), None
@@ -251,15 +262,24 @@ class WrappedBackbone(Backbone):
         return [*(f"map{i}" for i in maps), *([EMBEDDING] if embedding else [])]
 
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        features, embedding = self(image)
-        known = {f"map{i}": feature for i, feature in enumerate(features)} | {EMBEDDING: embedding}
+        features, embedding = self._own(image)  # enlarged ones would take many times the room
+        known: dict[str, Any] = {f"map{i}": feature for i, feature in enumerate(features)} | {EMBEDDING: embedding}
         return {name: known[name] for name in names}
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
-        return [activations.get(f"map{i}") for i in range(len(self.channels))], activations.get(EMBEDDING)
+        features = [activations.get(f"map{i}") for i in range(len(self.channels))]
+        scaled = [m if m is None else _scaled(m, scale) for m, scale in zip(features, self.scales, strict=True)]
+        return scaled, activations.get(EMBEDDING)
 
     def modules_below(self, name: str) -> list[nn.Module]:
         return [self.model]
+
+
+def _scaled(feature: Tensor, scale: float) -> Tensor:
+    """A feature map (B, C, h, w) so many times as large, cell upon cell."""
+    if scale < 1:
+        return F.max_pool2d(feature, round(1 / scale))
+    return feature if scale == 1 else F.interpolate(feature, scale_factor=scale, mode="bilinear")
 
 
 def timm_backbone(
@@ -277,7 +297,7 @@ def timm_backbone(
     if name.split(".")[0] == "legacy_xception":
         return _xception(name, pretrained, with_embedding)
     model = _create(name, pretrained, image_size, num_classes=0)
-    backbone = _chain(name, model, with_embedding) or _wrap(name, model, with_embedding)
+    backbone = _chain(name, model, with_embedding) or _wrap(name, model, with_embedding, image_size)
     if image_size and _is_fixed_size(name):
         backbone.sides = (image_size,)
     return backbone
@@ -438,10 +458,13 @@ def _chain(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone |
     return chosen.train()
 
 
-def _wrap(name: str, model: nn.Module, with_embedding: bool) -> WrappedBackbone:
+def _wrap(name: str, model: nn.Module, with_embedding: bool, image_size: int | None) -> WrappedBackbone:
     try:
         backbone = WrappedBackbone(name, model, with_embedding)
-        if not _is_fixed_size(name):  # those have patches, which lie evenly
+        if _is_fixed_size(name):  # those have patches, which lie evenly
+            side = image_size or backbone.input_size
+            backbone.keep_maps([side % stride == 0 for stride in backbone.strides])
+        else:
             side = 2 * PROBE_SIZE
             with torch.no_grad():
                 maps, _ = backbone.eval()(torch.zeros(2, 3, side, side))

@@ -54,15 +54,15 @@ def load(folder: Path) -> Trained:
     if "pretrained" in config["backbone"]:
         config["backbone"] |= {"pretrained": False}
     task = build_task(config, tuple(map(str, told)), epochs)
-    try:
-        fit = task.load_state_dict(state, strict=False)
-        strange = [*fit.unexpected_keys, *(key for key in fit.missing_keys if "metrics" not in key)]
-    except RuntimeError as error:  # a tensor of another shape
-        strange = [str(error).strip().splitlines()[-1].strip()]
-    if strange:
+    built = {key: list(tensor.shape) for key, tensor in task.state_dict().items() if "metrics" not in key}
+    held = {key: list(tensor.shape) for key, tensor in state.items()}
+    key = next((key for key in {**built, **held} if built.get(key) != held.get(key)), None)
+    if key is not None:
         raise FrostlineError(
-            f"{folder / 'model.safetensors'} does not fit what its config.yaml builds ({strange[0]}): train it again."
+            f"{folder / 'model.safetensors'} does not fit what its config.yaml builds for {len(told)} classes: {key} "
+            f"is {held.get(key, 'missing')} there, and {built.get(key, 'nothing')} is needed: train it again."
         )
+    task.load_state_dict(state, strict=False)
     return Trained(name, config, task.eval())
 
 

@@ -61,7 +61,7 @@ METRICS = {
     "ece": "expected calibration error: how far off the stated probabilities are, in 15 bins",
     "f1": "harmonic mean of precision and recall, as a mean over the classes",
     "iou": "overlap of the predicted and the true box over what both cover, as a mean over the scenes",
-    "iou50": "share of the scenes whose box overlaps by more than half",
+    "iou50": "share of the scenes whose box overlaps by half or more",
     "iou50_and_class": "and has the right class",
     "map": "COCO's mean average precision, over overlaps of 0.5, 0.55 … 0.95; `map50`, `map75` at one of them; "
     "`_small`, `_medium`, `_large`: boxes below 32², below 96² and from 96² px",

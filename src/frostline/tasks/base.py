@@ -96,6 +96,7 @@ class Task(pl.LightningModule):
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_test_metrics()
         self.test_mistakes = WorstScenes()
+        self._step: tuple[dict[str, Tensor], list[str]] = {}, []  # the losses of the last batch, and its scenes
         self._check_metrics()
         self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
 
@@ -212,10 +213,12 @@ class Task(pl.LightningModule):
         return self.head(features, embedding) if cast(Any, self.head).reads_embedding else self.head(features)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.criterion(self.outputs(batch), batch)
+        losses = self.losses(self.outputs(batch), batch)
         total = torch.stack(list(losses.values())).sum()
+        self._step = {name: value.detach() for name, value in losses.items()}, batch["id"]
         if not bool(total.isfinite()):  # before it reaches a weight
-            self._refuse(losses, batch)
+            lost = ", ".join(f"{name} ({value.item():g})" for name, value in losses.items() if not value.isfinite())
+            self._refuse(f"a loss that is no number: {lost or 'their sum'}")
         size = len(batch["id"])
         # sync_dist, as it can end a phase, which must be the same epoch in every process.
         self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
@@ -224,15 +227,42 @@ class Task(pl.LightningModule):
             self.log_dict(named, on_step=False, on_epoch=True, batch_size=size)
         return total
 
-    def _refuse(self, losses: Mapping[str, Tensor], batch: Batch) -> None:
-        """Stop where a loss is no number; what was written at the end of the last epoch stays as it is."""
-        lost = ", ".join(f"{name} ({value.item():g})" for name, value in losses.items() if not value.isfinite())
-        first = ", ".join(batch["id"][:NAMED])
-        more = f" and {len(batch['id']) - NAMED} more" if len(batch["id"]) > NAMED else ""
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """As `criterion`, but a class number beyond the classes is told; torch's own word names no scene."""
+        labels = batch.get("label" if "label" in self.needs else "box_labels", [])
+        if isinstance(labels, Tensor):
+            scenes, numbers = batch["id"], labels
+        else:
+            scenes = [scene for scene, own in zip(batch["id"], labels, strict=False) for _ in own]
+            numbers = torch.cat(labels) if labels else torch.zeros(0)
+        strange = (numbers < 0) | (numbers >= len(self.classes))
+        if not numbers.is_floating_point() and bool(strange.any()):  # mixed labels are shares of all classes
+            place = int(strange.nonzero()[0])
+            raise FrostlineError(
+                f"A label of the scene {scenes[place]} is the class number {int(numbers[place])}, and there are "
+                f"{len(self.classes)} classes: prepare the dataset anew."
+            )
+        return self.criterion(outputs, batch)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """A loss may be a number and its gradient none; clipped by such a norm, every weight would be none, too."""
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            return  # of 16-mixed: it meets such gradients on its way to a scale, and leaves their steps out
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        if gradients and not bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
+            losses, _ = self._step
+            told = ", ".join(f"{name} ({value.item():g})" for name, value in losses.items())
+            self._refuse(f"a gradient that is no number, though the losses are: {told}")
+
+    def _refuse(self, what: str) -> None:
+        """Stop before a weight is no number; what was written at the end of the last epoch stays as it is."""
+        _, scenes = self._step
+        first = ", ".join(scenes[:NAMED])
+        more = f" and {len(scenes) - NAMED} more" if len(scenes) > NAMED else ""
         raise FrostlineError(
-            f"Training stopped in epoch {self.current_epoch} at a loss that is no number: {lost or 'their sum'}, on "
-            f"the scenes {first}{more}. Look at these scenes, lower optimizer.lr, or set trainer.precision=32-true; "
-            "run again, it goes on from the epoch before."
+            f"Training stopped in epoch {self.current_epoch} at {what}, on the scenes {first}{more}: look at these "
+            "scenes, lower optimizer.lr, or set trainer.precision=32-true. With other settings the run starts anew; as "
+            "it is, it goes on from its last good epoch."
         )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -260,7 +290,7 @@ class Task(pl.LightningModule):
 
     def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> Any:
         outputs = self.outputs(batch)
-        total = torch.stack(list(self.criterion(outputs, batch).values())).sum()
+        total = torch.stack(list(self.losses(outputs, batch).values())).sum()
         self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
         predictions = self.measured(outputs, batch)
         self.update(metrics, predictions, batch)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
-from torchvision.ops import box_convert, box_iou, complete_box_iou_loss, generalized_box_iou_loss
+from torchvision.ops import box_convert, complete_box_iou_loss, generalized_box_iou_loss
 
 from frostline.errors import FrostlineError, check_number
+from frostline.metrics.detection import MATCH
+from frostline.metrics.localization import BoxScores, overlaps
 from frostline.tasks.base import Batch, Mistake, Task
 from frostline.tasks.drawing import caption, judged, rectangle
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor) -> Tensor:
     """A loss (n,) of boxes given by their corners, for boxes (n, 4) as centre x, centre y, width, height."""
+    found = torch.cat([found[:, :2], found[:, 2:].clamp(min=1e-6)], 1)  # of a box without a size, CIoU is no number
     return loss(box_convert(found, "cxcywh", "xyxy"), box_convert(truth, "cxcywh", "xyxy"), reduction="none")
 
 
@@ -47,7 +50,7 @@ class Localization(Task):
     reads: ClassVar[str] = "scores and box"
     primary: ClassVar[str] = "iou"
     told: ClassVar[str] = (
-        "Scenes of another class than predicted, which come first, or with an IoU of at most 0.5, the least first.\n"
+        "Scenes of another class than predicted, which come first, or with an IoU below 0.5, the least first.\n"
         "Left the true box and class, right the predicted ones: green where they are right, orange where not."
     )
 
@@ -71,32 +74,24 @@ class Localization(Task):
         return {"probabilities": scores.softmax(1), "boxes": boxes}
 
     def make_metrics(self) -> MetricCollection:
-        metrics: dict[str, Metric | MetricCollection] = {
-            "iou": MeanMetric(),
-            "iou50": MeanMetric(),
-            "iou50_and_class": MeanMetric(),
-        }
+        metrics: dict[str, Metric | MetricCollection] = {"boxes": BoxScores()}
         if len(self.classes) > 1:  # with one, only the box is in question
             metrics["accuracy"] = MulticlassAccuracy(len(self.classes), average="micro")
             metrics["confusion"] = MulticlassConfusionMatrix(len(self.classes))
         return MetricCollection(metrics, compute_groups=False)
 
     def update(self, metrics: MetricCollection, predictions: dict[str, Tensor], batch: Batch) -> None:
-        """iou: mean over the scenes with a box; iou50: share of them above 0.5; iou50_and_class: and the class right.
-
-        accuracy: of the class, over all scenes, where there are several.
-        """
-        iou, has_box = _overlap(predictions["boxes"], batch)
-        metrics["iou"].update(iou)
-        metrics["iou50"].update((iou > 0.5).float())
+        """Boxes count over the scenes that have one; accuracy, of the class where there are several, over all."""
+        found, truth, has_box = _corners(predictions["boxes"], batch)
         right = predictions["probabilities"].argmax(1)[has_box] == batch["label"][has_box]
-        metrics["iou50_and_class"].update(((iou > 0.5) & right).float())
+        metrics["boxes"].update(found, truth, right)
         for name in {"accuracy", "confusion"} & set(metrics):
             metrics[name].update(predictions["probabilities"], batch["label"])
 
     def mistakes(self, predictions: dict[str, Tensor], batch: Batch) -> list[Mistake]:
-        """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU above 0.5."""
-        overlap, has_box = _overlap(predictions["boxes"], batch)
+        """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU at least 0.5."""
+        found, truth, has_box = _corners(predictions["boxes"], batch)
+        overlap = overlaps(found, truth)
         iou = torch.ones(len(has_box), dtype=overlap.dtype)  # nothing is wrong with a box that nobody asked for
         iou[has_box] = overlap
         mistakes = []
@@ -109,7 +104,7 @@ class Localization(Task):
         ):
             words = [f"{self.classes[found]}, is {self.classes[truth]}"] * (found != truth)
             words += [f"IoU {share:.2f}"] * boxed
-            right = found == truth and share > 0.5
+            right = found == truth and share >= MATCH
             mistakes.append(Mistake(0.0 if right else (found != truth) + 1 - share, ", ".join(words)))
         return mistakes
 
@@ -118,7 +113,7 @@ class Localization(Task):
         box = box_convert(predictions["boxes"][index], "cxcywh", "xyxy") * batch["size"]
         for real in batch["boxes"][index][:1]:
             judged(truth, real, self.classes[label], True)
-            judged(found, box, "", bool(box_iou(box[None], real[None]) > 0.5))
+            judged(found, box, "", bool(overlaps(box[None], real[None]) >= MATCH))
         judged(found, box, self.classes[guess], guess == label, outlined=False)
 
     def draw(self, axes: "Axes", predictions: dict[str, Tensor], batch: Batch, index: int) -> None:
@@ -131,11 +126,10 @@ class Localization(Task):
         caption(axes, self.classes[found], found == truth, self.classes[truth])
 
 
-def _overlap(found: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """IoU (n,) of boxes (B, 4), as they are predicted, with the true ones, and which of the B scenes have one."""
+def _corners(found: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes (n, 4) x0 y0 x1 y1 in 0..1, found, of (B, 4) as they are predicted, and true; which of the B scenes."""
     target, has_box = _targets(batch)
-    corners = box_convert(found[has_box], "cxcywh", "xyxy")
-    return box_iou(corners, box_convert(target, "cxcywh", "xyxy")).diagonal(), has_box
+    return box_convert(found[has_box], "cxcywh", "xyxy"), box_convert(target, "cxcywh", "xyxy"), has_box
 
 
 def _targets(batch: Batch) -> tuple[Tensor, Tensor]:
