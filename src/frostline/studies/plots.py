@@ -33,7 +33,7 @@ PALETTES = (
     (BLUE, ORANGE, GREEN, PINK, RED, SKY),
     ("#332288", "#DDCC77", "#117733", "#CC6677", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#7D8790"),
 )
-MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*", "p", "h")
+MARKERS = ("o", "D", "s", "^", "v", "P", "X", "<", "p", "h")
 LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
 SHADE = "#eff2f5"
 STYLE: Any = {
