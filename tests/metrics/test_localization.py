@@ -25,6 +25,11 @@ def plain(found, truth, right):
     return {"iou": overlaps, "iou50": reached, "iou50_and_class": named}
 
 
+def test_a_box_that_is_no_number_covers_nothing():
+    nan, truth = torch.full((1, 4), torch.nan), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    assert set(map(float, box_scores(nan, truth, torch.tensor([True])).values())) == {0}
+
+
 @pytest.mark.parametrize("count", [1, 2, 301])
 def test_boxes_are_scored_as_by_a_plain_loop(count):
     boxes = drawn(count)

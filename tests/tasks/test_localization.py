@@ -41,6 +41,17 @@ def test_a_loss_is_what_is_reckoned_by_hand(make, name, lost):
     assert float(losses["class"]) == pytest.approx(math.log(3), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["mse", "smooth_l1", "giou", "ciou"])
+def test_a_box_without_a_size_has_a_loss_and_a_gradient(make, name):
+    # Sigmoids underflow, and of 0 wide and 0 high CIoU takes the quotient.
+    task = make("localization", f"task.box_loss={name}")
+    box = torch.tensor([[0.5, 0.5, 0.0, 0.0]], requires_grad=True)
+    batch = {"label": torch.tensor([0]), "boxes": [torch.tensor([TRUTH]) * 64], "size": 64}
+    loss = task.criterion((torch.zeros(1, 3), box), batch)["box"]
+    loss.backward()
+    assert loss.isfinite() and box.grad.isfinite().all()
+
+
 def test_one_class_leaves_the_box_in_question(make, batch):
     task = make("localization", classes=("cell",))
     metrics, batch = task.make_metrics(), {**batch, "label": torch.zeros(3, dtype=torch.long)}

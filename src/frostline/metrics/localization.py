@@ -1,7 +1,5 @@
 """How well one box a scene is placed."""
 
-from typing import cast
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -11,6 +9,7 @@ from frostline.metrics.detection import MATCH
 
 NAMES = ("iou", "iou50", "iou50_and_class")
 ONE = 1 << 32  # an IoU of 1: sums of whole numbers are the same in any order, and every accelerator has them
+BLOCK = 256
 
 
 def box_scores(found: Tensor, truth: Tensor, right: Tensor) -> dict[str, Tensor]:
@@ -24,7 +23,9 @@ def box_scores(found: Tensor, truth: Tensor, right: Tensor) -> dict[str, Tensor]
 
 def overlaps(found: Tensor, truth: Tensor) -> Tensor:
     """Intersection over union (n,) of boxes (n, 4) x0 y0 x1 y1, each with the true one."""
-    return cast(Tensor, box_iou(found, truth)).diagonal()
+    # torchvision holds every box against every other, which of a whole split at once would be gigabytes.
+    parts = zip(found.split(BLOCK), truth.split(BLOCK), strict=True)
+    return torch.cat([box_iou(some, real).diagonal() for some, real in parts])
 
 
 class BoxScores(Metric):
@@ -51,7 +52,8 @@ class BoxScores(Metric):
 
 
 def _sums(found: Tensor, truth: Tensor, right: Tensor) -> Tensor:
-    iou = overlaps(found, truth).cpu().double()  # not every accelerator has float64
+    # Not every accelerator has float64. A box that is no number covers nothing.
+    iou = overlaps(found, truth).cpu().double().nan_to_num(0)
     reached = iou >= MATCH
     shares = torch.stack([iou, reached, reached & right.cpu()])
     return (shares * ONE).round().long().sum(1)
