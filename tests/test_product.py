@@ -12,8 +12,8 @@ from frostline.studies.models import files, heads_on, node_of, shipped
 from frostline.studies.run import class_of, smallest_side, task_on
 
 CLASSES = ("a", "b", "c")
-# One of each kind: of own sizes, without padding, a chain. The others take minutes, so `make proofs`.
-QUICK = {"lenet5", "small_cnn", "mobilenetv3_small"}
+# One of each kind: of own sizes, without padding, a chain, a transformer. The others take minutes, so `make proofs`.
+QUICK = {"lenet5", "small_cnn", "mobilenetv3_small", "vit_small"}
 
 
 @pytest.mark.parametrize(

@@ -228,21 +228,24 @@ class Task(pl.LightningModule):
         return total
 
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
-        """As `criterion`, but a class number beyond the classes is told; torch's own word names no scene."""
-        labels = batch.get("label" if "label" in self.needs else "box_labels", [])
-        if isinstance(labels, Tensor):
-            scenes, numbers = batch["id"], labels
-        else:
-            scenes = [scene for scene, own in zip(batch["id"], labels, strict=False) for _ in own]
-            numbers = torch.cat(labels) if labels else torch.zeros(0)
-        strange = (numbers < 0) | (numbers >= len(self.classes))
-        if not numbers.is_floating_point() and bool(strange.any()):  # mixed labels are shares of all classes
-            place = int(strange.nonzero()[0])
-            raise FrostlineError(
-                f"A label of the scene {scenes[place]} is the class number {int(numbers[place])}, and there are "
-                f"{len(self.classes)} classes: prepare the dataset anew."
-            )
+        """As `criterion`, after a look at the labels: torch's own word on one beyond the classes names no scene."""
+        if "label" in self.needs:
+            if not batch["label"].is_floating_point():  # mixed ones are shares of all classes
+                self.check_classes("A label of the scene {} is", batch["label"], batch)
+        elif "boxes" in self.needs:
+            self.check_classes("A label of the scene {} is", batch["box_labels"], batch)
         return self.criterion(outputs, batch)
+
+    def check_classes(self, told: str, numbers: Tensor | Sequence[Tensor], batch: Batch) -> None:
+        """Raise FrostlineError for a number that is no class. told: how it begins; numbers: one or some of a scene."""
+        joined, classes = numbers if isinstance(numbers, Tensor) else torch.cat(list(numbers)), len(self.classes)
+        if bool(((joined < 0) | (joined >= classes)).any()):
+            pairs = ((s, n) for s, own in zip(batch["id"], numbers, strict=True) for n in own.flatten().tolist())
+            scene, number = next((scene, number) for scene, number in pairs if not 0 <= number < classes)
+            raise FrostlineError(
+                f"{told.format(scene)} the class number {number}, and there are {classes} classes: prepare the dataset "
+                "anew."
+            )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """A loss may be a number and its gradient none; clipped by such a norm, every weight would be none, too."""

@@ -107,12 +107,7 @@ class Segmentation(Task):
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         mask = batch["mask"]
         most = mask.where(mask != VOID, -1).flatten(1).amax(1)
-        if int(most.max()) >= len(self.classes):
-            scene = batch["id"][int(most.argmax())]
-            raise FrostlineError(
-                f"The mask of the scene {scene} holds the class number {int(most.max())}, and there are "
-                f"{len(self.classes)} classes: prepare the dataset anew."
-            )
+        self.check_classes("The mask of the scene {} holds", most.clamp(min=0), batch)
         if int(most.max()) < 0:  # of nothing known, some of the library's losses are no number
             return {name: 0 * outputs.sum() for name in self.weights}
         return {name: weight * self.loss_functions[name](outputs, mask) for name, weight in self.weights.items()}
