@@ -4,11 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from frostline.errors import FrostlineError
-from frostline.tracking.store import open_experiment, tracking_uri
+from frostline.tracking.store import _check_folder, open_experiment, tracking_uri
 
 
 def test_address_configured_then_environment_then_local(monkeypatch):
@@ -27,6 +28,16 @@ def test_many_processes_open_one_fresh_store(tmp_path):
     answers = [process.communicate(timeout=240)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 3
     assert len(set(answers)) == 1 and answers[0]
+
+
+def test_runs_that_start_at_once_do_not_find_each_others_folder_unwritable(tmp_path):
+    # A file of one name, touched and removed: whoever came second at removing it called the folder unwritable.
+    def check(_):
+        _check_folder(tmp_path / "store", "sqlite:///store/mlflow.db")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(check, range(2000)))) == 2000
+    assert not list((tmp_path / "store").iterdir())
 
 
 def test_experiments_are_models_experiments(tmp_path):

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -35,16 +36,7 @@ def open_experiment(uri: str, name: str) -> str:
     if not uri.startswith("sqlite:"):
         return _experiment(uri, name, None)
     folder = Path(uri.removeprefix("sqlite:///")).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise FrostlineError(
-            f"The tracking store {uri} cannot be written ({error.strerror}): "
-            "make its folder writable, or set tracking.uri or MLFLOW_TRACKING_URI to another one."
-        ) from error
+    _check_folder(folder, uri)
     with FileLock(folder / ".lock", timeout=120):
         return _experiment(uri, name, (folder / "artifacts").resolve().as_uri())
 
@@ -91,6 +83,18 @@ def told(uri: str) -> Iterator[None]:
         raise FrostlineError(
             f"The tracking store {without_password(uri)} cannot be used ({reason}): check its address and rights, "
             "or unset MLFLOW_TRACKING_URI and tracking.uri for a local one."
+        ) from error
+
+
+def _check_folder(folder: Path, uri: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # a name of its own: runs that start at once would take each other's
+            pass
+    except OSError as error:
+        raise FrostlineError(
+            f"The tracking store {uri} cannot be written ({error.strerror}): "
+            "make its folder writable, or set tracking.uri or MLFLOW_TRACKING_URI to another one."
         ) from error
 
 
