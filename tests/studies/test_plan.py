@@ -136,6 +136,7 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
         """Two epochs with two frost lines."""
 
         schedule = SimpleNamespace(epochs=2)
+        device = torch.device("cpu")
 
         def move_line(self, epoch):
             return {"stem": None if epoch == 0 else 1.0, "head": 1.0}
@@ -158,11 +159,10 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
 
     monkeypatch.setattr("frostline.studies.run.build_task", lambda *_: Fake())
     before = torch.get_num_threads()
+    small = ["image_size=32", "trainer.batch_size=2", "trainer.accelerator=cpu"]
     estimate = Estimator()
     for threads in (1, 2):
-        assert (
-            estimate(compose(["image_size=32", "trainer.batch_size=2", f"trainer.threads={threads}"])) > START_SECONDS
-        )
+        assert estimate(compose([*small, f"trainer.threads={threads}"])) > START_SECONDS
     # three steps for each frost line and for evaluation; what was timed with one thread is not taken for two
     assert used == [1] * 9 + [2] * 9
     assert torch.get_num_threads() == before
@@ -212,3 +212,14 @@ def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
     assert repro_seconds([5, 3, 4], [both] * 3) == 12
     assert repro_seconds([5], [one]) == 5
     assert repro_seconds([], []) == 0
+
+
+def test_a_study_has_no_part_in_the_pipeline_of_one_whose_name_ends_alike(tmp_path, monkeypatch, conf_here):
+    # `start` is not `quickstart`, whose stages stand in the dvc.yaml of the root.
+    folder = tmp_path / "experiments" / "start"
+    folder.mkdir(parents=True)
+    (folder / "study.yaml").write_text(STUDY)
+    (tmp_path / "dvc.yaml").write_text("vars: [experiments/quickstart/study.yaml]")
+    monkeypatch.setattr("frostline.studies.plan.subprocess.run", None)
+    study = read_study(folder)
+    assert set(stale(study, compose_runs(study)).values()) == {"never trained"}

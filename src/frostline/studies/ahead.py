@@ -6,11 +6,15 @@ Importing the libraries takes fifteen seconds or so, often longer than a short r
 
 import multiprocessing
 import os
+import queue
 import threading
 import traceback
-from collections.abc import Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,7 +29,8 @@ from frostline.studies.workplace import Workplace
 def train_ahead(study: Study) -> None:
     """Train every planned run that is stale; as many at once as trainer.threads leaves room for on this machine.
 
-    A run that fails does not stop the others. Raises FrostlineError at the end, naming those that failed.
+    A run that fails does not stop the others, nor one whose process is killed. Raises FrostlineError at the end, naming
+    those that failed.
     """
     plans = {path.stem: path for path in sorted((study.runs / "plan").glob("*.yaml"))}
     if not plans:
@@ -35,48 +40,94 @@ def train_ahead(study: Study) -> None:
     todo = [name for name in configs if name in reasons]
     if not todo:
         return
-    jobs, threads = places([configs[name] for name in todo])
+    jobs, threads, gpus = places([configs[name] for name in todo])
     failed: dict[str, str] = {}
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes to come: torch reads it when it loads
+    free: queue.SimpleQueue[Place] = queue.SimpleQueue()
+
+    def train(name: str) -> str:
+        place = free.get()
+        try:
+            return place.do(_train, plans[name])
+        finally:
+            free.put(place)
+
     with (
-        processes(jobs) as pool,
+        ExitStack() as stack,
+        ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(todo), desc=f"{study.name}: {jobs} at a time", unit="run") as bar,
     ):
-        futures = {pool.submit(_train, plans[name]): name for name in todo}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is None:
-                bar.write(future.result())
-            else:
-                failed[futures[future]] = str(error).strip().splitlines()[0] if str(error) else repr(error)
-            bar.update()
+        for number in range(jobs):
+            free.put(stack.enter_context(closing(Place(gpus[number] if gpus else None))))
+        futures = {pool.submit(train, name): name for name in todo}
+        try:
+            for future in as_completed(futures):
+                error = future.exception()
+                if error is None:
+                    bar.write(future.result())
+                else:
+                    failed[futures[future]] = str(error).strip().splitlines()[0] if str(error) else repr(error)
+                bar.update()
+        except BaseException:  # such as Ctrl+C: what has not begun is not begun any more
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if failed:
         raise FrostlineError(_summary(failed, len(todo)))
 
 
-def places(configs: Collection[Config]) -> tuple[int, int]:
-    """How many of these runs are trained at once on this machine, and the threads that each may use.
+def places(configs: Collection[Config]) -> tuple[int, int, list[str]]:
+    """How many of these runs are trained at once on this machine, the threads of each, and the GPUs, one for each.
 
-    One on each GPU, where there are any; else as the cores allow.
+    The GPUs are named as CUDA_VISIBLE_DEVICES names them; none where the runs are trained on the processor, as many at
+    once as the cores allow.
     """
+    gpus: list[str] = []
     threads = max(config["trainer"]["threads"] or cores() for config in configs)
     jobs = max(1, cores() // threads)
     if any(config["trainer"]["accelerator"] != "cpu" for config in configs):
         import torch
 
         if torch.cuda.is_available():
-            jobs = min(jobs, torch.cuda.device_count())
-    return min(jobs, len(configs)), threads
+            chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+            count = torch.cuda.device_count()
+            gpus = chosen.split(",")[:count] if chosen else [str(number) for number in range(count)]
+            jobs = min(jobs, count)
+    return min(jobs, len(configs)), threads, gpus
 
 
-def processes(count: int) -> ProcessPoolExecutor:
-    """A pool of processes that end with this one, also where it is killed."""
-    # Spawned, because a forked copy of a process with threads can hang.
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+class Place:
+    """One process that trains run after run. It ends with this one, also where that is killed.
+
+    gpu: the one that it alone uses, as CUDA_VISIBLE_DEVICES names it.
+    """
+
+    def __init__(self, gpu: str | None = None) -> None:
+        self.gpu = gpu
+        self._process = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        # Spawned, because a forked copy of a process with threads can hang.
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.gpu,))
+
+    def do(self, work: Callable[..., str], *args: Any) -> str:
+        """What the process answers. Raises what `work` raises, and FrostlineError where the process was killed."""
+        try:
+            return self._process.submit(work, *args).result()
+        except BrokenProcessPool:
+            self.close()
+            self._process = self._start()
+            raise FrostlineError(
+                "its process was killed, perhaps for want of memory: with a higher trainer.threads fewer run at once."
+            ) from None
+
+    def close(self) -> None:
+        self._process.shutdown()
 
 
-def _end_with_parent() -> None:
-    """Left alone, a process of a pool waits for work that nobody can give it any more, and keeps its memory."""
+def _begin(gpu: str | None) -> None:
+    """Left alone, a process waits for work that nobody can give it any more, and keeps its memory."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # Lightning takes the first that it sees
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -102,6 +153,7 @@ def _train(plan: Path) -> str:
         raise
     except Exception:
         log = plan.parent.parent / "work" / plan.stem / "error.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc())
         raise RuntimeError(f"{traceback.format_exc(0).strip().splitlines()[-1]} (all of it in {log})") from None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities import move_data_to_device
 
 from frostline.config import Config, build
 from frostline.data.items import collate
@@ -63,6 +64,8 @@ class Estimator:
             self._scenes[name] = scenes_of(config["dataset"])
         scenes = self._scenes[name]
         task = build_task(config, tuple(f"class {i}" for i in range(5)), epochs_of(config, scenes["train"]))
+        if config["trainer"]["accelerator"] != "cpu" and torch.accelerator.is_available():
+            task.to(torch.accelerator.current_accelerator())
         epochs = task.schedule.epochs
         trained = sum(self._train(config, task, epoch) for epoch in range(epochs)) * scenes["train"]
         evaluated = self._evaluate(config, task) * (epochs * scenes["val"] + scenes["test"])
@@ -76,8 +79,8 @@ class Estimator:
             torch.stack(list(task.criterion(task.outputs(batch), batch).values())).sum().backward()
 
         frozen = tuple(part for part, scale in task.move_line(epoch).items() if scale is None)
-        batch = _batch(config["trainer"]["batch_size"], side)
-        return self._timed(config, (side, frozen), step) / len(batch["id"])
+        batch = move_data_to_device(_batch(config["trainer"]["batch_size"], side), task.device)
+        return self._timed(config, task.device, (side, frozen), step) / len(batch["id"])
 
     def _evaluate(self, config: Config, task: Task) -> float:
         """Seconds that it takes to predict a scene."""
@@ -87,10 +90,10 @@ class Estimator:
                 task.postprocess(task(batch["image"]))
 
         task.eval()
-        batch = _batch(EVALUATED, config["image_size"])
-        return self._timed(config, ("evaluated",), step) / EVALUATED
+        batch = move_data_to_device(_batch(EVALUATED, config["image_size"]), task.device)
+        return self._timed(config, task.device, ("evaluated",), step) / EVALUATED
 
-    def _timed(self, config: Config, what: tuple[Any, ...], step: Callable[[], None]) -> float:
+    def _timed(self, config: Config, device: torch.device, what: tuple[Any, ...], step: Callable[[], None]) -> float:
         """Seconds of a step, the least of some, with the threads that the run will have."""
         trainer, threads = config["trainer"], config["trainer"]["threads"] or cores()
         model = (config["task"]["name"], str(config["backbone"]), str(config["head"]), config["image_size"])
@@ -102,6 +105,8 @@ class Estimator:
             for _ in range(STEPS):
                 start = time.perf_counter()
                 step()
+                if device.type != "cpu":  # it computes while we go on
+                    torch.accelerator.synchronize(device)
                 times.append(time.perf_counter() - start)
             torch.set_num_threads(before)
             self._seconds[key] = min(times)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 
 from frostline.config import ARM, Config, compose, to_yaml
 from frostline.errors import FrostlineError
@@ -117,14 +118,16 @@ def write_plan(study: Study) -> list[str]:
     check_arms(study, {name: [*(c[key]["name"] for key in ARM), c["seed"]] for name, c in runs.items()})
     plan = study.runs / "plan"
     aside = study.runs / "plan.new"
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "data").mkdir(parents=True)
-    for name, config in runs.items():
-        (aside / f"{name}.yaml").write_text(to_yaml(config))
-    for name, dataset in datasets.items():
-        (aside / "data" / f"{name}.yaml").write_text(to_yaml(dataset))
-    shutil.rmtree(plan, ignore_errors=True)
-    aside.rename(plan)
+    study.runs.mkdir(parents=True, exist_ok=True)
+    with FileLock(study.runs / ".plan.lock"):
+        shutil.rmtree(aside, ignore_errors=True)
+        (aside / "data").mkdir(parents=True)
+        for name, config in runs.items():
+            (aside / f"{name}.yaml").write_text(to_yaml(config))
+        for name, dataset in datasets.items():
+            (aside / "data" / f"{name}.yaml").write_text(to_yaml(dataset))
+        shutil.rmtree(plan, ignore_errors=True)
+        aside.rename(plan)
     return list(runs)
 
 
@@ -148,7 +151,7 @@ def _changed_stages(study: Study) -> dict[str, list[str]]:
     own, root = study.folder / "dvc.yaml", Path("dvc.yaml")
     if own.is_file():
         pipeline = own
-    elif root.is_file() and f"{study.folder.name}/study.yaml" in root.read_text():
+    elif root.is_file() and f"/{study.folder.name}/study.yaml" in root.read_text():
         pipeline = root
     else:
         return {}
