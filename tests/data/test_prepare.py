@@ -117,7 +117,7 @@ def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_pat
     assert changed != third
     shutil.copy(folders / "b" / "1.png", folders / "b" / "new.png")
     assert made() != changed
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".out.lock"]
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [".out.lock", ".out.readers"]
 
 
 def test_a_source_that_knows_its_fingerprint_is_not_read_again(tmp_path, listed, drawn):
@@ -482,11 +482,11 @@ def test_a_process_killed_at_any_time_leaves_what_can_go_on(tmp_path, folders):
         "class Slow(Folder):\n"
         "    def scenes(self):\n"
         "        for scene in super().scenes():\n"
-        "            time.sleep(0.05)\n"
+        "            time.sleep(0.1)\n"
         "            yield scene\n"
         "prepare(Slow(sys.argv[1]), sys.argv[2], name='x')\n"
     )
-    for after in (2, 9, 15):
+    for after in (2, 8, 13):
         process = subprocess.Popen([sys.executable, "-c", code, str(folders), str(tmp_path / "out")])
         images = tmp_path / ".out.partial" / "images"
         while process.poll() is None and len(list(images.glob("*"))) < after:
@@ -631,3 +631,17 @@ def test_a_class_number_that_is_none_is_refused(dataset, tmp_path, key, value, t
     (copy.path / "val.json").write_text(json.dumps(coco))
     with pytest.raises(FrostlineError, match=f"val.json gives the scene s.* the class number {told}, and there are 2"):
         copy.scenes("val")
+
+
+def test_a_dataset_that_is_read_is_not_replaced(tmp_path, listed, drawn):
+    # Catches a run that trains on one state of the pictures and is evaluated on another.
+    dataset = prepare(listed(drawn(20)), tmp_path / "out", name="x")
+    with dataset.held(), dataset.held():
+        assert prepare(listed(drawn(20)), tmp_path / "out", name="x").data_hash == dataset.data_hash  # nothing to do
+        with pytest.raises(FrostlineError, match="out is to be replaced.*a run is reading it: wait"):
+            prepare(listed(drawn(21)), tmp_path / "out", name="x")
+        assert Dataset.open(tmp_path / "out").data_hash == dataset.data_hash
+    new = prepare(listed(drawn(21)), tmp_path / "out", name="x")
+    assert new.data_hash != dataset.data_hash
+    with pytest.raises(FrostlineError, match="out was prepared anew just now: start again"), dataset.held():
+        pass

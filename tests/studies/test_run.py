@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from frostline.config import compose, to_yaml
 from frostline.data.needs import class_names
 from frostline.data.prepare import prepare_from_config
 from frostline.errors import FrostlineError
+from frostline.studies import provenance
 from frostline.studies.run import build_task, run_name
 from frostline.studies.workplace import Workplace
 
@@ -115,6 +117,31 @@ def test_what_is_no_number_is_named_and_leaves_the_last_checkpoint_whole(train_s
     mended, _ = train_small("task=localization", "tracking.system_metrics=false")
     untroubled, _ = train_small("task=localization", "tracking.system_metrics=false", name="other")
     assert mended["metrics"] == untroubled["metrics"]
+
+
+def test_a_run_that_is_stopped_while_it_files_its_results_is_not_finished(train_small, here, monkeypatch):
+    # Catches a result that is there before all of it is, so that the next start would hand it over as it lies.
+    def stopped(logger, files):
+        assert json.loads(next(file for file in files if file.name == "result.json").read_text())["run"] == "run"
+        raise FrostlineError("no server")
+
+    monkeypatch.setattr("frostline.tracking.mlflow_run.file_artifacts", stopped)
+    with pytest.raises(FrostlineError, match="no server"):
+        train_small("schedule=frozen", "trainer.epochs=1", "tracking.system_metrics=false")
+    assert (here / "work" / "run" / "results" / "model.safetensors").is_file()
+    assert not (here / "work" / "run" / "results" / "result.json").exists()
+
+
+def test_a_commit_is_of_this_project_or_unknown(tmp_path, monkeypatch):
+    # Catches the commit of a project that this one is merely installed in.
+    root = Path(provenance.__file__).parents[3]
+    assert len(provenance.commit()[0]) == (40 if (root / ".git").exists() else len("unknown"))
+    for command in (["init", "-q"], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x", "--allow-empty"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    installed = tmp_path / "venv" / "lib" / "python" / "frostline" / "studies" / "provenance.py"
+    monkeypatch.setattr(provenance, "__file__", str(installed))
+    installed.parent.mkdir(parents=True)
+    assert provenance.commit() == ("unknown", True)
 
 
 def test_the_run_in_mlflow(train_small, here):

@@ -6,8 +6,10 @@
 - masks/<id>.png: 8-bit class numbers, 255 where unknown
 """
 
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +55,14 @@ class Dataset:
                 f"{path} lacks {len(missing)} of its files, {missing[0]} first: prepare the dataset anew."
             )
         return cls(path, info)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, nobody replaces it. Raises FrostlineError where it has been replaced since it was opened."""
+        with _readers(self.path, fcntl.LOCK_SH):
+            if Dataset.open(self.path).data_hash != self.data_hash:
+                raise FrostlineError(f"{self.path} was prepared anew just now: start again, and its new state is read.")
+            yield
 
     @property
     def name(self) -> str:
@@ -115,3 +125,37 @@ class Dataset:
                     f"{self.path / split}.json gives the scene {scene} the class number {number}, and there are "
                     f"{count} classes: prepare the dataset anew."
                 )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[None]:
+    """Within, nobody begins to read the dataset there. Raises FrostlineError where somebody does already."""
+    try:
+        with _readers(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+    except BlockingIOError:
+        raise FrostlineError(
+            f"{path} is to be replaced, as what it is made of has changed, and a run is reading it: wait until that "
+            "has ended, or give the new state another dataset.name."
+        ) from None
+
+
+@contextmanager
+def _readers(path: Path, how: int) -> Iterator[None]:
+    try:
+        lock = path.with_name(f".{path.name}.readers").open("a+")
+    except OSError:  # who may not write there replaces nothing either
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, how)
+        except BlockingIOError:
+            raise
+        except OSError:  # no locks there
+            yield
+            return
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the descriptor, too

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from frostline.code_hash import code_hash
 from frostline.data.checks import array_hash, check, png, policies
-from frostline.data.dataset import FORMAT, Dataset
+from frostline.data.dataset import FORMAT, Dataset, replacing
 from frostline.data.examine import Examined, Finding, Record, examine
 from frostline.data.parallel import in_threads
 from frostline.data.pictures import MAX_PIXELS
@@ -78,11 +78,12 @@ def prepare(
                 return existing
         partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
         _write(source, partial, settings, split, policy, workers)
-        shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+        with replacing(out):
+            shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
+            if out.exists():
+                out.rename(old)
+            partial.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
     return Dataset.open(out)
 
 

@@ -12,10 +12,12 @@ LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm"
 def commit() -> tuple[str, bool]:
     """The commit of the checkout that the code is in, and whether the code or its configuration differs from it.
 
-    ("unknown", True) where the code lies in no git checkout.
+    ("unknown", True) where the code lies in no git checkout of its own.
     """
     root = Path(__file__).resolve().parents[3]
     try:
+        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root:  # installed inside another project
+            return "unknown", True
         sha = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--", "src", "conf")
     except (OSError, subprocess.CalledProcessError):
@@ -44,5 +46,7 @@ def versions() -> dict[str, str]:
 
 
 def _git(root: Path, *args: str) -> str:
-    run = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(root), *args], capture_output=True, text=True, check=True
+    )
     return run.stdout.strip()

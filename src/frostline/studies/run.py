@@ -68,7 +68,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
         recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
         below.append(CacheBelow(data.store, data, recipe))
     try:
-        with HoldStill(workplace.folder.parent, Stopwatch()) as others:
+        with dataset.held(), HoldStill(workplace.folder.parent, Stopwatch()) as others:
             return _train(config, task, data, below, workplace, name, command, others)
     finally:  # what is held cannot make room for others, and this process may train more runs
         data.teardown()
@@ -373,9 +373,11 @@ def _write(
     (folder / "config.yaml").write_text(to_yaml(config))
     shutil.copy(workplace.folder / "epochs.jsonl", folder)
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    # Last, because it tells that the rest is whole.
-    (folder / "result.json").write_text(text)
-    mlflow_run.file_artifacts(logger, sorted(folder.iterdir()))
+    # Last and at once, because it tells that the rest is whole, with the tracker, too.
+    aside = workplace.folder / "result.json"
+    aside.write_text(text)
+    mlflow_run.file_artifacts(logger, [*sorted(folder.iterdir()), aside])
+    aside.rename(folder / "result.json")
 
 
 def _quieten() -> None:
