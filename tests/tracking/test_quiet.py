@@ -1,3 +1,4 @@
+import errno
 import threading
 import time
 
@@ -16,7 +17,7 @@ def test_others_end_their_batch_then_wait_and_do_not_count_it(tmp_path):
         def be_timed():
             with timed.alone():
                 told.append("timed")
-                time.sleep(0.3)
+                time.sleep(1.0)
                 told.append("done")
 
         thread = threading.Thread(target=be_timed)
@@ -32,7 +33,7 @@ def test_others_end_their_batch_then_wait_and_do_not_count_it(tmp_path):
         thread.join()
         watches[1].on_validation_start(None, None)
     assert told == ["timed", "done", "next batch"]
-    assert 0.09 < watches[1].train_seconds < 0.3  # without what it waited
+    assert 0.09 < watches[1].train_seconds < 0.9  # without what it waited
 
 
 def test_who_is_to_be_timed_has_its_turn_among_many(tmp_path):
@@ -49,17 +50,19 @@ def test_who_is_to_be_timed_has_its_turn_among_many(tmp_path):
     threads = [threading.Thread(target=train) for _ in range(4)]
     for thread in threads:
         thread.start()
-    with HoldStill(tmp_path, Stopwatch()) as run:
-        for _ in range(5):
-            since = time.perf_counter()
-            with run.alone():
-                turns.append(time.perf_counter() - since)
-                if turns[-1] > 1:
-                    break
-    over.set()
-    for thread in threads:
-        thread.join(10)
-    assert max(turns) < 1
+    try:
+        with HoldStill(tmp_path, Stopwatch()) as run:
+            for _ in range(5):
+                since = time.perf_counter()
+                with run.alone():
+                    turns.append(time.perf_counter() - since)
+                    if turns[-1] > 10:
+                        break
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(10)
+    assert max(turns) < 10  # at once, but on a busy machine
 
 
 def test_a_run_that_is_stopped_in_a_batch_is_not_waited_for_for_ever(tmp_path, monkeypatch):
@@ -75,4 +78,13 @@ def test_a_run_that_fails_in_a_batch_keeps_nobody_waiting(tmp_path):
     with failed:
         failed.on_train_batch_start()
     with HoldStill(tmp_path, Stopwatch()) as run, run.alone():
+        pass
+
+
+def test_where_a_file_system_has_no_locks_nobody_waits(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(quiet.fcntl, "flock", flock)
+    with HoldStill(tmp_path, Stopwatch()) as run, run.busy(), run.alone():
         pass

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from filelock import FileLock
 
 from frostline.errors import FrostlineError
 from frostline.tracking.store import _check_folder, open_experiment, tracking_uri
@@ -96,6 +97,12 @@ def test_a_store_that_cannot_be_made_is_told(tmp_path):
 def test_a_read_only_folder_is_told(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(FrostlineError, match="cannot be written"):
+        open_experiment(f"sqlite:///{tmp_path}/mlflow.db", "study")
+
+
+def test_a_store_that_another_process_holds_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("frostline.tracking.store.WAIT", 0.1)
+    with FileLock(tmp_path / ".lock"), pytest.raises(FrostlineError, match="is held by another process"):
         open_experiment(f"sqlite:///{tmp_path}/mlflow.db", "study")
 
 

@@ -52,5 +52,5 @@ class Workplace:
         out.parent.mkdir(parents=True, exist_ok=True)
         self.results.rename(out)
         shutil.rmtree(self.folder)
+        Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: who waits for it then takes a new one
         self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)

@@ -65,7 +65,9 @@ class Journal(pl.Callback):
             return
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         kept = [line for line in lines if _epoch(line) < trainer.current_epoch]
-        self.path.write_text("".join(line + "\n" for line in kept))
+        aside = self.path.with_suffix(".kept")
+        aside.write_text("".join(line + "\n" for line in kept))
+        aside.replace(self.path)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

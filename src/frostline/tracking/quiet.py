@@ -3,7 +3,7 @@
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -32,7 +32,7 @@ class HoldStill(pl.Callback):
 
     def __exit__(self, *error: object) -> None:
         for lock in (self._busy, self._gate):
-            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the descriptor, too
+            _let_go(lock)  # closing is not enough: a forked worker has the descriptor, too
             lock.close()
 
     @contextmanager
@@ -52,18 +52,18 @@ class HoldStill(pl.Callback):
         try:
             yield
         finally:
-            fcntl.flock(self._busy, fcntl.LOCK_UN)
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+            _let_go(self._busy)
+            _let_go(self._gate)
 
     def _start(self, *_: Any, **__: Any) -> None:
         since = time.perf_counter()
         _take(self._gate, fcntl.LOCK_EX)
         _take(self._busy, fcntl.LOCK_SH)
-        fcntl.flock(self._gate, fcntl.LOCK_UN)
+        _let_go(self._gate)
         self.stopwatch.leave_out(time.perf_counter() - since)
 
     def _end(self, *_: Any, **__: Any) -> None:
-        fcntl.flock(self._busy, fcntl.LOCK_UN)
+        _let_go(self._busy)
 
     on_train_batch_start = on_validation_batch_start = on_test_batch_start = _start
     on_train_batch_end = on_validation_batch_end = on_test_batch_end = _end
@@ -76,3 +76,11 @@ def _take(lock: IO[str], how: int) -> None:
             return fcntl.flock(lock, how | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(0.005)
+        except OSError:  # no locks on this file system: nobody can be heeded
+            return None
+    return None
+
+
+def _let_go(lock: IO[str]) -> None:
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_UN)

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from frostline.errors import FrostlineError
 
 LOCAL_STORE = Path("runs/mlflow")
 ANSWER_WITHIN = 10.0  # seconds; MLflow's own client would retry for minutes
+WAIT = 300  # seconds, for others who create the store
 
 
 def tracking_uri(configured: str | None) -> str:
@@ -37,8 +38,16 @@ def open_experiment(uri: str, name: str) -> str:
         return _experiment(uri, name, None)
     folder = Path(uri.removeprefix("sqlite:///")).parent
     _check_folder(folder, uri)
-    with FileLock(folder / ".lock", timeout=120):
-        return _experiment(uri, name, (folder / "artifacts").resolve().as_uri())
+    import mlflow  # noqa: F401  here, so that nobody waits for it at the lock
+
+    try:
+        with FileLock(folder / ".lock", timeout=WAIT):
+            return _experiment(uri, name, (folder / "artifacts").resolve().as_uri())
+    except Timeout:
+        raise FrostlineError(
+            f"The tracking store {uri} is held by another process for more than {WAIT} seconds: stop what hangs "
+            "there, and train again."
+        ) from None
 
 
 def _experiment(uri: str, name: str, artifacts: str | None) -> str:
