@@ -35,9 +35,9 @@ def main() -> int:
     names = parser.parse_args().names or list(MEASURES)
     if unknown := set(names) - set(MEASURES):
         parser.error(f"no benchmark is called {min(unknown)}; there are {', '.join(MEASURES)}")
-    rows: dict[str, dict[str, Any]] = {row["name"]: row for row in _read()}
     all_hold = True
     for name in names:
+        rows: list[dict[str, Any]] = []
         for row in MEASURES[name]():
             record = {**asdict(row), "holds": row.holds, "command": f"make bench ONLY={name}"}
             revision, dirty = commit()
@@ -47,9 +47,9 @@ def main() -> int:
                 "machine": machine(),
                 "date": datetime.now(UTC).date().isoformat(),
             }
-            rows[row.name] = record
+            rows.append(record)
             print(f"{row.name}: {row.value:g} (bar {row.bar}) {'holds' if row.holds else 'DOES NOT HOLD'}", flush=True)
-        _write(list(rows.values()))
+        _write(rows)
     return 0 if all_hold else 1
 
 
@@ -57,7 +57,9 @@ def _read() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else []
 
 
-def _write(rows: list[dict[str, Any]]) -> None:
+def _write(measured: list[dict[str, Any]]) -> None:
+    # Read now, as others may have been measured meanwhile.
+    rows = list(({row["name"]: row for row in _read()} | {row["name"]: row for row in measured}).values())
     aside = RESULTS.with_suffix(".new")
     aside.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     aside.rename(RESULTS)

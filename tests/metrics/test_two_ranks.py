@@ -36,4 +36,8 @@ def values(shards):
         )
         for rank in range(len(shards))
     ]
-    return [json.loads(rank.communicate(timeout=120)[0]) for rank in ranks]
+    try:
+        return [json.loads(rank.communicate(timeout=120)[0]) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()

@@ -179,3 +179,15 @@ def test_cosine_starts_low_peaks_and_ends_at_zero():
     assert values[0] < 0.02 and max(values) == pytest.approx(1.0) and values[-1] == pytest.approx(0.0)
     assert values.index(max(values)) == 10
     assert warmup_cosine(0.0, 0.0) == 1.0
+
+
+@pytest.mark.parametrize(("kind", "head"), [("classification", "linear"), ("localization", "box")])
+def test_probabilities_are_in_full_precision_whatever_the_rest_reckons_in(make, batch, kind, head):
+    # In sixteen bits what lies between 0.998 and 1 is one of the two.
+    task = make(kind, f"head={head}").eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        outputs = task(batch["image"])
+        found = task.postprocess(outputs)
+    probabilities = found if kind == "classification" else found["probabilities"]
+    assert probabilities.dtype == torch.float32
+    assert not torch.equal(probabilities, probabilities.bfloat16().float())

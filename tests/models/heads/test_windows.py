@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torchvision.ops import roi_align
 
 from frostline.config import compose
 from frostline.errors import FrostlineError
@@ -12,6 +13,7 @@ from frostline.models.heads.detection.windows import (
     FullyConvolutionalHead,
     SlidingWindowHead,
     _answering,
+    _cut,
 )
 from frostline.models.small_cnn import SmallCnn
 from frostline.studies.run import build_task
@@ -174,3 +176,11 @@ def test_it_learns_from_crops(batch_of_rectangles):
         task.update(metrics, task.postprocess(outputs), batch_of_rectangles)
         assert all(bool(v.isfinite()) for v in task.criterion(outputs, batch_of_rectangles).values())
     assert float(metrics.compute()["map50"]) > 0.5
+
+
+def test_windows_are_cut_as_torchvision_cuts_them():
+    # On the processor, where `roi_align` calls the same operation; on a GPU it may go another way.
+    pictures = torch.rand(3, 3, 80, 80)
+    corner, extent = torch.rand(3, 5, 2) * 40, torch.rand(3, 5, 1) * 130
+    windows = torch.cat([corner, corner + extent], 2)
+    assert torch.equal(_cut(pictures, windows), roi_align(pictures, list(windows), 64, aligned=True))

@@ -12,7 +12,7 @@ from typing import ClassVar, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import generalized_box_iou_loss, roi_align
+from torchvision.ops import generalized_box_iou_loss
 
 from frostline.data.kernels import GREY
 from frostline.errors import FrostlineError
@@ -106,7 +106,7 @@ class SlidingWindowHead(nn.Module):
         windows = torch.stack([self._drawn(b, side) for b in boxes])  # (B, crops, 4)
         margin = math.ceil(side * MARGIN / WINDOW)  # as the largest windows need it
         pictures = _framed(in_floats(image), margin)
-        crops = roi_align(pictures, list(windows + margin), WINDOW, aligned=True)  # averages all pixels
+        crops = _cut(pictures, windows + margin)
         return self._told(self._judge(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
 
     def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -182,6 +182,19 @@ class FullyConvolutionalHead(SlidingWindowHead):
 
 def _framed(pictures: Tensor, margin: int) -> Tensor:
     return F.pad(pictures, [margin] * 4, value=GREY / 255)
+
+
+def _cut(pictures: Tensor, windows: Tensor) -> Tensor:
+    """(B, 3, S, S), (B, n, 4) -> (B * n, 3, 64, 64), each pixel the mean of those that it covers.
+
+    `torchvision.ops.roi_align` itself is no choice here: on a GPU, where algorithms are to be deterministic, it samples
+    every window at every pixel of the picture. The operation beneath it is deterministic but for its gradient, which
+    pictures do not need.
+    """
+    scenes = torch.arange(len(windows), device=windows.device, dtype=windows.dtype).repeat_interleave(windows.shape[1])
+    places = torch.cat([scenes[:, None], windows.flatten(0, 1)], 1)
+    cut: Tensor = torch.ops.torchvision.roi_align(pictures, places, 1.0, WINDOW, WINDOW, -1, True)
+    return cut
 
 
 def _answering(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
