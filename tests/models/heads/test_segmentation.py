@@ -15,7 +15,7 @@ from frostline.models.heads.segmentation.smp import (
     FpnHead,
     LinknetHead,
     PanHead,
-    PspHead,
+    PspNetHead,
     SegformerHead,
     UnetHead,
     UnetPlusPlusHead,
@@ -24,7 +24,7 @@ from frostline.models.heads.segmentation.smp import (
 from frostline.studies.run import build_task
 
 SMP = [
-    UnetHead, UnetPlusPlusHead, FpnHead, PspHead, DeepLabV3PlusHead, PanHead, LinknetHead, UperNetHead, SegformerHead
+    UnetHead, UnetPlusPlusHead, FpnHead, PspNetHead, DeepLabV3PlusHead, PanHead, LinknetHead, UperNetHead, SegformerHead
 ]  # fmt: skip
 UNET = [32, 16, 16, 8, 8]
 ALL_MAPS = {UnetPlusPlusHead, LinknetHead}  # also one at 1/2
@@ -121,7 +121,7 @@ def test_no_decoder_lays_corners_upon_corners(backbones, head_class, monkeypatch
     )
     features, _ = backbones["resnet10t"](torch.rand(1, 3, 288, 288))
     head_class(backbones["resnet10t"], 3).eval()(features)
-    assert any(corners) == (head_class is PspHead), "PSPNet does so in the paper's code"
+    assert any(corners) == (head_class is PspNetHead), "PSPNet does so in the paper's code"
 
 
 def test_deeplab_enlarges_from_a_thirty_second_to_a_quarter_cell_by_cell(backbones):
@@ -133,7 +133,7 @@ def test_deeplab_enlarges_from_a_thirty_second_to_a_quarter_cell_by_cell(backbon
 
 def test_a_head_lays_its_scores_upon_the_picture_cell_by_cell(backbones):
     # As above: at 1/32 the scores of a border would be 15 px beside the place.
-    head = PspHead(backbones["resnet10t"], 1)
+    head = PspNetHead(backbones["resnet10t"], 1)
     slope = (torch.arange(8.0) + 0.5)[None, None, None].repeat(1, 1, 8, 1)
     head.decoder, head.out = torch.nn.Identity(), torch.nn.Identity()
     head.decoder.forward = lambda maps: slope
@@ -151,7 +151,7 @@ def test_a_head_starts_as_the_library_starts_it(backbones):
 @pytest.mark.parametrize(
     ("head_class", "read"),
     [
-        (PspHead, [4]),
+        (PspNetHead, [4]),
         (DeepLabV3PlusHead, [1, 4]),
         (FpnHead, [1, 2, 3, 4]),
         (UnetHead, [0, 1, 2, 3, 4]),

@@ -153,7 +153,7 @@ class FpnHead(SmpHead):
         )
 
 
-class PspHead(SmpHead):
+class PspNetHead(SmpHead):
     """Pyramid pooling (Zhao et al. 2017, arXiv:1612.01105).
 
     It pools the last map, and gives classes at that map's resolution: 1/32, as our backbones are not dilated, where the
