@@ -37,7 +37,7 @@ def main() -> int:
         parser.error(f"no benchmark is called {min(unknown)}; there are {', '.join(MEASURES)}")
     all_hold = True
     for name in names:
-        rows: list[dict[str, Any]] = []
+        rows: dict[str, dict[str, Any]] = {}
         for row in MEASURES[name]():
             record = {**asdict(row), "holds": row.holds, "command": f"make bench ONLY={name}"}
             revision, dirty = commit()
@@ -47,7 +47,7 @@ def main() -> int:
                 "machine": machine(),
                 "date": datetime.now(UTC).date().isoformat(),
             }
-            rows.append(record)
+            rows[row.name] = record
             print(f"{row.name}: {row.value:g} (bar {row.bar}) {'holds' if row.holds else 'DOES NOT HOLD'}", flush=True)
         _write(rows)
     return 0 if all_hold else 1
@@ -57,9 +57,9 @@ def _read() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else []
 
 
-def _write(measured: list[dict[str, Any]]) -> None:
+def _write(measured: dict[str, dict[str, Any]]) -> None:
     # Read now, as others may have been measured meanwhile.
-    rows = list(({row["name"]: row for row in _read()} | {row["name"]: row for row in measured}).values())
+    rows = list(({row["name"]: row for row in _read()} | measured).values())
     aside = RESULTS.with_suffix(".new")
     aside.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     aside.rename(RESULTS)

@@ -117,7 +117,7 @@ def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_pat
     assert changed != third
     shutil.copy(folders / "b" / "1.png", folders / "b" / "new.png")
     assert made() != changed
-    assert sorted(path.name for path in tmp_path.glob(".*")) == [".out.lock", ".out.readers"]
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [".out.lock"]
 
 
 def test_a_source_that_knows_its_fingerprint_is_not_read_again(tmp_path, listed, drawn):
@@ -643,5 +643,5 @@ def test_a_dataset_that_is_read_is_not_replaced(tmp_path, listed, drawn):
         assert Dataset.open(tmp_path / "out").data_hash == dataset.data_hash
     new = prepare(listed(drawn(21)), tmp_path / "out", name="x")
     assert new.data_hash != dataset.data_hash
-    with pytest.raises(FrostlineError, match="out was prepared anew just now: start again"), dataset.held():
+    with pytest.raises(FrostlineError, match="out has been prepared anew meanwhile: start again"), dataset.held():
         pass

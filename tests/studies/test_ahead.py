@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
 from types import SimpleNamespace
 
 import psutil
@@ -11,14 +12,14 @@ import torch
 
 from frostline.errors import FrostlineError
 from frostline.studies import ahead
-from frostline.studies.ahead import Place
+from frostline.studies.worker import Worker
 
 PARENT = """
 import time
-from frostline.studies.ahead import Place
-idle, busy = Place(), Place()
-for place in (idle, busy):
-    place.do(time.sleep, 0.1)
+from frostline.studies.worker import Worker
+idle, busy = Worker(), Worker()
+for worker in (idle, busy):
+    worker.do(time.sleep, 0.1)
 print("ready", flush=True)
 busy.do(time.sleep, 600)
 """
@@ -66,75 +67,103 @@ def test_as_many_runs_at_once_as_cores_and_runs_allow(monkeypatch, threads, core
     assert ahead.places([{"trainer": {"threads": n, "accelerator": "cpu"}} for n in threads]) == expected
 
 
-@pytest.mark.parametrize(("visible", "gpus"), [(None, ["0", "1"]), ("5,7,8", ["5", "7"])])
-def test_one_run_on_each_gpu(monkeypatch, visible, gpus):
+@pytest.mark.parametrize(
+    ("threads", "visible", "expected"),
+    [
+        (1, None, (2, 1, ["0", "1"])),
+        (1, "5,7,8", (2, 1, ["5", "7"])),
+        (None, None, (2, 4, ["0", "1"])),
+        (8, None, (1, 8, ["0", "1"])),
+    ],
+)
+def test_one_run_on_each_gpu(monkeypatch, threads, visible, expected):
     monkeypatch.setattr(ahead, "cores", lambda: 8)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert ahead.places([{"trainer": {"threads": 1, "accelerator": "auto"}}] * 5) == (2, 1, gpus)
+    assert ahead.places([{"trainer": {"threads": threads, "accelerator": "auto"}}] * 5) == expected
 
 
 def test_a_process_sees_its_own_gpu_only_and_is_replaced_where_it_is_killed():
     # Catches all runs on the first GPU, and one run out of memory that takes all others with it.
-    place = Place("7")
-    assert place.do(os.getenv, "CUDA_VISIBLE_DEVICES") == "7"
-    with pytest.raises(FrostlineError, match="its process was killed, perhaps for want of memory"):
-        place.do(os._exit, 9)
-    assert place.do(os.getenv, "CUDA_VISIBLE_DEVICES") == "7"
-    place.close()
+    with closing(Worker("7")) as worker:
+        assert worker.do(os.getenv, "CUDA_VISIBLE_DEVICES") == "7"
+        with pytest.raises(FrostlineError, match="its process was killed, perhaps for want of memory"):
+            worker.do(os._exit, 9)
+        pid = worker.do(os.getpid)
+        os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(child) for child in [pid] if psutil.pid_exists(child)], timeout=20)
+        time.sleep(0.5)  # until it is noticed
+        assert worker.do(os.getenv, "CUDA_VISIBLE_DEVICES") == "7"  # nobody was at work, so nothing has failed
 
 
-class Told:
-    """In place of a process: answers at once, or fails as told."""
+INTERRUPTED = """
+import sys, threading, time
+from pathlib import Path
+from types import SimpleNamespace
+from frostline.studies import ahead
 
-    fails: dict = {}
+def work(plan):
+    Path(f"{plan}.begun").touch()
+    time.sleep(600)
 
-    def __init__(self, gpu):
-        pass
-
-    def do(self, work, plan):
-        if plan.stem in self.fails:
-            raise self.fails[plan.stem]
-        time.sleep(0.01)
-        (plan.parent / f"{plan.stem}.done").touch()
-        return plan.stem
-
-    def close(self):
-        pass
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    ahead.read = lambda path: {"trainer": {"threads": 1, "accelerator": "cpu"}}
+    ahead.stale = lambda study, configs: dict.fromkeys(configs, "never trained")
+    ahead.cores = lambda: 2
+    ahead._train = work
+    ahead.train_ahead(SimpleNamespace(name="mine", runs=root, folder=root))
+"""
 
 
-@pytest.fixture
-def study(tmp_path, monkeypatch):
+def test_who_interrupts_a_study_ends_what_runs_and_begins_nothing_more(tmp_path):
+    # As a terminal does it, to all processes at once. Catches runs that go on unseen, and a next one that is begun.
+    (tmp_path / "plan").mkdir()
+    for name in "abcdef":
+        (tmp_path / "plan" / f"{name}.yaml").touch()
+    (tmp_path / "study.py").write_text(INTERRUPTED)
+    command = [sys.executable, str(tmp_path / "study.py"), str(tmp_path)]
+    study = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("plan/*.begun"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(study.pid, signal.SIGINT)
+        assert study.wait(60) not in (0, None)
+        assert len(list(tmp_path.glob("plan/*.begun"))) == 2
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(study.pid, signal.SIGKILL)
+        study.wait()
+
+
+def test_a_run_that_fails_stops_no_other(tmp_path, monkeypatch):
+    class Told:
+        """In place of a process: answers, or fails as it does."""
+
+        def __init__(self, gpu):
+            pass
+
+        def do(self, work, plan):
+            if plan.stem == "b":
+                raise FrostlineError("no good:\nreally")
+            done.append(plan.stem)
+            return plan.stem
+
+        def close(self):
+            pass
+
+    done = []
     (tmp_path / "plan").mkdir()
     for name in "abcdef":
         (tmp_path / "plan" / f"{name}.yaml").touch()
     monkeypatch.setattr(ahead, "read", lambda path: {"trainer": {"threads": 1, "accelerator": "cpu"}})
-    monkeypatch.setattr(ahead, "stale", lambda study, configs: dict.fromkeys("abcdef", "never trained"))
-    monkeypatch.setattr(ahead, "cores", lambda: 2)
-    monkeypatch.setattr(ahead, "Place", Told)
+    monkeypatch.setattr(ahead, "stale", lambda study, configs: dict.fromkeys(configs, "never trained"))
+    monkeypatch.setattr(ahead, "Worker", Told)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # which is set for the processes
-    return SimpleNamespace(name="mine", runs=tmp_path, folder=tmp_path)
-
-
-def done(study):
-    return sorted(path.stem for path in (study.runs / "plan").glob("*.done"))
-
-
-def test_a_run_that_fails_stops_no_other(study, monkeypatch):
-    monkeypatch.setattr(Told, "fails", {"b": FrostlineError("no good:\nreally")})
     with pytest.raises(FrostlineError, match="1 of 6 runs failed; the others are done.*\n  b: no good:$"):
-        ahead.train_ahead(study)
-    assert done(study) == list("acdef")
-
-
-def test_who_interrupts_a_study_stops_what_has_not_begun(study, monkeypatch):
-    def interrupted(futures):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ahead, "as_completed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        ahead.train_ahead(study)
-    assert len(done(study)) <= 4
+        ahead.train_ahead(SimpleNamespace(name="mine", runs=tmp_path, folder=tmp_path))
+    assert sorted(done) == list("acdef")

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,11 +133,31 @@ def test_a_run_that_is_stopped_while_it_files_its_results_is_not_finished(train_
     assert not (here / "work" / "run" / "results" / "result.json").exists()
 
 
+def test_a_run_whose_dataset_is_made_anew_under_it_does_not_count(here, small, monkeypatch):
+    # As DVC does it, which deletes a stage's outputs first. Catches figures of two states under the hash of one.
+    from frostline.studies.run import train
+
+    dataset = prepare_from_config(compose(small)["dataset"], here / "meadow")
+
+    def commit():  # asked for when training begins
+        shutil.rmtree(here / "meadow")
+        prepare_from_config(compose([*small, "dataset.source.seed=9"])["dataset"], here / "meadow")
+        return "unknown", True
+
+    monkeypatch.setattr(provenance, "commit", commit)
+    config = compose([*small, "schedule=frozen", "trainer.epochs=1", "tracking.system_metrics=false"])
+    workplace = Workplace(here / "work" / "run", config, dataset.data_hash)
+    with pytest.raises(FrostlineError, match="meadow has been prepared anew meanwhile: start again"):
+        train(config, dataset, workplace, "run", "a command")
+    assert not workplace.finished
+
+
 def test_a_commit_is_of_this_project_or_unknown(tmp_path, monkeypatch):
     # Catches the commit of a project that this one is merely installed in.
     root = Path(provenance.__file__).parents[3]
     assert len(provenance.commit()[0]) == (40 if (root / ".git").exists() else len("unknown"))
-    for command in (["init", "-q"], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x", "--allow-empty"]):
+    who = ["-c", "user.name=x", "-c", "user.email=x", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]
+    for command in (["init", "-q"], [*who, "commit", "-qm", "x", "--allow-empty"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     installed = tmp_path / "venv" / "lib" / "python" / "frostline" / "studies" / "provenance.py"
     monkeypatch.setattr(provenance, "__file__", str(installed))

@@ -8,8 +8,9 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,11 +59,17 @@ class Dataset:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within, nobody replaces it. Raises FrostlineError where it has been replaced since it was opened."""
-        with _readers(self.path, fcntl.LOCK_SH):
-            if Dataset.open(self.path).data_hash != self.data_hash:
-                raise FrostlineError(f"{self.path} was prepared anew just now: start again, and its new state is read.")
+        """Within, `prepare` does not replace it. Raises FrostlineError as `check_same`."""
+        with _locked(self.path, fcntl.LOCK_SH):
+            self.check_same()
             yield
+
+    def check_same(self) -> None:
+        """Raises FrostlineError where another state of it has been prepared since it was opened."""
+        if Dataset.open(self.path).data_hash != self.data_hash:
+            raise FrostlineError(
+                f"{self.path} has been prepared anew meanwhile: start again, and its new state is read."
+            )
 
     @property
     def name(self) -> str:
@@ -130,32 +137,31 @@ class Dataset:
 @contextmanager
 def replacing(path: Path) -> Iterator[None]:
     """Within, nobody begins to read the dataset there. Raises FrostlineError where somebody does already."""
-    try:
-        with _readers(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            yield
-    except BlockingIOError:
-        raise FrostlineError(
-            f"{path} is to be replaced, as what it is made of has changed, and a run is reading it: wait until that "
-            "has ended, or give the new state another dataset.name."
-        ) from None
+    with ExitStack() as stack:
+        if path.exists():
+            try:
+                stack.enter_context(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise FrostlineError(
+                    f"{path} is to be replaced, as what it is made of has changed, and a run is reading it: wait until "
+                    "that has ended, or give the new state another dataset.name."
+                ) from None
+        yield
 
 
 @contextmanager
-def _readers(path: Path, how: int) -> Iterator[None]:
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """The folder itself, as a lock. Raises BlockingIOError where others have it."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        lock = path.with_name(f".{path.name}.readers").open("a+")
-    except OSError:  # who may not write there replaces nothing either
-        yield
-        return
-    with lock:
         try:
-            fcntl.flock(lock, how)
+            fcntl.flock(handle, how)
         except BlockingIOError:
             raise
-        except OSError:  # no locks there
-            yield
-            return
-        try:
-            yield
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the descriptor, too
+        except OSError:  # some file systems have no locks: nobody is heeded there
+            pass
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the handle, too
+        os.close(handle)

@@ -77,6 +77,8 @@ def prepare(
             if existing.info["request"] == _request(settings, fingerprints):
                 return existing
         partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
+        with replacing(out):  # told before the work, too
+            pass
         _write(source, partial, settings, split, policy, workers)
         with replacing(out):
             shutil.rmtree(old, ignore_errors=True)  # of a call killed right here

@@ -4,17 +4,12 @@ Importing the libraries takes fifteen seconds or so, often longer than a short r
 `dvc repro` then finds every run finished in its workplace, and only hands it over.
 """
 
-import multiprocessing
 import os
 import queue
-import threading
 import traceback
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -23,6 +18,7 @@ from frostline.data.dataset import Dataset
 from frostline.errors import FrostlineError
 from frostline.studies.plan import Study, stale
 from frostline.studies.provenance import cores
+from frostline.studies.worker import Worker
 from frostline.studies.workplace import Workplace
 
 
@@ -43,24 +39,24 @@ def train_ahead(study: Study) -> None:
     jobs, threads, gpus = places([configs[name] for name in todo])
     failed: dict[str, str] = {}
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes to come: torch reads it when it loads
-    free: queue.SimpleQueue[Place] = queue.SimpleQueue()
+    workers = [Worker(gpus[number] if gpus else None) for number in range(jobs)]
+    free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in workers:
+        free.put(worker)
 
     def train(name: str) -> str:
-        place = free.get()
+        worker = free.get()
         try:
-            return place.do(_train, plans[name])
+            return worker.do(_train, plans[name])
         finally:
-            free.put(place)
+            free.put(worker)
 
     with (
-        ExitStack() as stack,
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(todo), desc=f"{study.name}: {jobs} at a time", unit="run") as bar,
     ):
-        for number in range(jobs):
-            free.put(stack.enter_context(closing(Place(gpus[number] if gpus else None))))
-        futures = {pool.submit(train, name): name for name in todo}
         try:
+            futures = {pool.submit(train, name): name for name in todo}
             for future in as_completed(futures):
                 error = future.exception()
                 if error is None:
@@ -68,9 +64,12 @@ def train_ahead(study: Study) -> None:
                 else:
                     failed[futures[future]] = str(error).strip().splitlines()[0] if str(error) else repr(error)
                 bar.update()
-        except BaseException:  # such as Ctrl+C: what has not begun is not begun any more
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # such as Ctrl+C
+            for worker in workers:
+                worker.stop()
             raise
+    for worker in workers:
+        worker.close()
     if failed:
         raise FrostlineError(_summary(failed, len(todo)))
 
@@ -79,63 +78,22 @@ def places(configs: Collection[Config]) -> tuple[int, int, list[str]]:
     """How many of these runs are trained at once on this machine, the threads of each, and the GPUs, one for each.
 
     The GPUs are named as CUDA_VISIBLE_DEVICES names them; none where the runs are trained on the processor, as many at
-    once as the cores allow.
+    once as its cores allow. A run that states no threads has every core, or its share of them beside its GPU.
     """
-    gpus: list[str] = []
-    threads = max(config["trainer"]["threads"] or cores() for config in configs)
+    gpus = _gpus() if any(config["trainer"]["accelerator"] != "cpu" for config in configs) else []
+    share = max(1, cores() // max(1, len(gpus)))
+    threads = max(config["trainer"]["threads"] or share for config in configs)
     jobs = max(1, cores() // threads)
-    if any(config["trainer"]["accelerator"] != "cpu" for config in configs):
-        import torch
-
-        if torch.cuda.is_available():
-            chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-            count = torch.cuda.device_count()
-            gpus = chosen.split(",")[:count] if chosen else [str(number) for number in range(count)]
-            jobs = min(jobs, count)
-    return min(jobs, len(configs)), threads, gpus
+    return min(jobs, len(gpus) or jobs, len(configs)), threads, gpus
 
 
-class Place:
-    """One process that trains run after run. It ends with this one, also where that is killed.
+def _gpus() -> list[str]:
+    import torch
 
-    gpu: the one that it alone uses, as CUDA_VISIBLE_DEVICES names it.
-    """
-
-    def __init__(self, gpu: str | None = None) -> None:
-        self.gpu = gpu
-        self._process = self._start()
-
-    def _start(self) -> ProcessPoolExecutor:
-        # Spawned, because a forked copy of a process with threads can hang.
-        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.gpu,))
-
-    def do(self, work: Callable[..., str], *args: Any) -> str:
-        """What the process answers. Raises what `work` raises, and FrostlineError where the process was killed."""
-        try:
-            return self._process.submit(work, *args).result()
-        except BrokenProcessPool:
-            self.close()
-            self._process = self._start()
-            raise FrostlineError(
-                "its process was killed, perhaps for want of memory: with a higher trainer.threads fewer run at once."
-            ) from None
-
-    def close(self) -> None:
-        self._process.shutdown()
-
-
-def _begin(gpu: str | None) -> None:
-    """Left alone, a process waits for work that nobody can give it any more, and keeps its memory."""
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # Lightning takes the first that it sees
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)  # the main thread may be anywhere, so nothing is tidied up, as in any kill
-
-    threading.Thread(target=end, daemon=True).start()
+    if not torch.cuda.is_available():
+        return []
+    chosen, count = os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count()
+    return chosen.split(",")[:count] if chosen else [str(number) for number in range(count)]
 
 
 def train_planned(plan: Path) -> str:

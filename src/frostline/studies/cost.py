@@ -97,7 +97,7 @@ class Estimator:
         """Seconds of a step, the least of some, with the threads that the run will have."""
         trainer, threads = config["trainer"], config["trainer"]["threads"] or cores()
         model = (config["task"]["name"], str(config["backbone"]), str(config["head"]), config["image_size"])
-        key = (*model, trainer["batch_size"], threads, *what)
+        key = (*model, trainer["batch_size"], threads, device.type, *what)
         if key not in self._seconds:
             times = []
             before = torch.get_num_threads()

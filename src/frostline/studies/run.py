@@ -3,6 +3,7 @@
 import ctypes
 import json
 import logging
+import os
 import re
 import shutil
 import statistics
@@ -59,7 +60,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     """
     _quieten()
     pl.seed_everything(config["seed"], verbose=False)
-    torch.set_num_threads(config["trainer"]["threads"] or cores())
+    torch.set_num_threads(config["trainer"]["threads"] or int(os.environ.get("OMP_NUM_THREADS", cores())))
     keep_memory()
     _check_accelerator(config["trainer"]["accelerator"])
     task, data = assemble(config, dataset)
@@ -139,6 +140,7 @@ def _train(
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
 
+    dataset.check_same()  # DVC clears what a stage has made before it makes it anew, whoever reads it
     task.to(trainer.strategy.root_device)
     with others.alone(), trainer.precision_plugin.forward_context():
         milliseconds = predict_ms(task, data)

@@ -45,8 +45,8 @@ def open_experiment(uri: str, name: str) -> str:
             return _experiment(uri, name, (folder / "artifacts").resolve().as_uri())
     except Timeout:
         raise FrostlineError(
-            f"The tracking store {uri} is held by another process for more than {WAIT} seconds: stop what hangs "
-            "there, and train again."
+            f"The tracking store {uri} has been held by another process for more than {WAIT} seconds: stop what hangs "
+            f"there (it has {folder / '.lock'} open), and train again."
         ) from None
 
 
