@@ -128,3 +128,12 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     assert "1 entries removed from kept" in capsys.readouterr().out
     assert main(["cache", "show", "cache.folder=kept"]) == 0
     assert "stage3" not in capsys.readouterr().out
+
+
+def test_who_interrupts_a_command_reads_one_line(monkeypatch, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("frostline.cli._plan", interrupted)
+    assert main(["plan"]) == 130
+    assert capsys.readouterr().err == "\nfrostline: interrupted; the same command goes on from what there is.\n"

@@ -38,13 +38,16 @@ every key and its default: `frostline train --show`
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 where it worked, 2 where the user can mend what is wrong."""
+    """Run one command; 0 where it worked, 2 where the user can mend what is wrong, 130 where it was interrupted."""
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args) or 0)
     except FrostlineError as error:
         print(f"frostline: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nfrostline: interrupted; the same command goes on from what there is.", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
