@@ -30,6 +30,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """For a run that states none: OMP_NUM_THREADS, as for torch itself; else every core."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(given) if given.isdigit() else cores()
+
+
 def machine() -> str:
     """Kind of machine in words, such as `2-core x86_64 CPU, no GPU`; nothing that tells whose it is."""
     import torch

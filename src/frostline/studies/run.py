@@ -3,7 +3,6 @@
 import ctypes
 import json
 import logging
-import os
 import re
 import shutil
 import statistics
@@ -35,7 +34,6 @@ from frostline.freezing.show import write_picture
 from frostline.metrics.drawing import confusion_picture, precision_recall_picture
 from frostline.models.backbones import Backbone
 from frostline.studies import provenance
-from frostline.studies.provenance import cores
 from frostline.studies.workplace import Workplace
 from frostline.tasks.base import Task
 from frostline.tasks.drawing import error_sheet, prediction_sheet
@@ -60,7 +58,7 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     """
     _quieten()
     pl.seed_everything(config["seed"], verbose=False)
-    torch.set_num_threads(config["trainer"]["threads"] or int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_threads(config["trainer"]["threads"] or provenance.threads())
     keep_memory()
     _check_accelerator(config["trainer"]["accelerator"])
     task, data = assemble(config, dataset)
