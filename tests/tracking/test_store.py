@@ -102,7 +102,7 @@ def test_a_read_only_folder_is_told(tmp_path):
 
 def test_a_store_that_another_process_holds_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("frostline.tracking.store.WAIT", 0.1)
-    with FileLock(tmp_path / ".lock"), pytest.raises(FrostlineError, match="is held by another process"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(FrostlineError, match="has been held by another process"):
         open_experiment(f"sqlite:///{tmp_path}/mlflow.db", "study")
 
 

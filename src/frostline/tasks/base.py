@@ -41,6 +41,11 @@ NAMED = 16  # scenes of a batch that an error lists
 NOT_SCALAR = ("confusion", "curve")  # besides those by class
 
 
+def probabilities(scores: Tensor) -> Tensor:
+    """Scores (B, C) -> (B, C), in single precision at least, as sixteen bits know nothing between 0.998 and 1."""
+    return scores.softmax(1, dtype=torch.promote_types(scores.dtype, torch.float32))
+
+
 class Mistake(NamedTuple):
     """What is wrong with what was predicted for one scene. amount: 0 where nothing is, and the larger the worse."""
 

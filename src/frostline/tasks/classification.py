@@ -13,7 +13,7 @@ from torchmetrics.classification import (
 
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.classification import CalibrationError, F1ByClass, PrecisionRecall
-from frostline.tasks.base import Batch, Mistake, Task
+from frostline.tasks.base import Batch, Mistake, Task, probabilities
 from frostline.tasks.drawing import caption, shares
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Classification(Task):
 
     def postprocess(self, outputs: Tensor) -> Tensor:
         """Scores (B, C) -> probabilities (B, C)."""
-        return outputs.softmax(1)
+        return probabilities(outputs)
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)
@@ -73,10 +73,10 @@ class Classification(Task):
     def mistakes(self, predictions: Tensor, batch: Batch) -> list[Mistake]:
         """Amount: -log of the true class's probability, its cross-entropy, where another one is likelier."""
         mistakes = []
-        for probabilities, truth in zip(predictions.float(), batch["label"].tolist(), strict=True):
-            found = int(probabilities.argmax())
-            words = f"{self.classes[found]} {float(probabilities[found]):.0%}, is {self.classes[truth]}"
-            surprise = -float(probabilities[truth].clamp(min=1e-30).log())
+        for sure, truth in zip(predictions.float(), batch["label"].tolist(), strict=True):
+            found = int(sure.argmax())
+            words = f"{self.classes[found]} {float(sure[found]):.0%}, is {self.classes[truth]}"
+            surprise = -float(sure[truth].clamp(min=1e-30).log())
             mistakes.append(Mistake(0.0 if found == truth else surprise, words))
         return mistakes
 

@@ -14,7 +14,7 @@ from torchvision.ops import box_convert, complete_box_iou_loss, generalized_box_
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
-from frostline.tasks.base import Batch, Mistake, Task
+from frostline.tasks.base import Batch, Mistake, Task, probabilities
 from frostline.tasks.drawing import caption, judged, rectangle
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Localization(Task):
     def postprocess(self, outputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """-> probabilities (B, C) and boxes (B, 4), centre x, centre y, width, height in 0..1."""
         scores, boxes = outputs
-        return {"probabilities": scores.softmax(1), "boxes": boxes}
+        return {"probabilities": probabilities(scores), "boxes": boxes}
 
     def make_metrics(self) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {"boxes": BoxScores()}

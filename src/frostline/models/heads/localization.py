@@ -36,7 +36,7 @@ class BoxHead(nn.Module):
         self.out = nn.Conv2d(width, 3, 1)  # attention, width, height
 
     def forward(self, features: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.linear(self.dropout(embedding)).float()
+        scores = self.linear(self.dropout(embedding))
         fine, coarse = (lateral(features[i]) for lateral, i in zip(self.lateral, self.maps, strict=True))
         fine = fine + F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
         out = self.out(F.relu(self.norm(fine))).float()  # places of sixteen bits would be off by a pixel
@@ -69,4 +69,4 @@ class PooledBoxHead(nn.Module):
 
     def forward(self, features: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.dropout(embedding)
-        return self.linear(pooled).float(), self.box(pooled).float().sigmoid()
+        return self.linear(pooled), self.box(pooled).float().sigmoid()
