@@ -14,6 +14,20 @@ def test_each_task_brings_its_head_and_an_override_wins():
 
 
 @pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("dataset.name=a/b", "dataset.name is 'a/b': it names a folder"),
+        ("tracking.uri=http://me:secret@host:5000", "tracking.uri holds a password.*set MLFLOW_TRACKING_URI"),
+        ("tracking.uri='postgresql://h/db?user=a&password=secret'", "tracking.uri holds a password"),
+    ],
+)
+def test_what_would_be_written_where_it_should_not_is_refused(override, words):
+    with pytest.raises(FrostlineError, match=words) as error:
+        compose([override])
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [("phases: [{line: head}]\n", "conf/schedule/ has no name"), ("name: [\n", "is no YAML")],
 )
@@ -77,3 +91,11 @@ def test_mistakes_are_told_in_one_sentence(overrides, words):
     with pytest.raises(FrostlineError, match=words) as error:
         compose(overrides)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("override", ["schedule.name=0.001", "dataset.name=2024", "head.name=true"])
+def test_a_name_is_text_whatever_it_looks_like(override):
+    # Catches a number that is compared with what is written in a table, and a path that is divided by one.
+    key, value = override.split("=")
+    group = key.partition(".")[0]
+    assert compose([override])[group]["name"] == {"true": "True"}.get(value, value)

@@ -364,6 +364,7 @@ def _compare(args: argparse.Namespace) -> None:
     if args.table:
         import pandas as pd
 
+        from frostline.config import ARM
         from frostline.studies.report import render_table
 
         written = study.folder / "results.csv"
@@ -371,7 +372,7 @@ def _compare(args: argparse.Namespace) -> None:
             raise FrostlineError(
                 f"There is no {written}: run `frostline compare {study.folder}` without --table first."
             )
-        print(render_table(pd.read_csv(written)))
+        print(render_table(pd.read_csv(written, converters=dict.fromkeys(ARM, str))))  # `None` is a name, too
     else:
         from frostline.studies.compare import compare
 

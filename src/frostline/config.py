@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from frostline.data.fit import FITS
 from frostline.errors import FrostlineError
+from frostline.tracking.store import without_password
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 NAMED = ("task", "dataset", "backbone", "head", "schedule", "rate", "optimizer", "augment")  # by these, runs differ
@@ -125,6 +126,14 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     for group in NAMED:
         if not isinstance(config[group], dict) or not config[group].get("name"):
             raise FrostlineError(f"The file chosen in conf/{group}/ has no name: write 'name: …' at its top.")
+        config[group]["name"] = str(config[group]["name"])  # 2024 and 0.001 are names, too
+    if "/" in config["dataset"]["name"]:
+        raise FrostlineError(f"dataset.name is '{config['dataset']['name']}': it names a folder, so leave the / out.")
+    if without_password(uri := config["tracking"]["uri"] or "") != uri:
+        raise FrostlineError(
+            "tracking.uri holds a password, and every run writes its configuration down: set MLFLOW_TRACKING_URI in "
+            "its place."
+        )
     _check_ranges(config)
     return config
 

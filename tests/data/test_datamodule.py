@@ -291,6 +291,17 @@ def test_a_dataset_that_cannot_serve_says_so(tmp_path, listed, drawn):
     dataset = prepare(listed(half), tmp_path / "half", name="half", split={"given": True})
     with pytest.raises(FrostlineError, match="no masks in its split 'train', so it cannot serve segmentation"):
         check_serves(dataset, "segmentation", {"mask"})
+    nothing, none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    bare = [
+        Scene(
+            s.id, s.image, boxes=s.boxes if n < 10 else nothing, box_labels=s.box_labels if n < 10 else none, split=at
+        )
+        for n, s in enumerate(drawn(20))
+        for at in [SPLITS[min(2, n // 5)]]
+    ]
+    dataset = prepare(listed(bare), tmp_path / "bare", name="bare", split={"given": True})
+    with pytest.raises(FrostlineError, match="no boxes in its split 'test', so it cannot serve detection"):
+        check_serves(dataset, "detection", {"boxes"})
 
 
 def test_shards_are_disjoint_complete_and_unpadded():

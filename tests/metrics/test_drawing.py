@@ -4,6 +4,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from frostline.data.drawing import short
 from frostline.metrics.drawing import confusion_picture, precision_recall_picture
 
 
@@ -51,3 +52,13 @@ def test_each_class_has_its_curve_and_its_average_and_an_absent_one_has_none(dra
     assert list(lines) == ["0.700  ant", "0.200  fly"]
     assert torch.tensor(lines["0.700  ant"]).flatten().tolist() == pytest.approx(falling.flatten().tolist())
     assert any("0.450; 1 of 3 classes do not occur" in text.get_text() for text in drawn[0].texts)
+
+
+def test_names_are_drawn_as_they_are_and_told_apart(tmp_path):
+    # Catches dollars read as a formula, which may be none and then stops a run at its end; and names cut to the same.
+    names = ["$5", "$_$", "Tomato___Early_blight_of_leaf_A", "Tomato___Early_blight_of_leaf_B"]
+    curve = torch.tensor([[0.0, 1.0], [1.0, 0.5]]).expand(4, 2, 2)
+    confusion_picture([[3, 1, 0, 0], [1, 3, 0, 0], [0, 0, 2, 1], [0, 0, 1, 2]], names, tmp_path / "a.png")
+    precision_recall_picture(curve, [0.5] * 4, names, "areas", tmp_path / "b.png")
+    assert (tmp_path / "a.png").stat().st_size and (tmp_path / "b.png").stat().st_size
+    assert short(names[2], 22) != short(names[3], 22) and len(short(names[2], 22)) == 22

@@ -649,3 +649,38 @@ def test_numbers_are_readable() -> None:
         *("0.9123", "0.9000", "162.6", "1,234", "2.0e-05", "0.0000", "NaN")
     ]
     assert [count(n) for n in (12, 5124, 3_400_000)] == ["12", "5.124 k", "3.4 M"]
+
+
+def test_nothing_to_be_found_is_a_dash_and_no_value(root: Path) -> None:
+    # Catches the -1 of a split without boxes as the highest mean, and a mean over seeds that has it for a value.
+    for folder in (root / "runs/s/results").glob("detection-*"):
+        record = json.loads((folder / "result.json").read_text())
+        seed = record["seed"]
+        record["by_class"] = {"map": {"a": -1.0 if seed == 0 else 0.5, "b": -1.0}}
+        record["metrics"]["map"] = -1.0
+        (folder / "result.json").write_text(json.dumps(record))
+        write_epochs(folder, [-1.0, -1.0], [1.0, 2.0], [0, 0])
+    text = report_of(root)
+    assert "-1.0" not in text
+    assert "| a | 0.5000 |\n| b | — |" in text
+
+
+def test_the_report_tells_how_to_read_what_is_in_its_pictures_and_nothing_else(tmp_path: Path, pictures: None) -> None:
+    write_study(tmp_path, {"task": ["classification"], "backbone": ["net"], "schedule": ["full"], "seed": [0]})
+    write_epochs(add_run(tmp_path, "classification", "full", 0, 0.5), [0.25, 0.5], [1.0, 2.0], [0, 0])
+    text = report_of(tmp_path)
+    assert "plots/curves.png" in text and "Seconds are of training alone" in text
+    for absent in ("frozen, the darker", "end of a phase", "bands reach", "large pale ones"):
+        assert absent not in text, absent
+
+
+def test_names_spoil_no_table(root: Path) -> None:
+    for folder in (root / "runs/s/results").iterdir():
+        record = json.loads((folder / "result.json").read_text())
+        record["schedule"] = {"thaw": "a|b", "frozen": "c[/d]"}[record["schedule"]]
+        (folder / "result.json").write_text(json.dumps(record))
+    assert "c[/d]" in render_table(run(root))
+    rows = [line for line in report(root).splitlines() if "c[/d]" in line and line.startswith("|")]
+    rows += [line for line in report(root).splitlines() if "a\\|b" in line and line.startswith("|")]
+    assert len(rows) == 2 * 2 * 3, "of two tasks: the results, at equal budgets, the other metrics"
+    assert {len(re.split(r"(?<!\\)\|", row)) for row in rows[:1]} == {11}

@@ -223,3 +223,11 @@ def test_a_study_has_no_part_in_the_pipeline_of_one_whose_name_ends_alike(tmp_pa
     monkeypatch.setattr("frostline.studies.plan.subprocess.run", None)
     study = read_study(folder)
     assert set(stale(study, compose_runs(study)).values()) == {"never trained"}
+
+
+def test_a_value_that_would_lead_a_runs_files_elsewhere_is_refused(tmp_path, conf_here):
+    folder = tmp_path / "experiments" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "study.yaml").write_text(f"grid: {{dataset.root: [{tmp_path}/pictures], seed: [0]}}")
+    with pytest.raises(FrostlineError, match=r"no value of the grid has a /: let the axis be one of names"):
+        compose_runs(read_study(folder))

@@ -110,3 +110,25 @@ def test_of_many_boxes_the_surest_are_named_so_that_the_picture_stays_to_be_seen
     make("detection").draw(axes, [found] * 3, batch, 1)
     assert len(axes.patches) == 20
     assert [text.get_text().split()[-1] for text in axes.texts] == [f"{score:.0%}" for score in scores[:6].tolist()]
+
+
+@pytest.mark.parametrize("name", ["classification", "localization", "detection", "segmentation"])
+def test_names_with_dollars_are_drawn_as_they_are(make, tmp_path, name):
+    task = make(name, classes=("$5", "$10", "$_$")).eval()
+    task.worst = [0, 2, 4]
+    prediction_sheet(task, Items(), tmp_path / "a.png")
+    error_sheet(task, Items(), tmp_path / "b.png")
+    assert (tmp_path / "a.png").stat().st_size and (tmp_path / "b.png").stat().st_size
+
+
+def test_no_class_is_shown_on_the_margin_around_a_picture(make, batch):
+    # Catches colours above and below a letterboxed picture, which look like mistakes and are none.
+    task = make("segmentation", "fit=letterbox")
+    batch |= {"native_place": [(0, 8, SIZE, 40)] * 3, "mask": torch.full((3, SIZE, SIZE), 255, dtype=torch.uint8)}
+    predictions = torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)
+    predictions[:, :8] = 2
+    axes = Figure().subplots()
+    task.draw(axes, predictions, batch, 0)
+    opaque = axes.images[0].get_array()[..., 3] > 0
+    assert opaque[8:48].all() and not opaque[:8].any() and not opaque[48:].any()
+    assert list(task.key(predictions, batch)) == [task.classes[0]]

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from frostline.errors import FrostlineError
-from frostline.tracking.store import _check_folder, open_experiment, tracking_uri
+from frostline.tracking.store import _check_folder, open_experiment, tracking_uri, without_password
 
 
 def test_address_configured_then_environment_then_local(monkeypatch):
@@ -110,3 +110,18 @@ def test_a_damaged_store_is_told(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is no database, whatever its name says" * 50)
     with pytest.raises(FrostlineError, match="cannot be used"):
         open_experiment(f"sqlite:///{tmp_path}/mlflow.db", "study")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:secret@host:5000/x", "http://host:5000/x"),
+        ("http://me:se/cr@et@host/x", "http://host/x"),
+        ("postgresql://h/db?user=a&password=secret&b=c", "postgresql://h/db?user=a&password=…&b=c"),
+        ("postgresql://me:[secret@h/db", "postgresql://h/db"),
+        ("sqlite:////tmp/a@b/mlflow.db", "sqlite:////tmp/a@b/mlflow.db"),
+        ("http://host:5000", "http://host:5000"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(uri, shown):
+    assert without_password(uri) == shown

@@ -1,7 +1,8 @@
 """Classes, boxes and masks drawn over pictures, in one set of colours."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Colour = str | Sequence[float]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def names_as_they_are(draw: Callable[P, T]) -> Callable[P, T]:
+    """For what draws names of strangers: matplotlib takes what stands between two dollars for a formula."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        from matplotlib import rc_context
+
+        with rc_context({"text.parse_math": False}):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def short(text: str, most: int) -> str:
+    """At most so many letters, with both ends, as names are often told apart by one of them."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
 
 
 def class_colours(count: int) -> npt.NDArray[np.float64]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from frostline.colours import INK, QUIET
 from frostline.data.datamodule import SceneDataModule
-from frostline.data.drawing import class_colours, outline, tag
+from frostline.data.drawing import class_colours, names_as_they_are, outline, tag
 from frostline.data.items import SceneItems
 from frostline.data.regions import edges
 from frostline.data.scenes import BACKGROUND, VOID
@@ -23,6 +23,7 @@ LEFT, TOP, BOTTOM = 0.28, 0.58, 0.32  # inches around them, for the scenes' name
 NAMED = 12  # classes at the bottom at most
 
 
+@names_as_they_are
 def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) -> "Figure":
     """A row for each of so many training scenes: the plain picture and then its views, those of the first epochs.
 

@@ -1,6 +1,5 @@
 """Confusion, and precision against recall, as pictures."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from frostline.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
+from frostline.data.drawing import names_as_they_are, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ NAMED = 25  # names along an axis at most
 CURVES = 10  # classes up to which each curve has its colour
 
 
+@names_as_they_are
 def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[str], path: Path) -> None:
     """Write a PNG of how often each true class (row) was taken for each class (column), as shares of the row.
 
@@ -32,7 +33,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     counts = np.array(confusion, dtype=float)
     n, totals = len(counts), counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-    names = [_short(name, 22) for name in classes]
+    names = [short(name, 22) for name in classes]
     side = min(5.8, max(2.8, 0.7 * n))
     figure = Figure(figsize=(side + 2.6, side + 1.9), layout="constrained", dpi=110)
     axes = figure.subplots()
@@ -63,6 +64,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     figure.savefig(path)
 
 
+@names_as_they_are
 def precision_recall_picture(
     curve: Tensor, average: Sequence[float], classes: Sequence[str], of: str, path: Path
 ) -> None:
@@ -87,7 +89,7 @@ def precision_recall_picture(
             style,
             color=COLOURS[rank % len(COLOURS)],
             lw=1.7,
-            label=f"{average[n]:.3f}  {_short(classes[n], 24)}",
+            label=f"{average[n]:.3f}  {short(classes[n], 24)}",
             zorder=3,
         )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
@@ -135,10 +137,6 @@ def _commonest(counts: Floats, names: Sequence[str], letters: float) -> str:
     while len(told) > 1 and len("most often: " + ", ".join(told)) > letters:
         told.pop()
     return f"most often: {', '.join(told)}"
-
-
-def _short(name: str, most: int) -> str:
-    return textwrap.shorten(name, most, placeholder="…") if " " in name else name[:most]
 
 
 def _count(number: float) -> str:

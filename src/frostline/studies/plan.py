@@ -85,6 +85,12 @@ def compose_runs(study: Study) -> dict[str, Config]:
     for name, overrides in study.cells():
         if name in runs:
             raise FrostlineError(f"{study.folder}/study.yaml: two runs would be called '{name}'; take one away.")
+        if "/" in name:
+            raise FrostlineError(
+                f"{study.folder}/study.yaml: a run would be called '{name}', and its files as well, so no value of the "
+                "grid has a /: let the axis be one of names, such as schedule.name or dataset.name, and give each its "
+                "own in overrides_for."
+            )
         try:
             runs[name] = compose(overrides)
         except FrostlineError as error:

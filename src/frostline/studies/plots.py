@@ -39,6 +39,7 @@ SHADE = "#eff2f5"
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the picture does not depend on the machine's fonts
     "font.size": 10,
+    "text.parse_math": False,  # a name may hold dollars
     "text.color": INK,
     "axes.labelcolor": QUIET,
     "axes.edgecolor": FAINT,
@@ -206,7 +207,7 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, look: Look) -> Figure 
         return None
     frozen = any((epochs["share"] < 1).any() for epochs in told.values())  # else there is nothing to show below
     strips = [_strip_rows(group, told, look) if frozen else [] for group in groups.values()]
-    phased = any(len(_spans(epochs, "images")) > 1 for epochs in told.values())
+    phased = any(len(spans(epochs, "images")) > 1 for epochs in told.values())
     legends = [
         *look.legends(list(told), "lines"),
         [_mark("a phase ends", QUIET, marker="|")] * phased + [_mark("time of the fastest arm", "#dbe1e7", marker="s")],
@@ -228,7 +229,7 @@ def learning_curves(groups: Groups, curves: pd.DataFrame, look: Look) -> Figure 
                 lowest = strip = figure.add_subplot(cell[1, int(axes is right)], sharex=axes)
                 for y, (_, members) in enumerate(rows):
                     colour = QUIET if look.by_kind else look.colour(members[0])
-                    _draw_strip(strip, y, [_spans(told[arm], unit) for arm in members], colour)
+                    _draw_strip(strip, y, [spans(told[arm], unit) for arm in members], colour)
                 strip.set_ylim(len(rows) - 0.4, -0.6)
                 strip.set_yticks(range(len(rows)), [name if axes is left else "" for name, _ in rows], fontsize=8)
                 strip.grid(False)
@@ -346,11 +347,11 @@ def _draw_curve(axes: Axes, epochs: pd.DataFrame, unit: Unit, colour: str, line:
     axes.plot(x, epochs["mean"], line, color=colour, lw=1.4 if crowded else 1.9)
     if len(epochs) == 1 or (len(epochs) <= 20 and not crowded):
         axes.plot(x, epochs["mean"], "o", color=colour, ms=3.2)
-    at = epochs[x.isin([end for _, end, _, _ in _spans(epochs, unit)[:-1]])]
+    at = epochs[x.isin([end for _, end, _, _ in spans(epochs, unit)[:-1]])]
     axes.plot(at[unit], at["mean"], "|", color=colour, ms=10 if crowded else 15, mew=1.6, zorder=4)
 
 
-def _spans(epochs: pd.DataFrame, unit: Unit) -> list[Span]:
+def spans(epochs: pd.DataFrame, unit: Unit) -> list[Span]:
     """The stretches of training in which the same was frozen."""
     spans: list[Span] = []
     start = 0.0
@@ -367,7 +368,7 @@ def _strip_rows(group: list[Arm], told: dict[Arm, pd.DataFrame], look: Look) -> 
     """Label and arms of each row of a strip; arms of one schedule that freeze as many groups as long share a row."""
     rows: dict[tuple[str, tuple[tuple[float, int], ...]], list[Arm]] = {}
     for arm in group:
-        phases = tuple((end, depth) for _, end, depth, _ in _spans(told[arm], "images"))
+        phases = tuple((end, depth) for _, end, depth, _ in spans(told[arm], "images"))
         rows.setdefault((arm.schedule, phases), []).append(arm)
     schedules = [schedule for schedule, _ in rows]
     return [
@@ -496,4 +497,4 @@ def _in_few_colours(picture: Image.Image) -> Image.Image:
     They are those that lie furthest apart: the commonest would be those of photographs alone, and a key beside them
     would not have the colours that it tells of.
     """
-    return picture.quantize(256, Image.Quantize.MAXCOVERAGE)
+    return picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)

@@ -1,6 +1,7 @@
 """report.md and its short form for a terminal: question, answer in words and tables and sources of the numbers."""
 
 import math
+from collections.abc import Iterable
 from io import StringIO
 from statistics import fmean
 
@@ -23,7 +24,7 @@ from frostline.studies.arms import (
     rows_of,
     verdict,
 )
-from frostline.studies.plots import SHEETS, sheet_name
+from frostline.studies.plots import SHEETS, sheet_name, spans
 from frostline.studies.results import Results
 
 PICTURES = {
@@ -34,7 +35,7 @@ PICTURES = {
     "curves.png": (
         "Learning curves",
         "the primary metric on the validation split against images seen and against seconds of training, one line per "
-        "arm, with what is frozen below each panel",
+        "arm",
     ),
     "cost.png": (
         "What it costs",
@@ -79,19 +80,6 @@ AT_EQUAL_BUDGETS = (
     "the seeds, after shares of the images that the longest arm saw, and after the seconds that the fastest arm "
     "trained in total. “—”: no epoch had ended by then."
 )
-NOTES = {
-    "curves.png": (
-        "Lines are means over seeds and bands reach from the lowest seed to the highest. A line ends where the first "
-        "of its seeds ended; a tick across it marks the end of a phase, after which something else trains. Below each "
-        "panel, a thin line is training and a bar is a time in which part of the parameters was frozen, the darker the "
-        "more of them; its number is that of the groups below the frost line. Where arms of one schedule take "
-        "different times, they share its row, from top to bottom in the order of the table. Seconds are of training "
-        "alone, without validation; the shaded ones are those that the fastest arm needed in total."
-    ),
-    "cost.png": (
-        "Seconds are wall time on the machine named above; small marks are runs, large pale ones the means of arms."
-    ),
-}
 
 
 def report_text(results: Results, pictures: list[str]) -> str:
@@ -124,8 +112,8 @@ def report_text(results: Results, pictures: list[str]) -> str:
     for picture in plots:
         title, alt = PICTURES[picture]
         parts += [f"### {title}", f"![{title}: {alt}](plots/{picture})"]
-        if picture in NOTES:
-            parts.append(NOTES[picture])
+        if note := _note(picture, groups, results.curves):
+            parts.append(note)
     parts += _errors(groups, pictures)
     parts += ["## Notes", _notes(results)]
     return "\n\n".join(parts) + "\n"
@@ -134,7 +122,7 @@ def report_text(results: Results, pictures: list[str]) -> str:
 def render_table(df: pd.DataFrame) -> str:
     """The arms of a frame of `compare` as plain text, one table a task; a star marks the highest mean."""
     out = StringIO()
-    console = Console(file=out, width=1000, color_system=None, legacy_windows=False, highlight=False)
+    console = Console(file=out, width=1000, color_system=None, legacy_windows=False, highlight=False, markup=False)
     for (dataset, task), group in arms(df).items():
         best = ranked(group)[:1]
         table = Table(title=f"{task} on {dataset}", title_justify="left", title_style="", box=SIMPLE_HEAD)
@@ -215,7 +203,7 @@ def _findings(groups: dict[tuple[str, str], list[Arm]]) -> str:
 
 def _seen(arm: Arm) -> str:
     seeds = f"{len(arm.values)} seed{'s' if len(arm.values) > 1 else ''}"
-    return f"{mean_sd(arm) if len(arm.values) > 1 else number(arm.mean)} ({seeds})"
+    return f"{mean_sd(arm) if len(arm.values) > 1 else figure(arm.mean)} ({seeds})"
 
 
 def _and(items: list[str]) -> str:
@@ -325,20 +313,56 @@ def _by_class(group: list[Arm], results: Results) -> list[str]:
             continue
         rows = []
         for name in classes:
-            values = [fmean(one[metric].get(name, math.nan) for one in told) for metric in metrics]
-            rows.append([_cell(name), *map(figure, values)])
+            rows.append([name, *(figure(_mean(one[metric].get(name) for one in told)) for metric in metrics)])
         return [f"#### By class: {arm.name}", _markdown(["class", *metrics], rows, names=1)]
     return []
 
 
+def _mean(values: Iterable[float | None]) -> float:
+    """Of those seeds where there was something to be found; -1 where that is none, NaN where one is no number."""
+    known = [math.nan if value is None else value for value in values if value != -1]
+    return fmean(known) if known else -1.0
+
+
 def _markdown(header: list[str], rows: list[list[str]], names: int) -> str:
     """A table whose first columns are names, and whose others are numbers, flush right."""
+    rows = [[*map(_cell, cells[:names]), *cells[names:]] for cells in rows]
     lines = [header, ["---"] * names + ["---:"] * (len(header) - names), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _cell(text: str) -> str:
     return _one_line(text).replace("|", "\\|")
+
+
+def _note(picture: str, groups: dict[tuple[str, str], list[Arm]], curves: pd.DataFrame) -> str:
+    """How to read a picture: what is in this one, and nothing that is not."""
+    several = any(len(arm.values) > 1 for group in groups.values() for arm in group)
+    if picture == "cost.png":
+        means = "; small marks are runs, large pale ones the means of arms" if several else ""
+        return f"Seconds are wall time on the machine named above{means}."
+    if picture != "curves.png":
+        return ""
+    said = []
+    if several:
+        said.append(
+            "Lines are means over seeds and bands reach from the lowest seed to the highest. A line ends where the "
+            "first of its seeds ended."
+        )
+    told = [epochs for group in groups.values() for arm in group if len(epochs := curve(curves, arm))]
+    if any(len(spans(epochs, "images")) > 1 for epochs in told):
+        said.append("A tick across a line marks the end of a phase, after which something else trains.")
+    if any((epochs["share"] < 1).any() for epochs in told):
+        said.append(
+            "Below each panel, a thin line is training and a bar is a time in which part of the parameters was frozen, "
+            "the darker the more of them; its number is that of the groups below the frost line. Where arms of one "
+            "schedule take different times, they share its row, from top to bottom in the order of the table."
+        )
+    said.append(
+        "Seconds are of training alone, without validation; the shaded ones are those that the fastest arm needed in "
+        "total."
+    )
+    return " ".join(said)
 
 
 def _errors(groups: dict[tuple[str, str], list[Arm]], pictures: list[str]) -> list[str]:
@@ -369,7 +393,7 @@ def _budgets(told: dict[Arm, pd.DataFrame]) -> str:
         for values in columns.values():
             highest = max((v for v in values if v is not None and math.isfinite(v)), default=None)
             value = values[row]
-            cells.append("—" if value is None else f"**{number(value)}**" if value == highest else number(value))
+            cells.append("—" if value is None else f"**{figure(value)}**" if value == highest else figure(value))
         rows.append(cells)
     return _markdown(["backbone", "head", "schedule", *columns], rows, names=3)
 

@@ -10,7 +10,7 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from frostline.colours import GREEN, ORANGE, PALE, QUIET, RED
-from frostline.data.drawing import class_colours, outline, tag
+from frostline.data.drawing import class_colours, names_as_they_are, outline, short, tag
 from frostline.data.items import SceneItems, collate
 from frostline.data.regions import edges
 from frostline.data.scenes import BACKGROUND, VOID
@@ -26,6 +26,7 @@ QUICKLY = {"compress_level": 3}  # photographs take a quarter of a second less, 
 RIGHT, WRONG, FOUND = GREEN, RED, ORANGE
 
 
+@names_as_they_are
 def prediction_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 6, rows: int = 2) -> None:
     """Write a PNG of a task's predictions for scenes spread evenly over these, the first and the last among them."""
     from matplotlib.figure import Figure
@@ -46,6 +47,7 @@ def prediction_sheet(task: "Task", items: SceneItems, path: Path, columns: int =
     figure.savefig(path, pil_kwargs=QUICKLY)
 
 
+@names_as_they_are
 def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, rows: int = 2) -> None:
     """Write a PNG of the scenes that a task found worst when it was tested, each as annotated beside as predicted.
 
@@ -81,7 +83,7 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
             axes.set_axis_off()
             pair.append(axes)
         task.draw_pair(pair[0], pair[1], predictions, batch, index)
-        words, name = (_short(text, 60) for text in (mistakes[index].words, batch["id"][index]))
+        words, name = (short(text, 60) for text in (mistakes[index].words, batch["id"][index]))
         figure.text(left / width, (bottom + side + 0.06) / height, words, fontsize=8, color=WRONG)
         figure.text(left / width, (bottom - 0.06) / height, name, fontsize=7, color=QUIET, va="top")
     if key:
@@ -118,7 +120,7 @@ def judged(axes: "Axes", box: Tensor, text: str, right: bool, outlined: bool = T
     if text:
         left, right_end, top, bottom = *axes.get_xlim(), *sorted(axes.get_ylim())
         x, y = float(box[0].clamp(left, right_end)), float(box[1].clamp(top, bottom))
-        tag(axes, x, y, _short(text, 24), colour, va="top", clip_on=True, fontsize=5.5)
+        tag(axes, x, y, short(text, 24), colour, va="top", clip_on=True, fontsize=5.5)
 
 
 def shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: int, most: int = 4) -> None:
@@ -137,7 +139,7 @@ def shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: i
         share, colour = float(probabilities[label]), RIGHT if label == truth else WRONG if row == 0 else QUIET
         axes.barh(row + 0.12, 1, 0.24, color=PALE)
         axes.barh(row + 0.12, share, 0.24, color=colour)
-        axes.text(0, row - 0.08, _short(classes[label], 22), fontsize=7, color=colour, va="bottom")
+        axes.text(0, row - 0.08, short(classes[label], 22), fontsize=7, color=colour, va="bottom")
         axes.text(1, row - 0.08, f"{share:.1%}", fontsize=7, color=colour, va="bottom", ha="right")
 
 
@@ -166,12 +168,8 @@ def _foot(key: dict[str, Any]) -> float:
 def _colour_key(figure: "Figure", colours: dict[str, Any], **place: Any) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=colour, label=_short(name, 16)) for name, colour in colours.items()]
+    handles = [Patch(color=colour, label=short(name, 16)) for name, colour in colours.items()]
     figure.legend(handles=handles, ncols=KEY_COLUMNS, fontsize=7, frameon=False, **place)
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
 
 
 def on_cpu(values: Any) -> Any:

@@ -162,18 +162,27 @@ class Segmentation(Task):
 
     def draw_pair(self, truth: "Axes", found: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
         veil(truth, batch["mask"][index], self.classes)
-        veil(found, predictions[index], self.classes)
+        veil(found, _within(predictions, batch, index), self.classes)
 
     def key(self, predictions: Tensor, batch: Batch) -> dict[str, Any]:
         colours = class_colours(len(self.classes))
-        seen = torch.cat([predictions.flatten(), batch["mask"].flatten()]).unique().tolist()
+        found = [_within(predictions, batch, index).flatten() for index in range(len(predictions))]
+        seen = torch.cat([*found, batch["mask"].flatten()]).unique().tolist()
         return {
             self.classes[label]: colours[label] for label in seen if label != VOID and self.classes[label] != BACKGROUND
         }
 
     def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        veil(axes, predictions[index], self.classes)
+        veil(axes, _within(predictions, batch, index), self.classes)
         borders(axes, batch["mask"][index])
+
+
+def _within(predictions: Tensor, batch: Batch, index: int) -> Tensor:
+    """The class numbers of one square, VOID on the margin that fills it up, where nothing is measured either."""
+    left, top, width, height = batch["native_place"][index]
+    inside = torch.full_like(predictions[index], VOID)
+    inside[top : top + height, left : left + width] = predictions[index, top : top + height, left : left + width]
+    return inside
 
 
 def _likeliest(scores: Tensor, size: Sequence[int]) -> Tensor:

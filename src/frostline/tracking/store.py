@@ -2,13 +2,13 @@
 
 import http.client
 import os
+import re
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
@@ -74,9 +74,10 @@ def _experiment(uri: str, name: str, artifacts: str | None) -> str:
 
 
 def without_password(uri: str) -> str:
-    """An address as it can be shown: without a user's name and password."""
-    address = urlsplit(uri)
-    return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2])) if "@" in address.netloc else uri
+    """An address as it can be shown: without a user's name and password, however it is malformed."""
+    if uri.startswith("sqlite:"):
+        return uri
+    return re.sub(r"([?&][^=&]*passw[^=&]*=)[^&]*", r"\1…", re.sub(r"//[^?#]*@", "//", uri), flags=re.IGNORECASE)
 
 
 @contextmanager
