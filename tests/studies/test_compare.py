@@ -394,7 +394,10 @@ def test_values_by_class_are_the_best_arms_means_and_a_dash_where_nothing_was_to
     text = report_of(root)
     table = text.split("#### By class: net / retinanet / thaw\n\n")[1].split("\n\n")[0].splitlines()
     assert table == ["| class | map |", "| --- | ---: |", "| a | 0.5000 |", "| b\\|c | — |"]
-    assert text.count("#### By class") == 1
+    assert text.count("#### By class") == 2
+    table = text.split("#### By class: map of every arm\n\n")[1].split("\n\n")[0].splitlines()
+    assert table[0] == "| backbone | head | schedule | a | b\\|c |"
+    assert table[2:] == ["| net | retinanet | thaw | 0.5000 | — |", "| net | retinanet | frozen | 0.1250 | 0.0000 |"]
     rows = [line for line in text.splitlines() if line.startswith("| net | retinanet | thaw | 0.2500 |")]
     assert len(rows) == 1 and "| — |" in rows[0] and "-1" not in rows[0]
     many = {"map": {str(n): 0.5 for n in range(21)}}
@@ -663,6 +666,10 @@ def test_nothing_to_be_found_is_a_dash_and_no_value(root: Path) -> None:
     text = report_of(root)
     assert "-1.0" not in text
     assert "| a | 0.5000 |\n| b | — |" in text
+    one = root / "one"
+    write_study(one, {"task": ["detection"], "backbone": ["net"], "schedule": ["full"], "seed": [0]})
+    add_run(one, "detection", "full", 0, -1.0)
+    assert "-1.0" not in report_of(one)
 
 
 def test_the_report_tells_how_to_read_what_is_in_its_pictures_and_nothing_else(tmp_path: Path, pictures: None) -> None:

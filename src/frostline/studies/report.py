@@ -303,19 +303,36 @@ def _other_metrics(group: list[Arm]) -> list[str]:
 
 
 def _by_class(group: list[Arm], results: Results) -> list[str]:
-    """Values by class of the arm with the highest mean, as means over its seeds; nothing where its runs tell none."""
-    for arm in ranked(group)[:1]:
-        same = rows_of(results.frame, arm)
-        told = [r.get("by_class") or {} for r, mine in zip(results.records, same, strict=True) if mine]
-        metrics = [metric for metric in told[0] if all(metric in one for one in told)]
-        classes = list(told[0][metrics[0]]) if metrics else []
-        if not 0 < len(classes) <= CLASSES:
-            continue
-        rows = []
-        for name in classes:
-            rows.append([name, *(figure(_mean(one[metric].get(name) for one in told)) for metric in metrics)])
-        return [f"#### By class: {arm.name}", _markdown(["class", *metrics], rows, names=1)]
-    return []
+    """Values by class as means over the seeds: all of the arm with the highest mean, and the first one of every arm.
+
+    Nothing where the runs tell none, or of more than CLASSES classes.
+    """
+    told = {arm: _told_by_class(arm, results) for arm in group}
+    best = next((arm for arm in ranked(group) if told[arm]), None)
+    if best is None:
+        return []
+    metrics, classes = list(told[best]), list(told[best][next(iter(told[best]))])
+    if not 0 < len(classes) <= CLASSES:
+        return []
+    rows = [[name, *(figure(told[best][metric][name]) for metric in metrics)] for name in classes]
+    parts = [f"#### By class: {best.name}", _markdown(["class", *metrics], rows, names=1)]
+    first = metrics[0]
+    alike = [arm for arm in group if set(classes) <= set(told[arm].get(first, ()))]
+    if len(alike) > 1:
+        rows = [
+            [arm.backbone, arm.head, arm.schedule, *(figure(told[arm][first][c]) for c in classes)] for arm in alike
+        ]
+        header = ["backbone", "head", "schedule", *map(_cell, classes)]
+        parts += [f"#### By class: {first} of every arm", _markdown(header, rows, names=3)]
+    return parts
+
+
+def _told_by_class(arm: Arm, results: Results) -> dict[str, dict[str, float]]:
+    """Metric -> class -> mean over the seeds of the arm, of the metrics that all of them tell."""
+    same = rows_of(results.frame, arm)
+    runs = [r.get("by_class") or {} for r, mine in zip(results.records, same, strict=True) if mine]
+    shared = [metric for metric in runs[0] if all(metric in run for run in runs)]
+    return {metric: {c: _mean(run[metric].get(c) for run in runs) for c in runs[0][metric]} for metric in shared}
 
 
 def _mean(values: Iterable[float | None]) -> float:
