@@ -18,6 +18,7 @@ def test_each_task_brings_its_head_and_an_override_wins():
     [
         ("dataset.name=a/b", "dataset.name is 'a/b': it names a folder"),
         ("tracking.uri=http://me:secret@host:5000", "tracking.uri holds a password.*set MLFLOW_TRACKING_URI"),
+        ("tracking.uri=5", "tracking.uri is 5: it is an address"),
         ("tracking.uri='postgresql://h/db?user=a&password=secret'", "tracking.uri holds a password"),
     ],
 )
@@ -93,7 +94,7 @@ def test_mistakes_are_told_in_one_sentence(overrides, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("override", ["schedule.name=0.001", "dataset.name=2024", "head.name=true"])
+@pytest.mark.parametrize("override", ["schedule.name=0.001", "schedule.name=0", "dataset.name=2024", "head.name=true"])
 def test_a_name_is_text_whatever_it_looks_like(override):
     # Catches a number that is compared with what is written in a table, and a path that is divided by one.
     key, value = override.split("=")

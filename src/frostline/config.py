@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from frostline.data.fit import FITS
 from frostline.errors import FrostlineError
-from frostline.tracking.store import without_password
+from frostline.tracking.store import holds_password
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 NAMED = ("task", "dataset", "backbone", "head", "schedule", "rate", "optimizer", "augment")  # by these, runs differ
@@ -124,12 +124,15 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     assert isinstance(resolved, dict)
     config: Config = {str(key): value for key, value in resolved.items()}
     for group in NAMED:
-        if not isinstance(config[group], dict) or not config[group].get("name"):
+        if not isinstance(config[group], dict) or config[group].get("name") in (None, ""):
             raise FrostlineError(f"The file chosen in conf/{group}/ has no name: write 'name: …' at its top.")
         config[group]["name"] = str(config[group]["name"])  # 2024 and 0.001 are names, too
     if "/" in config["dataset"]["name"]:
         raise FrostlineError(f"dataset.name is '{config['dataset']['name']}': it names a folder, so leave the / out.")
-    if without_password(uri := config["tracking"]["uri"] or "") != uri:
+    uri = config["tracking"]["uri"]
+    if not isinstance(uri, str | None):
+        raise FrostlineError(f"tracking.uri is {uri!r}: it is an address, such as http://127.0.0.1:5000, or null.")
+    if uri and holds_password(uri):
         raise FrostlineError(
             "tracking.uri holds a password, and every run writes its configuration down: set MLFLOW_TRACKING_URI in "
             "its place."

@@ -691,3 +691,11 @@ def test_names_spoil_no_table(root: Path) -> None:
     rows += [line for line in report(root).splitlines() if "a\\|b" in line and line.startswith("|")]
     assert len(rows) == 2 * 2 * 3, "of two tasks: the results, at equal budgets, the other metrics"
     assert {len(re.split(r"(?<!\\)\|", row)) for row in rows[:1]} == {11}
+
+
+def test_names_that_were_numbers_when_a_result_was_written_are_compared(root: Path) -> None:
+    for folder in (root / "runs/s/results").iterdir():
+        record = json.loads((folder / "result.json").read_text())
+        record["schedule"] = {"thaw": 0.001, "frozen": 0.01}[record["schedule"]]
+        (folder / "result.json").write_text(json.dumps(record | {"by_class": {"map": {"a": 0.5}}}))
+    assert "| net | retinanet | 0.001 |" in report_of(root).replace("**", "")

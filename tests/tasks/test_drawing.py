@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from frostline.data.drawing import class_colours
 from frostline.data.items import collate
+from frostline.freezing.show import schedule_picture
 from frostline.tasks.drawing import WRONG, error_sheet, prediction_sheet
 
 SIZE = 64
@@ -132,3 +133,8 @@ def test_no_class_is_shown_on_the_margin_around_a_picture(make, batch):
     opaque = axes.images[0].get_array()[..., 3] > 0
     assert opaque[8:48].all() and not opaque[:8].any() and not opaque[48:].any()
     assert list(task.key(predictions, batch)) == [task.classes[0]]
+
+
+def test_a_schedule_with_dollars_in_its_name_is_drawn(make):
+    task = make("classification", "schedule=frozen", "schedule.name=$_$")
+    assert schedule_picture(task, [1e-3, 1e-3]).startswith(b"\x89PNG")

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from frostline.errors import FrostlineError
-from frostline.tracking.store import _check_folder, open_experiment, tracking_uri, without_password
+from frostline.tracking.store import _check_folder, holds_password, open_experiment, tracking_uri, without_password
 
 
 def test_address_configured_then_environment_then_local(monkeypatch):
@@ -113,15 +113,22 @@ def test_a_damaged_store_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown"),
+    ("uri", "shown", "secret"),
     [
-        ("http://me:secret@host:5000/x", "http://host:5000/x"),
-        ("http://me:se/cr@et@host/x", "http://host/x"),
-        ("postgresql://h/db?user=a&password=secret&b=c", "postgresql://h/db?user=a&password=…&b=c"),
-        ("postgresql://me:[secret@h/db", "postgresql://h/db"),
-        ("sqlite:////tmp/a@b/mlflow.db", "sqlite:////tmp/a@b/mlflow.db"),
-        ("http://host:5000", "http://host:5000"),
+        ("http://me:secret@host:5000/x", "http://host:5000/x", True),
+        ("http://me:se/cr@et@host/x", "http://host/x", True),
+        ("http://me:se?cr#et@host/x", "http://host/x", True),
+        ("postgresql://h/db?user=a&password=secret&b=c", "postgresql://h/db?user=a&password=…&b=c", True),
+        ("http://host/x?token=secret", "http://host/x?token=…", True),
+        ("postgresql://me:[secret@h/db", "postgresql://h/db", True),
+        ("postgresql://me@h/db", "postgresql://h/db", False),
+        ("sqlite:////tmp/a@b/mlflow.db", "sqlite:////tmp/a@b/mlflow.db", False),
+        ("sqlite+pysqlite:///a:b@c.db", "sqlite+pysqlite:///a:b@c.db", False),
+        ("file:///home/me@work/mlruns", "file:///home/me@work/mlruns", False),
+        ("http://host:5000/a@b", "http://host:5000/a@b", False),
+        ("http://host/a@b", "http://host/a@b", False),
+        ("http://host:5000", "http://host:5000", False),
     ],
 )
-def test_an_address_is_shown_without_its_password(uri, shown):
-    assert without_password(uri) == shown
+def test_an_address_is_shown_without_its_password(uri, shown, secret):
+    assert (without_password(uri), holds_password(uri)) == (shown, secret)

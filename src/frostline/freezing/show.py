@@ -118,7 +118,9 @@ def schedule_picture(task: "Task", base: Sequence[float], suffix: str = "png") -
     bar.set_label("learning rate")
     bar.outline.set_visible(False)  # type: ignore[operator]
     name = f"{task.schedule.name} on {task.backbone.name}"
-    axes.set_title(f"{name}: pale is frozen, the blue edge is the frost line", loc="left", fontsize=10, color=INK)
+    axes.set_title(
+        f"{name}: pale is frozen, the blue edge is the frost line", loc="left", fontsize=10, color=INK, parse_math=False
+    )
     buffer = BytesIO()
     figure.savefig(buffer, format=suffix)
     return buffer.getvalue()

@@ -78,7 +78,7 @@ SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal bud
 AT_EQUAL_BUDGETS = (
     "The tables at equal budgets are read off the learning curves: the best validation metric so far, as a mean over "
     "the seeds, after shares of the images that the longest arm saw, and after the seconds that the fastest arm "
-    "trained in total. “—”: no epoch had ended by then."
+    "trained in total. “—”: no epoch had ended by then, or there was nothing to be found."
 )
 
 
@@ -216,7 +216,7 @@ def _provenance(results: Results) -> str:
         f"`{record['commit'] or 'unknown'}`{' with uncommitted changes' if record.get('dirty') else ''}"
         for record in records
     }
-    hashes = {f"{record['dataset']} `{record['data_hash'] or 'unknown'}`" for record in records}
+    hashes = {f"{_cell(record['dataset'])} `{record['data_hash'] or 'unknown'}`" for record in records}
     versions = {f"{name} {version}" for record in records for name, version in (record.get("versions") or {}).items()}
     sizes = {f"{record['image_size']} px" for record in records if record.get("image_size")}
     name = results.study.name
@@ -244,7 +244,7 @@ def _annotations(results: Results) -> list[str]:
             for split in SPLITS
         ]
         if any(left_out.values()):
-            rows.setdefault(f"| {record['task']} on {record['dataset']} | {' | '.join(cells)} |")
+            rows.setdefault(f"| {record['task']} on {_cell(record['dataset'])} | {' | '.join(cells)} |")
     parts = []
     if rows:
         table = "| scenes used | train | val | test |\n| --- | ---: | ---: | ---: |\n" + "\n".join(rows)
@@ -308,8 +308,8 @@ def _by_class(group: list[Arm], results: Results) -> list[str]:
     Nothing where the runs tell none, or of more than CLASSES classes.
     """
     told = {arm: _told_by_class(arm, results) for arm in group}
-    best = next((arm for arm in ranked(group) if told[arm]), None)
-    if best is None:
+    best = next(iter(ranked(group)), None)
+    if best is None or not told[best]:
         return []
     metrics, classes = list(told[best]), list(told[best][next(iter(told[best]))])
     if not 0 < len(classes) <= CLASSES:
@@ -317,11 +317,9 @@ def _by_class(group: list[Arm], results: Results) -> list[str]:
     rows = [[name, *(figure(told[best][metric][name]) for metric in metrics)] for name in classes]
     parts = [f"#### By class: {best.name}", _markdown(["class", *metrics], rows, names=1)]
     first = metrics[0]
-    alike = [arm for arm in group if set(classes) <= set(told[arm].get(first, ()))]
-    if len(alike) > 1:
-        rows = [
-            [arm.backbone, arm.head, arm.schedule, *(figure(told[arm][first][c]) for c in classes)] for arm in alike
-        ]
+    if len(group) > 1:
+        values = {arm: [figure(told[arm].get(first, {}).get(c, -1)) for c in classes] for arm in group}
+        rows = [[arm.backbone, arm.head, arm.schedule, *values[arm]] for arm in group]
         header = ["backbone", "head", "schedule", *map(_cell, classes)]
         parts += [f"#### By class: {first} of every arm", _markdown(header, rows, names=3)]
     return parts
@@ -408,7 +406,7 @@ def _budgets(told: dict[Arm, pd.DataFrame]) -> str:
     for row, arm in enumerate(told):
         cells = [arm.backbone, arm.head, arm.schedule]
         for values in columns.values():
-            highest = max((v for v in values if v is not None and math.isfinite(v)), default=None)
+            highest = max((v for v in values if v is not None and math.isfinite(v) and v != -1), default=None)
             value = values[row]
             cells.append("—" if value is None else f"**{figure(value)}**" if value == highest else figure(value))
         rows.append(cells)

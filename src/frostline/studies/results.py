@@ -145,7 +145,7 @@ def _read_result(path: Path, run: str) -> dict[str, Any] | None:
     if lacking or record["run"] != run or record["primary"] not in record["metrics"]:
         why = f"lacks {', '.join(lacking)}" if lacking else f"is not a result of run {run} with its primary metric"
         raise FrostlineError(f"{path} {why}; delete it and train the run again.")
-    return record
+    return record | {key: str(record[key]) for key in ARM}
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:

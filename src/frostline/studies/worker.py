@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any
@@ -59,10 +59,10 @@ class Worker:
     def stop(self) -> None:
         """It takes no work any more, and ends what it does: a run is asked to, and ends after its batch."""
         self._stopped = True
+        if self._pid is not None:
+            with suppress(CancelledError, BrokenProcessPool, TimeoutError, ProcessLookupError):
+                os.kill(self._pid.result(timeout=30), signal.SIGTERM)  # it may only now be starting
         self._process.shutdown(wait=False, cancel_futures=True)
-        if self._pid is not None and self._pid.done() and not self._pid.exception():
-            with suppress(ProcessLookupError):
-                os.kill(self._pid.result(), signal.SIGTERM)
 
     def close(self) -> None:
         self._process.shutdown()

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
@@ -73,11 +74,20 @@ def _experiment(uri: str, name: str, artifacts: str | None) -> str:
             raise
 
 
+# Before the last @, without a slash or after a colon that is not a port's; files have no host, so none of it.
+_WHO = re.compile(r"^([\w+.-]+://)(?!/)(?![^/@:]*:\d+/)([^/:]*|[^/:]*:.*)@")
+_SECRET = re.compile(r"([?&][^=&]*(?:passw|pwd|token)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
 def without_password(uri: str) -> str:
     """An address as it can be shown: without a user's name and password, however it is malformed."""
-    if uri.startswith("sqlite:"):
-        return uri
-    return re.sub(r"([?&][^=&]*passw[^=&]*=)[^&]*", r"\1…", re.sub(r"//[^?#]*@", "//", uri), flags=re.IGNORECASE)
+    return _SECRET.sub(r"\1…", _WHO.sub(r"\1", uri))
+
+
+def holds_password(uri: str) -> bool:
+    """Whether an address tells more than others may know; a user's name alone is nothing of it."""
+    who = _WHO.match(uri)
+    return bool(who and ":" in who[2]) or bool(_SECRET.search(uri))
 
 
 @contextmanager
@@ -109,8 +119,9 @@ def _check_folder(folder: Path, uri: str) -> None:
 
 
 def _check_server(uri: str) -> None:
-    bare = without_password(uri)  # urllib takes none either
     try:
+        address = urlsplit(uri)
+        bare = urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))  # urllib takes no password
         with urllib.request.urlopen(f"{bare.rstrip('/')}/health", timeout=ANSWER_WITHIN):
             return
     except urllib.error.HTTPError as error:
@@ -120,6 +131,6 @@ def _check_server(uri: str) -> None:
     except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
     raise FrostlineError(
-        f"The tracking server {bare} cannot be reached ({reason}): start it, or unset MLFLOW_TRACKING_URI and "
-        "tracking.uri for a local store."
+        f"The tracking server {without_password(uri)} cannot be reached ({reason}): start it, or unset "
+        "MLFLOW_TRACKING_URI and tracking.uri for a local store."
     )
