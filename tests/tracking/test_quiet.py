@@ -17,7 +17,7 @@ def test_others_end_their_batch_then_wait_and_do_not_count_it(tmp_path):
         def be_timed():
             with timed.alone():
                 told.append("timed")
-                time.sleep(1.0)
+                time.sleep(0.3)
                 told.append("done")
 
         thread = threading.Thread(target=be_timed)
@@ -33,7 +33,7 @@ def test_others_end_their_batch_then_wait_and_do_not_count_it(tmp_path):
         thread.join()
         watches[1].on_validation_start(None, None)
     assert told == ["timed", "done", "next batch"]
-    assert 0.09 < watches[1].train_seconds < 0.9  # without what it waited
+    assert 0.09 < watches[1].train_seconds < 0.3  # without what it waited
 
 
 def test_who_is_to_be_timed_has_its_turn_among_many(tmp_path):
@@ -56,13 +56,13 @@ def test_who_is_to_be_timed_has_its_turn_among_many(tmp_path):
                 since = time.perf_counter()
                 with run.alone():
                     turns.append(time.perf_counter() - since)
-                    if turns[-1] > 10:
+                    if turns[-1] > 1:
                         break
     finally:
         over.set()
         for thread in threads:
             thread.join(10)
-    assert max(turns) < 10  # at once, but on a busy machine
+    assert max(turns) < 1
 
 
 def test_a_run_that_is_stopped_in_a_batch_is_not_waited_for_for_ever(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from frostline.data.locks import let_go
 from frostline.data.scenes import SPLITS, Classes, Scene
 from frostline.errors import FrostlineError
 
@@ -38,16 +39,7 @@ class Dataset:
     def open(cls, path: str | Path) -> "Dataset":
         """Open a prepared dataset. Raises FrostlineError where there is none, one of another format or half of one."""
         path = Path(path)
-        try:
-            info = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FrostlineError(f"{path} holds no prepared dataset: run `frostline prepare` first.") from None
-        except ValueError as error:
-            raise FrostlineError(f"{path / 'dataset.json'} is damaged ({error}): prepare the dataset anew.") from error
-        if info.get("format") != FORMAT:
-            raise FrostlineError(
-                f"{path} has format {info.get('format')} and this version reads {FORMAT}: prepare the dataset anew."
-            )
+        info = _read_info(path)
         # Listing each folder once is far cheaper than asking for every file.
         present = {f"{folder}/{file.name}" for folder in ("images", "masks") for file in (path / folder).glob("*")}
         present |= {file.name for file in path.glob("*.json")}
@@ -66,7 +58,7 @@ class Dataset:
 
     def check_same(self) -> None:
         """Raises FrostlineError where another state of it has been prepared since it was opened."""
-        if Dataset.open(self.path).data_hash != self.data_hash:
+        if _read_info(self.path)["data_hash"] != self.data_hash:
             raise FrostlineError(
                 f"{self.path} has been prepared anew meanwhile: start again, and its new state is read."
             )
@@ -134,6 +126,20 @@ class Dataset:
                 )
 
 
+def _read_info(path: Path) -> dict[str, Any]:
+    try:
+        info: dict[str, Any] = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FrostlineError(f"{path} holds no prepared dataset: run `frostline prepare` first.") from None
+    except ValueError as error:
+        raise FrostlineError(f"{path / 'dataset.json'} is damaged ({error}): prepare the dataset anew.") from error
+    if info.get("format") != FORMAT:
+        raise FrostlineError(
+            f"{path} has format {info.get('format')} and this version reads {FORMAT}: prepare the dataset anew."
+        )
+    return info
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[None]:
     """Within, nobody begins to read the dataset there. Raises FrostlineError where somebody does already."""
@@ -162,6 +168,5 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
             pass
         yield
     finally:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the handle, too
+        let_go(handle)
         os.close(handle)

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from frostline.data.locks import let_go
 from frostline.errors import FrostlineError
 
 FORMAT = 1
@@ -415,7 +416,7 @@ def _locked(folder: Path, how: int) -> int:
 
 
 def _release(lock: int) -> None:
-    fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a forked worker has the descriptor, too
+    let_go(lock)
     os.close(lock)
 
 

@@ -88,6 +88,7 @@ def report_text(results: Results, pictures: list[str]) -> str:
     The same results give the same bytes: the date is that of the last run, not of the writing.
     """
     groups = arms(results.frame)
+    curves = {arm: curve(results.curves, arm) for group in groups.values() for arm in group}
     parts = [
         f"# {results.study.name}",
         f"**Question.** {_one_line(results.study.question or 'not stated')}",
@@ -101,7 +102,7 @@ def report_text(results: Results, pictures: list[str]) -> str:
         parts.append(AT_EQUAL_BUDGETS)
     for (dataset, task), group in groups.items():
         parts += [f"### {task} on {dataset}", _table(group, results)]
-        told = {arm: curve(results.curves, arm) for arm in group}
+        told = {arm: curves[arm] for arm in group}
         if any(map(len, told.values())):
             parts += ["#### At equal budgets", _budgets(told)]
         parts += _other_metrics(group)
@@ -112,7 +113,7 @@ def report_text(results: Results, pictures: list[str]) -> str:
     for picture in plots:
         title, alt = PICTURES[picture]
         parts += [f"### {title}", f"![{title}: {alt}](plots/{picture})"]
-        if note := _note(picture, groups, results.curves):
+        if note := _note(picture, curves):
             parts.append(note)
     parts += _errors(groups, pictures)
     parts += ["## Notes", _notes(results)]
@@ -350,9 +351,9 @@ def _cell(text: str) -> str:
     return _one_line(text).replace("|", "\\|")
 
 
-def _note(picture: str, groups: dict[tuple[str, str], list[Arm]], curves: pd.DataFrame) -> str:
+def _note(picture: str, curves: dict[Arm, pd.DataFrame]) -> str:
     """How to read a picture: what is in this one, and nothing that is not."""
-    several = any(len(arm.values) > 1 for group in groups.values() for arm in group)
+    several = any(len(arm.values) > 1 for arm in curves)
     if picture == "cost.png":
         means = "; small marks are runs, large pale ones the means of arms" if several else ""
         return f"Seconds are wall time on the machine named above{means}."
@@ -364,7 +365,7 @@ def _note(picture: str, groups: dict[tuple[str, str], list[Arm]], curves: pd.Dat
             "Lines are means over seeds and bands reach from the lowest seed to the highest. A line ends where the "
             "first of its seeds ended."
         )
-    told = [epochs for group in groups.values() for arm in group if len(epochs := curve(curves, arm))]
+    told = [epochs for epochs in curves.values() if len(epochs)]
     if any(len(spans(epochs, "images")) > 1 for epochs in told):
         said.append("A tick across a line marks the end of a phase, after which something else trains.")
     if any((epochs["share"] < 1).any() for epochs in told):

@@ -31,19 +31,21 @@ class Worker:
         self._process = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self.gpu,))
         self._pid: Future[int] | None = None
 
+    def _restart(self) -> None:
+        self.close()
+        self._start()
+
     def do(self, work: Callable[..., str], *args: Any) -> str:
         """What `work` returns there, or raises. Raises FrostlineError where the process is killed while it works."""
         try:
             future = self._submit(work, *args)
         except BrokenProcessPool:  # killed since its last work
-            self.close()
-            self._start()
+            self._restart()
             future = self._submit(work, *args)
         try:
             return future.result()
         except BrokenProcessPool:
-            self.close()
-            self._start()
+            self._restart()
             raise FrostlineError(
                 "its process was killed, perhaps for want of memory: it goes on from its last epoch, and has more "
                 "memory alone (frostline train --plan)"

@@ -3,12 +3,13 @@
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
 import pytorch_lightning as pl
 
+from frostline.data.locks import let_go
 from frostline.tracking.journal import Stopwatch
 
 PATIENCE = 300.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
@@ -32,7 +33,7 @@ class HoldStill(pl.Callback):
 
     def __exit__(self, *error: object) -> None:
         for lock in (self._busy, self._gate):
-            _let_go(lock)  # closing is not enough: a forked worker has the descriptor, too
+            let_go(lock)
             lock.close()
 
     @contextmanager
@@ -52,18 +53,18 @@ class HoldStill(pl.Callback):
         try:
             yield
         finally:
-            _let_go(self._busy)
-            _let_go(self._gate)
+            let_go(self._busy)
+            let_go(self._gate)
 
     def _start(self, *_: Any, **__: Any) -> None:
         since = time.perf_counter()
         _take(self._gate, fcntl.LOCK_EX)
         _take(self._busy, fcntl.LOCK_SH)
-        _let_go(self._gate)
+        let_go(self._gate)
         self.stopwatch.leave_out(time.perf_counter() - since)
 
     def _end(self, *_: Any, **__: Any) -> None:
-        _let_go(self._busy)
+        let_go(self._busy)
 
     on_train_batch_start = on_validation_batch_start = on_test_batch_start = _start
     on_train_batch_end = on_validation_batch_end = on_test_batch_end = _end
@@ -79,8 +80,3 @@ def _take(lock: IO[str], how: int) -> None:
         except OSError:  # no locks on this file system: nobody can be heeded
             return None
     return None
-
-
-def _let_go(lock: IO[str]) -> None:
-    with suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_UN)

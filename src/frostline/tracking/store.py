@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
@@ -119,9 +118,8 @@ def _check_folder(folder: Path, uri: str) -> None:
 
 
 def _check_server(uri: str) -> None:
+    bare = without_password(uri)  # urllib takes none either
     try:
-        address = urlsplit(uri)
-        bare = urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))  # urllib takes no password
         with urllib.request.urlopen(f"{bare.rstrip('/')}/health", timeout=ANSWER_WITHIN):
             return
     except urllib.error.HTTPError as error:
@@ -131,6 +129,6 @@ def _check_server(uri: str) -> None:
     except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
     raise FrostlineError(
-        f"The tracking server {without_password(uri)} cannot be reached ({reason}): start it, or unset "
+        f"The tracking server {bare} cannot be reached ({reason}): start it, or unset "
         "MLFLOW_TRACKING_URI and tracking.uri for a local store."
     )
