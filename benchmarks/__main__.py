@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import data, freezing, loading, metrics, pipeline, quality, training, windows
-from frostline.studies.provenance import commit, machine
+from frostline.runs.provenance import commit, machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"

@@ -17,8 +17,8 @@ TIMES = 3  # calls with nothing changed
 
 def prepare() -> list[Row]:
     """3,853 photographs of flowers from five folders, decoded, checked, compared, split and written; then again."""
+    from frostline.checking.prepare import prepare_from_config
     from frostline.config import compose
-    from frostline.data.prepare import prepare_from_config
 
     config = compose(["dataset=folder", f"dataset.root={PHOTOGRAPHS / 'flowers5'}"])["dataset"]
     with tempfile.TemporaryDirectory() as folder:

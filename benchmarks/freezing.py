@@ -25,14 +25,14 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from benchmarks.row import Row
+from frostline.checking.prepare import prepare_from_config
 from frostline.config import compose
-from frostline.data.dataset import Dataset
-from frostline.data.prepare import prepare_from_config
-from frostline.data.scenes import SPLITS
-from frostline.data.store import Store
-from frostline.freezing.cache import CacheBelow
+from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
-from frostline.studies.run import assemble
+from frostline.runs.train import assemble
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.scene import SPLITS
+from frostline.store.rows import Store
 from frostline.tasks.base import Task
 
 SCENES, SIZE, BATCH = 480, 160, 16

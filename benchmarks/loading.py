@@ -25,11 +25,11 @@ def loading() -> list[Row]:
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
+    from frostline.checking.prepare import prepare_from_config
     from frostline.config import compose
-    from frostline.data.datamodule import SceneDataModule
-    from frostline.data.prepare import prepare_from_config
-    from frostline.data.store import Store
-    from frostline.data.transforms import RandomColour, RandomGeometry
+    from frostline.loading.module import SceneDataModule
+    from frostline.loading.transforms import RandomColour, RandomGeometry
+    from frostline.store.rows import Store
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -104,7 +104,7 @@ def _rate(loader: Iterable[Any]) -> float:
 
 def _photographs(folder: Path) -> None:
     """Meadow's pictures as JPEGs, a folder for each class."""
-    from frostline.data.sources.meadow import Meadow
+    from frostline.meadow.source import Meadow
 
     source = Meadow(seed=0, size=SIDE, train=SCENES, val=1, test=1)
     for scene in source.scenes():
@@ -116,8 +116,8 @@ def _photographs(folder: Path) -> None:
 
 def _one_picture_many_times(folder: Path, scenes: int) -> None:
     """A dataset whose training scenes all show one file: the cache does not know, and the disk need not hold them."""
+    from frostline.checking.prepare import prepare_from_config
     from frostline.config import compose
-    from frostline.data.prepare import prepare_from_config
 
     settings = ["dataset.source.train=8", "dataset.source.val=8", "dataset.source.test=8"]
     prepare_from_config(compose(settings)["dataset"], folder / "dataset")
@@ -137,8 +137,8 @@ def _train_and_watch(folder: str) -> tuple[int, int, int]:
     from torch.nn import functional as F
 
     from benchmarks.freezing import QUIET
-    from frostline.data.datamodule import SceneDataModule
-    from frostline.data.store import Store
+    from frostline.loading.module import SceneDataModule
+    from frostline.store.rows import Store
 
     class Tiny(pl.LightningModule):
         def __init__(self) -> None:

@@ -71,9 +71,9 @@ def _in_turn(runs: Path, table: pd.DataFrame) -> dict[str, float]:
     """Milliseconds to predict a picture by the trained run of each head, on one core: medians of some rounds."""
     import torch
 
-    from frostline.data.dataset import Dataset
-    from frostline.studies.load import load
-    from frostline.studies.run import assemble_data, keep_memory, predict_ms
+    from frostline.runs.load import load
+    from frostline.runs.train import assemble_data, keep_memory, predict_ms
+    from frostline.scenes.dataset import Dataset
 
     keep_memory()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ def _step_seconds(kept: bool) -> float:
     import torch
 
     from frostline.config import compose
-    from frostline.studies.run import build_task, keep_memory
+    from frostline.runs.train import build_task, keep_memory
 
     if kept:
         keep_memory()

@@ -114,7 +114,7 @@ def test_what_a_pattern_matched_can_be_printed(monkeypatch, capsys):
 
 
 def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
-    from frostline.data.store import Store
+    from frostline.store.rows import Store
 
     monkeypatch.chdir(tmp_path)
     entry = Store(tmp_path / "kept", 10**9).open({"activation": "stage3", "split": "val", "view": 0}, 4)

@@ -8,8 +8,8 @@ import torch
 
 from frostline.config import build, compose, conf_dir
 from frostline.freezing.groups import check_partition
-from frostline.studies.models import files, heads_on, node_of, shipped
-from frostline.studies.run import class_of, smallest_side, task_on
+from frostline.runs.catalogue import files, heads_on, node_of, shipped
+from frostline.runs.train import class_of, smallest_side, task_on
 
 CLASSES = ("a", "b", "c")
 # One of each kind: of own sizes, without padding, a chain, a transformer. The others take minutes, so `make proofs`.
@@ -123,7 +123,7 @@ def batch_of(side):
         "box_labels": [torch.tensor([0]), torch.tensor([2])],
         "mask": mask,
         "native_mask": list(mask),
-        "native_place": [(0, 0, side, side)] * 2,
+        "place": [(0, 0, side, side)] * 2,
     }
 
 

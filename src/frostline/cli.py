@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from frostline.errors import FrostlineError
 
 if TYPE_CHECKING:
-    from frostline.data.scenes import Source
+    from frostline.scenes.scene import Source
 
 # Everything heavy (torch, Lightning, MLflow: ten seconds on a cold start) is imported by the command that needs it,
 # so that `--help` and a misspelt key answer at once.
@@ -210,7 +210,7 @@ def _plan(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from frostline.studies.cost import Estimator, repro_seconds
+    from frostline.launch.cost import Estimator, repro_seconds
 
     runs = compose_runs(study)
     reasons = stale(study, runs)
@@ -227,8 +227,8 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
+    from frostline.checking.prepare import prepare_from_config
     from frostline.config import compose, read
-    from frostline.data.prepare import prepare_from_config
 
     if args.study is None:
         print(_own_dataset(compose(args.overrides)["dataset"]))
@@ -246,11 +246,11 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from frostline.data.checks import policies
-    from frostline.data.doctor import diagnose, summary, table, to_html, to_json
-    from frostline.data.prepare import source_from_config
-    from frostline.data.sources.prepared import Prepared
-    from frostline.data.splits import Split
+    from frostline.checking.doctor import diagnose, summary, table, to_html, to_json
+    from frostline.checking.prepare import source_from_config
+    from frostline.checking.scene import policies
+    from frostline.scenes.splits import Split
+    from frostline.sources.prepared import Prepared
 
     for file in (args.json, args.html):
         if file is not None and not file.parent.is_dir():
@@ -282,7 +282,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _annotate_export(args: argparse.Namespace) -> None:
     from frostline.annotate.exchange import export
-    from frostline.data.scenes import SPLITS
+    from frostline.scenes.scene import SPLITS
 
     splits = SPLITS if args.split is None else (args.split,)
     files, told = export(args.dataset, args.to, args.out, args.run, splits, args.only_missing, args.url_prefix)
@@ -311,9 +311,9 @@ def _preview(args: argparse.Namespace) -> None:
         if not 1 <= number <= 40:
             raise FrostlineError(f"--{name} is {number}; it must lie between 1 and 40.")
     config = compose(args.overrides)
-    from frostline.data.dataset import Dataset
-    from frostline.data.preview import contact_sheet, write
-    from frostline.studies.run import assemble_data
+    from frostline.draw.preview import contact_sheet, write
+    from frostline.runs.train import assemble_data
+    from frostline.scenes.dataset import Dataset
 
     data = assemble_data(config, Dataset.open(_own_dataset(config["dataset"])))
     mix = config["augment"].get("mix")
@@ -325,9 +325,9 @@ def _preview(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from frostline.config import compose, to_yaml
-    from frostline.studies.ahead import train_ahead, train_planned
+    from frostline.launch.local import train_ahead, train_planned
+    from frostline.runs.workplace import Workplace
     from frostline.studies.plan import RUNS, read_study
-    from frostline.studies.workplace import Workplace
 
     if sum(map(bool, (args.plan, args.study, args.overrides))) > 1:
         raise FrostlineError("Give one of --plan, --study and KEY=VALUE overrides: each names what is to be trained.")
@@ -342,8 +342,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.show:
         print(to_yaml(config), end="")
         return None
-    from frostline.data.dataset import Dataset
-    from frostline.studies.run import run_name, summary, train
+    from frostline.runs.train import run_name, summary, train
+    from frostline.scenes.dataset import Dataset
 
     dataset = Dataset.open(_own_dataset(config["dataset"]))
     name = run_name(config)
@@ -365,7 +365,7 @@ def _compare(args: argparse.Namespace) -> None:
         import pandas as pd
 
         from frostline.config import ARM
-        from frostline.studies.report import render_table
+        from frostline.report.page import render_table
 
         written = study.folder / "results.csv"
         if not written.is_file():
@@ -374,7 +374,7 @@ def _compare(args: argparse.Namespace) -> None:
             )
         print(render_table(pd.read_csv(written, converters=dict.fromkeys(ARM, str))))  # `None` is a name, too
     else:
-        from frostline.studies.compare import compare
+        from frostline.report.compare import compare
 
         compare(study.folder, study.runs, show=print)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")
@@ -404,8 +404,8 @@ def _schedule_show(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from frostline.freezing.rates import base_rates
-    from frostline.freezing.show import parameters_table, phases_table, rates_table, write_picture
-    from frostline.studies.run import build_task
+    from frostline.freezing.tables import parameters_table, phases_table, rates_table, write_picture
+    from frostline.runs.train import build_task
 
     task = build_task(config, tuple(f"class {i}" for i in range(CLASSES)))
     console = Console()
@@ -426,7 +426,7 @@ def _models(args: argparse.Namespace) -> None:
     from rich.console import Console
     from tqdm import tqdm
 
-    from frostline.studies.models import entry, shipped, tables
+    from frostline.runs.catalogue import entry, shipped, tables
 
     names = args.names or shipped()
     # Each is built, so that all of them take a while.
@@ -439,7 +439,7 @@ def _models(args: argparse.Namespace) -> None:
 
 def _cache(args: argparse.Namespace) -> None:
     from frostline.config import compose
-    from frostline.data.store import Store
+    from frostline.store.rows import Store
 
     settings = compose(args.overrides)["cache"]
     store = Store(Path(settings["folder"]), int(settings["size_gb"] * 1e9))
@@ -470,8 +470,8 @@ def _cache(args: argparse.Namespace) -> None:
 
 def _own_dataset(dataset: dict[str, object]) -> Path:
     """Prepared once for each configuration, beside the runs that are no part of a study."""
+    from frostline.checking.prepare import prepare_from_config
     from frostline.config import to_yaml
-    from frostline.data.prepare import prepare_from_config
     from frostline.studies.plan import RUNS
 
     digest = hashlib.sha256(to_yaml(dataset).encode()).hexdigest()[:10]

@@ -18,8 +18,8 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from frostline.data.fit import FITS
 from frostline.errors import FrostlineError
+from frostline.pictures.fit import FITS
 from frostline.tracking.store import holds_password
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from frostline.data.prepare import prepare
-from frostline.data.scenes import SPLITS, Classes, Scene
+from frostline.checking.prepare import prepare
+from frostline.scenes.scene import SPLITS, Classes, Scene
 
 WIDTH, HEIGHT = 60, 40
 

@@ -15,13 +15,13 @@ from frostline.annotate import exchange
 from frostline.annotate.boxes import Answer, Answers, Box
 from frostline.annotate.corrected import Corrected
 from frostline.annotate.exchange import export, import_
+from frostline.checking.prepare import prepare_from_config
 from frostline.cli import main
 from frostline.config import compose
-from frostline.data.dataset import Dataset
-from frostline.data.prepare import prepare_from_config
-from frostline.data.scenes import SPLITS, Classes
-from frostline.data.sources.prepared import Prepared
 from frostline.errors import FrostlineError
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.scene import SPLITS, Classes
+from frostline.sources.prepared import Prepared
 
 
 def every(dataset):

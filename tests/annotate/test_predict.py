@@ -7,8 +7,8 @@ from frostline.annotate.exchange import export
 from frostline.annotate.predict import Predictor
 from frostline.config import compose
 from frostline.errors import FrostlineError
-from frostline.studies.load import Trained
-from frostline.studies.run import build_task
+from frostline.runs.load import Trained
+from frostline.runs.train import build_task
 
 CLASSES = ("rose", "bud")
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from frostline.annotate.boxes import Box, box_names
 from frostline.annotate.proposals import _called, mask_boxes, propose
-from frostline.data.scenes import SPLITS, Classes, Scene
+from frostline.scenes.scene import SPLITS, Classes, Scene
 
 
 def by_scene(proposals):

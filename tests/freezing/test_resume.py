@@ -42,7 +42,7 @@ def test_stopped_after_any_epoch_and_resumed(tiny, tmp_path, rate, optimizer):
     # The traps: a plateau whose count starts anew, a phase that ended early and is open again, a warm-up that starts
     # twice, a scheduler that loses its place, and a checkpoint written before the epoch's last step of a scheduler.
     def run(folder, stopped=None):
-        # As frostline.studies.run keeps them. A kill after an epoch leaves exactly that epoch's file.
+        # As frostline.runs.train keeps them. A kill after an epoch leaves exactly that epoch's file.
         kept = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
         task = tiny.make(PHASES, EPOCHS, rate=rate, optimizer=optimizer, kind=tiny.Flat)
         trainer = tiny.fit(task, EPOCHS, callbacks=[kept], enable_checkpointing=True, ckpt_path=stopped)

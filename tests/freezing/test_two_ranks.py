@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from frostline.checking.prepare import prepare_from_config
 from frostline.config import compose, conf_dir
-from frostline.data.prepare import prepare_from_config
 
 SCHEDULES = {path.stem for path in (conf_dir() / "schedule").glob("*.yaml")}
 LIMIT = 300  # s; a process that waits for another gives up after 60 by itself
@@ -28,9 +28,15 @@ def answers(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     script = Path(__file__).with_name("two_ranks.py")
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(script), str(dataset.path), str(folder), port],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

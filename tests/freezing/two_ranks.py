@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from conftest import fit, make_task, option, shipped, tiny_backbone
+from helpers.tiny import fit, make_task, option, shipped, tiny_backbone
 from pytorch_lightning.strategies import DDPStrategy
 
-from frostline.data.datamodule import SceneDataModule
 from frostline.freezing.schedule import depth_of
+from frostline.loading.module import SceneDataModule
 from frostline.tasks.classification import Classification
 
 EPOCHS = 12  # enough for a line that moves to stop at each of the seven groups

@@ -3,8 +3,8 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from frostline.data.scenes import VOID
 from frostline.metrics.segmentation import PixelScores
+from frostline.scenes.scene import VOID
 
 
 @pytest.mark.parametrize("classes", [(0, 1, 2, 3), (1, 3), (2,)])

@@ -128,7 +128,7 @@ def test_a_missing_study_is_named(tmp_path):
 def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
     import torch
 
-    from frostline.studies.cost import START_SECONDS, Estimator
+    from frostline.launch.cost import START_SECONDS, Estimator
 
     used = []
 
@@ -157,7 +157,7 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
         def criterion(self, outputs, batch):
             return {"loss": outputs.sum()}
 
-    monkeypatch.setattr("frostline.studies.run.build_task", lambda *_: Fake())
+    monkeypatch.setattr("frostline.runs.train.build_task", lambda *_: Fake())
     before = torch.get_num_threads()
     small = ["image_size=32", "trainer.batch_size=2", "trainer.accelerator=cpu"]
     estimate = Estimator()
@@ -172,7 +172,7 @@ def test_the_scenes_of_a_split_are_those_that_the_source_puts_there(tmp_path):
     """Catches an estimate that takes all scenes for those of training."""
     from PIL import Image
 
-    from frostline.studies.cost import scenes_of
+    from frostline.launch.cost import scenes_of
 
     for split, count in (("train", 5), ("val", 3), ("test", 2)):
         for number in range(count):
@@ -185,7 +185,7 @@ def test_the_scenes_of_a_split_are_those_that_the_source_puts_there(tmp_path):
 
 
 def test_an_estimate_is_of_windows_where_training_sees_windows():
-    from frostline.studies.cost import Estimator
+    from frostline.launch.cost import Estimator
 
     crops = ["task=segmentation", "augment=crops", "augment.side=32", "image_size=160", "trainer.batch_size=2"]
     estimate = Estimator()
@@ -195,15 +195,15 @@ def test_an_estimate_is_of_windows_where_training_sees_windows():
 
 @pytest.mark.parametrize("task", ["classification", "localization", "detection", "segmentation"])
 def test_a_run_of_every_task_can_be_estimated(task):
-    from frostline.studies.cost import START_SECONDS, Estimator
+    from frostline.launch.cost import START_SECONDS, Estimator
 
     small = ["image_size=32", "trainer.epochs=2", "trainer.batch_size=2", "trainer.threads=1", "schedule=thaw"]
     assert Estimator()(compose([f"task={task}", *small])) > START_SECONDS
 
 
 def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
-    from frostline.studies import ahead
-    from frostline.studies.cost import repro_seconds
+    from frostline.launch import local as ahead
+    from frostline.launch.cost import repro_seconds
 
     monkeypatch.setattr(ahead, "cores", lambda: 2)
     one, both = ({"trainer": {"threads": threads, "accelerator": "cpu"}} for threads in (1, 2))

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from frostline.data.fit import place
 from frostline.errors import FrostlineError
+from frostline.pictures.fit import place
 from frostline.tasks.base import Task
 
 
@@ -18,7 +18,7 @@ def test_pixels_are_counted_at_the_pictures_own_size_without_the_margin(make):
     assert places[0] == (0, 22, 64, 20) and places[1] == (8, 0, 48, 64)
     scores = torch.randn(3, 3, 64, 64, generator=generator)
     metrics = task.make_metrics()
-    batch = {"native_mask": truths, "native_place": places}
+    batch = {"native_mask": truths, "place": places}
     task.update(metrics, task.measured(scores, batch), batch)
     both, either = torch.zeros(3), torch.zeros(3)
     for each, truth, (left, top, width, height) in zip(scores, truths, places, strict=True):
@@ -36,7 +36,7 @@ def test_scores_and_not_classes_are_enlarged(make):
     scores = torch.randn(1, 10, 64, 64, generator=torch.Generator().manual_seed(0))
     truth = F.interpolate(scores, (100, 150), mode="bilinear").argmax(1).byte()
     metrics = task.make_metrics()
-    batch = {"native_mask": list(truth), "native_place": [(0, 0, 64, 64)]}
+    batch = {"native_mask": list(truth), "place": [(0, 0, 64, 64)]}
     task.update(metrics, task.measured(scores, batch), batch)
     assert float(metrics.compute()["miou"]) == 1  # the nearest pixel's class would be wrong along every border
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from frostline.data.scenes import VOID
 from frostline.errors import FrostlineError
+from frostline.scenes.scene import VOID
 
 LOSSES = ("cross_entropy", "dice", "focal", "lovasz")
 

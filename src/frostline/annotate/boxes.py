@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from frostline.data.scenes import BACKGROUND, Classes
 from frostline.errors import FrostlineError
+from frostline.scenes.scene import BACKGROUND, Classes
 
 _FAR = 1e7  # pixels; no picture has as many on a side
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from frostline.annotate.boxes import Answer, Answers, box_names
-from frostline.data.scenes import Classes, Scene
-from frostline.data.sources.prepared import Prepared
+from frostline.scenes.scene import Classes, Scene
+from frostline.sources.prepared import Prepared
 
 
 class Corrected:

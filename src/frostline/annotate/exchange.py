@@ -14,13 +14,13 @@ from frostline.annotate.boxes import Answers, Proposal, Sizes, box_names
 from frostline.annotate.corrected import Corrected
 from frostline.annotate.layouts import read_coco, read_voc, read_yolo
 from frostline.annotate.proposals import MASK, Predict, propose
-from frostline.data.dataset import Dataset
-from frostline.data.pictures import MAX_BYTES, read_file
-from frostline.data.prepare import prepare
-from frostline.data.scenes import SPLITS
-from frostline.data.sources.prepared import Prepared
-from frostline.data.splits import Split
+from frostline.checking.prepare import prepare
 from frostline.errors import FrostlineError
+from frostline.pictures.reading import MAX_BYTES, read_file
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.scene import SPLITS
+from frostline.scenes.splits import Split
+from frostline.sources.prepared import Prepared
 
 LOCAL_FILES = "/data/local-files/?d="  # Label Studio serves its local files there
 # What slips from a person's hand is mended, and dataset.json tells; while annotations grow, classes may lack examples.

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from frostline.annotate.boxes import Answer, Answers, Box, Sizes, add, check_size, scene_named
-from frostline.data.dataset import Dataset
-from frostline.data.scenes import Source
-from frostline.data.sources._files import displayed_size
-from frostline.data.sources.coco import Coco
-from frostline.data.sources.voc import Voc
-from frostline.data.sources.yolo import Yolo
 from frostline.errors import FrostlineError
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.scene import Source
+from frostline.sources._files import displayed_size
+from frostline.sources.coco import Coco
+from frostline.sources.voc import Voc
+from frostline.sources.yolo import Yolo
 
 
 def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Answers:

@@ -8,12 +8,12 @@ from torch import Tensor
 from torchvision.ops import box_convert, clip_boxes_to_image
 
 from frostline.annotate.boxes import Box
-from frostline.data.decoded import square_picture, stack_pictures
-from frostline.data.fit import place
-from frostline.data.parallel import in_threads
-from frostline.data.scenes import Scene
 from frostline.errors import FrostlineError
-from frostline.studies.load import load
+from frostline.loading.decoded import square_picture, stack_pictures
+from frostline.parallel import in_threads
+from frostline.pictures.fit import place
+from frostline.runs.load import load
+from frostline.scenes.scene import Scene
 from frostline.tasks.detection import Detection
 from frostline.tasks.localization import Localization
 

@@ -8,8 +8,8 @@ from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from frostline.annotate.boxes import Box, Proposal, box_names
-from frostline.data.dataset import Dataset
-from frostline.data.scenes import BACKGROUND, SPLITS, Classes, Scene
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.scene import BACKGROUND, SPLITS, Classes, Scene
 
 MASK = "mask"  # who proposes boxes around what a mask shows
 SPECK = 0.01  # share of the largest region of its class below which a region of a mask is a speck, and gets no box

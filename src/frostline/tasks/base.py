@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
+from frostline.draw.predictions import on_cpu
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import Groups, check_partition, count, keeps_statistics, labelled
 from frostline.freezing.rates import BASE, RateSchedule
@@ -29,7 +30,6 @@ from frostline.freezing.schedule import (
 )
 from frostline.metrics.worst import WorstScenes
 from frostline.models.backbones import Backbone
-from frostline.tasks.drawing import on_cpu
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

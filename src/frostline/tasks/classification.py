@@ -11,10 +11,10 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
+from frostline.draw.predictions import caption, shares
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.classification import CalibrationError, F1ByClass, PrecisionRecall
 from frostline.tasks.base import Batch, Mistake, Task, probabilities
-from frostline.tasks.drawing import caption, shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

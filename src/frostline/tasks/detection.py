@@ -6,10 +6,10 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchvision.ops import batched_nms
 
+from frostline.draw.predictions import judged, rectangle
 from frostline.errors import check_number
 from frostline.metrics.detection import CocoAveragePrecision, Scene, VocAveragePrecision, matched
 from frostline.tasks.base import Batch, Mistake, Task
-from frostline.tasks.drawing import judged, rectangle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,11 +11,11 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from torchvision.ops import box_convert, complete_box_iou_loss, generalized_box_iou_loss
 
+from frostline.draw.predictions import caption, judged, rectangle
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
 from frostline.tasks.base import Batch, Mistake, Task, probabilities
-from frostline.tasks.drawing import caption, judged, rectangle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from frostline.data.drawing import class_colours
-from frostline.data.scenes import BACKGROUND, VOID
+from frostline.draw.marks import class_colours
+from frostline.draw.predictions import borders, veil
 from frostline.errors import FrostlineError, check_number
 from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
+from frostline.scenes.scene import BACKGROUND, VOID
 from frostline.tasks.base import Batch, Mistake, Task
-from frostline.tasks.drawing import borders, veil
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,9 +134,7 @@ class Segmentation(Task):
     def measured(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
         """Class numbers of the B pictures at their own size, (h, w) uint8."""
         predictions = []
-        for scores, mask, (left, top, width, height) in zip(
-            outputs, batch["native_mask"], batch["native_place"], strict=True
-        ):
+        for scores, mask, (left, top, width, height) in zip(outputs, batch["native_mask"], batch["place"], strict=True):
             predictions.append(_likeliest(scores[:, top : top + height, left : left + width], mask.shape))
         return predictions
 
@@ -179,7 +177,7 @@ class Segmentation(Task):
 
 def _within(predictions: Tensor, batch: Batch, index: int) -> Tensor:
     """The class numbers of one square, VOID on the margin that fills it up, where nothing is measured either."""
-    left, top, width, height = batch["native_place"][index]
+    left, top, width, height = batch["place"][index]
     inside = torch.full_like(predictions[index], VOID)
     inside[top : top + height, left : left + width] = predictions[index, top : top + height, left : left + width]
     return inside

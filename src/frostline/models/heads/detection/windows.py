@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
-from frostline.data.kernels import GREY
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone, in_floats
 from frostline.models.heads.detection.cells import Cells, answering, found_in
 from frostline.models.small_cnn import STRIDE, SmallCnn
+from frostline.pictures.kernels import GREY
 
 WINDOW = 64  # pixels, both sides
 MARGIN = 16  # pixels that windows reach beyond the picture, as small objects beside its edge are near no middle else

@@ -1,0 +1,276 @@
+"""All scenes together: which go, which are the same, which split each comes into, and what is wrong with the whole."""
+
+import json
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from frostline.checking.duplicates import THUMBNAIL, Joined, near_identical
+from frostline.checking.scene import Checked, array_hash, named
+from frostline.scenes.faults import Fault
+from frostline.scenes.scene import SPLITS, VOID, Classes
+from frostline.scenes.splits import Split, Splittable, assign
+
+DONE = {"fail": "refused", "skip": "left out", "fix": "mended"}
+_KIND = {False: "duplicate", True: "duplicate_across_splits"}
+
+
+@dataclass
+class Record:
+    """What is remembered of a scene once it is checked: all but picture and mask, as JSON can hold it."""
+
+    id: str
+    file: str
+    fingerprint: str
+    faults: list[Fault]
+    width: int
+    height: int
+    picture_hash: str
+    thumbnail: str  # (32, 32) uint8 in base64
+    label: int | None = None
+    boxes: list[list[float]] | None = None
+    box_labels: list[int] | None = None
+    mask_hash: str | None = None
+    mask_classes: list[int] | None = None
+    given: str | None = None
+    group: str | None = None
+    picture: str = ""
+    mask: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, checked: Checked, fingerprint: str) -> Self:
+        scene, mask = checked.scene, checked.mask
+        return cls(
+            id=scene.id,
+            file=str(named(scene)),
+            fingerprint=fingerprint,
+            faults=checked.faults,
+            width=checked.size[0],
+            height=checked.size[1],
+            picture_hash=checked.picture_hash,
+            thumbnail="" if checked.thumbnail is None else b64encode(checked.thumbnail.tobytes()).decode(),
+            label=checked.label,
+            boxes=None if checked.boxes is None else checked.boxes.tolist(),
+            box_labels=None if checked.box_labels is None else checked.box_labels.tolist(),
+            mask_hash=None if mask is None else array_hash(mask),
+            mask_classes=None if mask is None else np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist(),
+            given=scene.split,
+            group=scene.group,
+        )
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        present = {"label": self.label, "boxes": self.boxes, "mask": self.mask_hash}
+        return tuple(kind for kind, value in present.items() if value is not None)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises ValueError, KeyError or TypeError for what `to_json` did not write."""
+        fields: dict[str, Any] = json.loads(text)
+        return cls(**fields | {"faults": [Fault(**fault) for fault in fields["faults"]]})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault of a scene (or of the whole, then scene is ""), and what its policy makes of it.
+
+    other: the scene that shows the same, where that is the fault.
+    """
+
+    scene: str
+    fault: Fault
+    policy: str
+    other: str | None = None
+
+    @property
+    def done(self) -> str:
+        return DONE[self.policy] if self.scene or self.policy == "fail" else "let be"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """files: each scene's picture, by id. findings: by scene. placed: by split; scenes left out are in none."""
+
+    files: dict[str, str]
+    findings: list[Finding]
+    placed: dict[str, list[Record]]
+
+    @property
+    def scenes(self) -> int:
+        """How many there were."""
+        return len(self.files)
+
+
+def examine(
+    records: Iterable[Record],
+    classes: Classes,
+    split: Split,
+    policy: Mapping[str, str],
+    derived: Collection[str] = (),
+) -> Examined:
+    """Leave out what cannot be used, find what is the same, and split the rest.
+
+    derived: the kinds of annotation ("labels", "boxes", "masks") that nobody made: a class that lacks examples there is
+    no fault. policy: for each kind of fault. Where it is `fail`, the scene counts as left out, and the caller decides.
+    """
+    scenes = sorted(records, key=lambda record: record.id)
+    findings = [Finding(scene.id, fault, policy[fault.kind]) for scene in scenes for fault in scene.faults]
+    kept = [scene for scene in scenes if all(policy[fault.kind] == "fix" for fault in scene.faults)]
+
+    near = near_identical(
+        [scene.picture_hash for scene in kept],
+        [_thumbnail(scene) for scene in kept],
+        [min(scene.width, scene.height) for scene in kept],
+    )
+    told = _duplicates(kept, near, split.given)
+    findings += [Finding(kept[t.position].id, t.fault, policy[t.fault.kind], kept[t.other].id) for t in told]
+    gone = {t.position for t in told if t.spare or policy[t.fault.kind] != "fix"}
+    units = _units(kept, near)
+    left = [position for position in range(len(kept)) if position not in gone]
+
+    splittable = [
+        Splittable(
+            kept[p].picture_hash, kept[p].label, kept[p].annotations, kept[p].given if split.given else None, units[p]
+        )
+        for p in left
+    ]
+    where = assign(splittable, split) if left else []
+    placed = {name: [kept[p] for p, found in zip(left, where, strict=True) if found == name] for name in SPLITS}
+    whole = [*_absent(placed, classes, derived), *_torn_groups(placed)]
+    findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
+    findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
+    return Examined({scene.id: scene.file for scene in scenes}, findings, placed)
+
+
+class _Told(NamedTuple):
+    """A scene that shows the same as another, and whether it is to spare."""
+
+    position: int
+    other: int
+    fault: Fault
+    spare: bool
+
+
+def _duplicates(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given: bool) -> list[_Told]:
+    """What shows the same. near: pairs of positions of nearly identical pictures.
+
+    Of identical pictures the first is kept, or none where they are annotated otherwise. Nearly identical ones are all
+    kept, but with given splits not on both sides: those of the evaluation stay, so that its figures compare. A scene
+    that no given list names goes nowhere, whatever it shows.
+    """
+    found: list[_Told] = []
+    order = [position for position, scene in enumerate(scenes) if not given or scene.given is not None]
+    order.sort(key=lambda p: (SPLITS[::-1].index(_side(scenes[p], given) or SPLITS[0]), scenes[p].id))
+    by_hash: dict[str, list[int]] = {}
+    for position in order:
+        by_hash.setdefault(scenes[position].picture_hash, []).append(position)
+    like: dict[str, list[str]] = {}
+    for pair in near:
+        for a, b in (pair, pair[::-1]):
+            like.setdefault(scenes[a].picture_hash, []).append(scenes[b].picture_hash)
+    kept: dict[str, int] = {}
+    for picture, identical in by_hash.items():
+        said = [_said(scenes[p]) for p in identical]
+        if (conflict := _conflicting(said)) is not None:
+            one, other = conflict
+            for p, says in zip(identical, said, strict=True):
+                twin = identical[one if _conflicting([says, said[one]]) else other]
+                what = f"is identical to {scenes[twin].id}, which is annotated otherwise"
+                found.append(_Told(p, twin, Fault("label_conflict", scenes[p].file, what), True))
+            continue
+        first, *rest = identical
+        for p in rest:
+            across = _side(scenes[p], given) != _side(scenes[first], given)
+            what = f"is identical to {scenes[first].id}" + (f" in {scenes[first].given}" if across else "")
+            found.append(_Told(p, first, Fault(_KIND[across], scenes[p].file, what), True))
+        earlier = [kept[twin] for twin in like.get(picture, ()) if twin in kept]
+        # A twin on the other side counts for more than one on its own.
+        earlier.sort(key=lambda p: _side(scenes[p], given) == _side(scenes[first], given))
+        across = bool(earlier) and _side(scenes[earlier[0]], given) != _side(scenes[first], given)
+        if earlier:
+            what = f"is nearly identical to {scenes[earlier[0]].id}"
+            what += f" in {scenes[earlier[0]].given}" if across else ""
+            found.append(_Told(first, earlier[0], Fault(_KIND[across], scenes[first].file, what), across))
+        if not across:
+            kept[picture] = first
+    return found
+
+
+def _side(scene: Record, given: bool) -> str | None:
+    return scene.given if given else None
+
+
+def _said(scene: Record) -> tuple[Any, ...]:
+    """What is said of a picture, kind by kind; None where nothing is."""
+    boxes = None
+    if scene.boxes is not None:
+        boxes = sorted([label, *box] for label, box in zip(scene.box_labels or [], scene.boxes, strict=True))
+    return scene.label, boxes, scene.mask_hash
+
+
+def _conflicting(said: Sequence[tuple[Any, ...]]) -> tuple[int, int] | None:
+    """Positions of two that say something else of one kind; an annotation that is lacking says nothing."""
+    for values in zip(*said, strict=True):
+        known = [at for at, value in enumerate(values) if value is not None]
+        for at in known[1:]:
+            if values[at] != values[known[0]]:
+                return known[0], at
+    return None
+
+
+def _units(scenes: Sequence[Record], near: Iterable[tuple[int, int]]) -> list[int]:
+    """A number for each scene, equal for those that must come into one split."""
+    joined = Joined(len(scenes))
+    joined.join_equal([scene.picture_hash for scene in scenes])
+    for one, other in near:
+        joined.join(one, other)
+    joined.join_equal([scene.group for scene in scenes])
+    return [joined.first(position) for position in range(len(scenes))]
+
+
+def _torn_groups(placed: Mapping[str, Sequence[Record]]) -> list[Fault]:
+    """Groups with scenes in several splits, which only given splits can have."""
+    where: dict[str, list[str]] = {}
+    for split, scenes in placed.items():
+        for group in sorted({scene.group for scene in scenes if scene.group is not None}):
+            where.setdefault(group, []).append(split)
+    return [
+        Fault("group_across_splits", f"group {group}", f"has scenes in {' and '.join(splits)}")
+        for group, splits in where.items()
+        if len(splits) > 1
+    ]
+
+
+def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: Collection[str]) -> list[Fault]:
+    """Splits without scenes, and classes without an example in a split that has any annotation of their kind."""
+    faults = []
+    for where, scenes in placed.items():
+        place = f"split {where}"
+        if not scenes:
+            faults.append(Fault("split_empty", place, "has no usable scene"))
+            continue
+        counts = {
+            "labels": Counter(scene.label for scene in scenes if scene.label is not None),
+            "boxes": Counter(label for scene in scenes for label in scene.box_labels or []),
+            "masks": Counter(value for scene in scenes for value in scene.mask_classes or [] if value != VOID),
+        }
+        for kind, names in asdict(classes).items():
+            if not counts[kind] or kind in derived:
+                continue
+            for number, name in enumerate(names or ()):
+                if not counts[kind][number]:
+                    lacking = "class_untrained" if where == "train" else "class_absent"
+                    faults.append(Fault(lacking, place, f"has no example of '{name}' ({kind})"))
+    return faults
+
+
+def _thumbnail(scene: Record) -> np.ndarray:
+    return np.frombuffer(b64decode(scene.thumbnail), np.uint8).reshape(THUMBNAIL, THUMBNAIL)

@@ -1,0 +1,49 @@
+"""Which state of this package's own code made a result: what of it decides what, and its hash.
+
+Folders are cut by what changes together, so each set here is a list of rooms. What reads layouts, draws, tracks,
+reports, plans or launches is in none: editing it makes nothing anew. A source's code is in none either, as all that it
+says of a scene is hashed with the scene.
+"""
+
+import ast
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+# A prepared dataset: which scenes come into it, as what, into which split.
+DATASET = ("scenes", "pictures", "checking")
+# A decoded square.
+SQUARES = ("pictures", "loading/decoded.py")
+# An activation below the frost line: the square, augmented and mixed, and the network up to there.
+ACTIVATIONS = ("scenes", "pictures", "loading", "models", "freezing")
+# A result: what is trained on what, how, and how it is measured.
+RESULTS = ("scenes", "pictures", "loading", "models", "freezing", "metrics", "tasks", "runs/train.py")
+
+
+@cache
+def code_hash(*parts: str) -> str:
+    """One sha256 over what these files and folders of the package do, such as `models` or `runs/build.py`.
+
+    Hashed is the syntax tree without docstrings: comments, line breaks and documentation change no result, and no hash.
+    """
+    digest = sha256()
+    for part in parts:
+        path = PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(PACKAGE).as_posix().encode())
+            digest.update(meaning(file.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """A Python file's syntax tree as text, without its docstrings, and without where anything stands."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree)

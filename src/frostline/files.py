@@ -1,0 +1,38 @@
+"""Files: written aside and renamed, and locked."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to, renamed to it in the end: a reader sees the old file or the new, never half.
+
+    The place ends as `path` does, so that what chooses a format by the suffix chooses the same. Where the block raises,
+    `path` stays as it was.
+    """
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Text (as UTF-8) or bytes into a file, by `replacing`."""
+    with replacing(path) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def let_go(lock: int | IO[str]) -> None:
+    """Unlock a descriptor or file; nothing where its file system has no locks.
+
+    Closing is not enough: a process that was forked meanwhile, such as one that makes batches, has the descriptor, too.
+    """
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_UN)

@@ -1,0 +1,273 @@
+"""The callback that reads activations at the frost line from the cache, and fills it where it has none.
+
+While the line stands still, what lies below it gives the same for the same picture: so the batches of pictures that
+come again (validation, and training on a fixed number of views) hold activations in place of the picture. What was
+annotated is kept beside them, as it moves with the picture.
+"""
+
+import hashlib
+import platform
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import numpy as np
+import PIL
+import pytorch_lightning as pl
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from frostline.code import ACTIVATIONS, code_hash
+from frostline.freezing.schedule import depth_of
+from frostline.loading.module import Keys, SceneDataModule, SceneLoader
+from frostline.loading.packing import pack, packed_names, unpack
+from frostline.models.backbones import Backbone
+from frostline.store.rows import CacheError, Entry, Store
+
+if TYPE_CHECKING:
+    from frostline.tasks.base import Task
+
+PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
+TOLERANCE = 0.05  # of a row's norm; other weights, pictures or views are off by far more, mixed precision by less
+
+
+class CacheBelow(pl.Callback):
+    """Computes what lies below the frost line once per (weights, line, dataset, view).
+
+    store: where it is kept. data: whose batches are to be shortened. recipe: what decides how training pictures are
+    augmented and mixed, JSON-able. Must come after `FrostLine` in the list of callbacks.
+    Logs `cache_filled`, the scenes that an epoch had to compute. Where the store fails, the run goes on without it, and
+    says so once.
+    """
+
+    def __init__(self, store: Store, data: SceneDataModule, recipe: Mapping[str, Any]) -> None:
+        self.store, self.data, self.recipe = store, data, recipe
+        self._depth: int | None = None  # of the line that the open arrays lie at
+        self._open: dict[tuple[str, int], _Reader] = {}
+        self._filled = 0
+        self._failed = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        task = cast("Task", pl_module)
+        depth = depth_of(task.state_at(trainer.current_epoch))
+        if depth != self._depth:  # while it stays, nothing below it has moved
+            self.close()
+            self._depth = depth
+        self._filled = 0
+        views = self.data.views
+        shortcut = None if views is None else self._reader(trainer, task, "train", trainer.current_epoch % views)
+        cast(SceneLoader, trainer.train_dataloader).shortcut = shortcut
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._depth is not None:  # None: a validation without training
+            loader = cast(SceneLoader, trainer.val_dataloaders)
+            loader.shortcut = self._reader(trainer, cast("Task", pl_module), "val", 0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("cache_filled", float(self._filled))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the store make room of what was read."""
+        for reader in self._open.values():
+            reader.close()
+        self._open, self._depth = {}, None
+
+    def _reader(self, trainer: pl.Trainer, task: "Task", split: str, view: int) -> "_Reader | None":
+        assert self._depth is not None
+        depth = self._depth
+        names = task.activations(depth) if depth else None
+        if self._failed or not names:
+            return None
+        if (split, view) not in self._open:
+            reader = None
+            try:
+                keys = self._keys(trainer, task, names, split, view)
+                reader = _Reader(self.store, keys, self.data, split, view, depth)
+                self._filled += reader.fill(trainer, task)
+            except CacheError as error:
+                self._failed = True
+                print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
+                if reader is not None:
+                    reader.close()
+                return None
+            self._open[split, view] = reader
+        return self._open[split, view]
+
+    def _keys(
+        self, trainer: pl.Trainer, task: "Task", names: Sequence[str], split: str, view: int
+    ) -> dict[str, dict[str, Any]]:
+        """Of each array, all that decides what is in it."""
+        data = self.data
+        augmented = split == "train" and (data.augment is not None or data.mix is not None)
+        scenes: dict[str, Any] = {
+            "code": code_hash(*ACTIVATIONS),
+            "data": data.dataset.data_hash,
+            "split": split,
+            "image_size": data.image_size,
+            "fit": data.fit,
+            "augment": dict(self.recipe) if augmented else None,
+            "view": view,
+            "libraries": [library.__version__ for library in (torch, torchvision, timm, PIL, cv2)],
+        }
+        if augmented and data.mix is not None:
+            # What a scene is mixed with depends on which others serve the task.
+            scenes["mixed_for"] = sorted(data.needs)
+        model = {
+            "precision": str(trainer.precision),
+            "processor": _processor(task.device),
+            "threads": torch.get_num_threads(),
+        }
+        annotations = {
+            name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
+        }
+        weights = _weights(task.backbone, names)
+        return annotations | {name: {**scenes, **model, "activation": name, "weights": weights[name]} for name in names}
+
+
+class _Reader:
+    """The arrays of one split and view; called with the keys of a batch, it gives the batch without its pictures."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Mapping[str, Mapping[str, Any]],
+        data: SceneDataModule,
+        split: str,
+        view: int,
+        depth: int,
+    ) -> None:
+        self.data, self.split, self.view, self.depth = data, split, view, depth
+        self.items = data.items(split)
+        self.size = self.items[0, view]["image"].shape[-1]  # augmentation may cut smaller squares out
+        self.rows = np.array(self.items.indices)
+        self.ids = [scene.id for scene in self.items.scenes]
+        self.annotations = packed_names(data.needs)
+        scenes = data.dataset.scenes(split)
+        self.most_boxes = max((len(s.boxes) for s in scenes if s.boxes is not None), default=0)
+        if self.items.mix is not None:
+            self.most_boxes *= self.items.mix.scenes
+        self.entries: dict[str, Entry] = {}
+        try:
+            for name, key in keys.items():
+                self.entries[name] = store.open(key, len(scenes))
+        except CacheError:
+            self.close()
+            raise
+
+    def __call__(self, keys: Keys) -> dict[str, Any]:
+        positions = [position for position, _ in keys]
+        rows = self.rows[positions]
+        found = {name: entry.read(rows) for name, entry in self.entries.items()}
+        annotations = {name: found.pop(name) for name in self.annotations}
+        native = [self.items.native(position) for position in positions]
+        return {
+            "activations": found,
+            "depth": self.depth,
+            "size": self.size,
+            "index": torch.from_numpy(rows),
+            "id": [self.ids[position] for position in positions],
+            **unpack(annotations),
+            **{key: [one[key] for one in native] for key in native[0]},
+        }
+
+    def fill(self, trainer: pl.Trainer, task: "Task") -> int:
+        """Compute what is not there yet; returns of how many scenes an activation was."""
+        missing = self._missing()
+        if len(present := np.setdiff1d(np.arange(len(self.rows)), missing)):
+            self._probe(trainer, task, present)
+        if not len(missing):
+            return 0
+        with ExitStack() as stack:
+            # In one order everywhere, so that no two processes wait for each other. Meanwhile another may have filled.
+            for entry in sorted(self.entries.values(), key=lambda entry: entry.folder):
+                stack.enter_context(entry.filling())
+            missing = self._missing()
+            lacking = [name for name, entry in self.entries.items() if not entry.present[self.rows].all()]
+            if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
+                missing = np.append(missing, (missing + 1) % len(self.rows))
+            loader = self.data.loader_of(self.split, [(int(position), self.view) for position in missing])
+            title = f"keeping what lies below {list(task.groups)[self.depth]} ({self.split}, view {self.view})"
+            for batch in tqdm(loader, desc=title, unit="batch", leave=False, disable=not sys.stderr.isatty()):
+                for name, values in self._compute(trainer, task, batch, lacking).items():
+                    self.entries[name].write(batch["index"].numpy(), values)
+        return 0 if set(lacking) <= set(self.annotations) else len(missing)
+
+    def close(self) -> None:
+        for entry in self.entries.values():
+            entry.close()
+
+    def _missing(self) -> np.ndarray:
+        """Positions of the scenes that some array lacks."""
+        present = np.logical_and.reduce([entry.present[self.rows] for entry in self.entries.values()])
+        return np.flatnonzero(~present)
+
+    def _compute(
+        self, trainer: pl.Trainer, task: "Task", batch: Mapping[str, Any], names: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Of these arrays, the rows of a batch. Where another task kept the activations, only annotations are new."""
+        activations = [name for name in names if name not in self.annotations]
+        found = {name: values for name, values in pack(batch, self.most_boxes).items() if name in names}
+        if activations:
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                below = task.below(batch["image"].to(task.device), activations)
+            found |= {name: values.cpu() for name, values in below.items()}
+        return found
+
+    def _probe(self, trainer: pl.Trainer, task: "Task", present: np.ndarray) -> None:
+        """A few rows computed again: guards against whatever the keys of the arrays might not tell.
+
+        Such as a transform that draws by what is annotated: the same view is then another one for another task.
+        """
+        chosen = present[np.linspace(0, len(present) - 1, min(PROBED, len(present))).astype(int)]
+        for batch in self.data.loader_of(self.split, [(int(position), self.view) for position in chosen]):
+            for name, values in self._compute(trainer, task, batch, self.entries).items():
+                kept = self.entries[name].read(batch["index"].numpy())
+                if kept.dtype != values.dtype or not _close(kept, values, 0 if name in self.annotations else TOLERANCE):
+                    raise CacheError(
+                        f"The cache entry {self.entries[name].folder} holds other values for '{name}' than this run "
+                        "computes: remove it with `frostline cache clear`."
+                    )
+
+
+def _close(kept: Tensor, values: Tensor, tolerance: float) -> bool:
+    """Whether each row differs by at most this share of its norm."""
+    if not tolerance:
+        return torch.equal(kept, values)
+    kept, values = kept.double().flatten(1), values.double().flatten(1)
+    return bool(((kept - values).norm(dim=1) <= tolerance * kept.norm(dim=1)).all())
+
+
+def _weights(backbone: Backbone, names: Sequence[str]) -> dict[str, str]:
+    """For each of these activations, one text that stands for all that it is computed with."""
+    statistics = [cast(Tensor, b).flatten().tolist() for b in (backbone.mean, backbone.std)]
+    digest = cache(_digest)  # a module lies below several activations
+    joined = {name: " ".join(map(digest, backbone.modules_below(name))) for name in names}
+    return {
+        name: f"{backbone.name} {statistics} {hashlib.sha256(digests.encode()).hexdigest()}"
+        for name, digests in joined.items()
+    }
+
+
+def _digest(module: nn.Module) -> str:
+    """One hash over what a module is and holds."""
+    digest = hashlib.sha256(str(module).encode())
+    for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _processor(device: torch.device) -> str:
+    """What decides the last bits of a result, beside its inputs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {device.type}"

@@ -1,0 +1,139 @@
+"""Pictures and masks at the size of training: decoded once and kept, or anew each time where nothing can be kept."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from frostline.code import SQUARES, code_hash
+from frostline.parallel import in_threads
+from frostline.pictures.fit import square
+from frostline.pictures.kernels import GREY
+from frostline.pictures.reading import read_rgb
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.scene import VOID, Scene
+from frostline.store.rows import CacheError, Entry, Store
+
+# The code that decides what is kept.
+AT_ONCE = 64  # decoded before they are written
+REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
+
+
+def square_picture(
+    picture: Path | bytes | np.ndarray, size: int, fit: str = "stretch", shape: tuple[int, int] | None = None
+) -> Tensor:
+    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, antialiased.
+
+    shape: its width and height, where known; a letterbox needs them to a pixel. fit: one of FITS; the margin of a
+    letterbox is GREY. Channels lie last in memory, as files, OpenCV and fast convolutions have them.
+    """
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else read_rgb(picture, REDUCED * size)
+    return torch.from_numpy(square(image, size, fit, Image.Resampling.BILINEAR, GREY, shape)).permute(2, 0, 1)
+
+
+def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
+    """A mask as `square_picture` has the picture: (size, size) uint8, each pixel the nearest one's class, else VOID."""
+    image = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
+    return torch.from_numpy(square(image, size, fit, Image.Resampling.NEAREST, VOID))
+
+
+def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
+    """Pictures (3, S, S) as one tensor (B, 3, S, S); channels that lie last stay there, as models like them."""
+    if pictures[0].is_contiguous():
+        return torch.stack(list(pictures))
+    return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
+
+
+class Decoded:
+    """The pictures, or the masks, of one split's scenes; a row is the scene's index in the split.
+
+    what: "picture" or "mask". rows: those that will be asked for. fit: one of FITS. store: where they are kept; None:
+    nowhere. What is kept is memory-mapped, and shared by the runs, tasks and worker processes that see the same dataset
+    at the same size.
+    """
+
+    def __init__(
+        self, what: str, dataset: Dataset, split: str, rows: Sequence[int], size: int, fit: str, store: Store | None
+    ) -> None:
+        self.what, self.split, self.rows = what, split, np.array(rows, np.int64)
+        self.size, self.fit = size, fit
+        self.scenes = dataset.scenes(split)
+        self.key = {
+            "decoded": what,
+            "code": code_hash(*SQUARES),
+            "data": dataset.data_hash,
+            "split": split,
+            "image_size": size,
+            "fit": fit,
+            "libraries": [PIL.__version__],
+        }
+        self._store, self._kept = store, False
+        self._entry: Entry | None = None
+
+    def __getitem__(self, row: int) -> Tensor:
+        """(3, S, S) or (S, S) uint8, in memory of its own."""
+        if self._kept and self._entry is None:  # in a worker process that was not forked
+            self.open()
+        if self._entry is not None:
+            return self._entry.read([row])[0]
+        return self._decode(self.scenes[row])
+
+    def open(self) -> None:
+        """Decode what the store lacks, and take everything from there; where it fails, say so, and do without."""
+        if self._store is None or self._entry is not None:
+            return
+        entry = None
+        try:
+            entry = self._store.open(self.key, len(self.scenes))
+            if not entry.present[self.rows].all():
+                with entry.filling():
+                    self._fill(entry)
+        except CacheError as error:
+            if entry is not None:
+                entry.close()
+            self._store, self._kept = None, False  # not again in each epoch
+            print(f"frostline: {error} {self.what.title()}s are decoded anew each time.", file=sys.stderr, flush=True)
+        else:
+            self._entry, self._kept = entry, True
+
+    def close(self) -> None:
+        """Let the store make room of them; `open` takes them up again."""
+        if self._entry is not None:
+            self._entry.close()
+            self._entry, self._kept = None, False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_entry": None}
+
+    def _decode(self, scene: Scene) -> Tensor:
+        if self.what == "picture":
+            assert scene.image is not None  # it is a dataset's
+            return square_picture(scene.image, self.size, self.fit, scene.size)
+        if scene.mask is None:  # which only a mix would read
+            return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
+        return square_mask(scene.mask, self.size, self.fit)
+
+    def _fill(self, entry: Entry) -> None:
+        missing = self.rows[~entry.present[self.rows]]  # another process may have filled meanwhile
+        decoded = in_threads(lambda row: (row, self._decode(self.scenes[row])), missing.tolist())
+        title = f"decoding {self.what}s ({self.split}, {self.size} px)"
+        pending: list[tuple[int, Tensor]] = []
+        for pair in tqdm(decoded, desc=title, total=len(missing), leave=False, disable=not sys.stderr.isatty()):
+            pending.append(pair)
+            if len(pending) == AT_ONCE:
+                _write(entry, pending)
+                pending = []
+        if pending:
+            _write(entry, pending)
+
+
+def _write(entry: Entry, decoded: list[tuple[int, Tensor]]) -> None:
+    rows, values = zip(*decoded, strict=True)
+    entry.write(rows, stack_pictures(values) if values[0].ndim == 3 else torch.stack(values))

@@ -1,0 +1,196 @@
+"""Scenes as a model sees them: square, augmented, and stacked to batches."""
+
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
+
+from frostline.errors import FrostlineError
+from frostline.loading.decoded import Decoded, stack_pictures
+from frostline.loading.mixing import Mix
+from frostline.loading.transforms import keep_visible
+from frostline.pictures.fit import place
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.needs import has_box, lacks, one_box
+from frostline.scenes.scene import VOID, Scene
+from frostline.store.rows import Store
+
+Augment = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def mixed_seed(*parts: int) -> int:
+    """A well-mixed number of 63 bits: close parts (epoch 1 and 2, scene 7 and 8) give unrelated random streams."""
+    return int.from_bytes(sha256(",".join(map(str, parts)).encode()).digest()[:8], "little") >> 1
+
+
+class SceneItems(TorchDataset[dict[str, Any]]):
+    """The scenes of one split that serve a task, as square items; keys are pairs (position, view).
+
+    An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
+    its random draws come from a stream of its own, those of other scenes to mix with included. An item has what
+    `collate` takes. Items of "val" and "test" tell the pictures' own size as well, and have masks of it.
+
+    scenes: those of the split that serve; indices: for each, its index within the split. store: where decoded pictures
+    come from once `open` has been called; until then, and without a store, they come from their files.
+    mix: makes one item of several, after each is augmented. fit: how pictures come into the square, one of FITS.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        needs: Collection[str],
+        size: int,
+        augment: Augment | None = None,
+        seed: int = 0,
+        store: Store | None = None,
+        mix: Mix | None = None,
+        fit: str = "stretch",
+    ) -> None:
+        scenes = dataset.scenes(split)
+        self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs, dataset.classes) is None]
+        self.scenes = [scenes[index] for index in self.indices]
+        self.split, self.needs, self.size, self.augment, self.seed = split, frozenset(needs), size, augment, seed
+        self.mix, self.fit = mix, fit
+        self.mask_classes = len(dataset.classes.masks or ())
+        reads_mask = "mask" in self.needs or (mix is not None and "mask" in mix.reads)
+        self._pictures = Decoded("picture", dataset, split, self.indices, size, fit, store)
+        self._masks = Decoded("mask", dataset, split, self.indices, size, fit, store) if reads_mask else None
+
+    def open(self) -> None:
+        """Have pictures and masks decoded and at hand, as far as the store can keep them."""
+        for decoded in (self._pictures, self._masks):
+            if decoded is not None:
+                decoded.open()
+
+    def close(self) -> None:
+        """Let the store make room of them."""
+        for decoded in (self._pictures, self._masks):
+            if decoded is not None:
+                decoded.close()
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        position, view = key
+        if self.augment is None and self.mix is None:
+            return self.plain(position)
+        with torch.random.fork_rng(devices=[]):
+            # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
+            torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
+            item = self._augmented(position)
+            if self.mix is not None:
+                item = self.mix(item, lambda: self._augmented(self._other(position)))
+        return self._finished(item, position)
+
+    def plain(self, position: int) -> dict[str, Any]:
+        """The item as it is, neither augmented nor mixed."""
+        return self._finished(self._square(position), position)
+
+    def _augmented(self, position: int) -> dict[str, Any]:
+        item = self._square(position)
+        return item if self.augment is None else self.augment(item)
+
+    def _other(self, position: int) -> int:
+        """Another scene, at random; the same only where there is no other."""
+        count = len(self)
+        return (position + 1 + int(torch.randint(count - 1, ()))) % count if count > 1 else position
+
+    def _square(self, position: int) -> dict[str, Any]:
+        """A scene in the square, before any of its boxes is clipped."""
+        scene = self.scenes[position]
+        row = self.indices[position]
+        item: dict[str, Any] = {"image": tv_tensors.Image(self._pictures[row])}
+        if self._masks is not None:
+            item["mask"] = tv_tensors.Mask(self._masks[row])
+        if "boxes" in self.needs:
+            boxes, item["box_labels"] = self._boxes(scene)
+            # Clamping only at the end lets `keep_visible` see how much of a box was lost on the way.
+            item["boxes"] = tv_tensors.BoundingBoxes(
+                boxes, format="XYXY", canvas_size=(self.size, self.size), clamping_mode=None
+            )
+        if "label" in self.needs:
+            item["label"] = int(item["box_labels"][0]) if one_box(self.needs) and has_box(scene) else scene.label
+        return item
+
+    def _finished(self, item: dict[str, Any], position: int) -> dict[str, Any]:
+        if "mask" not in self.needs:
+            item.pop("mask", None)
+        if "boxes" in self.needs:
+            item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), item["image"].shape[-1])
+            item["box_labels"] = item["box_labels"][kept]
+        return item | self.native(position) | {"index": self.indices[position], "id": self.scenes[position].id}
+
+    def native(self, position: int) -> dict[str, Any]:
+        """How the square lies on the picture, and what predictions are measured on at the picture's own size.
+
+        place: where the picture lies in the square: left, top, width, height. picture_size: its own width and height,
+        in pixels. native_mask: (h, w) uint8, where the task needs masks. Nothing of "train", which augmentation moves.
+        """
+        if self.split == "train":
+            return {}
+        scene = self.scenes[position]
+        assert scene.size is not None  # it is a dataset's
+        told: dict[str, Any] = {"place": place(*scene.size, self.size, self.fit), "picture_size": scene.size}
+        return told | {"native_mask": self._native_mask(scene)} if "mask" in self.needs else told
+
+    def _native_mask(self, scene: Scene) -> Tensor:
+        path = scene.mask
+        assert isinstance(path, Path)  # it is a dataset's
+        with Image.open(path) as mask:
+            native = torch.from_numpy(np.array(mask))
+        if int(most := native.where(native != VOID, 0).max()) >= self.mask_classes:
+            raise FrostlineError(
+                f"The mask {path} holds the class number {int(most)}, and there are {self.mask_classes} classes: "
+                "prepare the dataset anew."
+            )
+        return native
+
+    def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        if one_box(self.needs) and not has_box(scene):
+            return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+        assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
+        boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.box_labels)
+        if one_box(self.needs):
+            largest = int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())
+            boxes, labels = boxes[largest : largest + 1], labels[largest : largest + 1]
+        width, height = scene.size
+        left, top, w, h = place(width, height, self.size, self.fit)
+        return boxes * torch.tensor([w / width, h / height] * 2) + torch.tensor([left, top] * 2), labels
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Items to a batch; keys "label", "boxes" with "box_labels", and "mask" are there if the task needs them.
+
+    image: (B, 3, S, S) uint8; models scale and normalise it, on their own device. size: S. index: (B,) int64, within
+    the split. id: list of B names.
+    label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: list of B tensors (n, 4) float32,
+    x0 y0 x1 y1 in pixels of S. box_labels: list of B tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
+    place, picture_size, and native_mask of a task with masks, lists of B: of "val" and "test", see `SceneItems.native`.
+    """
+    first = items[0]
+    batch: dict[str, Any] = {
+        "image": stack_pictures([item["image"].as_subclass(Tensor) for item in items]),
+        "size": first["image"].shape[-1],
+        "index": torch.tensor([item["index"] for item in items]),
+        "id": [item["id"] for item in items],
+    }
+    if "label" in first:
+        batch["label"] = torch.stack([torch.as_tensor(item["label"]) for item in items])
+    if "boxes" in first:
+        batch["boxes"] = [item["boxes"] for item in items]
+        batch["box_labels"] = [item["box_labels"] for item in items]
+    if "mask" in first:
+        batch["mask"] = torch.stack([item["mask"].as_subclass(Tensor) for item in items]).long()
+    for key in ("place", "picture_size", "native_mask"):
+        if key in first:
+            batch[key] = [item[key] for item in items]
+    return batch

@@ -1,0 +1,159 @@
+"""The one LightningDataModule: a prepared dataset as batches for any task."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from frostline.loading.items import Augment, SceneItems, collate
+from frostline.loading.mixing import Mix
+from frostline.loading.samplers import ShardSampler, ViewSampler, WholeBatches
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.needs import check_serves, class_names, lacks
+from frostline.scenes.scene import SPLITS
+from frostline.store.rows import Store
+
+log = logging.getLogger(__name__)
+
+Keys = Sequence[tuple[int, int]]
+
+
+class SceneLoader(DataLoader[dict[str, Any]]):
+    """A DataLoader that can take a shortcut: a function from the keys of a batch to the batch, in place of the items.
+
+    Whether it does is decided when an epoch's first batch is asked for, so that the hooks of the epoch's start come
+    first.
+    """
+
+    shortcut: Callable[[Keys], dict[str, Any]] | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        if self.shortcut is None:
+            cast(SceneItems, self.dataset).open()  # before worker processes are made
+            yield from super().__iter__()
+        else:
+            assert self.batch_sampler is not None
+            for keys in self.batch_sampler:
+                yield self.shortcut(cast(Any, keys))
+
+
+class SceneDataModule(pl.LightningDataModule):
+    """Batches (see `collate`) of a prepared dataset for a task that needs the given annotations.
+
+    dataset: a Dataset or its folder. needs: any of "label", "boxes", "mask". image_size: pixels, both sides; pictures
+    are stretched to it, or, with fit="letterbox", lie in it undistorted. augment: a transform of
+    torchvision.transforms.v2 over an item's dict, for training only; None or v2.Identity for none. mix: makes one item
+    of several scenes, for training only; built for the same dataset and needs. views: how many views of each scene
+    augmentation makes, in turn; None for new ones in each epoch. seed: of the order, and of the augmentation where
+    views is None: runs of all seeds share `views` views. workers: processes per loader, 0 for none.
+    store: where decoded pictures are kept; None: nowhere.
+
+    Scenes that lack a needed annotation are left out and counted in `left_out`. With both label and boxes, that is for
+    localization, the largest box is the one in "boxes" (none, where augmentation moved it out of view), and its class
+    is the "label". A scene without a box has its own label, if boxes and scenes have the same classes; else it is left
+    out.
+
+    Give the Trainer `use_distributed_sampler=False`: the samplers here shard by themselves.
+    Raises FrostlineError where a split has no scene that serves.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | str | Path,
+        needs: Collection[str],
+        image_size: int,
+        batch_size: int,
+        augment: Augment | None = None,
+        views: int | None = None,
+        seed: int = 0,
+        workers: int = 0,
+        store: Store | None = None,
+        mix: Mix | None = None,
+        fit: str = "stretch",
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+        self.needs, self.image_size, self.batch_size = frozenset(needs), image_size, batch_size
+        self.augment = None if isinstance(augment, v2.Identity) else augment
+        self.mix, self.fit = mix, fit
+        self.views = 1 if self.augment is None and mix is None else views
+        self.seed, self.workers, self.store = seed, workers, store
+        check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
+        serving = {
+            split: sum(lacks(scene, self.needs, self.dataset.classes) is None for scene in self.dataset.scenes(split))
+            for split in SPLITS
+        }
+        self.left_out = {split: len(self.dataset.scenes(split)) - serving[split] for split in SPLITS}
+        if any(self.left_out.values()):
+            counts = ", ".join(f"{split} {number}" for split, number in self.left_out.items())
+            log.info("left out of dataset '%s' for want of %s: %s", self.dataset.name, "/".join(sorted(needs)), counts)
+        self._items: dict[str, SceneItems] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes to be told apart, by number."""
+        return class_names(self.dataset.classes, self.needs)
+
+    def items(self, split: str) -> SceneItems:
+        """The split's items; those of "train" are augmented, by the view in their key."""
+        if split not in self._items:
+            self._items[split] = SceneItems(
+                self.dataset,
+                split,
+                self.needs,
+                self.image_size,
+                self.augment if split == "train" else None,
+                self.seed if self.views is None else 0,
+                self.store,
+                self.mix if split == "train" else None,
+                self.fit,
+            )
+        return self._items[split]
+
+    def teardown(self, stage: str | None = None) -> None:
+        for items in self._items.values():
+            items.close()
+
+    def train_dataloader(self) -> SceneLoader:
+        items = self.items("train")
+        sampler = ViewSampler(len(items), self.seed, self.batch_size, *_rank_of_world(), views=self.views)
+        return self._loader(items, batch_size=self.batch_size, sampler=sampler)
+
+    def val_dataloader(self) -> SceneLoader:
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> SceneLoader:
+        return self._eval_loader("test")
+
+    def loader_of(self, split: str, keys: Keys) -> SceneLoader:
+        """Batches of these keys, pairs (position, view), in their order."""
+        return self._loader(self.items(split), batch_sampler=WholeBatches(keys, self.batch_size))
+
+    def _eval_loader(self, split: str) -> SceneLoader:
+        items = self.items(split)
+        sampler = ShardSampler(len(items), *_rank_of_world())
+        return self._loader(items, batch_sampler=WholeBatches(sampler, self.batch_size))
+
+    def _loader(self, items: SceneItems, **batches: Any) -> SceneLoader:
+        return SceneLoader(
+            items,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            # A loader draws a number at each epoch; from its own generator it leaves the model's random stream alone.
+            generator=torch.Generator().manual_seed(self.seed),
+            **batches,
+        )
+
+
+def _rank_of_world() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

@@ -1,0 +1,86 @@
+"""Which scenes come in which order, in which view, to which process."""
+
+from collections.abc import Iterator, Sequence, Sized
+from typing import cast
+
+import torch
+from torch.utils.data import Sampler
+
+from frostline.errors import FrostlineError
+from frostline.loading.items import mixed_seed
+
+
+class ShardSampler(Sampler[tuple[int, int]]):
+    """Pairs (position, view = 0) of this process's shard; shards are disjoint, complete and never padded.
+
+    Their sizes differ by at most one, and a shard can be empty where there are more processes than scenes.
+    """
+
+    def __init__(self, count: int, rank: int = 0, world_size: int = 1) -> None:
+        self.shard = range(rank, count, world_size)
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter([(position, 0) for position in self.shard])
+
+
+class WholeBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of keys in their order; one key that would be left over goes with the last batch.
+
+    A batch of one takes other kernels than any larger one, which give other last bits: without it, what a model says
+    of a picture does not depend on the size of the batches.
+    """
+
+    def __init__(self, keys: "Sampler[tuple[int, int]] | Sequence[tuple[int, int]]", batch_size: int) -> None:
+        self.keys, self.batch_size = keys, batch_size
+
+    def __len__(self) -> int:
+        full, left = divmod(len(cast(Sized, self.keys)), self.batch_size)
+        return full + (left > 1 or (left == 1 and full == 0))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys, batches = list(self.keys), len(self)
+        for i in range(batches):
+            end = (i + 1) * self.batch_size if i + 1 < batches else len(keys)
+            yield keys[i * self.batch_size : end]
+
+
+class ViewSampler(Sampler[tuple[int, int]]):
+    """Pairs (position, view) in an order that is a pure function of (seed, epoch).
+
+    views: how many views there are, in turn; None for a new one in each epoch.
+    The view travels with the position, so that workers that live on between epochs cannot keep an old one.
+    Every process gets equally many pairs, else the faster would wait for ever: of `count` scenes those at the end of
+    the epoch's order that do not divide are left out, others in each epoch. So is one more per process where it would
+    make a last batch of one, over which batch normalisation is not defined.
+    """
+
+    def __init__(
+        self, count: int, seed: int, batch_size: int, rank: int = 0, world_size: int = 1, views: int | None = None
+    ) -> None:
+        self.count, self.seed, self.views, self.rank, self.world_size = count, seed, views, rank, world_size
+        self.epoch = 0
+        each = count // world_size
+        if each > 1 and batch_size > 1 and each % batch_size == 1:
+            each -= 1
+        if each == 0 or (each == 1 and batch_size > 1):
+            raise FrostlineError(
+                f"the train split has {count} usable scene(s) for {world_size} process(es), too few for a batch "
+                f"of two in each: use fewer processes or add pictures."
+            )
+        self.each = each
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.each
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
+        order = torch.randperm(self.count, generator=generator).tolist()
+        view = self.epoch % self.views if self.views else self.epoch
+        return iter([(position, view) for position in order[self.rank :: self.world_size][: self.each]])

@@ -1,0 +1,88 @@
+"""A trained run, read back from the folder of its results."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from frostline.config import Config, read
+from frostline.errors import FrostlineError
+from frostline.runs.train import build_task
+from frostline.tasks.base import Task
+
+_BUILT = ("task", "backbone", "head", "optimizer", "rate")  # groups of the configuration that are built here
+_OURS = ("frostline.", "torch.optim")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's name and resolved configuration, and its task in evaluation mode, with the weights of its best epoch."""
+
+    name: str
+    config: Config
+    task: Task
+
+
+def load(folder: Path) -> Trained:
+    """The run whose results lie in `folder` (runs/STUDY/results/RUN).
+
+    Nothing in the folder can run code: weights are safetensors, and the configuration may build only what belongs to
+    Frostline, and torch's optimizers. No pretrained weights are fetched: all come from the folder.
+    Raises FrostlineError where there is no finished run, or one of another state of the code.
+    """
+    if not (folder / "result.json").is_file():
+        raise FrostlineError(f"{folder} holds no finished run: give a folder such as runs/STUDY/results/RUN.")
+    config = read(folder / "config.yaml")
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        name, epochs = str(result["run"]), int(result["epochs"])
+        with safe_open(folder / "model.safetensors", "pt") as weights:
+            told = json.loads((weights.metadata() or {}).get("classes", "null"))
+            state = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 - it is no mapping
+        targets = [target for group in _BUILT for target in _targets(config[group])]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise FrostlineError(f"{folder} holds a run that cannot be read ({error}): train it again.") from error
+    if not isinstance(told, list):
+        raise FrostlineError(f"{folder} holds a run that does not tell its classes: train it again.")
+    if foreign := [target for target in targets if not _is_ours(str(target))]:
+        raise FrostlineError(
+            f"{folder / 'config.yaml'} names {foreign[0]}, which is no part of Frostline, so it is not loaded."
+        )
+    if "pretrained" in config["backbone"]:
+        config["backbone"] |= {"pretrained": False}
+    task = build_task(config, tuple(map(str, told)), epochs)
+    built = {key: list(tensor.shape) for key, tensor in task.state_dict().items() if "metrics" not in key}
+    held = {key: list(tensor.shape) for key, tensor in state.items()}
+    key = next((key for key in {**built, **held} if built.get(key) != held.get(key)), None)
+    if key is not None:
+        raise FrostlineError(
+            f"{folder / 'model.safetensors'} does not fit what its config.yaml builds for {len(told)} classes: {key} "
+            f"is {held.get(key, 'missing')} there, and {built.get(key, 'nothing')} is needed: train it again."
+        )
+    task.load_state_dict(state, strict=False)
+    return Trained(name, config, task.eval())
+
+
+def _is_ours(target: str) -> bool:
+    """Whether it names something that was made there: a module of ours has others' functions as attributes, too."""
+    from hydra.utils import get_object
+
+    if not target.startswith(_OURS):
+        return False
+    try:
+        return str(getattr(get_object(target), "__module__", "")).startswith(_OURS)
+    except Exception:  # Hydra raises ImportError, AttributeError, ValueError, ...
+        return False
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """Every `_target_` in a part of a configuration, however deep."""
+    if isinstance(node, dict):
+        yield from (value for key, value in node.items() if key == "_target_")
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _targets(value)

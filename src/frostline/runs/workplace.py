@@ -1,0 +1,53 @@
+"""The folder of a run under way, and the hand-over of what it finished.
+
+A run works in `runs/<study>/work/<run>/`: checkpoints, journal, and at the end `results/`, which then becomes
+`runs/<study>/results/<run>/` in one rename. So results are whole or absent; a killed run goes on from its last epoch;
+and a run that was finished ahead (`frostline train --study`) is only handed over when DVC asks for it.
+"""
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from frostline.code import RESULTS, code_hash
+from frostline.config import Config, to_yaml
+from frostline.errors import FrostlineError
+
+
+class Workplace:
+    """The folder of one run, good for exactly one configuration, dataset and state of the code.
+
+    What another configuration, dataset or code left in the folder is removed when the workplace is opened. One process
+    at a time has it; raises FrostlineError where another one is at work there.
+    """
+
+    def __init__(self, folder: Path, config: Config, data_hash: str) -> None:
+        self.folder = folder
+        self.results = folder / "results"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # let go of when the process ends, however
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
+        identity = f"{to_yaml(config)}\n{data_hash}\n{code_hash(*RESULTS)}\n"
+        mark = folder / "identity"
+        if not (mark.is_file() and mark.read_text() == identity):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            mark.write_text(identity)
+
+    @property
+    def finished(self) -> bool:
+        return (self.results / "result.json").is_file()
+
+    def deliver(self, out: Path) -> None:
+        """Hand the results over to `out`, in one rename, and clear the folder."""
+        assert self.finished
+        shutil.rmtree(out, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        self.results.rename(out)
+        shutil.rmtree(self.folder)
+        Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: who waits for it then takes a new one
+        self._lock.release()

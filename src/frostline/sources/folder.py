@@ -1,0 +1,46 @@
+"""One folder per class: the label of a picture is the name of the folder it lies in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from frostline.errors import FrostlineError
+from frostline.scenes.scene import Classes, Scene, scene_ids
+from frostline.sources._files import picture_files, split_named
+
+
+class Folder:
+    """`root/<class>/**/<picture>`; the sorted names of the folders are the classes.
+
+    Where all folders of `root` are named after splits (train, val or valid, test), these hold the folders of the
+    classes, and tell the split.
+
+    Raises FrostlineError where `root` is missing or has no folders.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser()
+        if not self.root.is_dir():
+            raise FrostlineError(f"{self.root} is no folder: point dataset.root at one that holds a folder per class.")
+        self._splits: dict[Path, str | None] = {self.root: None}
+        top = _folders(self.root)
+        if top and all(split_named(folder.name) for folder in top):
+            self._splits = {folder: split_named(folder.name) for folder in top}
+        names = sorted({folder.name for place in self._splits for folder in _folders(place)})
+        if not names:
+            raise FrostlineError(f"{self.root} holds no folders: put the pictures of each class into its own folder.")
+        self.classes = Classes(labels=tuple(names))
+
+    def scenes(self) -> Iterator[Scene]:
+        found = [
+            (split, label, path)
+            for place, split in self._splits.items()
+            for label, name in enumerate(self.classes.labels or ())
+            for path in picture_files(place / name)
+        ]
+        ids = scene_ids(path.relative_to(self.root) for *_, path in found)
+        for scene_id, (split, label, path) in zip(ids, found, strict=True):
+            yield Scene(id=scene_id, image=path, label=label, split=split)
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -1,0 +1,64 @@
+"""What the pictures say must be what was measured."""
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from frostline.draw.curves import confusion_picture, precision_recall_picture
+from frostline.draw.marks import short
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are written."""
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
+    return figures
+
+
+def test_rows_of_the_confusion_are_the_truth_and_sum_to_one(drawn, tmp_path):
+    # Catches a transposed matrix, and shares of the columns.
+    confusion_picture([[6, 2, 0], [0, 1, 3], [0, 0, 0]], ["ant", "bee", "fly"], tmp_path / "x.png")
+    axes = drawn[0].axes[0]
+    shares = axes.images[0].get_array()
+    assert shares[:2].tolist() == [[0.75, 0.25, 0], [0, 0.25, 0.75]] and shares.mask[2].all()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee", "fly"]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("truth", "prediction")
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {  # (column, row)
+        (0, 0): "0.75\n6",
+        (1, 0): "0.25\n2",
+        (1, 1): "0.25\n1",
+        (2, 1): "0.75\n3",
+    }
+    assert any("most often: bee as fly (3), ant as bee (2)" in text.get_text() for text in drawn[0].texts)
+
+
+@pytest.mark.parametrize(
+    ("classes", "numbers", "names"), [(2, True, 2), (25, True, 25), (26, False, 13), (102, False, 21)]
+)
+def test_many_classes_stay_readable(drawn, tmp_path, classes, numbers, names):
+    confusion_picture((torch.eye(classes) + 1).tolist(), [f"class {n}" for n in range(classes)], tmp_path / "x.png")
+    axes = drawn[0].axes[0]
+    assert bool(axes.texts) == numbers and len(axes.get_yticks()) == len(axes.get_xticks()) == names
+    assert max(drawn[0].get_size_inches()) < 10
+
+
+def test_each_class_has_its_curve_and_its_average_and_an_absent_one_has_none(drawn, tmp_path):
+    # Catches recall upwards, a curve under another's name, and a class of no scene drawn as one that is never found.
+    falling = torch.tensor([[0.0, 1.0], [0.5, 0.8], [1.0, 0.0]])
+    curve = torch.stack([falling, torch.full((3, 2), torch.nan), falling / 2])
+    precision_recall_picture(curve, [0.7, -1, 0.2], ["ant", "bee", "fly"], "of insects", tmp_path / "x.png")
+    lines = {line.get_label(): line.get_xydata().tolist() for line in drawn[0].axes[0].lines}
+    assert list(lines) == ["0.700  ant", "0.200  fly"]
+    assert torch.tensor(lines["0.700  ant"]).flatten().tolist() == pytest.approx(falling.flatten().tolist())
+    assert any("0.450; 1 of 3 classes do not occur" in text.get_text() for text in drawn[0].texts)
+
+
+def test_names_are_drawn_as_they_are_and_told_apart(tmp_path):
+    # Catches dollars read as a formula, which may be none and then stops a run at its end; and names cut to the same.
+    names = ["$5", "$_$", "Tomato___Early_blight_of_leaf_A", "Tomato___Early_blight_of_leaf_B"]
+    curve = torch.tensor([[0.0, 1.0], [1.0, 0.5]]).expand(4, 2, 2)
+    confusion_picture([[3, 1, 0, 0], [1, 3, 0, 0], [0, 0, 2, 1], [0, 0, 1, 2]], names, tmp_path / "a.png")
+    precision_recall_picture(curve, [0.5] * 4, names, "areas", tmp_path / "b.png")
+    assert (tmp_path / "a.png").stat().st_size and (tmp_path / "b.png").stat().st_size
+    assert short(names[2], 22) != short(names[3], 22) and len(short(names[2], 22)) == 22

@@ -1,0 +1,120 @@
+"""A run that reads activations from the cache is the run that computes them, to the last bit."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+TASKS = ["classification", "localization", "detection", "segmentation"]
+COMMON = ["augment.views=2", "trainer.epochs=4", "tracking.system_metrics=false"]
+# The line at the head, then inside the backbone, so that both kinds of activations are kept.
+PHASES = "schedule.phases=[{line: head, until: {epochs: 2}}, {line: stage3, scale: 0.2, norms: keep}]"
+
+
+def filled(folder):
+    return [json.loads(line)["cache_filled"] for line in (folder / "epochs.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_cached_and_uncached_runs_give_the_same_figures_and_weights(train_small, task):
+    overrides = [f"task={task}", PHASES, *COMMON]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    # 20 scenes to train, in two views, and 10 to validate: each once below the head, and once below stage3.
+    # Segmentation reads every map, so what it kept in the first phase serves the second.
+    assert filled(one) == ([30, 20, 0, 0] if task == "segmentation" else [30, 20, 30, 20])
+    assert cached["metrics"] == uncached["metrics"]
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    again, three = train_small(*overrides, name="again")
+    assert filled(three) == [0, 0, 0, 0]
+    assert again["metrics"] == cached["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("task", "mix"), [("classification", "mixup"), ("detection", "mosaic"), ("segmentation", "copy_paste")]
+)
+def test_mixed_views_are_kept_too(train_small, task, mix):
+    # The traps: labels that became probabilities, and more boxes than any one scene has.
+    overrides = [f"task={task}", "augment=strong", f"augment/mix={mix}", "schedule=frozen", *COMMON, "trainer.epochs=3"]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    assert filled(one) == [30, 20, 0] and cached["metrics"] == uncached["metrics"]
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def test_crops_are_kept_too(train_small):
+    # The trap: boxes of a crop, taken for shares of the whole picture.
+    overrides = ["task=localization", "augment=crops", "augment.side=32", "schedule=frozen", *COMMON]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    assert sum(filled(one)) == 50 and cached["metrics"] == uncached["metrics"]
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def test_other_mixes_and_fits_are_kept_apart(train_small):
+    overrides = ["schedule=frozen", *COMMON, "trainer.epochs=2", "augment/mix=mixup"]
+    _, one = train_small(*overrides, name="one")
+    _, two = train_small(*overrides, "augment.mix.p=0.9", name="two")
+    _, three = train_small(*overrides, "fit=letterbox", name="three")
+    # Validation is not mixed, and so the same for the first two.
+    assert filled(one) == filled(three) == [30, 20] and filled(two) == [20, 20]
+
+
+def test_seeds_and_schedules_share_what_is_kept_where_views_are_stated(train_small):
+    first, one = train_small("schedule=frozen", *COMMON, name="one")
+    _, two = train_small("schedule=frozen", "seed=1", *COMMON, name="two")
+    _, three = train_small("schedule=thaw", *COMMON, name="three")
+    assert sum(filled(one)) == 50 and sum(filled(two)) == 0 and sum(filled(three)) == 0
+
+
+def test_a_task_reads_what_another_kept(train_small):
+    # The trap: a key that holds what a task needs, so that no task ever meets what another computed.
+    _, one = train_small("task=localization", "schedule=frozen", *COMMON, name="one")
+    cached, two = train_small("task=classification", "schedule=frozen", *COMMON, name="two")
+    assert sum(filled(one)) == 50 and sum(filled(two)) == 0
+    expected, _ = train_small("task=classification", "schedule=frozen", *COMMON, "cache.enabled=false", name="three")
+    assert cached["metrics"] == expected["metrics"]
+
+
+def test_without_stated_views_only_validation_is_kept(train_small):
+    _, folder = train_small("schedule=frozen", "tracking.system_metrics=false", "trainer.epochs=2")
+    assert filled(folder) == [10, 0]
+
+
+def test_a_cache_that_cannot_be_written_is_told_once_and_the_run_goes_on(train_small, here, capsys):
+    expected, _ = train_small("schedule=frozen", *COMMON, "cache.enabled=false", name="without")
+    (here / "occupied").write_text("")
+    result, _ = train_small("schedule=frozen", *COMMON, "cache.folder=occupied/cache", name="broken")
+    said = capsys.readouterr().err
+    assert said.count("goes on without the cache") == 1 and "occupied/cache" in said
+    assert result["metrics"] == expected["metrics"]
+
+
+def test_a_cache_too_small_is_told_and_the_run_goes_on(train_small, capsys):
+    result, _ = train_small("task=segmentation", "schedule=frozen", *COMMON, "cache.size_gb=0.0001")
+    assert "raise cache.size_gb" in capsys.readouterr().err.lower() and 0 <= result["metrics"]["miou"] <= 1
+
+
+def test_entries_that_hold_something_else_than_their_key_says_are_found_out(train_small, monkeypatch, capsys):
+    # The trap: a key that forgets something, so that a run reads the activations of other weights.
+    overrides = ["backbone=timm", "backbone.name=resnet10t", "backbone.pretrained=false", "schedule=frozen", *COMMON]
+    monkeypatch.setattr(
+        "frostline.freezing.activations._weights", lambda backbone, names: dict.fromkeys(names, "the same for all")
+    )
+    train_small(*overrides, name="first")
+    assert "other values" not in capsys.readouterr().err
+    result, _ = train_small(*overrides, "seed=1", name="second")
+    assert "other values for 'embedding'" in capsys.readouterr().err
+    expected, _ = train_small(*overrides, "seed=1", "cache.enabled=false", name="expected")
+    assert result["metrics"] == expected["metrics"]
+
+
+def test_the_budget_stated_in_images_is_the_budget(train_small):
+    # 20 scenes an epoch, so 50 pictures take three whole ones, whatever the schedule.
+    for schedule in ("frozen", "thaw"):
+        result, _ = train_small(f"schedule={schedule}", "trainer.images=50", *COMMON, name=schedule)
+        assert result["epochs"] == 3 and result["images_seen"] == 60

@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from frostline.errors import FrostlineError
+from frostline.runs.load import load
+from frostline.runs.train import assemble
+from frostline.scenes.scene import SPLITS
+
+
+def test_a_trained_run_measures_again_what_it_reported(train_small, small_meadow, monkeypatch):
+    result, folder = train_small(
+        "task=detection", "schedule=frozen", "trainer.epochs=1", "tracking.system_metrics=false"
+    )
+    # Nothing but the folder: the weights of the backbone's package are not looked at.
+    monkeypatch.setattr("torch.load", lambda *args, **kwargs: pytest.fail("looked for weights elsewhere"))
+    trained = load(folder)
+    assert trained.name == "run" and trained.task.classes == small_meadow.classes.boxes and not trained.task.training
+    _, data = assemble(trained.config, small_meadow)
+    metrics = trained.task.make_metrics()
+    with torch.no_grad():
+        for batch in data.test_dataloader():
+            trained.task.update(metrics, trained.task.postprocess(trained.task(batch["image"])), batch)
+    primary = trained.task.primary
+    assert float(metrics.compute()[primary]) == pytest.approx(result["metrics"][primary], abs=1e-6)
+
+    from frostline.annotate.predict import Predictor
+
+    found = Predictor(folder)([scene for split in SPLITS for scene in small_meadow.scenes(split)])
+    assert len(found) == 40 and all(0 <= uncertainty <= 1 for _, uncertainty in found)
+    assert all(0 <= value <= 64 for boxes, _ in found for box in boxes for value in box.corners)
+
+
+@pytest.fixture(scope="module")
+def trained_folder(tmp_path_factory):
+    """What `load` reads of a run, made without training it."""
+    from frostline.config import compose, to_yaml
+    from frostline.runs.train import build_task
+
+    folder = tmp_path_factory.mktemp("results") / "run"
+    folder.mkdir()
+    config = compose(["task=classification", "backbone.pretrained=false"])
+    task = build_task(config, ("a", "b"))
+    weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
+    save_file(weights, folder / "model.safetensors", {"run": "r", "classes": '["a", "b"]'})
+    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "result.json").write_text('{"run": "r", "epochs": 10}')
+    return folder
+
+
+@pytest.fixture
+def copied(trained_folder, tmp_path):
+    return shutil.copytree(trained_folder, tmp_path / "run")
+
+
+def test_what_is_whole_is_loaded(copied):
+    trained = load(copied)
+    assert trained.name == "r" and trained.task.classes == ("a", "b")
+    weights = load_file(copied / "model.safetensors")
+    assert all(torch.equal(trained.task.state_dict()[key], weights[key]) for key in weights)
+
+
+def configured(folder, change):
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    change(config)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "builtins.exec",
+        "os.system",
+        "torch.hub.load",
+        "frostline.runs.provenance.subprocess.run",  # ours by name only
+        "torch.optim.adamw.torch.hub.load",
+        "frostline.nothing.at.all",
+    ],
+)
+def test_a_configuration_cannot_call_what_is_not_ours(copied, target):
+    configured(copied, lambda config: config["rate"].update(_target_=target))
+    with pytest.raises(FrostlineError, match="no part of Frostline, so it is not loaded"):
+        load(copied)
+    configured(copied, lambda config: config["rate"].update(_target_="frostline.freezing.rates.constant"))
+    configured(copied, lambda config: config["head"].update(deep=[{"_target_": target}]))
+    with pytest.raises(FrostlineError, match="no part of Frostline, so it is not loaded"):
+        load(copied)
+
+
+def rewritten(folder, change, told):
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(change(weights), folder / "model.safetensors", told)
+
+
+WHOLE = {"run": "r", "classes": json.dumps(["a", "b"])}
+MORE = WHOLE | {"classes": json.dumps(["a", "b", "c"])}
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda run: (run / "result.json").unlink(), "holds no finished run"),
+        (lambda run: (run / "config.yaml").unlink(), "config.yaml cannot be read"),
+        (lambda run: (run / "config.yaml").write_text("task: 3"), "holds a run that cannot be read"),
+        (lambda run: (run / "result.json").write_text("{}"), "holds a run that cannot be read"),
+        (lambda run: (run / "model.safetensors").write_bytes(b"x" * 100), "holds a run that cannot be read"),
+        (lambda run: (run / "model.safetensors").unlink(), "holds a run that cannot be read"),
+        (lambda run: rewritten(run, lambda weights: weights, {"run": "r"}), "does not tell its classes"),
+        (lambda run: rewritten(run, lambda weights: weights, MORE), r"does not fit.* for 3 classes: .* is \[2\b"),
+        (
+            lambda run: rewritten(run, lambda weights: dict(list(weights.items())[1:]), WHOLE),
+            "does not fit.*is missing there",
+        ),
+        (
+            lambda run: rewritten(run, lambda weights: weights | {"x": torch.ones(1)}, WHOLE),
+            r"does not fit.*: x is \[1\]",
+        ),
+    ],
+)
+def test_what_is_not_whole_is_told_in_one_sentence(copied, break_it, words):
+    break_it(copied)
+    with pytest.raises(FrostlineError, match=words) as error:
+        load(copied)
+    assert "\n" not in str(error.value)

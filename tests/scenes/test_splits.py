@@ -1,0 +1,67 @@
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frostline.errors import FrostlineError
+from frostline.scenes.scene import SPLITS
+from frostline.scenes.splits import Split, Splittable, assign
+
+scenes_of = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from([("label",), ("label", "boxes")])), min_size=1, max_size=120
+).map(lambda kinds: [Splittable(f"hash{n}", label, kinds_) for n, (label, kinds_) in enumerate(kinds)])
+
+
+@settings(max_examples=50, deadline=None)
+@given(scenes_of, st.integers(0, 3))
+def test_order_of_the_scenes_does_not_matter(scenes, seed):
+    split = Split(seed=seed)
+    placed = dict(zip(scenes, assign(scenes, split), strict=True))
+    shuffled = Random(0).sample(scenes, len(scenes))
+    assert dict(zip(shuffled, assign(shuffled, split), strict=True)) == placed
+
+
+@settings(max_examples=50, deadline=None)
+@given(scenes_of)
+def test_every_label_and_every_set_of_annotations_gets_its_share(scenes):
+    split = Split(0.6, 0.15, 0.25)
+    placed = assign(scenes, split)
+    for key in (lambda scene: scene.label, lambda scene: (scene.label, scene.annotations)):
+        totals = Counter(map(key, scenes))
+        counts = Counter((key(scene), where) for scene, where in zip(scenes, placed, strict=True))
+        for group, total in totals.items():
+            for where, share in split.shares.items():
+                assert abs(counts[group, where] - share * total) < 2.5
+    for label, total in Counter(scene.label for scene in scenes).items():
+        if total >= 3:
+            assert {where for scene, where in zip(scenes, placed, strict=True) if scene.label == label} == set(SPLITS)
+
+
+def test_rare_annotations_are_shared_out_evenly():
+    scenes = [Splittable(f"hash{n}", n % 2, ("boxes",) if n % 10 < 4 else ()) for n in range(1000)]
+    for seed in range(5):
+        placed = assign(scenes, Split(0.6, 0.15, 0.25, seed))
+        counts = Counter(where for scene, where in zip(scenes, placed, strict=True) if scene.annotations)
+        assert counts == {"train": 240, "val": 60, "test": 100}
+
+
+def test_the_seed_matters():
+    scenes = [Splittable(f"hash{n}", 0, ()) for n in range(50)]
+    assert assign(scenes, Split(seed=0)) != assign(scenes, Split(seed=1))
+
+
+def test_shares_that_make_no_split_are_refused():
+    for shares in ({"train": 0.5}, {"train": 0.85, "test": 0.0}):
+        with pytest.raises(FrostlineError, match="sum is 1"):
+            Split(**shares)
+
+
+def test_given_splits_are_kept_and_a_missing_one_is_drawn_from_train():
+    scenes = [Splittable(f"hash{n}", 0, (), "test" if n < 30 else "train" if n < 90 else None) for n in range(100)]
+    placed = assign(scenes, Split(0.6, 0.15, 0.25, given=True))
+    assert placed[:30] == ["test"] * 30 and placed[90:] == [None] * 10
+    assert Counter(placed[30:90]) == {"train": 48, "val": 12}
+    with pytest.raises(FrostlineError, match="'train'"):
+        assign(scenes[:30], Split(given=True))
