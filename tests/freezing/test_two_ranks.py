@@ -35,7 +35,7 @@ def answers(tmp_path_factory):
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "GLOO_SOCKET_IFNAME": "lo",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": path,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
