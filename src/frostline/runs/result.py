@@ -1,12 +1,18 @@
 """What a run found: the content of `result.json`, which `train` writes and a report reads."""
 
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from frostline.errors import FrostlineError
 
 GROUPS = ("task", "dataset", "backbone", "head", "schedule")  # of the configuration, each with a name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunResult:
     """One finished run.
 
@@ -16,6 +22,8 @@ class RunResult:
     by_class: metric -> class -> value, -1 for a class that does not occur. confusion: counts, true classes in rows.
     train_seconds: of training alone. predict_ms: milliseconds to predict one picture.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
+
+    What has a default here is missing in files of older versions.
     """
 
     study: str
@@ -25,24 +33,24 @@ class RunResult:
     seed: int
     primary: str
     metrics: Mapping[str, float]
-    by_class: Mapping[str, Mapping[str, float]]
-    confusion: list[list[float]] | None
+    by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    confusion: list[list[float]] | None = None
     epochs: int
-    best_epoch: int
+    best_epoch: int = -1
     images_seen: int
     train_seconds: float
     images_per_second: float
     predict_ms: float
     params_total: int
     params_trainable_last: int
-    image_size: int
-    scenes: Mapping[str, int]
-    scenes_left_out: Mapping[str, int]
+    image_size: int = 0
+    scenes: Mapping[str, int] = field(default_factory=dict)
+    scenes_left_out: Mapping[str, int] = field(default_factory=dict)
     commit: str
-    dirty: bool
+    dirty: bool = False
     data_hash: str
     machine: str
-    command: str
+    command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
 
@@ -50,3 +58,51 @@ class RunResult:
     def quality(self) -> float:
         """The primary metric; higher is better."""
         return self.metrics[self.primary]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as `result.json` holds them."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "RunResult":
+        """What a `result.json` holds, of this version or an older one. Raises FrostlineError where that is no result.
+
+        null among the metrics, as JSON knows no NaN, is NaN.
+        """
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FrostlineError(f"{path} cannot be read ({error.strerror}): train the run again.") from error
+        except ValueError as error:
+            raise FrostlineError(f"{path} is not valid JSON ({error}); delete it and train the run again.") from error
+        try:
+            return cls._of(held)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"lacks {error.args[0]}" if isinstance(error, KeyError) else f"is no result of a run ({error})"
+            raise FrostlineError(f"{path} {why}; delete it and train the run again.") from error
+
+    @classmethod
+    def _of(cls, held: Mapping[str, Any]) -> "RunResult":
+        told = {key: value for key, value in held.items() if value is not None}
+        if "names" not in told:
+            told["names"] = {key: told[key] for key in GROUPS}
+        told.setdefault("arm", told["names"])
+        known = {one.name: one for one in fields(cls)}
+        needed = [n for n, one in known.items() if one.default is MISSING and one.default_factory is MISSING]
+        if lacking := [name for name in needed if name not in told]:
+            raise KeyError(", ".join(lacking))
+        for name in ("arm", "names"):
+            told[name] = {str(key): str(value) for key, value in told[name].items()}
+        told["metrics"] = _numbers(told["metrics"])
+        told["by_class"] = {metric: _numbers(values) for metric, values in told.get("by_class", {}).items()}
+        if told["primary"] not in told["metrics"]:
+            raise ValueError(f"its primary metric {told['primary']} is not among its metrics")
+        for name in known.keys() & told.keys():
+            kind = known[name].type
+            if kind in (int, float, str, bool):
+                told[name] = kind(told[name])
+        return cls(**{name: told[name] for name in known if name in told})
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {str(key): math.nan if value is None else float(value) for key, value in values.items()}
