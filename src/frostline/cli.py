@@ -403,8 +403,9 @@ def _schedule_show(args: argparse.Namespace) -> None:
     config = compose([f"schedule={args.name}", *args.overrides])
     from rich.console import Console
 
+    from frostline.draw.schedule import write_picture
     from frostline.freezing.rates import base_rates
-    from frostline.freezing.tables import parameters_table, phases_table, rates_table, write_picture
+    from frostline.freezing.tables import parameters_table, phases_table, rates_table
     from frostline.runs.train import build_task
 
     task = build_task(config, tuple(f"class {i}" for i in range(CLASSES)))

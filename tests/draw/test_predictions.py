@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from frostline.draw.marks import class_colours
 from frostline.draw.predictions import WRONG, error_sheet, prediction_sheet
-from frostline.freezing.tables import schedule_picture
+from frostline.draw.schedule import schedule_picture
 from frostline.loading.items import collate
 
 SIZE = 64

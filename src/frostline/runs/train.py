@@ -23,11 +23,11 @@ from safetensors.torch import save_file
 from frostline.config import Config, build, to_yaml
 from frostline.draw.curves import confusion_picture, precision_recall_picture
 from frostline.draw.predictions import error_sheet, prediction_sheet
+from frostline.draw.schedule import write_picture
 from frostline.errors import FrostlineError
 from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
-from frostline.freezing.tables import write_picture
 from frostline.loading.module import SceneDataModule
 from frostline.models.backbones import Backbone
 from frostline.runs import provenance
