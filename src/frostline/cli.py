@@ -241,7 +241,7 @@ def _prepare(args: argparse.Namespace) -> None:
         raise FrostlineError(f"{study.runs / 'plan'} plans no dataset: run `frostline plan {args.study}` first.")
     for path in planned:
         out = study.runs / "data" / path.stem
-        prepare_from_config(read(path), out)
+        prepare_from_config(read(path), out, remember=False)  # whether it is to be made anew, DVC has decided
         print(out)
 
 

@@ -117,7 +117,40 @@ def test_an_existing_dataset_is_reused_until_contents_or_settings_change(tmp_pat
     assert changed != third
     shutil.copy(folders / "b" / "1.png", folders / "b" / "new.png")
     assert made() != changed
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".out.lock"]
+    hidden = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("."))
+    assert hidden == [".out.lock", ".out.made-of"]
+
+
+def test_the_order_in_which_a_source_tells_its_scenes_does_not_matter(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    first = prepare(listed(scenes), tmp_path / "out", name="x")
+    made = (first.path / "dataset.json").stat().st_ino
+    again = prepare(listed(scenes[::-1]), tmp_path / "out", name="x")
+    assert (again.path / "dataset.json").stat().st_ino == made  # opened as it was
+    anew = prepare(listed(scenes[::-1]), tmp_path / "anew", name="x")
+    assert anew.data_hash == first.data_hash
+
+
+def test_a_change_of_our_code_makes_it_anew_and_leaves_equal_files(tmp_path, listed, drawn, monkeypatch):
+    # Catches training cells that DVC takes for stale, as dataset.json tells which code made it.
+    first = prepare(listed(drawn(20)), tmp_path / "out", name="x")
+    made, content = (first.path / "dataset.json").stat().st_ino, (first.path / "dataset.json").read_bytes()
+    monkeypatch.setattr("frostline.checking.prepare.code_hash", lambda *parts: "changed")
+    again = prepare(listed(drawn(20)), tmp_path / "out", name="x")
+    assert (again.path / "dataset.json").stat().st_ino != made
+    assert (again.path / "dataset.json").read_bytes() == content
+
+
+def test_what_remembers_nothing_is_always_made_anew(tmp_path, listed, drawn):
+    # Catches a study's dataset that was made by other code, and a note that DVC would hash with it.
+    source = listed(drawn(20))
+    source.fingerprint = "drawn 1"
+    prepare(source, tmp_path / "out", name="x")
+    source.found = drawn(21)
+    dataset = prepare(source, tmp_path / "out", name="x", remember=False)
+    assert len(every(dataset)) == 21 and not (tmp_path / ".out.made-of").exists()
+    source.found = drawn(22)
+    assert len(every(prepare(source, tmp_path / "out", name="x"))) == 22  # nothing tells what it was made of
 
 
 def test_a_source_that_knows_its_fingerprint_is_not_read_again(tmp_path, listed, drawn):

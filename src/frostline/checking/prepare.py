@@ -25,6 +25,7 @@ from frostline.checking.scene import array_hash, check, png, policies
 from frostline.checking.whole import Examined, Finding, Record, examine
 from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError
+from frostline.files import write_whole
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.scenes.dataset import FORMAT, Dataset, replacing
@@ -46,13 +47,17 @@ def prepare(
     faults: Mapping[str, str | None] | None = None,
     max_pixels: int = MAX_PIXELS,
     workers: int | None = None,
+    remember: bool = True,
 ) -> Dataset:
     """Write the source's scenes to the folder `out` as a dataset and open it.
 
     split: a `Split` or its fields. faults: the policy of kinds of faults; on_fault: of those that it does not name.
     max_pixels: width x height beyond which a picture is faulty. workers: threads, by default one per core.
-    `out` appears complete or not at all; a killed call goes on where it was. One made from the same contents with the
-    same settings is opened as it is, another prepared dataset is replaced, anything else in that place is an error.
+    `out` appears complete or not at all; a killed call goes on where it was. Another prepared dataset in that place is
+    replaced, anything else there is an error.
+    remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
+    same, it is opened as it is. Without, it is always made anew and no note is left, for whoever compares by itself
+    (DVC, which hashes all that lies beside). The dataset holds nothing of the note: equal scenes give equal files.
     Raises FrostlineError for a fault whose policy is `fail`, and for a dataset without scenes.
     """
     out = Path(out).absolute()
@@ -64,39 +69,45 @@ def prepare(
         "format": FORMAT,
         "name": name,
         "classes": asdict(source.classes),
+        "derived": dict(getattr(source, "derived", {})),
         "split": asdict(split),
         "policies": policy,
         "max_pixels": max_pixels,
         "code": code_hash(*DATASET),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
+    note = out.with_name(f".{out.name}.made-of")
     with FileLock(out.with_name(f".{out.name}.lock")):
-        if (existing := _opened(out)) is not None:
+        if remember and note.is_file() and (existing := _opened(out)) is not None:
             known = getattr(source, "fingerprint", None)
             fingerprints = [known] if known else in_threads(fingerprint_of, source.scenes(), workers)
-            if existing.info["request"] == _request(settings, fingerprints):
+            if note.read_text() == made_of(settings, fingerprints):
                 return existing
         partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
         with replacing(out):  # told before the work, too
             pass
-        _write(source, partial, settings, split, policy, workers)
+        fingerprints = _write(source, partial, settings, split, policy, workers)
         with replacing(out):
+            note.unlink(missing_ok=True)  # before: it never stands beside another dataset than its own
             shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
             if out.exists():
                 out.rename(old)
             partial.rename(out)
             shutil.rmtree(old, ignore_errors=True)
+            if remember:
+                write_whole(note, made_of(settings, fingerprints))
     return Dataset.open(out)
 
 
-def prepare_from_config(config: Any, out: str | Path, workers: int | None = None) -> Dataset:
+def prepare_from_config(config: Any, out: str | Path, workers: int | None = None, remember: bool = True) -> Dataset:
     """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, group, on_fault, faults.
 
+    workers, remember: as `prepare` takes them.
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
     source, plain = source_from_config(config)
     options = {key: plain[key] for key in ("split", "on_fault", "faults") if key in plain}
-    return prepare(source, out, name=plain["name"], workers=workers, **options)
+    return prepare(source, out, name=plain["name"], workers=workers, remember=remember, **options)
 
 
 def source_from_config(config: Any) -> tuple[Source, dict[str, Any]]:
@@ -138,7 +149,8 @@ def _opened(out: Path) -> Dataset | None:
 
 def _write(
     source: Source, folder: Path, settings: dict[str, Any], split: Split, policy: Mapping[str, str], workers: int | None
-) -> None:
+) -> list[str]:
+    """Make the dataset in a folder of its own, and return the fingerprints of what it is made of."""
     name = settings["name"]
     written = _resume(folder, [settings[key] for key in ("classes", "max_pixels", "code")])
     with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
@@ -166,13 +178,15 @@ def _write(
                 "dataset.split.given=true keeps them.",
                 file=sys.stderr,
             )
-        _finish(folder, source, settings, records, examined)
+        _finish(folder, source, settings, examined)
         for finding in examined.findings:
             if finding.done == "let be":
                 print(f"frostline: dataset '{name}': {finding.fault}.", file=sys.stderr)
     except FrostlineError:
         shutil.rmtree(folder)
         raise
+    known = getattr(source, "fingerprint", None)
+    return [known] if known else [record.fingerprint for record in records]
 
 
 def _check_ids(name: str, records: list[Record]) -> None:
@@ -240,7 +254,7 @@ def _refuse(name: str, examined: Examined) -> None:
     )
 
 
-def _finish(folder: Path, source: Source, settings: dict[str, Any], records: list[Record], examined: Examined) -> None:
+def _finish(folder: Path, source: Source, settings: dict[str, Any], examined: Examined) -> None:
     """Remove what is not used, and write the lists and dataset.json."""
     name, placed = settings["name"], examined.placed
     used = {file for scenes in placed.values() for scene in scenes for file in scene.files}
@@ -254,16 +268,14 @@ def _finish(folder: Path, source: Source, settings: dict[str, Any], records: lis
         )
         (folder / f"{where}.json").write_bytes(coco)
         files[f"{where}.json"] = sha256(coco).hexdigest()
-    known = getattr(source, "fingerprint", None)
     info = {
         "format": FORMAT,
         "name": name,
         "data_hash": _data_hash(placed, source.classes),
-        "request": _request(settings, [known] if known else (record.fingerprint for record in records)),
         "classes": asdict(source.classes),
         "split": settings["split"],
         "counts": {where: _counts(placed[where], source.classes) for where in SPLITS},
-        "derived": dict(getattr(source, "derived", {})),
+        "derived": settings["derived"],
         "found": {"scenes": examined.scenes, "kept": sum(map(len, placed.values()))}
         | dict(Counter(finding.done for finding in examined.findings)),
         "faults": [_told(finding) for finding in examined.findings],
@@ -354,8 +366,10 @@ def _data_hash(placed: Mapping[str, list[Record]], classes: Classes) -> str:
     return sha256(json.dumps([asdict(classes), scenes]).encode()).hexdigest()
 
 
-def _request(settings: dict[str, Any], fingerprints: Iterable[str]) -> str:
-    """What the dataset was made of and how; no paths and no times, so a moved or touched source is still the same."""
+def made_of(settings: Mapping[str, Any], fingerprints: Iterable[str]) -> str:
+    """One hash of what a dataset is made of, in whatever order, and how; no paths and no times, so a moved or touched
+    source is still the same.
+    """
     return sha256(json.dumps([settings, sorted(fingerprints)]).encode()).hexdigest()
 
 

@@ -149,8 +149,8 @@ def replacing(path: Path) -> Iterator[None]:
                 stack.enter_context(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
             except BlockingIOError:
                 raise FrostlineError(
-                    f"{path} is to be replaced, as what it is made of has changed, and a run is reading it: wait until "
-                    "that has ended, or give the new state another dataset.name."
+                    f"{path} is to be replaced, and a run is reading it: wait until that has ended, or give the new "
+                    "state another dataset.name."
                 ) from None
         yield
 
