@@ -31,6 +31,7 @@ from frostline.freezing.groups import count
 from frostline.loading.module import SceneDataModule
 from frostline.models.backbones import Backbone
 from frostline.runs import provenance
+from frostline.runs.checkpoints import WholeCheckpoints, resume_from
 from frostline.runs.timing import HoldStill
 from frostline.runs.workplace import Workplace
 from frostline.scenes.dataset import Dataset
@@ -130,10 +131,11 @@ def _train(
         enable_model_summary=False,
         enable_progress_bar=bool(bar),
         default_root_dir=work,
+        plugins=[WholeCheckpoints()],
     )
     with mlflow_run.system_metrics(logger, config["tracking"]["system_metrics"]):
-        last = work / "last.ckpt"
-        trainer.fit(task, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        last = resume_from(work / "last.ckpt", best, work / "best.ckpt")
+        trainer.fit(task, data, ckpt_path=last, weights_only=True)
         # Before the test: it loads the best checkpoint, and the stopwatch with it.
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
