@@ -30,6 +30,7 @@ from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.loading.module import SceneDataModule
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import Head
 from frostline.runs import provenance
 from frostline.runs.checkpoints import WholeCheckpoints, resume_from
 from frostline.runs.timing import HoldStill
@@ -279,12 +280,12 @@ def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs
     return task
 
 
-def smallest_side(backbone: Backbone, head: Any) -> int:
+def smallest_side(backbone: Backbone, head: Head | type[Head]) -> int:
     """px; of the pictures that both take."""
-    return max(getattr(head, "smallest", 1), backbone.smallest, backbone.step, min(backbone.sides, default=1))
+    return max(head.smallest, backbone.smallest, backbone.step, min(backbone.sides, default=1))
 
 
-def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
+def _check_size(config: Config, backbone: Backbone, head: Head) -> None:
     """All feature maps must lie upon the picture and upon each other, and some decoders halve the last one again."""
     size, step, smallest = config["image_size"], backbone.step, smallest_side(backbone, head)
     cuts = {"augment.side": config["augment"].get("side"), "task.window": config["task"].get("window")}
@@ -301,7 +302,7 @@ def _check_size(config: Config, backbone: Backbone, head: Any) -> None:
             )
         if side is not None and side > size:
             raise FrostlineError(f"{name} is {side}, more than image_size, which is {size}: it is cut out of that.")
-    side, least = cuts["augment.side"], getattr(head, "learns_from", 1)
+    side, least = cuts["augment.side"], head.learns_from
     if side is not None and side < min(size, least) and cuts["task.window"] != side:
         raise FrostlineError(
             f"augment.side is {side}, and on less than {least} px head={config['head']['name']} leaves weights "

@@ -6,11 +6,11 @@ that is drawn: `mistakes`, `draw`, `draw_pair`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
@@ -30,6 +30,7 @@ from frostline.freezing.schedule import (
 )
 from frostline.metrics.worst import WorstScenes
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import Head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ class Task(pl.LightningModule):
     def __init__(
         self,
         backbone: Backbone,
-        head: nn.Module,
+        head: Head,
         classes: Sequence[str],
         schedule: Mapping[str, Any],
         epochs: int,
@@ -207,15 +208,14 @@ class Task(pl.LightningModule):
 
     def activations(self, depth: int) -> list[str] | None:
         """What the head and the other groups need of the lowest `depth` groups, by name; None: no cut is possible."""
-        head = cast(Any, self.head)
-        return self.backbone.activations(depth, head.maps, head.reads_embedding)
+        return self.backbone.activations(depth, self.head.maps, self.head.reads_embedding)
 
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> these activations."""
         return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names)
 
     def _answer(self, features: list[Any], embedding: Tensor | None) -> Any:
-        return self.head(features, embedding) if cast(Any, self.head).reads_embedding else self.head(features)
+        return self.head(features, embedding) if self.head.reads_embedding else self.head(features)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         losses = self.losses(self.outputs(batch), batch)

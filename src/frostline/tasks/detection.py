@@ -9,6 +9,7 @@ from torchvision.ops import batched_nms
 from frostline.draw.predictions import judged, rectangle
 from frostline.errors import check_number
 from frostline.metrics.detection import CocoAveragePrecision, Scene, VocAveragePrecision, matched
+from frostline.models.heads.base import DetectionHead
 from frostline.tasks.base import Batch, Mistake, Task
 
 if TYPE_CHECKING:
@@ -41,32 +42,29 @@ class Detection(Task):
         check_number("task.max_boxes", max_boxes, 1, whole=True)
         super().__init__(*args, **kwargs)
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
-        if hasattr(self.head, "sort_out"):
-            cast(Any, self.head).sort_out(min_score, nms_iou)
+        self._detector.set_rule(min_score, nms_iou)
 
     def forward(self, image: Tensor) -> Any:
         """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
-        head = cast(Any, self.head)
-        return head.look(self.backbone, image) if self._sees_pictures else super().forward(image)
+        head = self._detector
+        return head.detect(self.backbone, image) if head.sees_pictures else super().forward(image)
 
     def outputs(self, batch: Batch) -> Any:
-        if self.training and self._sees_pictures:
-            head = cast(Any, self.head)
-            return head.study(self.backbone, batch["image"], batch["boxes"])
+        if self.training and self._detector.sees_pictures:
+            return self._detector.sample(self.backbone, batch["image"], batch["boxes"])
         return super().outputs(batch)
 
     @property
-    def _sees_pictures(self) -> bool:
-        """Whether the head looks at pictures by itself, and trains on windows that it cuts out of them."""
-        return bool(getattr(self.head, "sees_pictures", False))
+    def _detector(self) -> DetectionHead[Any]:
+        return cast(DetectionHead[Any], self.head)
 
     def criterion(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
-        return cast(dict[str, Tensor], cast(Any, self.head).losses(outputs, batch["boxes"], batch["box_labels"]))
+        return self._detector.losses(outputs, batch["boxes"], batch["box_labels"])
 
     def postprocess(self, outputs: Any) -> list[dict[str, Tensor]]:
         """-> for each scene boxes (n, 4) x0 y0 x1 y1 in pixels, scores (n,) in 0..1 best first, labels (n,)."""
         predictions = []
-        for found in cast(Any, self.head).found(outputs):
+        for found in self._detector.decode(outputs):
             sure = found["scores"] >= self.min_score
             boxes, scores, labels = found["boxes"][sure], found["scores"][sure], found["labels"][sure]
             kept = batched_nms(boxes, scores, labels, self.nms_iou)[: self.max_boxes]

@@ -6,7 +6,7 @@ from frostline.errors import FrostlineError
 from frostline.models.heads.detection.cells import CANDIDATES
 from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
-from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, _answering, _between_bins
+from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, assign, distribution_focal_loss
 from frostline.models.small_cnn import SmallCnn
 from frostline.runs.train import build_task
 
@@ -111,7 +111,7 @@ def cells(boxes, centres, objectness=None, classes=2, strides=None):
 
 
 def answers(outputs, boxes, labels):
-    found = _answering(outputs, [torch.tensor(boxes, dtype=torch.float32)], [torch.tensor(labels)])
+    found = assign(outputs, [torch.tensor(boxes, dtype=torch.float32)], [torch.tensor(labels)])
     return [column.tolist() for column in found]
 
 
@@ -177,11 +177,11 @@ def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch, head):
     task.min_score = 0.001
     with torch.no_grad():
         outputs = task.eval()(batch["image"])
-        task.head.sort_out(0.001, 1.0)
+        task.head.set_rule(0.001, 1.0)
         late = task.postprocess(outputs)
-        task.head.sort_out(task.min_score, task.nms_iou)
+        task.head.set_rule(task.min_score, task.nms_iou)
         early = task.postprocess(outputs)
-        assert sum(len(one["boxes"]) for one in task.head.found(outputs)) < 3 * CANDIDATES
+        assert sum(len(one["boxes"]) for one in task.head.decode(outputs)) < 3 * CANDIDATES
     for one, other in zip(early, late, strict=True):
         assert len(one["boxes"]) > 5
         assert all(torch.equal(one[key], other[key]) for key in one)
@@ -215,6 +215,6 @@ def test_sides_are_read_back_as_they_are_taught():
         taught[0, side, low] = torch.tensor(1 - share).log().clamp(min=-30)
         taught[0, side, low + 1] = torch.tensor(share).log().clamp(min=-30)
     assert torch.allclose(taught.softmax(-1) @ torch.arange(float(BINS)), reach, atol=1e-4)
-    best = _between_bins(taught, reach)
-    assert bool((best < _between_bins(taught.roll(1, -1), reach)).all())
-    assert bool((best < _between_bins(taught * 0.5, reach)).all())
+    best = distribution_focal_loss(taught, reach)
+    assert bool((best < distribution_focal_loss(taught.roll(1, -1), reach)).all())
+    assert bool((best < distribution_focal_loss(taught * 0.5, reach)).all())

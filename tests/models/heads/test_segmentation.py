@@ -45,7 +45,7 @@ def test_every_decoder_answers_for_every_pixel_and_learns_with_all_its_weights(b
             head_class(backbone, 3)
         return
     head = head_class(backbone, 3).train()
-    for size in {getattr(head, "smallest", 32), 288 if isinstance(head, PanHead) else 96}:
+    for size in {max(head.smallest, 32), 288 if isinstance(head, PanHead) else 96}:
         with torch.no_grad():
             features, _ = backbone(torch.rand(2, 3, size, size))
         outputs = head(features)

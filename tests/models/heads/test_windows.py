@@ -12,8 +12,8 @@ from frostline.models.heads.detection.windows import (
     WINDOW,
     FullyConvolutionalHead,
     SlidingWindowHead,
-    _answering,
-    _cut,
+    assign,
+    crop_windows,
 )
 from frostline.models.small_cnn import SmallCnn
 from frostline.runs.train import build_task
@@ -39,7 +39,7 @@ def test_one_pass_says_of_every_window_what_the_window_alone_says(rungs, side):
     backbone, slid, one_pass = rungs
     pictures = torch.rand(2, 3, side, side)
     with torch.no_grad():
-        alone, together = slid.say(backbone, pictures), one_pass.say(backbone, pictures)
+        alone, together = slid.score_windows(backbone, pictures), one_pass.score_windows(backbone, pictures)
     assert alone.shape == together.shape == (2, ((side - WINDOW) // 8 + 1) ** 2, 1 + 3 + 4)
     assert (alone - together).abs().max() < 1e-4
     assert side == WINDOW or alone.std(1).max() > 1e-2  # windows do differ
@@ -50,7 +50,9 @@ def test_both_find_the_same_boxes(rungs):
     pictures = torch.randint(0, 256, (2, 3, 160, 160), dtype=torch.uint8)
     with torch.no_grad():
         pairs = zip(
-            slid.found(slid.look(backbone, pictures)), one_pass.found(one_pass.look(backbone, pictures)), strict=True
+            slid.decode(slid.detect(backbone, pictures)),
+            one_pass.decode(one_pass.detect(backbone, pictures)),
+            strict=True,
         )
     for one, other in pairs:
         assert len(one["scores"]) > 0
@@ -67,7 +69,7 @@ def test_a_box_is_placed_where_its_window_lies(rungs):
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     with torch.no_grad():
-        outputs = head.look(backbone, torch.zeros(1, 3, 256, 256))  # seen at half its size: windows of 128 px
+        outputs = head.detect(backbone, torch.zeros(1, 3, 256, 256))  # seen at half its size: windows of 128 px
     assert outputs.size == 256 and outputs.windows[1].tolist() == [-16, -32, 112, 96]
     assert outputs.boxes[0, 1].tolist() == [16, 0, 80, 64] and outputs.centres[1].tolist() == [48, 32]
     assert outputs.windows[-1].tolist() == [160, 160, 288, 288]
@@ -77,15 +79,15 @@ def test_windows_that_hold_nothing_are_dropped_whatever_their_class(rungs):
     backbone, _, one_pass = rungs
     picture = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
-        outputs = one_pass.look(backbone, picture)
+        outputs = one_pass.detect(backbone, picture)
     sure = outputs.objectness.sigmoid()[0]
     one_pass.min_objectness = float(sure.median())
-    kept = one_pass.found(outputs)[0]["scores"]
+    kept = one_pass.decode(outputs)[0]["scores"]
     one_pass.min_objectness = 0.01
     assert int((kept > 0).sum()) == int((sure >= sure.median()).sum())
 
 
-def test_which_windows_answer_for_a_box():
+def test_which_windows_are_assigned_to_a_box():
     box = torch.tensor([[20.0, 20, 60, 50]])  # its centre lies at 40, 35; its longer side is 40
     windows = torch.tensor(
         [
@@ -95,55 +97,60 @@ def test_which_windows_answer_for_a_box():
             [-60, -65, 140, 135],  # too large for it
         ]
     )
-    answers, which = _answering(windows, box)
+    answers, which = assign(windows, box)
     assert answers.tolist() == [0] and which.tolist() == [0]
     both = torch.cat([box + 5, box])
-    assert _answering(windows, both)[1].tolist()[0] == 1  # the nearest
+    assert assign(windows, both)[1].tolist()[0] == 1  # the nearest
 
 
-def test_a_window_beyond_the_edge_sees_the_picture_where_it_lies_and_grey_beyond():
+def test_a_window_sees_the_picture_where_it_lies_and_grey_beyond():
     # Catches crops of training that lie elsewhere in their picture than the windows that are slid, and another grey.
     picture = torch.zeros(1, 3, 64, 64)
     picture[:, :, :, 32:] = 1
-    seen = []
-    judge = type("Judge", (SlidingWindowHead,), {"_judge": lambda self, backbone, crops: seen.append(crops) or crops})
-    head = judge(SmallCnn(), 3, sizes=(64,))
-    head._told = lambda *told: None
-    head._drawn = lambda boxes, side: torch.tensor([[-16.0, 0, 48, 64]])
-    head.study(None, picture, [torch.zeros(0, 4)])
-    head.say = lambda backbone, pictures: seen.append(pictures[:, :, 16:80, :64]) or torch.zeros(1, 25, 8)
-    head.look(None, picture)
-    for window in seen:
-        row = window[0, 0, 32]
-        assert row[:15] == pytest.approx(128 / 255, abs=1e-6) and (row[17:47] == 0).all() and (row[49:] == 1).all()
+    backbone, seen = SmallCnn().eval(), []
+    backbone.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    head = SlidingWindowHead(backbone, 3, sizes=(64,))
+    torch.manual_seed(0)
+    for outputs in (head.detect(backbone, picture), head.sample(backbone, picture, [torch.zeros(0, 4)])):
+        windows, crops = outputs.windows.reshape(-1, 4), seen.pop(0)
+        assert len(windows) == len(crops) and windows[:, 0].min() < -8 and windows[:, 2].max() > 72
+        for (left, top, *_), crop in zip(windows.tolist(), crops, strict=True):
+            xs, ys = torch.arange(64) + 0.5 + left, torch.arange(64) + 0.5 + top
+            inside = ((ys > 0) & (ys < 64))[:, None] & ((xs > 0) & (xs < 64))
+            truth = torch.where(inside, (xs > 32).float(), 128 / 255)
+            # But for the pixels that an edge runs through.
+            clear = ((xs[:, None] - torch.tensor([0, 32, 64])).abs() > 1).all(1) & (
+                (ys[:, None] - torch.tensor([0, 64])).abs() > 1
+            ).all(1)[:, None]
+            assert torch.allclose(crop[:, clear], truth[clear].expand(3, -1), atol=1e-5)
 
 
 def test_every_box_of_a_size_that_is_looked_for_has_a_window_wherever_it_lies(rungs):
     # Catches windows that end at the edge of the picture, where they are near the middle of no small object.
     backbone, slid, one_pass = rungs
-    windows = one_pass.look(backbone, torch.zeros(1, 3, 320, 320)).windows
+    windows = one_pass.detect(backbone, torch.zeros(1, 3, 320, 320)).windows
     for side in (24.0, 40.0, 80.0, 160.0):
         for corner in (0.0, 3.0, (320 - side) / 2, 320 - side):
             for other in (0.0, 320 - side):
                 box = torch.tensor([[corner, other, corner + side, other + side]])
-                assert len(_answering(windows, box)[0]), (side, corner, other)
+                assert len(assign(windows, box)[0]), (side, corner, other)
     torch.manual_seed(0)
-    drawn = slid._drawn(torch.tensor([[0.0, 100, 24, 124]]), 320)
-    assert len(_answering(drawn, torch.tensor([[0.0, 100, 24, 124]]))[0]) >= 0.3 * len(drawn)
+    drawn = slid.sample_windows(torch.tensor([[0.0, 100, 24, 124]]), 320)
+    assert len(assign(drawn, torch.tensor([[0.0, 100, 24, 124]]))[0]) >= 0.3 * len(drawn)
 
 
 def test_crops_lie_as_windows_do_and_half_of_them_hold_an_object(rungs):
     _, slid, _ = rungs
     torch.manual_seed(0)
     boxes = torch.tensor([[0.0, 0, 60, 40], [150, 120, 200, 220]])
-    windows = torch.cat([slid._drawn(boxes, 256) for _ in range(20)])
+    windows = torch.cat([slid.sample_windows(boxes, 256) for _ in range(20)])
     extent = windows[:, 2:] - windows[:, :2]
     beyond = MARGIN / WINDOW * extent.amax(1) + 1e-3
     assert (-windows.amin(1) <= beyond).all() and (windows.amax(1) - 256 <= beyond).all() and windows.min() < -8
     assert torch.allclose(extent[:, 0], extent[:, 1], atol=1e-3) and extent.min() >= 256 * WINDOW / 256 - 1e-3
-    held = len(_answering(windows, boxes)[0]) / len(windows)
+    held = len(assign(windows, boxes)[0]) / len(windows)
     assert 0.35 < held < 0.7  # a window that is moved into the picture may lose its object
-    assert slid._drawn(torch.zeros(0, 4), 256).shape == (16, 4)
+    assert slid.sample_windows(torch.zeros(0, 4), 256).shape == (16, 4)
     assert FILLED[0] < FILLED[1] < 1
 
 
@@ -183,4 +190,4 @@ def test_windows_are_cut_as_torchvision_cuts_them():
     pictures = torch.rand(3, 3, 80, 80)
     corner, extent = torch.rand(3, 5, 2) * 40, torch.rand(3, 5, 1) * 130
     windows = torch.cat([corner, corner + extent], 2)
-    assert torch.equal(_cut(pictures, windows), roi_align(pictures, list(windows), 64, aligned=True))
+    assert torch.equal(crop_windows(pictures, windows), roi_align(pictures, list(windows), 64, aligned=True))

@@ -1,21 +1,22 @@
 """Heads for classification."""
 
-from typing import ClassVar, cast
+from typing import cast
 
 from torch import Tensor, nn
 
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import Head
 
 
-class LinearHead(nn.Module):
+class LinearHead(Head):
     """Embedding (B, E) -> class scores (B, classes), before softmax."""
 
-    gives: ClassVar[str] = "scores"
-    reads_embedding: ClassVar[bool] = True
+    gives = "scores"
+    reads_embedding = True
 
     def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.maps: list[int] = []
+        self.maps = []
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(backbone.embedding_size, classes)
 

@@ -1,16 +1,15 @@
 """Heads for localization: one class and one box."""
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import Head
 
 
-class BoxHead(nn.Module):
+class BoxHead(Head):
     """Class scores (B, classes), and one box (B, 4) as centre x, centre y, width, height, each in 0..1 of the picture.
 
     Global pooling forgets where things are, so the box is read by spatial softmax (Levine et al. 2016,
@@ -19,8 +18,8 @@ class BoxHead(nn.Module):
     they would take several times what all the rest of an epoch does, and boxes come out as well without.
     """
 
-    gives: ClassVar[str] = "scores and box"
-    reads_embedding: ClassVar[bool] = True
+    gives = "scores and box"
+    reads_embedding = True
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
@@ -50,19 +49,19 @@ class BoxHead(nn.Module):
         return scores, torch.cat([centre, size], 1)
 
 
-class PooledBoxHead(nn.Module):
+class PooledBoxHead(Head):
     """Class scores (B, classes) and one box (B, 4), as `BoxHead` gives them, both by a linear layer on the embedding.
 
     The head of the textbooks. Pooling has averaged over all places, so what tells where the object lies must have come
     into the channels before: it learns boxes as far as the backbone trains, and hardly on a frozen one.
     """
 
-    gives: ClassVar[str] = "scores and box"
-    reads_embedding: ClassVar[bool] = True
+    gives = "scores and box"
+    reads_embedding = True
 
     def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.2) -> None:
         super().__init__()
-        self.maps: list[int] = []
+        self.maps = []
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(backbone.embedding_size, classes)
         self.box = nn.Linear(backbone.embedding_size, 4)

@@ -1,4 +1,4 @@
-"""What heads say that look for objects in every cell of a feature pyramid."""
+"""Outputs of heads that look for objects in every cell of a feature pyramid."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ EMPTY = -math.log((1 - 0.01) / 0.01)  # bias to start from: nearly every cell is
 
 @dataclass(frozen=True)
 class Cells:
-    """What a head says of N cells over all levels.
+    """Outputs for N cells over all levels.
 
     objectness: (B, N) and classes: (B, N, C), before sigmoid and softmax. boxes: (B, N, 4), x0 y0 x1 y1 in pixels of
     the picture. centres: (N, 2), x y in pixels. strides: (N,), pixels.
@@ -60,7 +60,7 @@ def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:
     return maps
 
 
-def found_in(cells: Cells) -> list[dict[str, Tensor]]:
+def decode_cells(cells: Cells) -> list[dict[str, Tensor]]:
     """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""
     size = cells.size
     scores = cells.objectness.sigmoid()[..., None] * cells.classes.softmax(-1)
@@ -73,21 +73,21 @@ def found_in(cells: Cells) -> list[dict[str, Tensor]]:
     return found
 
 
-def answering(
-    choose: Callable[[int, Tensor, Tensor], tuple[Tensor, ...]],
+def assign_batch(
+    assign: Callable[[int, Tensor, Tensor], tuple[Tensor, ...]],
     boxes: Sequence[Tensor],
     labels: Sequence[Tensor],
     more: int = 0,
 ) -> tuple[Tensor, ...]:
-    """Which cells answer for which box, in all scenes: scenes (n,), cells (n,), boxes (n, 4), labels (n,), and `more`.
+    """Cells that are assigned to a box, in all scenes: scenes (n,), cells (n,), boxes (n, 4), labels (n,), and `more`.
 
-    choose: from the number of a scene that has boxes, these and their labels, to the cells that answer, which of the
-    boxes each answers for, and `more` further columns (n,), floats.
+    assign: from the number of a scene that has boxes, these and their labels, to its cells that are assigned to one, to
+    which of the boxes each is, and `more` further columns (n,), floats.
     """
     columns: list[tuple[Tensor, ...]] = []
     for scene, (own, kinds) in enumerate(zip(boxes, labels, strict=True)):
         if len(own):
-            cells, box, *further = choose(scene, own, kinds)
+            cells, box, *further = assign(scene, own, kinds)
             columns.append((torch.full_like(cells, scene), cells, own[box], kinds[box], *further))
     if not columns:
         none = torch.zeros(0, dtype=torch.long, device=boxes[0].device)

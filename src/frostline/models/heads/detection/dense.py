@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,31 +10,29 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss
 
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
     Cells,
-    answering,
+    assign_batch,
     cells_of,
     convolution,
-    found_in,
+    decode_cells,
     maps_at,
     nearest,
     paired_iou,
 )
 
-CENTRE_RADIUS = 1.5  # cells; a cell this near to the centre of a box answers for it (FCOS's centre sampling)
-REACH = 6  # a level answers for boxes whose longer side is at most this many of its strides
+CENTRE_RADIUS = 1.5  # cells; a cell this near to the centre of a box is assigned to it (FCOS's centre sampling)
+REACH = 6  # a level has the boxes whose longer side is at most this many of its strides
 
 
-class DenseHead(nn.Module):
+class DenseHead(DetectionHead[Cells]):
     """Objectness, class and box for every cell of a feature pyramid; no anchors.
 
     A cell predicts its distances to the four sides of the box, as in FCOS (Tian et al. 2019, arXiv:1904.01355).
     """
-
-    gives: ClassVar[str] = "boxes"
-    reads_embedding: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 96, depth: int = 2) -> None:
         super().__init__()
@@ -63,8 +61,8 @@ class DenseHead(nn.Module):
         return Cells(torch.cat(objectness, 1), torch.cat(classes, 1), torch.cat(boxes, 1), centres, strides)
 
     def losses(self, outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Binary cross-entropy of objectness over all cells; class and GIoU over the cells that answer for a box."""
-        scenes, cells, truths, classes = answering(partial(_answering, outputs), boxes, labels)
+        """Binary cross-entropy of objectness over all cells; class and GIoU over those assigned to a box."""
+        scenes, cells, truths, classes = assign_batch(partial(_assign, outputs), boxes, labels)
         count = max(1, len(cells))
         predicted = outputs.boxes[scenes, cells]
         # A cell is as sure as its box is good (as in YOLO, arXiv:1506.02640): so scores rank boxes by quality.
@@ -76,16 +74,16 @@ class DenseHead(nn.Module):
             "box": 2 * generalized_box_iou_loss(predicted, truths, reduction="sum") / count,
         }
 
-    def found(self, outputs: Cells) -> list[dict[str, Tensor]]:
-        return found_in(outputs)
+    def decode(self, outputs: Cells) -> list[dict[str, Tensor]]:
+        return decode_cells(outputs)
 
 
-def _answering(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which cells of a scene answer for a box, and for which of them.
+def _assign(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells of a scene that are assigned to a box, and to which of them.
 
-    A cell answers for a box if its centre lies in the box and near the box's centre, on the level whose stride fits
-    the box's size. Of several boxes it takes the smallest, as the larger ones have more cells to answer for them
-    (but of two within one cell, the larger one has none).
+    A cell is assigned to a box if its centre lies in the box and near the box's centre, on the level whose stride fits
+    the box's size. Of several boxes it takes the smallest, as the larger ones have more cells (but of two
+    within one cell, the larger one has none).
     """
     centres, strides = outputs.centres, outputs.strides
     finest, coarsest = strides.min(), strides.max()

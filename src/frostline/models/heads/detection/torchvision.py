@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiSc
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, maps_at
 
-# Nothing is thrown away unless `sort_out` says so.
+# Nothing is thrown away unless `set_rule` says so.
 ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
 
 
@@ -35,16 +36,13 @@ class Pyramid:
     size: int
 
 
-class TorchvisionHead(nn.Module):
+class TorchvisionHead(DetectionHead[Pyramid]):
     """A detector of torchvision, whose backbone is replaced by the maps that a neck makes of ours.
 
     background: it counts classes from 1, and 0 is what is none of them.
     What it says and learns is computed in full precision, whatever that of the backbone and the neck: anchors and boxes
     of sixteen bits would be off by pixels.
     """
-
-    gives: ClassVar[str] = "boxes"
-    reads_embedding: ClassVar[bool] = False
 
     def __init__(self, maps: list[int], stride: int, neck: nn.Module, detector: nn.Module, background: bool) -> None:
         super().__init__()
@@ -56,7 +54,7 @@ class TorchvisionHead(nn.Module):
         maps = self.neck(OrderedDict((str(n), features[i]) for n, i in enumerate(self.maps)))
         return Pyramid([m.float() for m in maps.values()], features[self.maps[0]].shape[-1] * self.stride)
 
-    def sort_out(self, min_score: float, nms_iou: float) -> None:
+    def set_rule(self, min_score: float, nms_iou: float) -> None:
         """Leave out by torchvision what the task would leave out by the same rule.
 
         Else its own suppression would compare all boxes with all, find nothing, and take as long as the network.
@@ -71,7 +69,7 @@ class TorchvisionHead(nn.Module):
         with self._mode(True), _same_draws(outputs.maps[0].device):
             return cast(dict[str, Tensor], self._run(outputs, targets))
 
-    def found(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
+    def decode(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
         with self._mode(False):
             found = self._run(outputs, None)
         shift = int(self.background)

@@ -1,13 +1,13 @@
 """A classifier of windows as a detector: slid over the picture, or, the same, in one pass.
 
-After Sermanet et al. 2014 (OverFeat, arXiv:1312.6229). These heads need the pictures, not maps of them: `look` answers
-for whole pictures, `study` for windows cut out of them, on which they train.
+After Sermanet et al. 2014 (OverFeat, arXiv:1312.6229). These heads need the pictures, not maps of them: `detect` scores
+all windows of whole pictures, `sample` those that are cut out of them for training.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,20 +16,21 @@ from torchvision.ops import generalized_box_iou_loss
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone, in_floats
-from frostline.models.heads.detection.cells import Cells, answering, found_in
+from frostline.models.heads.base import DetectionHead
+from frostline.models.heads.detection.cells import Cells, assign_batch, decode_cells
 from frostline.models.small_cnn import STRIDE, SmallCnn
 from frostline.pictures.kernels import GREY
 
 WINDOW = 64  # pixels, both sides
 MARGIN = 16  # pixels that windows reach beyond the picture, as small objects beside its edge are near no middle else
-AT_ONCE = 256  # windows that are looked at together
-NEAR = 0.2  # a window answers for a box whose centre is this near to its own, in its sides,
+AT_ONCE = 256  # windows that are scored together
+NEAR = 0.2  # a window is assigned to a box whose centre is this near to its own, in its sides,
 FILLED = (0.25, 0.95)  # and whose longer side is between these parts of its own
 
 
 @dataclass(frozen=True)
 class Windows(Cells):
-    """What was said of N windows. windows: (N, 4), or (B, N, 4) where each picture has its own; x0 y0 x1 y1 in pixels.
+    """Outputs for N windows. windows: (N, 4), or (B, N, 4) where each picture has its own; x0 y0 x1 y1 in pixels.
 
     The boxes are in pixels of the picture as well, the centres and strides those of the windows. side: of the picture.
     """
@@ -42,7 +43,7 @@ class Windows(Cells):
         return self.side
 
 
-class SlidingWindowHead(nn.Module):
+class SlidingWindowHead(DetectionHead[Windows]):
     """Objectness, class and box of a window of 64 px, by dense layers on what the small network says of it.
 
     The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px, and MARGIN beyond it,
@@ -52,10 +53,8 @@ class SlidingWindowHead(nn.Module):
     them around objects. hidden: width of the dense layer. min_objectness: windows below it hold nothing.
     """
 
-    gives: ClassVar[str] = "boxes"
-    reads_embedding: ClassVar[bool] = False
-    sees_pictures: ClassVar[bool] = True
-    smallest: ClassVar[int] = WINDOW
+    sees_pictures = True
+    smallest = WINDOW
 
     def __init__(
         self,
@@ -74,85 +73,42 @@ class SlidingWindowHead(nn.Module):
             )
         if not sizes or any(size < WINDOW or size % STRIDE for size in sizes):
             raise FrostlineError(f"head.sizes is {list(sizes)}; each is a multiple of {STRIDE} from {WINDOW} up.")
-        self.maps: list[int] = []
+        self.maps = []
         self.sizes, self.crops, self.min_objectness = list(sizes), crops, min_objectness
         self.side = WINDOW // STRIDE - 2  # of the map of a window
         self.hidden = nn.Linear(backbone.channels[0] * self.side**2, hidden)
         self.out = nn.Linear(hidden, 1 + classes + 4)
 
-    def look(self, backbone: nn.Module, image: Tensor) -> Windows:
-        """What every window of the pictures (B, 3, S, S) holds."""
+    def detect(self, backbone: Backbone, image: Tensor) -> Windows:
+        """Outputs for every window of the pictures (B, 3, S, S)."""
         pictures, side = in_floats(image), image.shape[-1]
-        said, windows = [], []
+        scores, windows = [], []
         for size in self.sizes:
             resized = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
-            said.append(self.say(backbone, _framed(resized, MARGIN)))
-            steps = torch.arange(-MARGIN, size + MARGIN - WINDOW + 1, STRIDE, device=image.device)
-            top, left = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
-            windows.append(torch.stack([left, top, left + WINDOW, top + WINDOW], 1) * (side / size))
-        return self._told(torch.cat(said, 1), torch.cat(windows), side)
+            scores.append(self.score_windows(backbone, _framed(resized, MARGIN)))
+            windows.append(propose(size, image.device) * (side / size))
+        return _outputs(torch.cat(scores, 1), torch.cat(windows), side)
 
-    def say(self, backbone: nn.Module, pictures: Tensor) -> Tensor:
+    def score_windows(self, backbone: Backbone, pictures: Tensor) -> Tensor:
         """(B, 3, s, s) floats in 0..1 -> (B, windows, 1 + classes + 4), row by row: each window by itself."""
         crops = pictures.unfold(2, WINDOW, STRIDE).unfold(3, WINDOW, STRIDE)  # (B, 3, rows, columns, 64, 64), a view
         crops = crops.permute(0, 2, 3, 1, 4, 5)
         places = torch.cartesian_prod(*(torch.arange(n, device=pictures.device) for n in crops.shape[:3]))
-        told = [self._judge(backbone, crops[tuple(part.unbind(1))]) for part in places.split(AT_ONCE)]
-        return cast(Tensor, torch.cat(told).unflatten(0, (len(pictures), -1)))
+        scores = [self._score(backbone, crops[tuple(part.unbind(1))]) for part in places.split(AT_ONCE)]
+        return cast(Tensor, torch.cat(scores).unflatten(0, (len(pictures), -1)))
 
-    def study(self, backbone: nn.Module, image: Tensor, boxes: Sequence[Tensor]) -> Windows:
-        """What windows of each picture hold, drawn for training: half of them around objects, half anywhere."""
+    def sample(self, backbone: Backbone, image: Tensor, boxes: Sequence[Tensor]) -> Windows:
+        """Outputs for windows of each picture to train on: half of them around objects, half anywhere."""
         side = image.shape[-1]
-        windows = torch.stack([self._drawn(b, side) for b in boxes])  # (B, crops, 4)
+        windows = torch.stack([self.sample_windows(b, side) for b in boxes])  # (B, crops, 4)
         margin = math.ceil(side * MARGIN / WINDOW)  # as the largest windows need it
-        pictures = _framed(in_floats(image), margin)
-        crops = _cut(pictures, windows + margin)
-        return self._told(self._judge(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
+        crops = crop_windows(_framed(in_floats(image), margin), windows + margin)
+        return _outputs(self._score(backbone, crops).unflatten(0, windows.shape[:2]), windows, side)
 
-    def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Objectness over all windows; class and box over those that answer for an object."""
-
-        def choose(scene: int, own: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-            return _answering(outputs.windows if outputs.windows.ndim == 2 else outputs.windows[scene], own)
-
-        scenes, places, truths, classes = answering(choose, boxes, labels)
-        there = torch.zeros_like(outputs.objectness)
-        there[scenes, places] = 1
-        count = max(1, len(scenes))
-        return {
-            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there),
-            "class": F.cross_entropy(outputs.classes[scenes, places], classes, reduction="sum") / count,
-            "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
-        }
-
-    def found(self, outputs: Windows) -> list[dict[str, Tensor]]:
-        empty = outputs.objectness.sigmoid() < self.min_objectness
-        return found_in(replace(outputs, objectness=outputs.objectness.masked_fill(empty, -torch.inf)))
-
-    def _judge(self, backbone: nn.Module, crops: Tensor) -> Tensor:
-        """(n, 3, 64, 64) -> (n, 1 + classes + 4)."""
-        (features,), _ = backbone(crops)
-        answer: Tensor = self.out(F.relu(self.hidden(features.flatten(1))))
-        return answer.float()
-
-    def _told(self, said: Tensor, windows: Tensor, side: int) -> Windows:
-        corner, extent = windows[..., :2], windows[..., 2:] - windows[..., :2]
-        shares = said[..., -4:].sigmoid()  # centre x, centre y, width, height in parts of the window
-        centre, half = corner + shares[..., :2] * extent, shares[..., 2:] * extent / 2
-        return Windows(
-            said[..., 0],
-            said[..., 1:-4],
-            torch.cat([centre - half, centre + half], -1),
-            corner + extent / 2,
-            extent[..., 0],
-            windows,
-            side,
-        )
-
-    def _drawn(self, boxes: Tensor, side: int) -> Tensor:
-        """(crops, 4) windows, as far beyond the picture as others, from torch's random stream."""
+    def sample_windows(self, boxes: Tensor, side: int) -> Tensor:
+        """(crops, 4) windows, as far beyond the picture as others, from torch's random stream. boxes: (n, 4)."""
         device = boxes.device
-        # Windows as they come when the picture is looked at: from the finest size to the whole.
+        # Windows as they come when whole pictures are scored: from the finest size to the whole.
         least = math.log(WINDOW / max(self.sizes))
         extent = side * torch.exp(torch.empty(self.crops, device=device).uniform_(least, 0.0))
         centre = torch.rand(self.crops, 2, device=device) * side
@@ -169,22 +125,67 @@ class SlidingWindowHead(nn.Module):
         corner = (centre - extent / 2).clamp(-beyond, side - extent + beyond)
         return torch.cat([corner, corner + extent], 1)
 
+    def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Objectness over all windows; class and box over those that are assigned to one."""
+
+        def assign_scene(scene: int, own: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+            return assign(outputs.windows if outputs.windows.ndim == 2 else outputs.windows[scene], own)
+
+        scenes, places, truths, classes = assign_batch(assign_scene, boxes, labels)
+        there = torch.zeros_like(outputs.objectness)
+        there[scenes, places] = 1
+        count = max(1, len(scenes))
+        return {
+            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there),
+            "class": F.cross_entropy(outputs.classes[scenes, places], classes, reduction="sum") / count,
+            "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
+        }
+
+    def decode(self, outputs: Windows) -> list[dict[str, Tensor]]:
+        empty = outputs.objectness.sigmoid() < self.min_objectness
+        return decode_cells(replace(outputs, objectness=outputs.objectness.masked_fill(empty, -torch.inf)))
+
+    def _score(self, backbone: Backbone, crops: Tensor) -> Tensor:
+        """(n, 3, 64, 64) -> (n, 1 + classes + 4)."""
+        (features,), _ = backbone(crops)
+        scores: Tensor = self.out(F.relu(self.hidden(features.flatten(1))))
+        return scores.float()
+
 
 class FullyConvolutionalHead(SlidingWindowHead):
-    """The same weights, as convolutions: the dense layer becomes one of 6 x 6, and one pass answers for all windows."""
+    """The same weights, as convolutions: the dense layer becomes one of 6 x 6, and one pass scores all windows."""
 
-    def say(self, backbone: nn.Module, pictures: Tensor) -> Tensor:
+    def score_windows(self, backbone: Backbone, pictures: Tensor) -> Tensor:
         (features,), _ = backbone(pictures)
         kernel = self.hidden.weight.unflatten(1, (-1, self.side, self.side))
         hidden = F.relu(F.conv2d(features, kernel, self.hidden.bias))
         return F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT.float()
 
 
+def propose(size: int, device: torch.device) -> Tensor:
+    """Windows (n, 4) of a picture of this side, row by row, in its pixels."""
+    steps = torch.arange(-MARGIN, size + MARGIN - WINDOW + 1, STRIDE, device=device)
+    top, left = (axis.reshape(-1) for axis in torch.meshgrid(steps, steps, indexing="ij"))
+    return torch.stack([left, top, left + WINDOW, top + WINDOW], 1)
+
+
+def assign(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """The windows (N, 4) assigned to a box (n, 4), n > 0, and to which of them: the one with the nearest centre."""
+    extent = windows[:, 2] - windows[:, 0]
+    middle, centres = (boxes[:, :2] + boxes[:, 2:]) / 2, (windows[:, :2] + windows[:, 2:]) / 2
+    offset = (centres[:, None] - middle).abs().amax(2) / extent[:, None]  # (N, n)
+    filled = (boxes[:, 2:] - boxes[:, :2]).amax(1) / extent[:, None]
+    fits = (offset <= NEAR) & (filled >= FILLED[0]) & (filled <= FILLED[1])
+    nearest, box = torch.where(fits, offset, torch.inf).min(1)
+    assigned = nearest.isfinite().nonzero()[:, 0]
+    return assigned, box[assigned]
+
+
 def _framed(pictures: Tensor, margin: int) -> Tensor:
     return F.pad(pictures, [margin] * 4, value=GREY / 255)
 
 
-def _cut(pictures: Tensor, windows: Tensor) -> Tensor:
+def crop_windows(pictures: Tensor, windows: Tensor) -> Tensor:
     """(B, 3, S, S), (B, n, 4) -> (B * n, 3, 64, 64), each pixel the mean of those that it covers.
 
     `torchvision.ops.roi_align` itself is no choice here: on a GPU, where algorithms are to be deterministic, it samples
@@ -197,13 +198,17 @@ def _cut(pictures: Tensor, windows: Tensor) -> Tensor:
     return cut
 
 
-def _answering(windows: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Which windows (N, 4) answer for a box (n, 4), n > 0, and for which of them: the one with the nearest centre."""
-    extent = windows[:, 2] - windows[:, 0]
-    middle, centres = (boxes[:, :2] + boxes[:, 2:]) / 2, (windows[:, :2] + windows[:, 2:]) / 2
-    offset = (centres[:, None] - middle).abs().amax(2) / extent[:, None]  # (N, n)
-    filled = (boxes[:, 2:] - boxes[:, :2]).amax(1) / extent[:, None]
-    fits = (offset <= NEAR) & (filled >= FILLED[0]) & (filled <= FILLED[1])
-    nearest, box = torch.where(fits, offset, torch.inf).min(1)
-    answers = nearest.isfinite().nonzero()[:, 0]
-    return answers, box[answers]
+def _outputs(scores: Tensor, windows: Tensor, side: int) -> Windows:
+    """Scores (B, N, 1 + classes + 4) of windows, as `Windows` takes these, of a picture of this side."""
+    corner, extent = windows[..., :2], windows[..., 2:] - windows[..., :2]
+    shares = scores[..., -4:].sigmoid()  # centre x, centre y, width, height in parts of the window
+    centre, half = corner + shares[..., :2] * extent, shares[..., 2:] * extent / 2
+    return Windows(
+        scores[..., 0],
+        scores[..., 1:-4],
+        torch.cat([centre - half, centre + half], -1),
+        corner + extent / 2,
+        extent[..., 0],
+        windows,
+        side,
+    )

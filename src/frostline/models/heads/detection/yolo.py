@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,34 +11,32 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
     Cells,
-    answering,
+    assign_batch,
     cells_of,
     convolution,
-    found_in,
+    decode_cells,
     maps_at,
     nearest,
 )
 
 BINS = 16  # a distance from a cell to a side is a distribution over 0 … 15 strides
-SURE, EXACT = 0.5, 6.0  # how much the score and the IoU count where cells are chosen
-CHOSEN = 10  # cells that answer for a box, at most
+SURE, EXACT = 0.5, 6.0  # how much the score and the IoU count where cells are assigned
+CHOSEN = 10  # cells that are assigned to a box, at most
 
 
-class YoloHead(nn.Module):
-    """Objectness, class and box for every cell of a pyramid; no anchors, and cells are chosen by how well they do.
+class YoloHead(DetectionHead["YoloCells"]):
+    """Objectness, class and box for every cell of a pyramid; no anchors, and cells are assigned by how well they do.
 
     Neck: top-down, then bottom-up (PANet, Liu et al. 2018, arXiv:1803.01534). Two towers, one for the class, one for
     box and objectness (YOLOX, Ge et al. 2021, arXiv:2107.08430). A box's sides are distributions over distances, of
-    which the mean counts (generalised focal loss, Li et al. 2020, arXiv:2006.04388). For each true box those cells
-    inside it answer whose class score and IoU together are highest (TOOD, Feng et al. 2021, arXiv:2108.07755).
+    which the mean counts (generalised focal loss, Li et al. 2020, arXiv:2006.04388). To each true box those cells
+    inside it are assigned whose class score and IoU together are highest (TOOD, Feng et al. 2021, arXiv:2108.07755).
     """
-
-    gives: ClassVar[str] = "boxes"
-    reads_embedding: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 64, depth: int = 2) -> None:
         super().__init__()
@@ -77,12 +75,12 @@ class YoloHead(nn.Module):
         return YoloCells(rest[..., 0], classes, boxes, centres, strides, sides)
 
     def losses(self, outputs: "YoloCells", boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Objectness over all cells; class, box and its sides over those that answer, each by its rank.
+        """Objectness over all cells; class, box and its sides over those that are assigned, each by its rank.
 
         TOOD weighs all by the IoU as well. Here only objectness does, as else small objects, whose IoU is small for
         long, are hardly learnt.
         """
-        scenes, cells, truths, classes, rank, quality = _answering(outputs, boxes, labels)
+        scenes, cells, truths, classes, rank, quality = assign(outputs, boxes, labels)
         sure = torch.zeros_like(outputs.objectness)
         sure[scenes, cells] = (rank * quality).to(sure.dtype)
         total = rank.sum().clamp(min=1)
@@ -91,7 +89,7 @@ class YoloHead(nn.Module):
         box_loss = complete_box_iou_loss(predicted, truths, reduction="none")
         centres, strides = outputs.centres[cells], outputs.strides[cells, None]
         reach = torch.cat([centres - truths[:, :2], truths[:, 2:] - centres], 1) / strides
-        side_loss = _between_bins(outputs.sides[scenes, cells], reach)
+        side_loss = distribution_focal_loss(outputs.sides[scenes, cells], reach)
         return {
             "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, sure, reduction="sum") / total,
             "class": (class_loss * rank).sum() / total,
@@ -99,8 +97,8 @@ class YoloHead(nn.Module):
             "sides": 0.5 * (side_loss * rank).sum() / total,
         }
 
-    def found(self, outputs: "YoloCells") -> list[dict[str, Tensor]]:
-        return found_in(outputs)
+    def decode(self, outputs: "YoloCells") -> list[dict[str, Tensor]]:
+        return decode_cells(outputs)
 
 
 @dataclass(frozen=True)
@@ -111,17 +109,17 @@ class YoloCells(Cells):
 
 
 @torch.no_grad()
-def _answering(outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """`answering`, with ranks (n,) and qualities (n,).
+def assign(outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """As `assign_batch`: scenes (n,), cells (n,), boxes (n, 4), labels (n,), with ranks (n,) and qualities (n,).
 
     The rank is 1 for a box's best cell, and for the others less, as their score and IoU are. The quality is the IoU of
     the box's best one.
     """
-    return answering(partial(_chosen, outputs), boxes, labels, more=2)
+    return assign_batch(partial(_assign_scene, outputs), boxes, labels, more=2)
 
 
-def _chosen(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    """Which cells of a scene answer for a box, for which of them, their ranks and their qualities."""
+def _assign_scene(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """The cells of a scene that are assigned to a box, to which of them, their ranks and their qualities."""
     centres = outputs.centres
     reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
     inside = (reach > 0).all(2)
@@ -135,7 +133,7 @@ def _chosen(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[
     fitness = torch.where(inside, score.pow(SURE) * iou.clamp(min=1e-3).pow(EXACT), 0)
     best, rows = fitness.topk(min(CHOSEN, len(centres)), dim=0)
     chosen = torch.zeros_like(inside).scatter_(0, rows, best > 0)
-    # Where two boxes choose one cell, it answers for the one that it covers better.
+    # Where two boxes choose one cell, it is assigned to the one that it covers better.
     covered, box = torch.where(chosen, iou, -1).max(1)
     cells = (covered >= 0).nonzero()[:, 0]
     box = box[cells]
@@ -145,8 +143,9 @@ def _chosen(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[
     return cells, box, fitness[cells, box] / kept.amax(0)[box], best_iou[box]
 
 
-def _between_bins(sides: Tensor, reach: Tensor) -> Tensor:
-    """(n, 4, BINS) distributions and (n, 4) true distances in bins -> (n,) cross-entropies with the two bins around."""
+def distribution_focal_loss(sides: Tensor, reach: Tensor) -> Tensor:
+    """(n, 4, BINS) distributions and (n, 4) true distances in bins -> (n,) cross-entropies with the two bins around,
+    the distribution focal loss of Li et al. 2020 (arXiv:2006.04388)."""
     reach = reach.clamp(0, BINS - 1 - 1e-3)
     low = reach.long()
     share = reach - low

@@ -1,4 +1,1 @@
-"""Heads for segmentation: class scores (B, classes, H, W), before softmax, for every pixel of the square.
-
-`smallest`, where a head has it, is how long the square's side is at least.
-"""
+"""Heads for segmentation: class scores (B, classes, H, W), before softmax, for every pixel of the square."""

@@ -1,6 +1,6 @@
 """Fully convolutional networks (Long, Shelhamer & Darrell 2015, arXiv:1411.4038) on our backbones."""
 
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import Head
 
 STRIDES = (8, 16, 32)
 
 
-class FcnHead(nn.Module):
+class FcnHead(Head):
     """Class scores by 1 x 1 convolutions on maps, from coarse to fine, each doubled and added to the next.
 
     finest: 32 reads the last map alone (FCN-32s), 16 adds the one at 1/16 (FCN-16s), 8 that at 1/8 (FCN-8s).
@@ -21,8 +22,8 @@ class FcnHead(nn.Module):
     of which VGG's dense layers were made, are the backbone's last stages here.
     """
 
-    gives: ClassVar[str] = "pixels"
-    reads_embedding: ClassVar[bool] = False
+    gives = "pixels"
+    reads_embedding = False
 
     def __init__(self, backbone: Backbone, classes: int, finest: int = 8) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ cell of the enlarged map: 14 px from 1/32, and elsewhere in a crop than in the w
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, cast
+from typing import cast
 
 import torch.nn.functional as F
 from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import Backbone
+from frostline.models.heads.base import Head
 
 STRIDES = (2, 4, 8, 16, 32)  # of the ladder of maps that the decoders climb
 
 
-class SmpHead(nn.Module):
+class SmpHead(Head):
     """A decoder of the library, and a convolution from its channels to classes; what is left is interpolated.
 
     make: from the channels of the picture and of the maps at STRIDES, 0 where none is read, to the decoder.
@@ -36,9 +37,8 @@ class SmpHead(nn.Module):
     width: channels of what the decoder gives. kernel: of the convolution.
     """
 
-    gives: ClassVar[str] = "pixels"
-    reads_embedding: ClassVar[bool] = False
-    learns_from: int = 1  # px; on smaller pictures some of its weights learn nothing
+    gives = "pixels"
+    reads_embedding = False
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class PanHead(SmpHead):
     Its 3 x 3 convolution on the last of them needs 2 x 2 cells for all its weights to learn: `learns_from`.
     """
 
-    smallest: ClassVar[int] = 256
+    smallest = 256
     learns_from = 512
 
     def __init__(self, backbone: Backbone, classes: int, decoder_channels: int = 48) -> None:

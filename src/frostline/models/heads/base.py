@@ -1,0 +1,63 @@
+"""What every head gives, and what it needs of its backbone and of the pictures."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from frostline.models.backbones import Backbone
+
+Outputs = TypeVar("Outputs")
+
+
+class Head(nn.Module):
+    """What a task puts on a backbone: the last group of its model.
+
+    It is built with the backbone that it stands on and the number of classes, and raises FrostlineError where that
+    backbone lacks what it reads. It is called with the feature maps, finest first, and, where `reads_embedding`, with
+    the embedding.
+
+    gives: the kind of its outputs, so that a task can refuse a head that answers another question.
+    sees_pictures: it takes the backbone and the pictures in place of feature maps, see `DetectionHead`.
+    smallest: px, how long the side of a picture is at least. learns_from: px; on smaller pictures some of its weights
+    learn nothing. maps: numbers of the feature maps that it reads; the others may be None.
+    """
+
+    gives: ClassVar[Literal["scores", "scores and box", "boxes", "pixels"]]
+    reads_embedding: ClassVar[bool]
+    sees_pictures: ClassVar[bool] = False
+    smallest: ClassVar[int] = 1
+    learns_from: int = 1
+    maps: list[int]
+
+
+class DetectionHead(Head, Generic[Outputs]):
+    """A head that brings its own losses, and decodes its outputs into boxes."""
+
+    gives = "boxes"
+    reads_embedding = False
+
+    def losses(self, outputs: Outputs, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Losses by name, whose sum is minimised.
+
+        boxes, labels: of each scene, its true boxes (n, 4), x0 y0 x1 y1 in pixels, and their classes (n,).
+        """
+        raise NotImplementedError
+
+    def decode(self, outputs: Outputs) -> list[dict[str, Tensor]]:
+        """For each scene `boxes` (n, 4) in pixels, `scores` (n,) in 0..1, best first, and `labels` (n,).
+
+        Not yet without those of low score and those that overlap, which the task leaves out.
+        """
+        raise NotImplementedError
+
+    def set_rule(self, min_score: float, nms_iou: float) -> None:
+        """By which rule the task will leave boxes out; a head for which it saves time may do so before."""
+
+    def detect(self, backbone: Backbone, image: Tensor) -> Outputs:
+        """Whole pictures (B, 3, S, S) -> outputs, where the head sees pictures."""
+        raise NotImplementedError
+
+    def sample(self, backbone: Backbone, image: Tensor, boxes: Sequence[Tensor]) -> Outputs:
+        """Outputs to train on, where the head sees pictures: of parts of them, drawn from torch's random stream."""
+        raise NotImplementedError
