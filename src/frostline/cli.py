@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from frostline.errors import FrostlineError
 
 if TYPE_CHECKING:
-    from frostline.scenes.scene import Source
+    from frostline.sources.base import Source
 
 # Everything heavy (torch, Lightning, MLflow: ten seconds on a cold start) is imported by the command that needs it,
 # so that `--help` and a misspelt key answer at once.
@@ -246,10 +246,11 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from frostline.checking.doctor import diagnose, summary, table, to_html, to_json
-    from frostline.checking.prepare import source_from_config
-    from frostline.checking.scene import policies
+    from frostline.doctor.diagnosis import diagnose, summary, table, to_json
+    from frostline.doctor.page import to_html
+    from frostline.scenes.faults import policies
     from frostline.scenes.splits import Split
+    from frostline.sources.configured import configured
     from frostline.sources.prepared import Prepared
 
     for file in (args.json, args.html):
@@ -262,7 +263,7 @@ def _doctor(args: argparse.Namespace) -> int:
     else:
         from frostline.config import compose
 
-        source, config = source_from_config(compose(args.what)["dataset"])
+        source, config = configured(compose(args.what)["dataset"])
         name, split = config["name"], Split(**config.get("split", {}))
         policy = policies(config["on_fault"], config["faults"])
     examined = diagnose(source, split, policy, name)

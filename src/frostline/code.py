@@ -1,8 +1,8 @@
 """Which state of this package's own code made a result: what of it decides what, and its hash.
 
-Folders are cut by what changes together, so each set here is a list of rooms. What reads layouts, draws, tracks,
-reports, plans or launches is in none: editing it makes nothing anew. A source's code is in none either, as all that it
-says of a scene is hashed with the scene.
+Folders are cut by what changes together, so each set here is a list of rooms, or of some files of one. What reads
+layouts, draws, tracks, reports, plans or launches is in none: editing it makes nothing anew. A source's code is in none
+either, as all that it says of a scene is hashed with the scene; nor is the painter's, whose fingerprint is.
 """
 
 import ast
@@ -13,13 +13,21 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 # A prepared dataset: which scenes come into it, as what, into which split.
-DATASET = ("scenes", "pictures", "checking")
+DATASET = (
+    *("scenes/scene.py", "scenes/faults.py", "scenes/splits.py", "scenes/layout.py"),
+    *("pictures/reading.py", "pictures/writing.py", "checking"),
+)
 # A decoded square.
-SQUARES = ("pictures", "loading/decoded.py")
+SQUARES = ("pictures/reading.py", "pictures/fit.py", "loading/decoded.py")
+# A scene as a network sees it.
+_ITEMS = (
+    *("scenes/scene.py", "scenes/layout.py", "scenes/dataset.py", "scenes/needs.py"),
+    *("pictures/reading.py", "pictures/fit.py", "pictures/kernels.py", "pictures/regions.py", "loading"),
+)
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.
-ACTIVATIONS = ("scenes", "pictures", "loading", "models", "freezing")
+ACTIVATIONS = (*_ITEMS, "models", "freezing")
 # A result: what is trained on what, how, and how it is measured.
-RESULTS = ("scenes", "pictures", "loading", "models", "freezing", "metrics", "tasks", "runs/train.py")
+RESULTS = (*_ITEMS, "models", "freezing", "metrics", "tasks", "runs/train.py")
 
 
 @cache

@@ -1,26 +1,13 @@
 """Small prepared datasets: one as flowers have it, with labels and masks alone, and one with boxes."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from helpers.drawn import Listed
 
 from frostline.checking.prepare import prepare
 from frostline.scenes.scene import SPLITS, Classes, Scene
 
 WIDTH, HEIGHT = 60, 40
-
-
-@dataclass
-class Listed:
-    """A source that is a list."""
-
-    found: list[Scene]
-    classes: Classes
-
-    def scenes(self) -> Iterable[Scene]:
-        return iter(self.found)
 
 
 def noise(seed):

@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.checking.doctor import diagnose, table, to_html, to_json
 from frostline.checking.duplicates import near_identical
-from frostline.checking.prepare import prepare, prepare_from_config, source_from_config
-from frostline.checking.scene import policies
+from frostline.checking.prepare import prepare, prepare_from_config
 from frostline.cli import main
 from frostline.config import compose
-from frostline.scenes.faults import KINDS, Fault
+from frostline.doctor.diagnosis import diagnose, table, to_json
+from frostline.doctor.page import to_html
+from frostline.scenes.faults import KINDS, Fault, policies
 from frostline.scenes.scene import Classes, Scene
 from frostline.scenes.splits import Split
+from frostline.sources.base import Source
+from frostline.sources.configured import configured
 from frostline.sources.prepared import Prepared
 
 CLASSES = Classes(labels=("a", "b", "rare"), boxes=("x", "y"), masks=("back", "front"))
@@ -45,7 +47,7 @@ def bomb(path, side=100_000):
     return path
 
 
-class Injected:
+class Injected(Source):
     """Thirty clean scenes with given splits, and one more for each fault. `expected`: kind -> places."""
 
     classes = CLASSES
@@ -375,7 +377,7 @@ EXPECTED = {
 def test_real_data(real_data, name):
     overrides, expected = EXPECTED[name]
     root = real_data / name.split()[0]
-    source, config = source_from_config(compose([*overrides, f"dataset.root={root}"])["dataset"])
+    source, config = configured(compose([*overrides, f"dataset.root={root}"])["dataset"])
     found = diagnose(source, Split(**config["split"]), policies(config["on_fault"], config["faults"]), name)
     where = places(found)
     assert {kind: len(faults) for kind, faults in where.items()} == expected

@@ -15,15 +15,15 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
-from frostline.checking.prepare import _store as store
-from frostline.checking.prepare import prepare, prepare_from_config, source_from_config
-from frostline.checking.scene import policies
+from frostline.checking.prepare import prepare, prepare_from_config
+from frostline.checking.scene import check
 from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.faults import KINDS, Fault
+from frostline.scenes.faults import KINDS, Fault, policies
 from frostline.scenes.scene import SPLITS, VOID, Classes, Scene
 from frostline.scenes.splits import Split
+from frostline.sources.configured import configured
 from frostline.sources.folder import Folder
 from frostline.sources.grouped import Grouped
 
@@ -487,9 +487,9 @@ def test_a_killed_prepare_goes_on(tmp_path, listed, drawn, monkeypatch):
     journal = tmp_path / ".out.partial" / "journal.jsonl"
     noted = {json.loads(line)["id"] for line in journal.read_text().splitlines()[1:]}
     assert {"s003", "s005"} < noted and len(noted) > 8 and not (tmp_path / "out").exists()
-    stored = []
+    checked = []
     monkeypatch.setattr(
-        "frostline.checking.prepare._store", lambda scene, *rest: stored.append(scene.id) or store(scene, *rest)
+        "frostline.checking.prepare.check", lambda scene, *rest: checked.append(scene.id) or check(scene, *rest)
     )
     with journal.open("a") as file:
         file.write('{"id": "half a li')
@@ -497,14 +497,14 @@ def test_a_killed_prepare_goes_on(tmp_path, listed, drawn, monkeypatch):
     scenes[3] = Scene(**{**vars(scenes[3]), "label": 0})  # changed since
     (tmp_path / ".out.partial" / "images" / "s005.png").unlink()
     dataset = prepare(listed(scenes), tmp_path / "out", name="x")
-    assert sorted(stored) == sorted({scene.id for scene in scenes} - noted | {"s003", "s005"})
+    assert sorted(checked) == sorted({scene.id for scene in scenes} - noted | {"s003", "s005"})
     assert dataset.data_hash == prepare(listed(scenes), tmp_path / "fresh", name="x").data_hash
     assert not journal.parent.exists() and not (dataset.path / "journal.jsonl").exists()
     with pytest.raises(KeyboardInterrupt):
         prepare(Killed(drawn(40)), tmp_path / "again", name="x")
-    stored.clear()
+    checked.clear()
     prepare(listed(drawn(40)), tmp_path / "again", name="x", max_pixels=10_000)  # checked otherwise: from the start
-    assert len(stored) == 40
+    assert len(checked) == 40
 
 
 def test_a_process_killed_at_any_time_leaves_what_can_go_on(tmp_path, folders):
@@ -557,7 +557,7 @@ def test_groups_stay_together(tmp_path, listed, drawn):
 
 def test_a_group_is_a_line_of_the_configuration(tmp_path, folders):
     config = compose(["dataset=folder", f"dataset.root={folders}", r'dataset.group="-(1)\w$"'])["dataset"]
-    source, _ = source_from_config(config)
+    source, _ = configured(config)
     assert {scene.id: scene.group for scene in source.scenes()}["b-13"] == "1"
     assert [scene.group for scene in source.scenes()].count("1") == 10
 
@@ -624,9 +624,11 @@ def test_each_dataset_names_every_setting_of_its_source(path):
     assert config["on_fault"] == "fail" and Split(**config["split"])
 
 
-def test_the_policies_in_conf_are_those_of_the_code():
-    said = compose(["dataset=folder", "dataset.root=x"])["dataset"]["faults"]
-    assert said == {kind: known.policy for kind, known in KINDS.items() if kind != "split_empty"}
+def test_every_kind_of_fault_can_be_overridden_in_conf():
+    assert set(compose(["dataset=folder", "dataset.root=x"])["dataset"]["faults"]) == set(KINDS) - {"split_empty"}
+    usual = policies("skip", compose(["dataset=folder", "dataset.root=x"])["dataset"]["faults"])
+    assert usual == policies("skip", {}) and usual["picture_alpha"] == "fix" and usual["box_empty"] == "skip"
+    assert policies("fail", {"picture_alpha": "fail"})["picture_alpha"] == "fail"
 
 
 def test_policies_that_make_no_sense_are_told():

@@ -11,12 +11,13 @@ from PIL import Image
 from frostline.checking.prepare import prepare
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import Classes, Scene
+from frostline.sources.base import Source
 
 CLASSES = Classes(labels=("a", "b"), boxes=("x", "y"), masks=("back", "front"))
 
 
 @dataclass
-class Listed:
+class Listed(Source):
     """A source that is a list."""
 
     found: list[Scene]

@@ -8,8 +8,7 @@ from PIL import Image
 from frostline.checking.prepare import prepare
 from frostline.loading.decoded import square_picture
 from frostline.loading.module import SceneDataModule
-from frostline.pictures.fit import place, square
-from frostline.pictures.kernels import GREY
+from frostline.pictures.fit import GREY, place, square
 from frostline.scenes.scene import VOID, Classes, Scene
 
 

@@ -12,8 +12,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from frostline.pictures.fit import GREY
 from frostline.pictures.kernels import (
-    GREY,
     affine,
     colour_matrix,
     move_boxes,

@@ -33,6 +33,7 @@ from frostline.report.page import render_table
 from frostline.report.plots import MAX_MONTAGE_BYTES, MAX_SHEET_BYTES, STYLE, colours_of, learning_curves, look_of
 from frostline.report.results import read_results
 from frostline.scenes.scene import Classes, Scene
+from frostline.sources.base import Source
 
 PRIMARY = {"classification": "accuracy", "detection": "map"}
 HEADS = {"classification": "linear", "detection": "retinanet"}
@@ -585,7 +586,7 @@ def test_the_best_at_equal_budgets_is_read_off_the_curves(tmp_path: Path) -> Non
 
 
 def test_scenes_left_out_and_derived_annotations_are_told(root: Path) -> None:
-    class Source:
+    class Drawn(Source):
         classes = Classes(labels=("a", "b"), boxes=("a", "b"))
         derived = {"boxes": "drawn around the\nmasks"}
 
@@ -598,7 +599,7 @@ def test_scenes_left_out_and_derived_annotations_are_told(root: Path) -> None:
     text = report(root)
     assert "left out" not in text and "derived" not in text.split("## Notes")[0]
     assert "Dataset meadow is not prepared here, so which annotations are derived is not told." in text
-    prepare(Source(), root / "runs/s/data/meadow", name="meadow")
+    prepare(Drawn(), root / "runs/s/data/meadow", name="meadow")
     for file in root.glob("runs/s/results/detection-*/result.json"):
         record = json.loads(file.read_text())
         record["scenes"] = {"train": 150, "val": 40, "test": 38}

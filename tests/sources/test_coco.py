@@ -224,8 +224,9 @@ def test_annotations_of_the_turned_picture_and_of_the_stored_one(tmp_path):
         source = Coco(tmp_path / name)
         (scene,) = source.scenes()
         checked = check(scene, source.classes)
-        assert checked.boxes.tolist() == [box] and np.array_equal(checked.mask > 0, turned), name
-        assert [fault.kind for fault in checked.faults] == ["picture_rotated"]
+        record = checked.record
+        assert record.boxes == [box] and np.array_equal(checked.mask > 0, turned), name
+        assert [fault.kind for fault in record.faults] == ["picture_rotated"]
 
 
 @pytest.mark.parametrize("side", [True, 0, -5, "30", None, 1.5])

@@ -12,9 +12,9 @@ import yaml
 from PIL import Image
 from scipy.io import savemat
 
-from frostline.checking.doctor import diagnose
-from frostline.checking.scene import policies
+from frostline.doctor.diagnosis import diagnose
 from frostline.errors import FrostlineError
+from frostline.scenes.faults import policies
 from frostline.scenes.splits import Split
 from frostline.sources.coco import Coco
 from frostline.sources.csv_manifest import CsvManifest

@@ -10,7 +10,7 @@ from frostline.errors import FrostlineError
 from frostline.scenes.scene import VOID
 from frostline.sources.masks import Masks
 
-CAMVID = Path(__file__).parents[3] / "conf" / "dataset" / "camvid.yaml"
+CAMVID = Path(__file__).parents[2] / "conf" / "dataset" / "camvid.yaml"
 
 
 def save(path, channels=3):

@@ -13,7 +13,7 @@ from frostline.scenes.scene import SPLITS
 from frostline.sources.pets import Pets
 from frostline.sources.voc import read_voc_boxes
 
-CONF = Path(__file__).parents[3] / "conf" / "dataset" / "pets.yaml"
+CONF = Path(__file__).parents[2] / "conf" / "dataset" / "pets.yaml"
 
 
 def voc(*boxes):

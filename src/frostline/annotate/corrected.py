@@ -9,10 +9,11 @@ import numpy as np
 
 from frostline.annotate.boxes import Answer, Answers, box_names
 from frostline.scenes.scene import Classes, Scene
+from frostline.sources.base import Source
 from frostline.sources.prepared import Prepared
 
 
-class Corrected:
+class Corrected(Source):
     """The scenes of a prepared dataset, in their splits; those that have an answer get its boxes, and its mask if any.
 
     answers: of scenes of this dataset. file: where they come from.
@@ -32,7 +33,7 @@ class Corrected:
         self.classes = Classes(labels=old.labels, boxes=(*names, *self.new), masks=masks)
         before = prepared.derived.get("boxes")
         brought = f"{len(answers.of)} scenes have theirs from {file.name}"
-        self.derived = prepared.derived | {"boxes": f"{before}; {brought}" if before else brought}
+        self.derived = {**prepared.derived, "boxes": f"{before}; {brought}" if before else brought}
 
     def scenes(self) -> Iterator[Scene]:
         for scene in self._prepared.scenes():

@@ -1,4 +1,4 @@
-"""Answers in COCO's, VOC's and YOLO's layouts, read as any dataset in them is read (frostline.data.sources)."""
+"""Answers in COCO's, VOC's and YOLO's layouts, read as any dataset in them is read (frostline.sources)."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from frostline.annotate.boxes import Answer, Answers, Box, Sizes, add, check_size, scene_named
 from frostline.errors import FrostlineError
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.scene import Source
 from frostline.sources._files import displayed_size
+from frostline.sources.base import Source
 from frostline.sources.coco import Coco
 from frostline.sources.voc import Voc
 from frostline.sources.yolo import Yolo

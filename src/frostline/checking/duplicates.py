@@ -1,6 +1,6 @@
 """Which pictures show the same: identical ones, and near-identical ones, such as one saved again or made smaller."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -50,30 +50,6 @@ def near_identical(
             if detail[a] @ detail[b] >= DETAIL:
                 found.append((int(firsts[a]), int(firsts[b])))
     return sorted(found)
-
-
-class Joined:
-    """Sets of positions that grow together (union-find); each is named by its smallest member."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def first(self, position: int) -> int:
-        while self._parent[position] != position:
-            self._parent[position] = self._parent[self._parent[position]]
-            position = self._parent[position]
-        return position
-
-    def join(self, one: int, other: int) -> None:
-        one, other = sorted((self.first(one), self.first(other)))
-        self._parent[other] = one
-
-    def join_equal(self, keys: Iterable[Hashable | None]) -> None:
-        """Join all positions with the same key; None is no key."""
-        seen: dict[Hashable, int] = {}
-        for position, key in enumerate(keys):
-            if key is not None:
-                self.join(seen.setdefault(key, position), position)
 
 
 def _shrunk(grey: np.ndarray, side: int) -> np.ndarray:

@@ -2,39 +2,51 @@
 
 What can be wrong is listed in `faults.KINDS`, and what is done about it in conf/faults: `fail`, `skip` or `fix`. The
 user's own files are never changed.
-What is written is noted in a journal, so that a killed `prepare` goes on.
 """
 
 import json
-import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from hashlib import file_digest, sha256
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from PIL import Image
 from tqdm import tqdm
 
-from frostline.checking.scene import array_hash, check, png, policies
-from frostline.checking.whole import Examined, Finding, Record, examine
+from frostline.checking import fingerprint
+from frostline.checking.journal import Journal
+from frostline.checking.record import Record
+from frostline.checking.scene import Checked, check
+from frostline.checking.whole import Examined, Finding, examine
 from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
-from frostline.scenes.dataset import FORMAT, Dataset, replacing
-from frostline.scenes.scene import SPLITS, Classes, Scene, Source
+from frostline.pictures.writing import png
+from frostline.scenes.dataset import Dataset, replacing
+from frostline.scenes.faults import policies
+from frostline.scenes.layout import FORMAT, INFO, write_info, write_scenes
+from frostline.scenes.scene import SPLITS, Classes, Scene
 from frostline.scenes.splits import Split
-from frostline.sources.grouped import Grouped
+from frostline.sources.base import Source
+from frostline.sources.configured import configured
 
-SHOWN = 3  # faults told in the sentence that refuses a dataset
-JOURNAL = "journal.jsonl"  # in a dataset half made: a line for each scene that is written
+SHOWN = 3  # faults in the sentence that refuses a dataset
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty."""
+
+    name: str
+    split: Split
+    policies: Mapping[str, str]
+    max_pixels: int
 
 
 def prepare(
@@ -62,31 +74,20 @@ def prepare(
     """
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
-    policy = policies(on_fault, faults or {})
-    if out.exists() and not (out / "dataset.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+    settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels)
+    if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
-    settings = {
-        "format": FORMAT,
-        "name": name,
-        "classes": asdict(source.classes),
-        "derived": dict(getattr(source, "derived", {})),
-        "split": asdict(split),
-        "policies": policy,
-        "max_pixels": max_pixels,
-        "code": code_hash(*DATASET),
-    }
     out.parent.mkdir(parents=True, exist_ok=True)
-    note = out.with_name(f".{out.name}.made-of")
+    note, partial, old = (out.with_name(f".{out.name}.{what}") for what in ("made-of", "partial", "old"))
     with FileLock(out.with_name(f".{out.name}.lock")):
         if remember and note.is_file() and (existing := _opened(out)) is not None:
-            known = getattr(source, "fingerprint", None)
-            fingerprints = [known] if known else in_threads(fingerprint_of, source.scenes(), workers)
-            if note.read_text() == made_of(settings, fingerprints):
+            known = source.fingerprint
+            fingerprints = [known] if known else in_threads(fingerprint.of_scene, source.scenes(), workers)
+            if note.read_text() == made_of(source, settings, fingerprints):
                 return existing
-        partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
         with replacing(out):  # told before the work, too
             pass
-        fingerprints = _write(source, partial, settings, split, policy, workers)
+        fingerprints = _make(source, partial, settings, workers)
         with replacing(out):
             note.unlink(missing_ok=True)  # before: it never stands beside another dataset than its own
             shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
@@ -95,7 +96,7 @@ def prepare(
             partial.rename(out)
             shutil.rmtree(old, ignore_errors=True)
             if remember:
-                write_whole(note, made_of(settings, fingerprints))
+                write_whole(note, made_of(source, settings, fingerprints))
     return Dataset.open(out)
 
 
@@ -105,39 +106,18 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
     workers, remember: as `prepare` takes them.
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
-    source, plain = source_from_config(config)
+    source, plain = configured(config)
     options = {key: plain[key] for key in ("split", "on_fault", "faults") if key in plain}
     return prepare(source, out, name=plain["name"], workers=workers, remember=remember, **options)
 
 
-def source_from_config(config: Any) -> tuple[Source, dict[str, Any]]:
-    """The source that a file of conf/dataset names, grouped as it says, and the file's content, resolved.
+def made_of(source: Source, settings: Settings, fingerprints: Iterable[str]) -> str:
+    """One hash of what a dataset is made of, in whatever order its scenes come, and how.
 
-    Raises FrostlineError.
+    No paths and no times, so a source that was moved or touched is still the same.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue
-
-    try:
-        plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
-        assert isinstance(plain, dict)
-        source = instantiate(plain["source"])
-        if plain.get("group") is not None:
-            source = Grouped(source, plain["group"])
-        return source, {str(key): value for key, value in plain.items()}
-    except MissingMandatoryValue as error:
-        raise FrostlineError(
-            f"dataset '{config.get('name')}' needs dataset.{error.full_key or 'root'}: set it, as in dataset.root=PATH."
-        ) from None
-    except InstantiationException as error:
-        if isinstance(error.__cause__, FrostlineError):
-            raise error.__cause__ from None
-        raise FrostlineError(
-            f"dataset '{config.get('name')}' cannot be read as it is configured ({error.__cause__ or error}): "
-            "look at the values of its keys."
-        ) from error
+    how = [FORMAT, asdict(source.classes), dict(source.derived), asdict(settings), code_hash(*DATASET)]
+    return sha256(json.dumps([how, sorted(fingerprints)]).encode()).hexdigest()
 
 
 def _opened(out: Path) -> Dataset | None:
@@ -147,46 +127,52 @@ def _opened(out: Path) -> Dataset | None:
         return None
 
 
-def _write(
-    source: Source, folder: Path, settings: dict[str, Any], split: Split, policy: Mapping[str, str], workers: int | None
-) -> list[str]:
+def _make(source: Source, folder: Path, settings: Settings, workers: int | None) -> list[str]:
     """Make the dataset in a folder of its own, and return the fingerprints of what it is made of."""
-    name = settings["name"]
-    written = _resume(folder, [settings[key] for key in ("classes", "max_pixels", "code")])
-    with open(folder / JOURNAL, "a", encoding="utf-8") as journal:
+    journal = Journal(folder, [asdict(source.classes), settings.max_pixels, code_hash(*DATASET)])
 
-        def work(scene: Scene) -> Record:
-            known = written.get(scene.id)
-            fingerprint = fingerprint_of(scene)
-            if known is not None and known.fingerprint == fingerprint:
-                return known
-            return _store(scene, fingerprint, source.classes, folder, settings["max_pixels"])
+    def work(scene: Scene) -> Record:
+        known = journal.known.get(scene.id)
+        now = fingerprint.of_scene(scene)
+        if known is not None and known.fingerprint == now:
+            return known
+        record = _written(check(scene, source.classes, settings.max_pixels), folder)
+        record.fingerprint = now
+        return record
 
-        records = []
+    records = []
+    with journal:
         scenes = in_threads(work, source.scenes(), workers)
-        for record in tqdm(scenes, desc=f"prepare {name}", unit=" pictures", disable=None):
+        for record in tqdm(scenes, desc=f"prepare {settings.name}", unit=" pictures", disable=None):
             records.append(record)
-            if record is not written.get(record.id):
-                journal.write(record.to_json() + "\n")
+            journal.add(record)
     try:
-        _check_ids(name, records)
-        examined = examine(records, source.classes, split, policy, getattr(source, "derived", ()))
-        _refuse(name, examined)
-        if not split.given and (given := sorted({record.given for record in records if record.given is not None})):
-            print(
-                f"frostline: dataset '{name}' is split anew, and its own {' and '.join(given)} are not kept: "
-                "dataset.split.given=true keeps them.",
-                file=sys.stderr,
-            )
-        _finish(folder, source, settings, examined)
-        for finding in examined.findings:
-            if finding.done == "let be":
-                print(f"frostline: dataset '{name}': {finding.fault}.", file=sys.stderr)
+        _check_ids(settings.name, records)
+        examined = examine(records, source.classes, settings.split, settings.policies, source.derived)
+        _refuse(settings.name, examined)
     except FrostlineError:
         shutil.rmtree(folder)
         raise
-    known = getattr(source, "fingerprint", None)
-    return [known] if known else [record.fingerprint for record in records]
+    _write_lists(folder, source, settings, examined)
+    journal.remove()
+    _warn(settings, records, examined)
+    return [source.fingerprint] if source.fingerprint else [record.fingerprint for record in records]
+
+
+def _written(checked: Checked, folder: Path) -> Record:
+    """What is known of a scene, once its picture and mask are written."""
+    record = checked.record
+    if not checked.picture:
+        return record
+    record.picture = f"images/{record.id}{checked.suffix}"
+    files = {record.picture: checked.picture}
+    if checked.mask is not None:
+        record.mask = f"masks/{record.id}.png"
+        files[record.mask] = png(checked.mask)
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+        record.files[file] = sha256(content).hexdigest()
+    return record
 
 
 def _check_ids(name: str, records: list[Record]) -> None:
@@ -195,46 +181,6 @@ def _check_ids(name: str, records: list[Record]) -> None:
     ids = Counter(record.id.casefold() for record in records)
     if repeated := [record.id for record in records if ids[record.id.casefold()] > 1]:
         raise FrostlineError(f"the source of dataset '{name}' gives the id '{repeated[0]}' twice: make ids distinct.")
-
-
-def _resume(folder: Path, decisive: list[Any]) -> dict[str, Record]:
-    """What a killed process has written to a folder, by scene; the folder is there afterwards, and empty otherwise."""
-    head = json.dumps(decisive)
-    written: dict[str, Record] = {}
-    try:
-        first, *lines = (folder / JOURNAL).read_text(encoding="utf-8").split("\n")
-        if first == head:
-            for line in lines[:-1]:  # what follows the last line break is a line half written
-                record = Record.from_json(line)
-                if all((folder / file).is_file() for file in record.files):
-                    written[record.id] = record
-    except (OSError, ValueError, KeyError, TypeError):
-        written = {}
-    if not written:
-        shutil.rmtree(folder, ignore_errors=True)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "masks").mkdir(exist_ok=True)
-    with open(folder / f"{JOURNAL}.new", "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in (head, *(record.to_json() for record in written.values())))
-    (folder / f"{JOURNAL}.new").replace(folder / JOURNAL)
-    return written
-
-
-def _store(scene: Scene, fingerprint: str, classes: Classes, folder: Path, max_pixels: int) -> Record:
-    """Check a scene and write its picture and mask."""
-    checked = check(scene, classes, max_pixels)
-    record = Record.of(checked, fingerprint)
-    if not checked.picture:
-        return record
-    writing = {f"images/{scene.id}{checked.suffix}": checked.picture}
-    record.picture = next(iter(writing))
-    if checked.mask is not None:
-        record.mask = f"masks/{scene.id}.png"
-        writing[record.mask] = png(Image.fromarray(checked.mask))
-    for file, data in writing.items():
-        (folder / file).write_bytes(data)
-        record.files[file] = sha256(data).hexdigest()
-    return record
 
 
 def _refuse(name: str, examined: Examined) -> None:
@@ -254,91 +200,56 @@ def _refuse(name: str, examined: Examined) -> None:
     )
 
 
-def _finish(folder: Path, source: Source, settings: dict[str, Any], examined: Examined) -> None:
-    """Remove what is not used, and write the lists and dataset.json."""
-    name, placed = settings["name"], examined.placed
-    used = {file for scenes in placed.values() for scene in scenes for file in scene.files}
-    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
-        if path.relative_to(folder).as_posix() not in used:
-            path.unlink()
-    files = {file: digest for scenes in placed.values() for scene in scenes for file, digest in scene.files.items()}
-    for where in SPLITS:
-        coco = _utf8(
-            json.dumps(_coco(placed[where], source.classes, name, where), separators=(",", ":"), ensure_ascii=False)
+def _warn(settings: Settings, records: list[Record], examined: Examined) -> None:
+    """Say what the dataset lacks or lost, though nobody has to do anything about it."""
+    if not settings.split.given and (given := sorted({record.given for record in records if record.given is not None})):
+        print(
+            f"frostline: dataset '{settings.name}' is split anew, and its own {' and '.join(given)} are not kept: "
+            "dataset.split.given=true keeps them.",
+            file=sys.stderr,
         )
-        (folder / f"{where}.json").write_bytes(coco)
-        files[f"{where}.json"] = sha256(coco).hexdigest()
+    for finding in examined.findings:
+        if finding.done == "let be":
+            print(f"frostline: dataset '{settings.name}': {finding.fault}.", file=sys.stderr)
+
+
+def _write_lists(folder: Path, source: Source, settings: Settings, examined: Examined) -> None:
+    """Write the list of each split and dataset.json, and remove the files that are in none."""
+    classes, placed = source.classes, examined.placed
+    files = {file: digest for scenes in placed.values() for scene in scenes for file, digest in scene.files.items()}
+    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
+        if path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+    for split in SPLITS:
+        scenes = (record.scene(folder) for record in placed[split])
+        files[f"{split}.json"] = write_scenes(folder, split, scenes, classes, settings.name)
     info = {
-        "format": FORMAT,
-        "name": name,
-        "data_hash": _data_hash(placed, source.classes),
-        "classes": asdict(source.classes),
-        "split": settings["split"],
-        "counts": {where: _counts(placed[where], source.classes) for where in SPLITS},
-        "derived": settings["derived"],
+        "name": settings.name,
+        "data_hash": _data_hash(placed, classes),
+        "classes": asdict(classes),
+        "split": asdict(settings.split),
+        "counts": {split: _counts(placed[split], classes) for split in SPLITS},
+        "derived": dict(source.derived),
         "found": {"scenes": examined.scenes, "kept": sum(map(len, placed.values()))}
         | dict(Counter(finding.done for finding in examined.findings)),
-        "faults": [_told(finding) for finding in examined.findings],
+        "faults": [_as_json(finding) for finding in examined.findings],
         "files": dict(sorted(files.items())),
     }
-    (folder / "dataset.json").write_bytes(_utf8(json.dumps(info, indent=1, ensure_ascii=False) + "\n"))
-    (folder / JOURNAL).unlink()
+    write_info(folder, info)
 
 
-def _utf8(text: str) -> bytes:
-    """JSON as UTF-8; half a surrogate, as strangers' names may have it, becomes JSON's own escape."""
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _told(finding: Finding) -> dict[str, Any]:
+def _as_json(finding: Finding) -> dict[str, Any]:
+    """A finding without folders: the same dataset is described alike on every machine."""
     fault = finding.fault
-    # No folders: the same dataset is described alike on every machine.
     what = fault.what.replace(str(fault.file), Path(fault.file).name)
-    told = {"scene": finding.scene, "kind": fault.kind, "file": Path(fault.file).name, "what": what}
-    return told | ({} if fault.line is None else {"line": fault.line}) | {"done": finding.done}
-
-
-def _coco(scenes: list[Record], classes: Classes, name: str, split: str) -> dict[str, Any]:
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, scene in enumerate(scenes, start=1):
-        images.append(
-            {
-                "id": number,
-                "file_name": scene.picture,
-                "width": scene.width,
-                "height": scene.height,
-                "scene": scene.id,
-                "label": scene.label,
-                "mask": scene.mask,
-                "boxes_annotated": scene.boxes is not None,
-            }
-        )
-        if scene.boxes is None or scene.box_labels is None:
-            continue
-        for (x0, y0, x1, y1), label in zip(scene.boxes, scene.box_labels, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": label + 1,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": (x1 - x0) * (y1 - y0),
-                    "iscrowd": 0,
-                }
-            )
-    return {
-        "info": {"description": f"{name}, {split}", "labels": classes.labels, "masks": classes.masks},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for number, name in enumerate(classes.boxes or (), start=1)],
-    }
+    found = {"scene": finding.scene, "kind": fault.kind, "file": Path(fault.file).name, "what": what}
+    return found | ({} if fault.line is None else {"line": fault.line}) | {"done": finding.done}
 
 
 def _counts(scenes: list[Record], classes: Classes) -> dict[str, Any]:
     kinds = Counter(kind for scene in scenes for kind in scene.annotations)
     labels = Counter(scene.label for scene in scenes)
-    boxes = Counter(label for scene in scenes if scene.box_labels is not None for label in scene.box_labels)
+    boxes = Counter(label for scene in scenes for label in scene.box_labels or [])
     return {
         "scenes": len(scenes),
         **{f"with_{kind}": kinds[kind] for kind in ("label", "boxes", "mask")},
@@ -348,54 +259,10 @@ def _counts(scenes: list[Record], classes: Classes) -> dict[str, Any]:
 
 
 def _data_hash(placed: Mapping[str, list[Record]], classes: Classes) -> str:
+    """One hash of what the dataset holds, in whatever form its pictures are stored."""
     scenes = sorted(
-        json.dumps(
-            [
-                scene.id,
-                split,
-                scene.label,
-                scene.boxes,
-                scene.box_labels,
-                scene.picture_hash,
-                scene.mask_hash,
-            ]
-        )
+        json.dumps([scene.id, split, scene.label, scene.boxes, scene.box_labels, scene.picture_hash, scene.mask_hash])
         for split, found in placed.items()
         for scene in found
     )
     return sha256(json.dumps([asdict(classes), scenes]).encode()).hexdigest()
-
-
-def made_of(settings: Mapping[str, Any], fingerprints: Iterable[str]) -> str:
-    """One hash of what a dataset is made of, in whatever order, and how; no paths and no times, so a moved or touched
-    source is still the same.
-    """
-    return sha256(json.dumps([settings, sorted(fingerprints)]).encode()).hexdigest()
-
-
-def fingerprint_of(scene: Scene) -> str:
-    """One hash over all that a source says of a scene, files read."""
-    digest = sha256()
-    for part in (scene.image, scene.mask, scene.boxes, scene.box_labels):
-        if isinstance(part, np.ndarray):
-            digest.update(array_hash(part).encode())
-        elif isinstance(part, Path):
-            digest.update(_content(part))
-        else:
-            digest.update(b"none")
-    mapped = sorted((scene.mask_map or {}).items())
-    faults = [fault.kind for fault in scene.faults]
-    said = [scene.id, scene.label, scene.split, scene.group, mapped, faults, scene.size]
-    digest.update(json.dumps(said, default=int).encode())
-    return digest.hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    """A hash of a file's content; empty for one that cannot be read, which becomes a fault where it is decoded."""
-    try:
-        if os.path.isfile(path):  # a pipe would never end
-            with path.open("rb") as file:
-                return file_digest(file, "sha256").digest()
-    except OSError:
-        pass
-    return b""

@@ -1,81 +1,18 @@
 """All scenes together: which go, which are the same, which split each comes into, and what is wrong with the whole."""
 
-import json
-from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, Self
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from frostline.checking.duplicates import THUMBNAIL, Joined, near_identical
-from frostline.checking.scene import Checked, array_hash, named
+from frostline.checking.duplicates import near_identical
+from frostline.checking.record import Record
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, VOID, Classes
 from frostline.scenes.splits import Split, Splittable, assign
 
 DONE = {"fail": "refused", "skip": "left out", "fix": "mended"}
 _KIND = {False: "duplicate", True: "duplicate_across_splits"}
-
-
-@dataclass
-class Record:
-    """What is remembered of a scene once it is checked: all but picture and mask, as JSON can hold it."""
-
-    id: str
-    file: str
-    fingerprint: str
-    faults: list[Fault]
-    width: int
-    height: int
-    picture_hash: str
-    thumbnail: str  # (32, 32) uint8 in base64
-    label: int | None = None
-    boxes: list[list[float]] | None = None
-    box_labels: list[int] | None = None
-    mask_hash: str | None = None
-    mask_classes: list[int] | None = None
-    given: str | None = None
-    group: str | None = None
-    picture: str = ""
-    mask: str | None = None
-    files: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, checked: Checked, fingerprint: str) -> Self:
-        scene, mask = checked.scene, checked.mask
-        return cls(
-            id=scene.id,
-            file=str(named(scene)),
-            fingerprint=fingerprint,
-            faults=checked.faults,
-            width=checked.size[0],
-            height=checked.size[1],
-            picture_hash=checked.picture_hash,
-            thumbnail="" if checked.thumbnail is None else b64encode(checked.thumbnail.tobytes()).decode(),
-            label=checked.label,
-            boxes=None if checked.boxes is None else checked.boxes.tolist(),
-            box_labels=None if checked.box_labels is None else checked.box_labels.tolist(),
-            mask_hash=None if mask is None else array_hash(mask),
-            mask_classes=None if mask is None else np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist(),
-            given=scene.split,
-            group=scene.group,
-        )
-
-    @property
-    def annotations(self) -> tuple[str, ...]:
-        present = {"label": self.label, "boxes": self.boxes, "mask": self.mask_hash}
-        return tuple(kind for kind, value in present.items() if value is not None)
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=str)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Raises ValueError, KeyError or TypeError for what `to_json` did not write."""
-        fields: dict[str, Any] = json.loads(text)
-        return cls(**fields | {"faults": [Fault(**fault) for fault in fields["faults"]]})
 
 
 @dataclass(frozen=True)
@@ -127,12 +64,14 @@ def examine(
 
     near = near_identical(
         [scene.picture_hash for scene in kept],
-        [_thumbnail(scene) for scene in kept],
-        [min(scene.width, scene.height) for scene in kept],
+        [scene.grey for scene in kept],
+        [min(scene.size) for scene in kept],
     )
-    told = _duplicates(kept, near, split.given)
-    findings += [Finding(kept[t.position].id, t.fault, policy[t.fault.kind], kept[t.other].id) for t in told]
-    gone = {t.position for t in told if t.spare or policy[t.fault.kind] != "fix"}
+    twins = _twins(kept, near, split.given)
+    findings += [
+        Finding(kept[twin.position].id, twin.fault, policy[twin.fault.kind], kept[twin.of].id) for twin in twins
+    ]
+    gone = {twin.position for twin in twins if twin.spare or policy[twin.fault.kind] != "fix"}
     units = _units(kept, near)
     left = [position for position in range(len(kept)) if position not in gone]
 
@@ -150,23 +89,23 @@ def examine(
     return Examined({scene.id: scene.file for scene in scenes}, findings, placed)
 
 
-class _Told(NamedTuple):
-    """A scene that shows the same as another, and whether it is to spare."""
+class _Twin(NamedTuple):
+    """A scene that shows the same as another one, `of`, and whether it is to spare."""
 
     position: int
-    other: int
+    of: int
     fault: Fault
     spare: bool
 
 
-def _duplicates(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given: bool) -> list[_Told]:
+def _twins(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given: bool) -> list[_Twin]:
     """What shows the same. near: pairs of positions of nearly identical pictures.
 
     Of identical pictures the first is kept, or none where they are annotated otherwise. Nearly identical ones are all
     kept, but with given splits not on both sides: those of the evaluation stay, so that its figures compare. A scene
     that no given list names goes nowhere, whatever it shows.
     """
-    found: list[_Told] = []
+    found: list[_Twin] = []
     order = [position for position, scene in enumerate(scenes) if not given or scene.given is not None]
     order.sort(key=lambda p: (SPLITS[::-1].index(_side(scenes[p], given) or SPLITS[0]), scenes[p].id))
     by_hash: dict[str, list[int]] = {}
@@ -184,13 +123,13 @@ def _duplicates(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given
             for p, says in zip(identical, said, strict=True):
                 twin = identical[one if _conflicting([says, said[one]]) else other]
                 what = f"is identical to {scenes[twin].id}, which is annotated otherwise"
-                found.append(_Told(p, twin, Fault("label_conflict", scenes[p].file, what), True))
+                found.append(_Twin(p, twin, Fault("label_conflict", scenes[p].file, what), True))
             continue
         first, *rest = identical
         for p in rest:
             across = _side(scenes[p], given) != _side(scenes[first], given)
             what = f"is identical to {scenes[first].id}" + (f" in {scenes[first].given}" if across else "")
-            found.append(_Told(p, first, Fault(_KIND[across], scenes[p].file, what), True))
+            found.append(_Twin(p, first, Fault(_KIND[across], scenes[p].file, what), True))
         earlier = [kept[twin] for twin in like.get(picture, ()) if twin in kept]
         # A twin on the other side counts for more than one on its own.
         earlier.sort(key=lambda p: _side(scenes[p], given) == _side(scenes[first], given))
@@ -198,7 +137,7 @@ def _duplicates(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given
         if earlier:
             what = f"is nearly identical to {scenes[earlier[0]].id}"
             what += f" in {scenes[earlier[0]].given}" if across else ""
-            found.append(_Told(first, earlier[0], Fault(_KIND[across], scenes[first].file, what), across))
+            found.append(_Twin(first, earlier[0], Fault(_KIND[across], scenes[first].file, what), across))
         if not across:
             kept[picture] = first
     return found
@@ -228,12 +167,17 @@ def _conflicting(said: Sequence[tuple[Any, ...]]) -> tuple[int, int] | None:
 
 def _units(scenes: Sequence[Record], near: Iterable[tuple[int, int]]) -> list[int]:
     """A number for each scene, equal for those that must come into one split."""
-    joined = Joined(len(scenes))
-    joined.join_equal([scene.picture_hash for scene in scenes])
+    from scipy.cluster.hierarchy import DisjointSet  # takes a while to load
+
+    joined = DisjointSet(range(len(scenes)))
     for one, other in near:
-        joined.join(one, other)
-    joined.join_equal([scene.group for scene in scenes])
-    return [joined.first(position) for position in range(len(scenes))]
+        joined.merge(one, other)
+    for keys in ([scene.picture_hash for scene in scenes], [scene.group for scene in scenes]):
+        first: dict[Hashable, int] = {}
+        for position, key in enumerate(keys):
+            if key is not None:
+                joined.merge(first.setdefault(key, position), position)
+    return [joined[position] for position in range(len(scenes))]
 
 
 def _torn_groups(placed: Mapping[str, Sequence[Record]]) -> list[Fault]:
@@ -270,7 +214,3 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: C
                     lacking = "class_untrained" if where == "train" else "class_absent"
                     faults.append(Fault(lacking, place, f"has no example of '{name}' ({kind})"))
     return faults
-
-
-def _thumbnail(scene: Record) -> np.ndarray:
-    return np.frombuffer(b64decode(scene.thumbnail), np.uint8).reshape(THUMBNAIL, THUMBNAIL)

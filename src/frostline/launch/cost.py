@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities import move_data_to_device
 
-from frostline.config import Config, build
+from frostline.config import Config
 from frostline.launch.local import places
 from frostline.loading.items import collate
 from frostline.runs.provenance import cores
 from frostline.scenes.scene import SPLITS
 from frostline.scenes.splits import Split
+from frostline.sources.configured import configured
 from frostline.tasks.base import Batch, Task
 
 STEPS = 3
@@ -24,9 +25,9 @@ START_SECONDS = 12.0  # imports, reading the pictures, pictures of predictions
 
 def scenes_of(dataset: Mapping[str, Any]) -> dict[str, int]:
     """How many scenes each split of a dataset will have, before anything is prepared."""
-    source, split = build(dataset["source"]), Split(**dataset["split"])
-    if counts := getattr(source, "counts", None):  # known without drawing
-        return {name: int(counts[name]) for name in SPLITS}
+    source, split = configured(dataset)[0], Split(**dataset["split"])
+    if source.counts is not None:
+        return dict(source.counts)
     given = Counter(scene.split for scene in source.scenes())
     if split.given and given["train"]:  # what the source lacks is drawn out of that
         return {name: given[name] for name in SPLITS}

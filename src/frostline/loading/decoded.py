@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from frostline.code import SQUARES, code_hash
 from frostline.parallel import in_threads
-from frostline.pictures.fit import square
-from frostline.pictures.kernels import GREY
+from frostline.pictures.fit import GREY, square
 from frostline.pictures.reading import read_rgb
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene

@@ -9,8 +9,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from frostline.pictures.fit import GREY
 from frostline.pictures.kernels import (
-    GREY,
     Matrix,
     affine,
     colour_matrix,

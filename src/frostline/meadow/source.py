@@ -13,13 +13,14 @@ from frostline.meadow import ground as _meadow_ground
 from frostline.meadow import heads as _meadow_heads
 from frostline.meadow.canvas import Array, Canvas, Colour, Dice, box_blur, mix, sincos, smooth, unit
 from frostline.scenes.scene import BACKGROUND, SPLITS, Classes, Scene
+from frostline.sources.base import Source
 
 KINDS = _meadow_heads.NAMES
 MIN_VISIBLE = 0.25  # a head of which less is to be seen, by occlusion or by the picture's edge, gets no box
 DOMINANCE = 1.4  # the main flower shows this many times as many pixels as any other kind together
 
 
-class Meadow:
+class Meadow(Source):
     """Drawn pictures of daisies, dandelions, roses, sunflowers and tulips, with exact annotations.
 
     The object is a flower's head: petals, florets, centre, a seed clock's ball. Stems, leaves, fallen petals and
@@ -47,16 +48,12 @@ class Meadow:
         if train + val + test == 0:
             raise FrostlineError("meadow: train, val and test are all 0; ask for at least one scene.")
         self.seed, self.size = seed, size
-        self.counts = dict(zip(SPLITS, (train, val, test), strict=True))
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the content without drawing it."""
-        return f"meadow 1: seed {self.seed}, {self.size} px, scenes {self.counts}"
+        self.counts = self._counts = dict(zip(SPLITS, (train, val, test), strict=True))
+        self.fingerprint = f"meadow 1: seed {seed}, {size} px, scenes {self.counts}"
 
     def scenes(self) -> Iterator[Scene]:
         """Every scene: train, then val, then test, each drawn when it is asked for."""
-        for split, count in self.counts.items():
+        for split, count in self._counts.items():
             for index in range(count):
                 yield _annotate(self.seed, self.size, split, index)[0]
 

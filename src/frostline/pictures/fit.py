@@ -5,6 +5,7 @@ import numpy.typing as npt
 from PIL import Image
 
 FITS = ("stretch", "letterbox")
+GREY = 128  # colour of what lies outside the picture
 
 
 def place(width: int, height: int, size: int, fit: str) -> tuple[int, int, int, int]:

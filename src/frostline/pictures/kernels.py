@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from frostline.pictures.fit import GREY
 from frostline.scenes.scene import VOID
 
 cv2.setNumThreads(0)  # whoever loads pictures side by side has a process for each; and its threads survive no fork
 
-GREY = 128  # colour of what comes into view from outside the picture
 LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to how bright a colour looks (ITU-R BT.601)
 
 Pixels = npt.NDArray[np.uint8]

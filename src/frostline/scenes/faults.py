@@ -1,16 +1,20 @@
 """What can be wrong with annotated pictures, and what is done about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from frostline.errors import FrostlineError
+
+POLICIES = ("fail", "skip", "fix")  # refuse the dataset, leave the scene out, mend it
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of fault.
 
-    means: one clause for people. fixable: how it is mended, where it can be. policy: what `prepare` does about it where
-    nobody says otherwise (conf/faults says the same, to be overridden): `fail` refuses the dataset, `skip` leaves the
-    scene out, `fix` mends it; None: as `on_fault` says.
+    means: one clause for people. fixable: how it is mended, where it can be. policy: one of POLICIES, what is done
+    about it where nobody says otherwise; None: as `on_fault` says.
     """
 
     means: str
@@ -59,6 +63,27 @@ KINDS: dict[str, Kind] = {
     "class_untrained": Kind("a class without an example to train on"),
     "class_absent": Kind("a class without an example to validate or test on", policy="skip"),
 }
+
+
+def policies(on_fault: str, faults: Mapping[str, str | None]) -> dict[str, str]:
+    """The policy of every kind of fault: what `faults` says, else what KINDS says; where that is None too, `on_fault`.
+
+    Raises FrostlineError for a kind or policy that does not exist, and for `fix` where a kind cannot be mended.
+    """
+    if on_fault not in POLICIES:
+        raise FrostlineError(f"dataset.on_fault is '{on_fault}': set it to {', '.join(POLICIES)}.")
+    for kind, policy in faults.items():
+        if kind not in KINDS:
+            raise FrostlineError(f"dataset.faults.{kind} is no kind of fault; choose from {', '.join(KINDS)}.")
+        if policy is not None and policy not in POLICIES:
+            raise FrostlineError(f"dataset.faults.{kind} is '{policy}': set it to {', '.join(POLICIES)}.")
+        if policy == "fix" and KINDS[kind].fixable is None:
+            raise FrostlineError(f"dataset.faults.{kind} is fix, but that cannot be mended: set it to fail or skip.")
+    chosen = {}
+    for kind, known in KINDS.items():
+        otherwise = "skip" if on_fault == "fix" and known.fixable is None else on_fault
+        chosen[kind] = faults.get(kind) or known.policy or otherwise
+    return chosen | {"split_empty": "fail"}  # nothing can be trained without
 
 
 _LONGEST = 1000  # characters of a fault that is told

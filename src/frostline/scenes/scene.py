@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePath
-from typing import Protocol
 
 import numpy as np
 
@@ -65,21 +64,10 @@ class Scene:
     faults: tuple[Fault, ...] = ()
     size: tuple[int, int] | None = None
 
-
-class Source(Protocol):
-    """Reads scenes from somewhere. Faulty annotations pass through: `prepare` finds and names them.
-
-    A source that derives annotations (say, boxes from masks) says so in an attribute `derived`, a mapping from the kind
-    of annotation to a sentence; it ends up in dataset.json. A source that draws its scenes from nothing but its
-    arguments can have a `fingerprint`, a string of these and the drawing's version: where that is unchanged, `prepare`
-    opens an existing dataset without drawing anything.
-    """
-
-    classes: Classes
-
-    def scenes(self) -> Iterable[Scene]:
-        """Every scene, in an order that depends on nothing but the source's own content."""
-        ...
+    @property
+    def called(self) -> Path | str:
+        """The picture as messages name it."""
+        return self.image if isinstance(self.image, Path) else self.id
 
 
 def scene_ids(paths: Iterable[PurePath]) -> list[str]:

@@ -14,6 +14,7 @@ from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, SPLITS, VOID, Classes, Scene, scene_ids
 from frostline.sources._files import boxes_of, displayed_size, inside, is_file, picture_files, split_named
 from frostline.sources._paint import MOST_PAINT, paint, run_lengths
+from frostline.sources.base import Source
 
 _LABELS = "where all annotations of a picture have one category, that is the picture's label"
 _MASKS = "painted from the outlines, smaller ones over larger ones; crowds are unknown"
@@ -74,7 +75,7 @@ def _id(record: dict[str, Any]) -> Any:
     return record["id"]
 
 
-class Coco:
+class Coco(Source):
     """JSON files in COCO's instance format, and pictures somewhere below `root`.
 
     annotations: one file, or a file per split as {train: ..., val: ...}; by default `root/annotations/instances*.json`

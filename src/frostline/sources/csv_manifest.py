@@ -11,13 +11,14 @@ from frostline.pictures.reading import MAX_BYTES
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources._files import boxes_of, inside, is_file, split_named
+from frostline.sources.base import Source
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _OF_THE_PICTURE = ("label", "mask", "split", "group")
 COLUMNS = ("path", *_CORNERS, "box_label", *_OF_THE_PICTURE)
 
 
-class CsvManifest:
+class CsvManifest(Source):
     """`root/manifest.csv`: a header, then a row per picture, or per box of one: rows with one path are one picture.
 
     path: the picture, relative to `root`; the only column that must be there.

@@ -13,6 +13,7 @@ from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene
 from frostline.sources._files import fetched
+from frostline.sources.base import Source
 
 NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -22,7 +23,7 @@ _FILES = {"train": "train", "test": "t10k"}
 _MOST = 100_000  # pictures: more is no Fashion-MNIST, and a header's word alone is no reason to take memory
 
 
-class FashionMnist:
+class FashionMnist(Source):
     """`train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the two of `t10k`, plain or as .gz, in one folder
     anywhere below `root`; so torchvision's and Debian's copies both fit.
 

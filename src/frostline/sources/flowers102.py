@@ -1,7 +1,7 @@
 """The Oxford 102 Flowers in torchvision's layout, with masks and boxes where the segmentations are there."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene
 from frostline.sources._files import fetched, read_lines
 from frostline.sources._mat import read_arrays
+from frostline.sources.base import Source
 
 COUNT = 102
 _SPLITS = {"trnid": "train", "valid": "val", "tstid": "test"}
@@ -26,7 +27,7 @@ _DERIVED = {
 }
 
 
-class Flowers102:
+class Flowers102(Source):
     """`jpg/image_00001.jpg`, ..., `imagelabels.mat` and `setid.mat` below `root` or below `root/flowers-102`.
 
     The labels of imagelabels.mat, 1 to 102, are the classes 0 to 101. Their names are those of `class_names.txt` (one a
@@ -56,7 +57,7 @@ class Flowers102:
             boxes=names if self._segmented else None,
             masks=(BACKGROUND, "flower") if self._segmented else None,
         )
-        self.derived: Mapping[str, str] = _DERIVED if self._segmented else {}
+        self.derived = _DERIVED if self._segmented else {}
 
     def _numbers(self, name: str, keys: Any) -> dict[str, list[int]]:
         path = self.root / name

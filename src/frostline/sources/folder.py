@@ -6,9 +6,10 @@ from pathlib import Path
 from frostline.errors import FrostlineError
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources._files import picture_files, split_named
+from frostline.sources.base import Source
 
 
-class Folder:
+class Folder(Source):
     """`root/<class>/**/<picture>`; the sorted names of the folders are the classes.
 
     Where all folders of `root` are named after splits (train, val or valid, test), these hold the folders of the

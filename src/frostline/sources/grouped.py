@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from frostline.errors import FrostlineError
-from frostline.scenes.scene import Scene, Source
+from frostline.scenes.scene import Scene
+from frostline.sources.base import Source
 
 
-class Grouped:
+class Grouped(Source):
     """Another source, of which scenes in whose ids a pattern finds the same are one group.
 
     pattern: a regular expression; what its first parenthesis matches is the group, or all that it matches where it has
@@ -25,9 +26,8 @@ class Grouped:
             raise FrostlineError(f"dataset.group is {pattern!r}, which is no regular expression ({error}).") from error
         self._source = source
         self.classes = source.classes
-        self.derived = dict(getattr(source, "derived", {}))
-        known = getattr(source, "fingerprint", None)
-        self.fingerprint = f"{known} {pattern}" if known else None
+        self.derived, self.counts = source.derived, source.counts
+        self.fingerprint = f"{source.fingerprint} {pattern}" if source.fingerprint else None
 
     def scenes(self) -> Iterator[Scene]:
         scene, matched = None, False

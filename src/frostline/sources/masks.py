@@ -16,11 +16,12 @@ from frostline.sources._files import (
     read_lines,
     split_named,
 )
+from frostline.sources.base import Source
 
 _DEEP = 32  # folders of an absolute path that are tried
 
 
-class Masks:
+class Masks(Source):
     """`root/images/**/<name>.jpg` with `root/masks/**/<name>.png`, or else, as CamVid has them, the lists
     `root/train.txt`, val.txt and test.txt of lines "picture mask": two paths relative to `root`, without blanks. One
     that begins with / and is not there was right on somebody else's machine (as /SegNet/CamVid/train/...): it is looked

@@ -11,12 +11,13 @@ from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.sources._files import by_name, namesake, pictures_by_name, visible
+from frostline.sources.base import Source
 
 _ENDING = "_mask"
 _MASK_MAP = {0: 0} | dict.fromkeys(range(1, VOID), 1)
 
 
-class PennFudan:
+class PennFudan(Source):
     """`PNGImages/<name>.png` with `PedMasks/<name>_mask.png`, below `root` or below `root/PennFudanPed`.
 
     A mask has 0 for the background and 1, 2, ... for the people; each gets the box around its pixels. Boxes have one

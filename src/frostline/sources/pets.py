@@ -9,13 +9,14 @@ from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources._files import fetched, picture_files, read_lines
+from frostline.sources.base import Source
 from frostline.sources.voc import from_one, read_voc_boxes
 
 MASKS = ("pet", "background", "border")
 _MASK_MAP = {value + 1: value for value in range(len(MASKS))}
 
 
-class Pets:
+class Pets(Source):
     """Pictures, breeds, head boxes and trimaps below `root` (or below `root/oxford-iiit-pet`).
 
     The breed is the file's name up to its last underscore; breeds present, sorted, are the classes of labels and boxes

@@ -8,9 +8,10 @@ from pathlib import Path
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, Scene
+from frostline.sources.base import Source
 
 
-class Prepared:
+class Prepared(Source):
     """Scenes of a prepared dataset with the splits that they are in; files that are not what was written are faults.
 
     Raises FrostlineError where `root` holds no prepared dataset, or one that lacks files.

@@ -15,6 +15,7 @@ from frostline.pictures.reading import read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources._files import boxes_of, by_name, inside, namesake, pictures_by_name, read_lines, visible
+from frostline.sources.base import Source
 
 VOC_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -99,7 +100,7 @@ def _proper(corners: np.ndarray) -> np.ndarray:
     return proper
 
 
-class Voc:
+class Voc(Source):
     """`root/JPEGImages`, `root/Annotations/<picture>.xml`, and, where they are there, `root/ImageSets/Main/<list>.txt`
     and `root/SegmentationClass/<picture>.png`. For a VOCdevkit, `root` is its folder VOC2012 or the like.
 

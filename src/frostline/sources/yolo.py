@@ -26,6 +26,7 @@ from frostline.sources._files import (
     visible,
 )
 from frostline.sources._paint import MOST_PAINT, paint, run_lengths
+from frostline.sources.base import Source
 
 _MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
 _MASKS = "painted from the outlines, smaller ones over larger ones"
@@ -54,7 +55,7 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-class Yolo:
+class Yolo(Source):
     """`root/data.yaml`, the pictures that it names, and `labels/**/<picture>.txt` for `images/**/<picture>.jpg`.
 
     data.yaml: `names`, a list or {0: name, ...}, are the classes; `train`, `val` and `test` each a folder, a list of

@@ -19,7 +19,7 @@ from frostline.models.backbones import Backbone, in_floats
 from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import Cells, assign_batch, decode_cells
 from frostline.models.small_cnn import STRIDE, SmallCnn
-from frostline.pictures.kernels import GREY
+from frostline.pictures.fit import GREY
 
 WINDOW = 64  # pixels, both sides
 MARGIN = 16  # pixels that windows reach beyond the picture, as small objects beside its edge are near no middle else

@@ -1,0 +1,108 @@
+"""The boxes of one scene, checked: what is wrong with them, and what they are once mended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from frostline.pictures.reading import turned_boxes
+from frostline.scenes.faults import Fault
+from frostline.scenes.scene import Scene
+
+OVERHANG = 1.0  # pixels by which a box may stick out and be clipped: rounding, and formats that count pixels from 1
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A quarter turn that EXIF asks for. stored: width and height before it. orientation: one of QUARTER_TURNS."""
+
+    stored: Size
+    orientation: int
+
+
+@dataclass
+class _Faults:
+    """Where faults of boxes go. written: the boxes as the file has them, (n, 4); lines: of each."""
+
+    file: Path | str
+    written: np.ndarray
+    lines: Sequence[int | None]
+    faults: list[Fault]
+
+    def add(self, kind: str, what: str, number: int, box: np.ndarray | None = None) -> None:
+        """A fault of one box. box: where it lies, in pixels of the picture as displayed."""
+        corners = ", ".join(f"{value:g}" for value in self.written[number])
+        drawn = None if box is None else tuple(box.tolist())
+        self.faults.append(Fault(kind, self.file, f"{what} ({corners})", self.lines[number], drawn))
+
+
+def mended_boxes(
+    scene: Scene, classes: Sequence[str] | None, size: Size, turn: Turn | None, faults: list[Fault]
+) -> tuple[list[list[float]], list[int]] | None:
+    """The usable boxes and their labels; None where there are none to be had. What is wrong is added to `faults`.
+
+    size: width and height as displayed. turn: of the picture, where EXIF asks for one that changes these.
+    """
+    if scene.boxes is None:
+        return None
+    file = scene.boxes_file or scene.called
+    written = np.asarray(scene.boxes, np.float32).reshape(-1, 4)
+    labels = np.asarray([] if scene.box_labels is None else scene.box_labels, np.int64)
+    lines: list[int | None] = [*scene.box_lines] if scene.box_lines else [None] * len(written)
+    if len(labels) != len(written) or len(lines) != len(written):
+        what = f"has {len(written)} boxes, {len(labels)} labels of boxes and {len(lines)} lines"
+        faults.append(Fault("annotation_unreadable", file, what))
+        return None
+    found = _Faults(file, written, lines, faults)
+    kept: dict[tuple[float, ...], None] = {}  # label and corners
+    for number, (box, label) in enumerate(zip(_in_pixels(scene.size, size, turn, found), labels.tolist(), strict=True)):
+        if not np.isfinite(box).all():
+            found.add("annotation_unreadable", "has a box that is no numbers", number)
+        elif not 0 <= label < len(classes or ()):
+            found.add("label_unknown", f"has a box with the label {label}, which is no class", number, box)
+        elif (inside := _inside(number, box, size, found)) is not None:
+            if (key := (label, *inside.tolist())) in kept:
+                found.add("box_duplicate", "has a box twice", number, box)
+            kept[key] = None
+    return [corners for _, *corners in kept], [int(label) for label, *_ in kept]
+
+
+def _in_pixels(annotated: Size | None, size: Size, turn: Turn | None, found: _Faults) -> np.ndarray:
+    """The boxes in pixels of the picture as displayed: turned with it, and scaled where they were in other units.
+
+    annotated: the size of the picture that was annotated, where the source tells.
+    """
+    boxes, whole = found.written, np.array(size * 2, np.float32)
+    if turn is not None and annotated == turn.stored:
+        boxes = turned_boxes(boxes, turn.orientation, turn.stored)
+    elif annotated is not None and annotated != size and len(boxes):
+        what = f"has boxes on a picture of {annotated[0]} x {annotated[1]}, and the picture has {size[0]} x {size[1]}"
+        scale: np.ndarray = whole / np.array(annotated * 2, np.float32)
+        boxes = boxes * scale
+        found.add("box_units", what, 0, boxes[0])
+    # Shares of the picture lie all between 0 and 1; in pixels, no picture has such boxes alone.
+    if np.isfinite(boxes).all() and (boxes >= 0).all() and (boxes <= 1).all() and min(size) > 1:
+        with_area = np.flatnonzero((boxes[:, :2] < boxes[:, 2:]).all(axis=1))
+        if len(with_area):
+            what = f"has boxes in shares of the picture, {size[0]} x {size[1]}, where pixels are meant"
+            boxes = boxes * whole
+            found.add("box_units", what, int(with_area[0]), boxes[with_area[0]])
+    return boxes
+
+
+def _inside(number: int, box: np.ndarray, size: Size, found: _Faults) -> np.ndarray | None:
+    """A box with its corners in order and within the picture; None where nothing is left."""
+    if box[0] > box[2] or box[1] > box[3]:
+        found.add("box_reversed", "has a box whose corners are swapped", number, box)
+        box = np.concatenate([np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])])
+    if (box[:2] == box[2:]).any():
+        found.add("box_empty", "has a box without area", number, box)
+        return None
+    clipped = np.clip(box, 0, np.array(size * 2, np.float32))
+    nothing = bool((clipped[:2] >= clipped[2:]).any())
+    if np.abs(clipped - box).max() > OVERHANG or nothing:
+        found.add("box_outside", f"has a box outside the picture, {size[0]} x {size[1]},", number, box)
+    return None if nothing else clipped

@@ -1,0 +1,88 @@
+"""What is wrong with annotated pictures, before anything is prepared: as a table, or as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from frostline.checking.record import Record
+from frostline.checking.scene import check
+from frostline.checking.whole import Examined, examine
+from frostline.parallel import in_threads
+from frostline.pictures.reading import MAX_PIXELS
+from frostline.scenes.faults import KINDS
+from frostline.scenes.scene import Scene
+from frostline.scenes.splits import Split
+from frostline.sources.base import Source
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def diagnose(
+    source: Source,
+    split: Split,
+    policy: Mapping[str, str],
+    name: str,
+    max_pixels: int = MAX_PIXELS,
+    workers: int | None = None,
+) -> Examined:
+    """Check every scene as `prepare` would, and write nothing. policy: of each kind of fault (`faults.policies`)."""
+
+    def work(scene: Scene) -> Record:
+        return check(scene, source.classes, max_pixels).record
+
+    scenes = tqdm(in_threads(work, source.scenes(), workers), desc=f"doctor {name}", unit=" pictures", disable=None)
+    return examine(scenes, source.classes, split, policy, source.derived)
+
+
+def table(examined: Examined, name: str) -> "Table":
+    """One row a kind of fault that was found: how often, what `prepare` would do, and where first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = Counter(finding.fault.kind for finding in examined.findings)
+    rows = Table(title=escape(f"{name}: {summary(examined)}"))
+    for heading in ("fault", "count", "prepare", "what it is", "the first one"):
+        rows.add_column(heading, no_wrap=heading == "fault", overflow="fold")
+    for kind in KINDS:
+        if found[kind]:
+            first = next(finding for finding in examined.findings if finding.fault.kind == kind)
+            # What stands in brackets in a stranger's file name is no markup.
+            rows.add_row(kind, str(found[kind]), first.policy, KINDS[kind].means, escape(str(first.fault)))
+    return rows
+
+
+def to_json(examined: Examined, name: str) -> str:
+    """Everything that was found: counts by kind, and each fault with its file and line."""
+    findings = [
+        {
+            "kind": finding.fault.kind,
+            "scene": finding.scene or None,
+            "file": str(finding.fault.file),
+            "line": finding.fault.line,
+            "what": finding.fault.what,
+            "box": finding.fault.box,
+            "other": finding.other,
+            "policy": finding.policy,
+        }
+        for finding in examined.findings
+    ]
+    counts = Counter(finding.fault.kind for finding in examined.findings)
+    return json.dumps(
+        {"name": name, "scenes": examined.scenes, "counts": dict(sorted(counts.items())), "findings": findings},
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def summary(examined: Examined) -> str:
+    """One sentence: how many scenes, how many findings."""
+    if not examined.findings:
+        return f"{examined.scenes} scenes, nothing is wrong"
+    failing = sum(finding.policy == "fail" for finding in examined.findings)
+    return (
+        f"{examined.scenes} scenes, {len(examined.findings)} findings, {failing or 'none'} of which would stop prepare"
+    )
