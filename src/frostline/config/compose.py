@@ -1,0 +1,208 @@
+"""Hydra composes `conf/` and overrides; every value is then made what its key takes, and looked at."""
+
+import copy
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from frostline.config.files import Config, conf_dir, why
+from frostline.config.keys import CLOSED, KEYS, NAMED, check_ranges, kind_at
+from frostline.config.source import annotation
+from frostline.config.values import ANY, Kind, annotated, kind_of, typed
+from frostline.errors import FrostlineError
+from frostline.words import one_line
+
+ARM = ["dataset", "task", "backbone", "head", "schedule"]  # what the runs of one arm share: all but the seed
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """conf/config.yaml with Hydra overrides (`task=detection`, `trainer.epochs=3`) -> the resolved configuration.
+
+    What a value means is told in `values`. Raises FrostlineError for an unknown key, group or option, a value of
+    another kind or out of range, or one that is still missing.
+    """
+    files, values = _apart(overrides)
+    return change(choose(files), values)
+
+
+def choose(files: Sequence[str]) -> Any:
+    """What conf/ says with these files (`task=detection`, `augment/mix=mixup`), without its references resolved.
+
+    Raises FrostlineError where there is no such file, or it is none.
+    """
+    # Hydra takes 0.1 s to load, and who reads a plan needs none of it.
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    folder = conf_dir()
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            return OmegaConf.to_container(hydra_compose("config", list(files)), resolve=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise FrostlineError(_explain(error, folder)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        file = mark.name if mark is not None else f"A file in {folder}"
+        raise FrostlineError(f"{file} is no YAML ({why(error)}): mend it.") from error
+
+
+def change(defaults: Any, overrides: Sequence[str]) -> Config:
+    """The resolved configuration where these values (`trainer.epochs=3`) stand in place of what `choose` gave.
+
+    Raises FrostlineError as `compose` does.
+    """
+    plain = copy.deepcopy(defaults)
+    written = _change(plain, overrides)
+    if missing := sorted(path for path, value in _leaves(plain) if value == "???"):
+        raise FrostlineError(f"{missing[0]} has no value: give it one, as in '{missing[0]}=…'.")
+    config: Config = _resolved(_made(plain, defaults, written, ""))
+    for group in CLOSED:
+        if unknown := sorted(f"{group}.{key}" for key in config[group] if f"{group}.{key}" not in KEYS):
+            raise FrostlineError(f"There is no key '{unknown[0]}': take it out of the file in conf/{group}/.")
+    for group in NAMED:
+        if not isinstance(config[group], dict) or config[group].get("name") in (None, ""):
+            raise FrostlineError(f"The file chosen in conf/{group}/ has no name: write 'name: …' at its top.")
+    check_ranges(config)
+    return config
+
+
+def _apart(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides that choose a file, and those that change a value."""
+    folder = conf_dir()
+    chosen: list[str] = []
+    changed: list[str] = []
+    for override in overrides:
+        if override.startswith(("+", "~")):
+            raise FrostlineError(
+                f"'{override}': every key of a run is known beforehand, so none can be added or taken away; "
+                "write KEY=VALUE without the sign."
+            )
+        key, sign, value = override.partition("=")
+        if not sign:
+            raise FrostlineError(f"'{override}' is no override: write KEY=VALUE, such as trainer.epochs=3.")
+        (chosen if (folder / key.split("@")[0]).is_dir() and not value.startswith("{") else changed).append(override)
+    return chosen, changed
+
+
+def _change(config: Any, overrides: Sequence[str]) -> dict[str, str]:
+    """Write values into a configuration, in place; returns the text of numbers and truth values, by key."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise FrostlineError(f"{one_line(str(error).partition('See https')[0])}: write KEY=VALUE.") from error
+    written = {}
+    for override in parsed:
+        key, value = re.sub(r"\[(\d+)\]", r".\1", override.key_or_group), override.value()
+        if override.is_sweep_override():
+            raise FrostlineError(f"'{override.input_line}' names several values, and a run has one: a study has many.")
+        try:
+            _set(config, key.split("."), value)
+        except LookupError:
+            raise FrostlineError(
+                f"There is no configuration key '{key}'{_near(key, config)}; `frostline train --help` shows the ones "
+                "there are."
+            ) from None
+        if not isinstance(value, str | dict | list):
+            written[key] = str(override.input_line).partition("=")[2]
+    return written
+
+
+def _set(node: Any, path: list[str], value: Any) -> None:
+    """Change a value that is there, or merge a mapping into it. Raises LookupError where it is not."""
+    place: Any = path[0]
+    if isinstance(node, list):
+        place = int(place) if place.isdigit() else -len(node) - 1
+    elif not isinstance(node, dict):
+        raise LookupError
+    here = node[place]
+    if len(path) > 1:
+        _set(here, path[1:], value)
+    elif isinstance(value, dict) and isinstance(here, dict) and here:  # `{}` takes any keys
+        for key, each in value.items():
+            _set(here, [str(key)], each)
+    else:
+        node[place] = value
+
+
+def _made(value: Any, default: Any, written: Mapping[str, str], path: str, target: str | None = None) -> Any:
+    """A part of a configuration, with every value as its key takes it.
+
+    default: the same part of what conf/ says. target: whose parameter it is.
+    """
+    if isinstance(value, dict):
+        known = default if isinstance(default, dict) else {}
+        of = value.get("_target_")
+        return {
+            str(key): _made(each, known.get(key), written, f"{path}.{key}" if path else str(key), of)
+            for key, each in value.items()
+        }
+    if isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        before = default if isinstance(default, list) and len(default) == len(value) else [None] * len(value)
+        return [_made(each, before[i], written, f"{path}.{i}") for i, each in enumerate(value)]
+    if isinstance(default, dict) and default:
+        raise FrostlineError(f"{path} is {value!r}; it is a mapping, such as {{{next(iter(default))}: …}}.")
+    kind = kind_at(path)
+    if kind is None:
+        if isinstance(value, str) and "${" in value or value == default and type(value) is type(default):
+            return value
+        kind = _kind(path, default, target)
+    return typed(path, value, kind, written.get(path))
+
+
+def _kind(path: str, default: Any, target: str | None) -> Kind:
+    """What a key takes: what the parameter says that it is for, or else values of its default's own type."""
+    said = annotation(target, path.rpartition(".")[2]) if target else None
+    known = annotated(said) if said else None
+    if known is not None:
+        return known
+    return ANY if default in (None, "???") or isinstance(default, dict) else kind_of(default)
+
+
+def _resolved(config: Any) -> Any:
+    """With what `${…}` refers to."""
+    if not any(isinstance(value, str) and "${" in value for _, value in _leaves(config)):
+        return config
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+    except OmegaConfBaseException as error:
+        raise FrostlineError(_explain(error, conf_dir())) from error
+
+
+def _explain(error: Exception, folder: Path) -> str:
+    """Hydra's words as one sentence, with the nearest known name."""
+    text = str(error)
+    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, option = found.groups()
+        options = sorted(p.stem for p in (folder / group).glob("*.yaml"))
+        return f"'{option}' is no {group}; choose one of {', '.join(options)} (files in conf/{group}/)."
+    full = re.search(r"full_key: (\S+)", text)
+    return f"{full[1] + ': ' if full else ''}{text.strip().splitlines()[0]}"
+
+
+def _near(key: str, config: Any) -> str:
+    keys = [path for path, _ in _leaves(config, whole=True)]
+    near = difflib.get_close_matches(key, keys, n=1) or [k for k in keys if k.endswith("." + key.split(".")[-1])][:1]
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _leaves(node: Any, prefix: str = "", whole: bool = False) -> Iterator[tuple[str, Any]]:
+    """Every value with its key, however deep. whole: mappings as well as what is in them."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        path = f"{prefix}{key}"
+        if isinstance(value, dict | list):
+            yield from _leaves(value, f"{path}.", whole)
+        if whole or not isinstance(value, dict | list):
+            yield path, value
