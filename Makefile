@@ -1,5 +1,6 @@
 # make repro   set up once, reproduce the quickstart study, print the comparison
 # make test    set up once, run the tests
+# make setup   set up, and nothing else
 # make ui      every run in MLflow, on this machine only
 # make help    the rest
 
@@ -9,13 +10,17 @@ READY  := .venv/.ready
 STUDY  ?= quickstart
 PIPE   := $(if $(filter quickstart,$(STUDY)),dvc.yaml,experiments/$(STUDY)/dvc.yaml)
 PORT   ?= 5000
-# MLflow asks nobody, DVC neither.
+# As in src/frostline/environment.py, for what make starts itself: MLflow asks nobody, DVC neither, and threads do not spin.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
+export OMP_WAIT_POLICY ?= passive
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test proofs ui lint bench lock help clean
+.PHONY: setup repro test proofs ui lint bench lock help clean
 .DEFAULT_GOAL := help
+
+setup: $(READY)  ## set up the environment, and nothing else
+	@echo "Ready: source $(BIN)/activate, then frostline --help"
 
 repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its comparison
 	dvc repro $(PIPE):prepare

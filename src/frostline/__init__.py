@@ -1,1 +1,5 @@
 """Frostline: which pretrained architecture, how deep frozen, for how long?"""
+
+from frostline.environment import settle
+
+settle()

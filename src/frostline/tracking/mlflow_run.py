@@ -1,6 +1,5 @@
 """One MLflow run per run: its logger, system metrics, and what is filed with it at the end."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from typing import Any
 from pytorch_lightning.loggers import MLFlowLogger
 
 from frostline.tracking.store import open_experiment, told, tracking_uri, without_password
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
 SAMPLE_EVERY = 1  # seconds

@@ -1,0 +1,20 @@
+"""What the environment says to the libraries, set before they load, where the user has not set it.
+
+Importing any part of Frostline does so first: the command, `python -m frostline`, a worker, a cell that DVC runs.
+"""
+
+import os
+
+DEFAULTS = {
+    # OpenMP's threads otherwise spin while they wait for one that was put aside, so that with anything else at work on
+    # the machine a step takes 4 to 10 times as long (see benchmarks/, `busy`). torch reads it when it loads.
+    "OMP_WAIT_POLICY": "passive",
+    # MLflow asks nobody, DVC neither.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+}
+
+
+def settle() -> None:
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
