@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from frostline.config import build, compose, conf_dir
 from frostline.freezing.callback import FrostLine
-from frostline.models.backbones import _chain
+from frostline.models.backbones import chain_of
 from frostline.models.heads.classification import LinearHead
 from frostline.tasks.classification import Classification
 
@@ -59,14 +59,14 @@ class Tiny(nn.Module):
 
 def tiny_backbone(stages=5, norm="batch"):
     """Groups stem, stage1 … ; pictures of 8 px are enough."""
-    return _chain("tiny", Tiny(stages, norm), with_embedding=True)
+    return chain_of("tiny", Tiny(stages, norm), with_embedding=True)
 
 
 def small_backbone(norm, drop=0.0):
     """One of timm's, with these norms. drop: chance that a block is left out in training mode."""
     name, options = SMALL[norm]
     model = timm.create_model(name, pretrained=False, num_classes=0, drop_path_rate=drop, **options)
-    return _chain(name, model, with_embedding=True)
+    return chain_of(name, model, with_embedding=True)
 
 
 def make_task(

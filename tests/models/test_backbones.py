@@ -4,14 +4,9 @@ import torch
 
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
-from frostline.models.backbones import (
-    PYRAMID,
-    ChainBackbone,
-    WrappedBackbone,
-    _scaled,
-    efficientnet_lite0,
-    timm_backbone,
-)
+from frostline.models.backbones import efficientnet_lite0, timm_backbone
+from frostline.models.chain import ChainBackbone
+from frostline.models.wrapped import PYRAMID, WrappedBackbone, scaled
 
 SIZE = 96
 
@@ -94,7 +89,7 @@ def test_the_maps_of_a_plain_transformer_are_a_pyramid(pictures):
         again, _ = backbone.above(kept, 5)
     assert backbone.strides == [4, 8, 16, 32]
     for leaves, feature, scale in zip(maps, own, PYRAMID, strict=True):
-        assert torch.equal(leaves, _scaled(feature, scale))
+        assert torch.equal(leaves, scaled(feature, scale))
     assert all(m.shape[-1] == SIZE // 16 for m in kept.values())
     assert all(torch.equal(a, b) for a, b in zip(maps, again, strict=True))
 
@@ -104,7 +99,7 @@ def test_an_enlarged_map_lies_upon_the_picture_as_before(scale):
     # Catches corners that are laid upon corners: the ramp would be as long as before, and steeper.
     ramp = (torch.arange(6) + 0.5).expand(1, 1, 6, 6)
     fine = ((torch.arange(6 * scale) + 0.5) / scale).expand(1, 1, 6 * scale, 6 * scale)
-    assert torch.allclose(_scaled(ramp, scale)[..., scale:-scale], fine[..., scale:-scale])
+    assert torch.allclose(scaled(ramp, scale)[..., scale:-scale], fine[..., scale:-scale])
 
 
 def test_a_map_that_the_picture_does_not_fill_stays_inside():

@@ -27,7 +27,7 @@ from frostline.code import ACTIVATIONS, code_hash
 from frostline.freezing.schedule import depth_of
 from frostline.loading.module import Keys, SceneDataModule, SceneLoader
 from frostline.loading.packing import pack, packed_names, unpack
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.store.rows import CacheError, Entry, Store
 
 if TYPE_CHECKING:

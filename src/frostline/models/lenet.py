@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frostline.models.backbones import ChainBackbone, in_floats
+from frostline.models.backbone import in_floats
+from frostline.models.chain import ChainBackbone
 
 INK = (-0.1, 1.175)  # what no ink and full ink become; for digits of ink on nothing, about mean 0 and variance 1
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue

@@ -4,7 +4,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from frostline.models.backbones import ChainBackbone, Ends, check_name, cut
+from frostline.models.backbone import check_name
+from frostline.models.chain import ChainBackbone, Ends, cut
 from frostline.models.torchvision import IMAGENET, fetch
 
 

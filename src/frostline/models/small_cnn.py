@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 
 STRIDE = 8  # pixels of the picture between two neighbours of its map
 

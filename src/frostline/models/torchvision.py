@@ -5,7 +5,8 @@ from typing import Any, cast
 from torch import nn
 from torchvision.models import get_model
 
-from frostline.models.backbones import ChainBackbone, Ends, check_name, cut, fetched
+from frostline.models.backbone import check_name, fetched
+from frostline.models.chain import ChainBackbone, Ends, cut
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of the colours
 

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frostline.config import Config, build, conf_dir
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import count
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.runs.train import class_of
 
 if TYPE_CHECKING:

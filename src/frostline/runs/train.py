@@ -29,7 +29,7 @@ from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
 from frostline.loading.module import SceneDataModule
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.runs import provenance
 from frostline.runs.checkpoints import WholeCheckpoints, resume_from

@@ -29,7 +29,7 @@ from frostline.freezing.schedule import (
     state_at,
 )
 from frostline.metrics.worst import WorstScenes
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 
 if TYPE_CHECKING:

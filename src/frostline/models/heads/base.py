@@ -5,7 +5,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 
 Outputs = TypeVar("Outputs")
 

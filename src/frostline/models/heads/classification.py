@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 
 

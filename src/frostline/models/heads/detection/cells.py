@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 
 STRIDES = (8, 16, 32)  # of the maps that a pyramid is made of
 CANDIDATES = 1000  # cells of a scene that are looked at, the best first

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss
 
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import (
     EMPTY,

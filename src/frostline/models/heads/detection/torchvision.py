@@ -20,7 +20,7 @@ from torchvision.models.detection.ssdlite import SSDLiteHead as SSDLiteLayers
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, maps_at
 

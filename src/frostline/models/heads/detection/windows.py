@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone, in_floats
+from frostline.models.backbone import Backbone, in_floats
 from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import Cells, assign_batch, decode_cells
 from frostline.models.small_cnn import STRIDE, SmallCnn

@@ -23,7 +23,7 @@ from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
-from frostline.models.backbones import Backbone
+from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 
 STRIDES = (2, 4, 8, 16, 32)  # of the ladder of maps that the decoders climb

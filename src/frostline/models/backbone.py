@@ -1,0 +1,115 @@
+"""The contract of a backbone: a feature extractor whose parameters lie in ordered, named groups."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from frostline.errors import FrostlineError
+
+EMBEDDING = "embedding"  # name of that activation; the others are named after the stages that give them
+STEP = 32  # px; sides of pictures are multiples of it where no feature map says otherwise
+FROM_SCRATCH = "none, from scratch"
+
+
+class Backbone(nn.Module):
+    """What every head relies on.
+
+    Takes pictures (B, 3, H, W), uint8 or floats in 0..1, and normalises them itself, so the statistics that the weights
+    were trained with cannot be forgotten.
+
+    channels, strides: of the feature maps, finest first; none where they do not lie upon the picture cell by cell.
+    embedding_size: length of the embedding, the vector that the pretrained classifier stood on.
+    groups: group name -> its modules, in order from the picture upwards; disjoint and complete.
+    input_size: px, the side of the pictures that it was published with. weights: where pretrained ones come from.
+    sides: px, those of the pictures it takes; where there are none, multiples of `step` from `smallest` up.
+    """
+
+    channels: list[int]
+    strides: list[int]
+    embedding_size: int
+    groups: dict[str, list[nn.Module]]
+    input_size: int
+    weights: str = FROM_SCRATCH
+    sides: tuple[int, ...] = ()
+    smallest: int = 1
+
+    def __init__(self, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.name = name
+        # Not persistent: they belong to the weights' recipe, and a checkpoint holds only what was learnt.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        return (in_floats(image) - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+
+    @property
+    def step(self) -> int:
+        """px; sides of pictures are multiples of it, so that every map lies upon the picture."""
+        return max(self.strides, default=1 if self.sides else STEP)
+
+    @property
+    def has(self) -> str:
+        """Which feature maps there are, for a sentence of a head that cannot stand on them."""
+        maps = f"maps at {self.strides}" if self.strides else "no feature maps that lie upon the picture"
+        return f"{self.name} has {maps}"
+
+    def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Pictures (B, 3, H, W) -> feature maps and embedding.
+
+        The maps are [(B, channels[i], H / strides[i], W / strides[i])], finest first; the embedding (B, embedding_size)
+        is None in a backbone built without it.
+        """
+        raise NotImplementedError
+
+    # The same in two steps, so that what lies below a frost line can be computed once and kept.
+
+    def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
+        """Names of the activations from which `above` can go on, if the lowest `depth` groups are left out.
+
+        maps: which feature maps the head reads. embedding: whether it reads the embedding.
+        None where the model cannot be cut at this depth.
+        """
+        raise NotImplementedError
+
+    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W) -> these activations, each (B, …); nothing above them is computed."""
+        raise NotImplementedError
+
+    def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
+        """What `below` gave -> feature maps, finest first, None where not to be had, and the embedding if it was given.
+
+        Runs all but the lowest `depth` groups.
+        """
+        raise NotImplementedError
+
+    def modules_below(self, name: str) -> list[nn.Module]:
+        """All modules that decide this activation, the backbone's normalisation apart."""
+        raise NotImplementedError
+
+
+def in_floats(image: Tensor) -> Tensor:
+    """Pictures of bytes as floats in 0..1; floats as they are."""
+    # In place: new memory costs more than the division.
+    return image.float().div_(255) if image.dtype == torch.uint8 else image
+
+
+# What builders of backbones say.
+
+
+def fetched(name: str, error: Exception) -> FrostlineError:
+    """What to say where pretrained weights can neither be found nor be fetched."""
+    told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return FrostlineError(
+        f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched ({told}): "
+        "run once with a network, or set backbone.pretrained=false, "
+        "or take backbone=efficientnet_lite0, whose weights are installed."
+    )
+
+
+def check_name(name: str, own: str) -> None:
+    """A name alone makes no other model of a backbone that is one model; raises FrostlineError."""
+    if name != own:
+        raise FrostlineError(f"backbone.name is '{name}', but this is {own}: write backbone=timm as well.")
