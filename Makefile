@@ -23,6 +23,7 @@ setup: $(READY)  ## set up the environment, and nothing else
 	@echo "Ready: source $(BIN)/activate, then frostline --help"
 
 repro: $(READY)  ## reproduce a study (STUDY=quickstart) and print its comparison
+	frostline study check experiments/$(STUDY)
 	dvc repro $(PIPE):prepare
 	frostline train --study experiments/$(STUDY)  # ahead, in warm processes; dvc then takes what is finished
 	dvc repro $(PIPE)
@@ -41,7 +42,7 @@ ui: $(READY)  ## the local runs in MLflow, on http://127.0.0.1:5000 (PORT=5000)
 	  --default-artifact-root runs/mlflow/artifacts
 
 lint: $(READY)  ## style and types
-	ruff check . && ruff format --check . && mypy
+	ruff check . && ruff format --check . && mypy && frostline study check
 
 bench: $(READY)  ## measure every figure that the project claims (ONLY=name for one)
 	python -m benchmarks $(ONLY)

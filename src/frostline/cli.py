@@ -1,4 +1,4 @@
-"""The command line: `frostline plan | prepare | doctor | annotate | preview | train | compare | schedule | …`."""
+"""The command line: `frostline study | plan | prepare | doctor | annotate | preview | train | compare | …`."""
 
 import argparse
 import hashlib
@@ -65,6 +65,16 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="folder with study.yaml")
     plan.add_argument("--dry-run", action="store_true", help="print the grid, what is stale and what it will cost")
     plan.set_defaults(command=_plan)
+
+    study = commands.add_parser("study", help="make a new study, or compare studies' dvc.yaml with their study.yaml")
+    verbs = study.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    new = verbs.add_parser("new", help="write experiments/NAME with a study that works as it is")
+    new.add_argument("name", metavar="NAME")
+    new.set_defaults(command=_study_new)
+    check = verbs.add_parser("check", help="whether each dvc.yaml fits its study.yaml; 1 where one does not")
+    check.add_argument("folders", type=Path, nargs="*", metavar="FOLDER", help="by default every one in experiments/")
+    check.add_argument("--write", action="store_true", help="write those anew that do not")
+    check.set_defaults(command=_study_check)
 
     prepare = commands.add_parser(
         "prepare",
@@ -200,7 +210,9 @@ def _add_annotate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _plan(args: argparse.Namespace) -> None:
-    from frostline.studies.plan import compose_runs, read_study, stale, write_plan
+    from frostline.studies.plan import compose_runs, write_plan
+    from frostline.studies.stale import stale
+    from frostline.studies.study import read_study
 
     study = read_study(args.study)
     if not args.dry_run:
@@ -226,6 +238,27 @@ def _plan(args: argparse.Namespace) -> None:
     console.print(f"{len(todo)} of {len(runs)} runs to train, about {total / 60:.0f} min on this machine")
 
 
+def _study_new(args: argparse.Namespace) -> None:
+    from frostline.studies.pipeline import new_study, pipeline_of
+
+    study = new_study(args.name)
+    for path in (study.folder / "study.yaml", pipeline_of(study)):
+        print(path)
+    print(f"`frostline plan {study.folder} --dry-run` shows its runs, `make repro STUDY={study.name}` trains them.")
+
+
+def _study_check(args: argparse.Namespace) -> int:
+    from frostline.studies.pipeline import all_studies, difference, write_pipeline
+    from frostline.studies.study import read_study
+
+    studies = [read_study(folder) for folder in args.folders or all_studies()]
+    told = {study.name: difference(study) for study in studies}
+    for study in studies:
+        if told[study.name] is not None:
+            print(write_pipeline(study) if args.write else told[study.name])
+    return int(any(told.values()) and not args.write)
+
+
 def _prepare(args: argparse.Namespace) -> None:
     from frostline.checking.prepare import prepare_from_config
     from frostline.config import compose, read
@@ -233,7 +266,7 @@ def _prepare(args: argparse.Namespace) -> None:
     if args.study is None:
         print(_own_dataset(compose(args.overrides)["dataset"]))
         return
-    from frostline.studies.plan import read_study
+    from frostline.studies.study import read_study
 
     study = read_study(args.study)
     planned = sorted((study.runs / "plan" / "data").glob("*.yaml"))
@@ -328,7 +361,7 @@ def _train(args: argparse.Namespace) -> None:
     from frostline.config import compose, to_yaml
     from frostline.launch.local import train_ahead, train_planned
     from frostline.runs.workplace import Workplace
-    from frostline.studies.plan import RUNS, read_study
+    from frostline.studies.study import RUNS, read_study
 
     if sum(map(bool, (args.plan, args.study, args.overrides))) > 1:
         raise FrostlineError("Give one of --plan, --study and KEY=VALUE overrides: each names what is to be trained.")
@@ -359,7 +392,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from frostline.studies.plan import read_study
+    from frostline.studies.study import read_study
 
     study = read_study(args.study)
     if args.table:
@@ -474,7 +507,7 @@ def _own_dataset(dataset: dict[str, object]) -> Path:
     """Prepared once for each configuration, beside the runs that are no part of a study."""
     from frostline.checking.prepare import prepare_from_config
     from frostline.config import to_yaml
-    from frostline.studies.plan import RUNS
+    from frostline.studies.study import RUNS
 
     digest = hashlib.sha256(to_yaml(dataset).encode()).hexdigest()[:10]
     out = RUNS / "data" / f"{dataset['name']}-{digest}"

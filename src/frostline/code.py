@@ -28,6 +28,8 @@ _ITEMS = (
 ACTIVATIONS = (*_ITEMS, "models", "freezing")
 # A result: what is trained on what, how, and how it is measured.
 RESULTS = (*_ITEMS, "models", "freezing", "metrics", "tasks", "runs/train.py")
+# A report: what it says, and what it draws.
+REPORT = ("report", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py")
 
 
 @cache

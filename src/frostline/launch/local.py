@@ -19,7 +19,8 @@ from frostline.launch.worker import Worker
 from frostline.runs.provenance import cores
 from frostline.runs.workplace import Workplace
 from frostline.scenes.dataset import Dataset
-from frostline.studies.plan import Study, stale
+from frostline.studies.stale import stale
+from frostline.studies.study import Study
 
 
 def train_ahead(study: Study) -> None:

@@ -11,7 +11,8 @@ import pandas as pd
 from frostline.config import ARM
 from frostline.errors import FrostlineError
 from frostline.scenes.dataset import Dataset
-from frostline.studies.plan import Study, check_arms, read_study
+from frostline.studies.plan import check_arms
+from frostline.studies.study import Study, read_study
 
 KEYS = ["study", "task", "dataset", "backbone", "head", "schedule", "seed", "primary"]
 FACTS = [

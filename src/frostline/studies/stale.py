@@ -1,0 +1,54 @@
+"""Which runs of a study would be trained by the next `dvc repro`, and why."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from frostline.config import Config, to_yaml
+from frostline.errors import FrostlineError
+from frostline.studies.pipeline import check_pipeline, pipeline_of
+from frostline.studies.plan import code_of
+from frostline.studies.study import Study
+
+
+def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
+    """Why each run would be trained by the next `dvc repro`; runs that would not are left out."""
+    reasons: dict[str, str] = {}
+    changed = _changed_stages(study)
+    # What DVC compares is the plan as it was written last; since then the code may have changed.
+    code = study.runs / "plan" / "code" / "train.txt"
+    planned = code.is_file()
+    edited = planned and code.read_text() != code_of("train")
+    for name, config in runs.items():
+        done = study.runs / "results" / name
+        if not (done / "result.json").is_file():
+            reasons[name] = "never trained"
+        elif (done / "config.yaml").read_text() != to_yaml(config):
+            reasons[name] = "configuration changed"
+        elif edited or (planned and str(code) in changed.get(f"train@{name}", ())):
+            reasons[name] = "code changed"
+        # The plan's own files were compared above, as they will be.
+        elif paths := [path for path in changed.get(f"train@{name}", ()) if "/plan/" not in path]:
+            reasons[name] = "data changed" if paths == [str(study.runs / "data")] else f"{', '.join(paths)} changed"
+    return reasons
+
+
+def _changed_stages(study: Study) -> dict[str, list[str]]:
+    """What DVC says has changed since each stage ran, sorted; nothing where the study is no DVC pipeline."""
+    check_pipeline(study)
+    pipeline = pipeline_of(study)
+    if not pipeline.is_file():
+        return {}
+    answer = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json", str(pipeline)], capture_output=True, text=True
+    )
+    if answer.returncode:
+        raise FrostlineError(f"`dvc status {pipeline}` failed: {(answer.stderr.strip() or 'no reason given')[-300:]}")
+    changed: dict[str, list[str]] = {}
+    for stage, changes in json.loads(answer.stdout or "{}").items():
+        for change in changes:
+            # beside files there is the text "changed command"
+            for paths in change.values() if isinstance(change, dict) else [[change.removeprefix("changed ")]]:
+                changed.setdefault(stage.split(":")[-1], []).extend(paths)
+    return {stage: sorted(paths) for stage, paths in changed.items()}

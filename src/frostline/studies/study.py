@@ -1,0 +1,140 @@
+"""A study: a question, and the grid of runs that answers it, as `experiments/<name>/study.yaml` says it."""
+
+import itertools
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from frostline.errors import FrostlineError
+from frostline.studies.axes import SEED, in_name, is_value, override, short_names, text
+from frostline.words import one_line
+
+RUNS = Path("runs")
+KEYS = {"question", "expected", "grid", "overrides", "overrides_for"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The content of study.yaml.
+
+    expected: what was expected beforehand; empty where nothing was.
+    grid: key of the configuration -> its values; the runs are their product. overrides: for every run.
+    overrides_for: (key, value as text) of the grid -> overrides for the runs that have it.
+    """
+
+    folder: Path
+    question: str
+    expected: str
+    grid: Mapping[str, list[Any]]
+    overrides: tuple[str, ...]
+    overrides_for: Mapping[tuple[str, str], list[str]]
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def runs(self) -> Path:
+        """Where everything that its runs make is kept."""
+        return RUNS / self.name
+
+    @property
+    def axes(self) -> dict[str, list[str]]:
+        """Short name of each axis but the seed -> its values as text, in the order of the grid."""
+        names = short_names({*self.grid, SEED})
+        return {names[key]: [text(value) for value in values] for key, values in self.grid.items() if key != SEED}
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Name of each run, which is that of its cell in the matrix of DVC -> its value on each axis.
+
+        Raises FrostlineError where two runs would be called alike.
+        """
+        cells: dict[str, dict[str, Any]] = {}
+        for values in itertools.product(*self.grid.values()):
+            name = "-".join(map(in_name, values))
+            if name in cells:
+                raise FrostlineError(f"{self.folder}/study.yaml: two runs would be called '{name}'; take one away.")
+            cells[name] = dict(zip(self.grid, values, strict=True))
+        return cells
+
+    def overrides_of(self, values: Mapping[str, Any]) -> list[str]:
+        """What a run with these values on the axes is composed of."""
+        chosen = [override(key, value) for key, value in values.items()]
+        special = [o for key, value in values.items() for o in self.overrides_for.get((key, text(value)), [])]
+        return [*self.overrides, *chosen, *special, f"study={self.name}"]
+
+
+def read_study(folder: Path) -> Study:
+    """The study in a folder. Raises FrostlineError where study.yaml is missing or not understood."""
+    path = folder / "study.yaml"
+    content = _read(path)
+    if not isinstance(content, dict):
+        raise FrostlineError(f"{path} is not a mapping: it needs 'question' and 'grid'.")
+    unknown = sorted(map(str, set(content) - KEYS))
+    if unknown:
+        raise FrostlineError(f"{path} has an unknown key '{unknown[0]}'; known are {', '.join(sorted(KEYS))}.")
+    grid = _grid(path, content.get("grid"))
+    question, expected = (str(content.get(key) or "") for key in ("question", "expected"))
+    overrides = _listed(path, "overrides", content.get("overrides"))
+    return Study(folder, question, expected, grid, tuple(overrides), _special(path, content.get("overrides_for"), grid))
+
+
+def _read(path: Path) -> Any:
+    """By the rules of YAML 1.2, as DVC reads it: 1e-3 is a number, 010 is ten, and `off` is a word."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FrostlineError(
+            f"The study {path} cannot be read ({error.strerror}): name a folder with a study.yaml, or make one by "
+            "`frostline study new NAME`."
+        ) from error
+    except (YAMLError, ValueError) as error:
+        reason = one_line(str(error))
+        if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+            reason = f"line {error.problem_mark.line + 1}: {one_line(error.problem or '').partition(' (original')[0]}"
+        raise FrostlineError(f"The study {path} cannot be read ({reason}): mend it.") from error
+
+
+def _grid(path: Path, grid: Any) -> dict[str, list[Any]]:
+    if not isinstance(grid, dict) or not grid or not all(isinstance(v, list) and v for v in grid.values()):
+        raise FrostlineError(f"{path}: 'grid' must map each axis to a list of values, such as 'task: [detection]'.")
+    for key, values in grid.items():
+        if not isinstance(key, str):
+            raise FrostlineError(f"{path}: the grid has an axis {key!r}; an axis is a key of the configuration.")
+        for value in values:
+            if not is_value(value):
+                raise FrostlineError(
+                    f"{path}: {key} has the value '{value}' in the grid, which is a {type(value).__name__}; a value is "
+                    "a number, a text (a date or the like in quotes), true, false, null, or a list of these."
+                )
+    return grid
+
+
+def _special(path: Path, overrides_for: Any, grid: Mapping[str, list[Any]]) -> dict[tuple[str, str], list[str]]:
+    if not isinstance(overrides_for, dict | None):
+        raise FrostlineError(f"{path}: 'overrides_for' must map 'key=value' of the grid to a list of overrides.")
+    found: dict[tuple[str, str], list[str]] = {}
+    for pair, overrides in (overrides_for or {}).items():
+        key, _, value = str(pair).partition("=")
+        told = [text(one) for one in grid.get(key, [])]
+        # 1e-3 is written as such here, too, where 0.001 is meant
+        if value not in told:
+            with suppress(YAMLError):
+                value = text(YAML(typ="safe", pure=True).load(value))
+        if value not in told:
+            raise FrostlineError(f"{path}: overrides_for names '{pair}', which the grid does not have.")
+        found[key, value] = _listed(path, f"overrides_for {pair}", overrides)
+    return found
+
+
+def _listed(path: Path, what: str, overrides: Any) -> list[str]:
+    if overrides is None:
+        return []
+    if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
+        raise FrostlineError(f"{path}: '{what}' is a list of KEY=VALUE, such as [trainer.epochs=3].")
+    return overrides
