@@ -395,21 +395,11 @@ def _compare(args: argparse.Namespace) -> None:
     from frostline.studies.study import read_study
 
     study = read_study(args.study)
+    from frostline.report.compare import compare, table
+
     if args.table:
-        import pandas as pd
-
-        from frostline.config import ARM
-        from frostline.report.page import render_table
-
-        written = study.folder / "results.csv"
-        if not written.is_file():
-            raise FrostlineError(
-                f"There is no {written}: run `frostline compare {study.folder}` without --table first."
-            )
-        print(render_table(pd.read_csv(written, converters=dict.fromkeys(ARM, str))))  # `None` is a name, too
+        print(table(study.folder))
     else:
-        from frostline.report.compare import compare
-
         compare(study.folder, study.runs, show=print)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")
 

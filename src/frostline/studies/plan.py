@@ -1,13 +1,12 @@
 """From a study's grid to one resolved configuration per run."""
 
 import shutil
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from filelock import FileLock
 
 from frostline.code import DATASET, REPORT, RESULTS, code_hash
-from frostline.config import ARM, Config, compose, to_yaml
+from frostline.config import Config, compose, to_yaml
 from frostline.errors import FrostlineError
 from frostline.studies.axes import arm
 from frostline.studies.pipeline import check_pipeline
@@ -32,18 +31,6 @@ def compose_runs(study: Study) -> dict[str, Config]:
         if told := arm(values):
             runs[name]["arm"] = told
     return runs
-
-
-def check_arms(study: Study, runs: Mapping[str, Sequence[Any]]) -> None:
-    """Raise FrostlineError where nothing in a comparison would tell two runs apart. runs: ARM and seed of each run."""
-    arms: dict[tuple[str, ...], str] = {}
-    for name, told in runs.items():
-        other = arms.setdefault(tuple(map(str, told)), name)
-        if other != name:
-            raise FrostlineError(
-                f"{study.folder}/study.yaml: the runs {other} and {name} have the same {', '.join(ARM)} and seed, so "
-                "they would be taken for one arm; give what differs a name of its own, such as schedule.name."
-            )
 
 
 def code_of(stage: str) -> str:
