@@ -1,6 +1,7 @@
 """From a study's grid to one resolved configuration per run."""
 
 import shutil
+from collections.abc import Mapping
 
 from filelock import FileLock
 
