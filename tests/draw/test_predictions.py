@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from frostline.draw.marks import class_colours
 from frostline.draw.predictions import WRONG, error_sheet, prediction_sheet
 from frostline.draw.schedule import schedule_picture
-from frostline.loading.items import collate
+from frostline.loading.batch import collate
 
 SIZE = 64
 

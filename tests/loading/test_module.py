@@ -12,7 +12,7 @@ from PIL import Image
 from frostline.checking.prepare import prepare
 from frostline.config import build, compose
 from frostline.errors import FrostlineError
-from frostline.loading.items import collate
+from frostline.loading.batch import collate
 from frostline.loading.module import SceneDataModule
 from frostline.loading.samplers import ShardSampler, ViewSampler, WholeBatches
 from frostline.scenes.needs import check_serves

@@ -9,7 +9,8 @@ from torchvision.ops import box_convert, clip_boxes_to_image
 
 from frostline.annotate.boxes import Box
 from frostline.errors import FrostlineError
-from frostline.loading.decoded import square_picture, stack_pictures
+from frostline.loading.batch import stack_pictures
+from frostline.loading.decoded import square_picture
 from frostline.parallel import in_threads
 from frostline.pictures.fit import place
 from frostline.runs.load import load

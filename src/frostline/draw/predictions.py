@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from frostline.draw.colours import GREEN, ORANGE, PALE, QUIET, RED
 from frostline.draw.marks import class_colours, names_as_they_are, outline, short, tag
-from frostline.loading.items import SceneItems, collate
+from frostline.loading.batch import collate
+from frostline.loading.items import SceneItems
 from frostline.pictures.regions import edges
 from frostline.scenes.scene import BACKGROUND, VOID
 
@@ -94,7 +95,7 @@ def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, r
 @torch.no_grad()
 def _predicted(task: "Task", items: SceneItems, positions: Sequence[int]) -> tuple[dict[str, Any], Any, Any]:
     """The batch of these scenes, the outputs for it on the device of the task, and the predictions on the CPU."""
-    batch = collate([items.plain(position) for position in positions])
+    batch = cast(dict[str, Any], collate([items.plain(position) for position in positions]))
     task.eval()
     outputs = task(batch["image"].to(task.device))
     return batch, outputs, on_cpu(task.postprocess(outputs))

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from frostline.code import ACTIVATIONS, code_hash
 from frostline.freezing.schedule import depth_of
-from frostline.loading.module import Keys, SceneDataModule, SceneLoader
-from frostline.loading.packing import pack, packed_names, unpack
+from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
+from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
 from frostline.store.rows import CacheError, Entry, Store
 
@@ -163,21 +163,21 @@ class _Reader:
             self.close()
             raise
 
-    def __call__(self, keys: Keys) -> dict[str, Any]:
+    def __call__(self, keys: Keys) -> Activations:
         positions = [position for position, _ in keys]
         rows = self.rows[positions]
         found = {name: entry.read(rows) for name, entry in self.entries.items()}
         annotations = {name: found.pop(name) for name in self.annotations}
         native = [self.items.native(position) for position in positions]
-        return {
+        batch: Activations = {
             "activations": found,
             "depth": self.depth,
             "size": self.size,
             "index": torch.from_numpy(rows),
             "id": [self.ids[position] for position in positions],
-            **unpack(annotations),
-            **{key: [one[key] for one in native] for key in native[0]},
         }
+        more = unpack(annotations) | {key: [one[key] for one in native] for key in native[0]}
+        return cast(Activations, batch | more)
 
     def fill(self, trainer: pl.Trainer, task: "Task") -> int:
         """Compute what is not there yet; returns of how many scenes an activation was."""
@@ -210,13 +210,12 @@ class _Reader:
         present = np.logical_and.reduce([entry.present[self.rows] for entry in self.entries.values()])
         return np.flatnonzero(~present)
 
-    def _compute(
-        self, trainer: pl.Trainer, task: "Task", batch: Mapping[str, Any], names: Collection[str]
-    ) -> dict[str, Tensor]:
+    def _compute(self, trainer: pl.Trainer, task: "Task", batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
         """Of these arrays, the rows of a batch. Where another task kept the activations, only annotations are new."""
         activations = [name for name in names if name not in self.annotations]
         found = {name: values for name, values in pack(batch, self.most_boxes).items() if name in names}
         if activations:
+            assert "image" in batch
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 below = task.below(batch["image"].to(task.device), activations)
             found |= {name: values.cpu() for name, values in below.items()}

@@ -11,12 +11,12 @@ from pytorch_lightning.utilities import move_data_to_device
 
 from frostline.config import Config
 from frostline.launch.local import places
-from frostline.loading.items import collate
+from frostline.loading.batch import made_up
 from frostline.runs.provenance import cores
 from frostline.scenes.scene import SPLITS
 from frostline.scenes.splits import Split
 from frostline.sources.configured import configured
-from frostline.tasks.base import Batch, Task
+from frostline.tasks.base import Task
 
 STEPS = 3
 EVALUATED = 2  # scenes that are predicted together
@@ -80,7 +80,7 @@ class Estimator:
             torch.stack(list(task.criterion(task.outputs(batch), batch).values())).sum().backward()
 
         frozen = tuple(part for part, scale in task.move_line(epoch).items() if scale is None)
-        batch = move_data_to_device(_batch(config["trainer"]["batch_size"], side), task.device)
+        batch = move_data_to_device(made_up(config["trainer"]["batch_size"], side), task.device)
         return self._timed(config, task.device, (side, frozen), step) / len(batch["id"])
 
     def _evaluate(self, config: Config, task: Task) -> float:
@@ -91,7 +91,7 @@ class Estimator:
                 task.postprocess(task(batch["image"]))
 
         task.eval()
-        batch = move_data_to_device(_batch(EVALUATED, config["image_size"]), task.device)
+        batch = move_data_to_device(made_up(EVALUATED, config["image_size"]), task.device)
         return self._timed(config, task.device, ("evaluated",), step) / EVALUATED
 
     def _timed(self, config: Config, device: torch.device, what: tuple[Any, ...], step: Callable[[], None]) -> float:
@@ -112,17 +112,3 @@ class Estimator:
             torch.set_num_threads(before)
             self._seconds[key] = min(times)
         return self._seconds[key]
-
-
-def _batch(scenes: int, size: int) -> Batch:
-    """What any task may ask of that many scenes: noise, with one label, one box and a mask of one class."""
-    item = {
-        "image": torch.randint(0, 256, (3, size, size), dtype=torch.uint8),
-        "index": 0,
-        "id": "a scene",
-        "label": 0,
-        "boxes": torch.tensor([[size * 0.2, size * 0.2, size * 0.8, size * 0.8]]),
-        "box_labels": torch.zeros(1, dtype=torch.long),
-        "mask": torch.zeros(size, size, dtype=torch.uint8),
-    }
-    return collate([item] * scenes)

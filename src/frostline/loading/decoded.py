@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from frostline.code import SQUARES, code_hash
+from frostline.loading.batch import stack_pictures
 from frostline.parallel import in_threads
 from frostline.pictures.fit import GREY, square
 from frostline.pictures.reading import read_rgb
@@ -20,7 +21,6 @@ from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
 from frostline.store.rows import CacheError, Entry, Store
 
-# The code that decides what is kept.
 AT_ONCE = 64  # decoded before they are written
 REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
 
@@ -41,13 +41,6 @@ def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Ten
     """A mask as `square_picture` has the picture: (size, size) uint8, each pixel the nearest one's class, else VOID."""
     image = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
     return torch.from_numpy(square(image, size, fit, Image.Resampling.NEAREST, VOID))
-
-
-def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
-    """Pictures (3, S, S) as one tensor (B, 3, S, S); channels that lie last stay there, as models like them."""
-    if pictures[0].is_contiguous():
-        return torch.stack(list(pictures))
-    return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
 
 
 class Decoded:

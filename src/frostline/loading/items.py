@@ -1,6 +1,6 @@
 """Scenes as a model sees them: square, augmented, and stacked to batches."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 
 from frostline.errors import FrostlineError
-from frostline.loading.decoded import Decoded, stack_pictures
+from frostline.loading.batch import Item
+from frostline.loading.decoded import Decoded
 from frostline.loading.mixing import Mix
 from frostline.loading.transforms import keep_visible
 from frostline.pictures.fit import place
@@ -22,7 +23,7 @@ from frostline.scenes.needs import has_box, lacks, one_box
 from frostline.scenes.scene import VOID, Scene
 from frostline.store.rows import Store
 
-Augment = Callable[[dict[str, Any]], dict[str, Any]]
+Augment = Callable[[Item], Item]
 
 
 def mixed_seed(*parts: int) -> int:
@@ -30,7 +31,7 @@ def mixed_seed(*parts: int) -> int:
     return int.from_bytes(sha256(",".join(map(str, parts)).encode()).digest()[:8], "little") >> 1
 
 
-class SceneItems(TorchDataset[dict[str, Any]]):
+class SceneItems(TorchDataset[Item]):
     """The scenes of one split that serve a task, as square items; keys are pairs (position, view).
 
     An item is a pure function of (seed, view, index of the scene in the split), whatever process makes it and when:
@@ -79,7 +80,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Item:
         position, view = key
         if self.augment is None and self.mix is None:
             return self.plain(position)
@@ -91,11 +92,11 @@ class SceneItems(TorchDataset[dict[str, Any]]):
                 item = self.mix(item, lambda: self._augmented(self._other(position)))
         return self._finished(item, position)
 
-    def plain(self, position: int) -> dict[str, Any]:
+    def plain(self, position: int) -> Item:
         """The item as it is, neither augmented nor mixed."""
         return self._finished(self._square(position), position)
 
-    def _augmented(self, position: int) -> dict[str, Any]:
+    def _augmented(self, position: int) -> Item:
         item = self._square(position)
         return item if self.augment is None else self.augment(item)
 
@@ -104,11 +105,11 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         count = len(self)
         return (position + 1 + int(torch.randint(count - 1, ()))) % count if count > 1 else position
 
-    def _square(self, position: int) -> dict[str, Any]:
+    def _square(self, position: int) -> Item:
         """A scene in the square, before any of its boxes is clipped."""
         scene = self.scenes[position]
         row = self.indices[position]
-        item: dict[str, Any] = {"image": tv_tensors.Image(self._pictures[row])}
+        item: Item = {"image": tv_tensors.Image(self._pictures[row])}
         if self._masks is not None:
             item["mask"] = tv_tensors.Mask(self._masks[row])
         if "boxes" in self.needs:
@@ -121,7 +122,7 @@ class SceneItems(TorchDataset[dict[str, Any]]):
             item["label"] = int(item["box_labels"][0]) if one_box(self.needs) and has_box(scene) else scene.label
         return item
 
-    def _finished(self, item: dict[str, Any], position: int) -> dict[str, Any]:
+    def _finished(self, item: Item, position: int) -> Item:
         if "mask" not in self.needs:
             item.pop("mask", None)
         if "boxes" in self.needs:
@@ -130,17 +131,13 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         return item | self.native(position) | {"index": self.indices[position], "id": self.scenes[position].id}
 
     def native(self, position: int) -> dict[str, Any]:
-        """How the square lies on the picture, and what predictions are measured on at the picture's own size.
-
-        place: where the picture lies in the square: left, top, width, height. picture_size: its own width and height,
-        in pixels. native_mask: (h, w) uint8, where the task needs masks. Nothing of "train", which augmentation moves.
-        """
+        """What an item has of "val" and "test" alone, see `Annotated`: augmentation moves what is in "train"."""
         if self.split == "train":
             return {}
         scene = self.scenes[position]
         assert scene.size is not None  # it is a dataset's
-        told: dict[str, Any] = {"place": place(*scene.size, self.size, self.fit), "picture_size": scene.size}
-        return told | {"native_mask": self._native_mask(scene)} if "mask" in self.needs else told
+        native: dict[str, Any] = {"place": place(*scene.size, self.size, self.fit), "picture_size": scene.size}
+        return native | {"native_mask": self._native_mask(scene)} if "mask" in self.needs else native
 
     def _native_mask(self, scene: Scene) -> Tensor:
         path = scene.mask
@@ -165,32 +162,3 @@ class SceneItems(TorchDataset[dict[str, Any]]):
         width, height = scene.size
         left, top, w, h = place(width, height, self.size, self.fit)
         return boxes * torch.tensor([w / width, h / height] * 2) + torch.tensor([left, top] * 2), labels
-
-
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Items to a batch; keys "label", "boxes" with "box_labels", and "mask" are there if the task needs them.
-
-    image: (B, 3, S, S) uint8; models scale and normalise it, on their own device. size: S. index: (B,) int64, within
-    the split. id: list of B names.
-    label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: list of B tensors (n, 4) float32,
-    x0 y0 x1 y1 in pixels of S. box_labels: list of B tensors (n,) int64. mask: (B, S, S) int64, VOID where unknown.
-    place, picture_size, and native_mask of a task with masks, lists of B: of "val" and "test", see `SceneItems.native`.
-    """
-    first = items[0]
-    batch: dict[str, Any] = {
-        "image": stack_pictures([item["image"].as_subclass(Tensor) for item in items]),
-        "size": first["image"].shape[-1],
-        "index": torch.tensor([item["index"] for item in items]),
-        "id": [item["id"] for item in items],
-    }
-    if "label" in first:
-        batch["label"] = torch.stack([torch.as_tensor(item["label"]) for item in items])
-    if "boxes" in first:
-        batch["boxes"] = [item["boxes"] for item in items]
-        batch["box_labels"] = [item["box_labels"] for item in items]
-    if "mask" in first:
-        batch["mask"] = torch.stack([item["mask"].as_subclass(Tensor) for item in items]).long()
-    for key in ("place", "picture_size", "native_mask"):
-        if key in first:
-            batch[key] = [item[key] for item in items]
-    return batch

@@ -6,7 +6,7 @@ as any other is. A mix is built for a dataset and a task's needs, and refuses th
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 
 from frostline.errors import FrostlineError, check_number
+from frostline.loading.batch import Item
 from frostline.loading.transforms import MIN_VISIBLE, keep_visible, visible_in
 from frostline.pictures.kernels import Pixels, picture_of, pixels_of
 from frostline.pictures.regions import box_around
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import BACKGROUND
 
-Item = dict[str, Any]
 Regions = npt.NDArray[np.int32]  # (H, W), a number for each connected region and 0 elsewhere
 
 SMALLEST = 16  # pixels; a region with fewer is no object but a crumb

@@ -1,7 +1,7 @@
 """The one LightningDataModule: a prepared dataset as batches for any task."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,8 @@ from torch import distributed
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from frostline.loading.items import Augment, SceneItems, collate
+from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate
+from frostline.loading.items import Augment, SceneItems
 from frostline.loading.mixing import Mix
 from frostline.loading.samplers import ShardSampler, ViewSampler, WholeBatches
 from frostline.scenes.dataset import Dataset
@@ -21,19 +22,17 @@ from frostline.store.rows import Store
 
 log = logging.getLogger(__name__)
 
-Keys = Sequence[tuple[int, int]]
 
-
-class SceneLoader(DataLoader[dict[str, Any]]):
-    """A DataLoader that can take a shortcut: a function from the keys of a batch to the batch, in place of the items.
+class SceneLoader(DataLoader[Item]):
+    """A DataLoader that can take a shortcut to its batches, in place of the items.
 
     Whether it does is decided when an epoch's first batch is asked for, so that the hooks of the epoch's start come
     first.
     """
 
-    shortcut: Callable[[Keys], dict[str, Any]] | None = None
+    shortcut: Shortcut | None = None
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.shortcut is None:
             cast(SceneItems, self.dataset).open()  # before worker processes are made
             yield from super().__iter__()
@@ -44,7 +43,7 @@ class SceneLoader(DataLoader[dict[str, Any]]):
 
 
 class SceneDataModule(pl.LightningDataModule):
-    """Batches (see `collate`) of a prepared dataset for a task that needs the given annotations.
+    """Batches of a prepared dataset for a task that needs the given annotations.
 
     dataset: a Dataset or its folder. needs: any of "label", "boxes", "mask". image_size: pixels, both sides; pictures
     are stretched to it, or, with fit="letterbox", lie in it undistorted. augment: a transform of
