@@ -9,7 +9,20 @@ import pytest
 from frostline.code import ACTIVATIONS, DATASET, PACKAGE, RESULTS, SQUARES, code_hash, meaning
 
 # What a run loads and what changes no figure of it.
-INDIFFERENT = ("", "code", "config", "draw", "errors", "files", "parallel", "runs", "store", "tracking", "words")
+INDIFFERENT = (
+    "",
+    "code",
+    "config",
+    "draw",
+    "environment",
+    "errors",
+    "files",
+    "parallel",
+    "runs",
+    "store",
+    "tracking",
+    "words",
+)
 INDIFFERENT += ("scenes.faults",)  # of a scene that is prepared there are none
 
 # What a change of each file makes anew: d datasets, s squares, a activations, r results. The most exact name counts.
