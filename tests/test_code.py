@@ -1,5 +1,6 @@
 """What decides about a result, and what does not."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from frostline.code import ACTIVATIONS, DATASET, PACKAGE, RESULTS, SQUARES, code_hash, meaning
+from frostline.studies.plan import CODE
 
 # What a run loads and what changes no figure of it.
 INDIFFERENT = (
@@ -25,18 +27,19 @@ INDIFFERENT = (
 )
 INDIFFERENT += ("scenes.faults",)  # of a scene that is prepared there are none
 
-# What a change of each file makes anew: d datasets, s squares, a activations, r results. The most exact name counts.
+# What a change of each file makes anew: d datasets, s squares, a activations, r results; and which stages of a pipeline
+# are run again, besides: p prepare, which need not give another dataset, c compare. The most exact name counts.
 DECIDES = {
     "": "",
-    "checking": "d",
-    "scenes/scene.py": "dar",
-    "scenes/layout.py": "dar",
-    "scenes/faults.py": "d",
-    "scenes/splits.py": "d",
+    "checking": "dp",
+    "scenes/scene.py": "darp",
+    "scenes/layout.py": "darp",
+    "scenes/faults.py": "dp",
+    "scenes/splits.py": "dp",
     "scenes/dataset.py": "ar",
     "scenes/needs.py": "ar",
-    "pictures/reading.py": "dsar",
-    "pictures/writing.py": "d",
+    "pictures/reading.py": "dsarp",
+    "pictures/writing.py": "dp",
     "pictures/fit.py": "sar",
     "pictures/kernels.py": "ar",
     "pictures/regions.py": "ar",
@@ -47,6 +50,14 @@ DECIDES = {
     "metrics": "r",
     "tasks": "r",
     "runs/train.py": "r",
+    "sources": "p",
+    "meadow": "p",
+    "report": "c",
+    "draw": "c",
+    "words.py": "c",
+    "runs/result.py": "c",
+    "studies/study.py": "c",
+    "studies/axes.py": "c",
 }
 
 
@@ -61,33 +72,34 @@ def test_all_code_that_a_run_loads_makes_it_stale() -> None:
     assert {name for name in left if not {name, name.partition(".")[0]} & set(INDIFFERENT)} == set()
 
 
-def test_what_a_change_of_each_file_makes_anew() -> None:
+def test_what_a_change_of_each_file_makes_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a result that outlives a change, and one that a picture, a reader or a comment throws away."""
-    sets = {"d": DATASET, "s": SQUARES, "a": ACTIVATIONS, "r": RESULTS}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        file = path.relative_to(PACKAGE)
+    copy = shutil.copytree(PACKAGE, tmp_path / "frostline", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("frostline.code.PACKAGE", copy)
+    sets = {"d": DATASET, "s": SQUARES, "a": ACTIVATIONS, "r": RESULTS, "p": CODE["prepare"], "c": CODE["compare"]}
+
+    def hashes() -> dict[str, str]:
+        code_hash.cache_clear()
+        return {letter: code_hash(*parts) for letter, parts in sets.items()}
+
+    before = hashes()
+    files = {path.relative_to(copy): path for path in sorted(copy.rglob("*.py"))}
+    for path in files.values():
+        path.write_text("# a comment\n" + path.read_text() + "\n# and another\n")
+    assert hashes() == before
+    for file, path in files.items():
+        text = path.read_text()
+        path.write_text(text + "CHANGED = 1\n")
+        after = hashes()
+        path.write_text(text)
         names = [file.as_posix(), *(folder.as_posix().removeprefix(".") for folder in file.parents)]
         expected = DECIDES[next(name for name in names if name in DECIDES)]
-        found = "".join(letter for letter, parts in sets.items() if set(names) & set(parts))
-        assert file.name == "__init__.py" or found == expected, f"{file} decides '{found}', not '{expected}'"
-
-
-def test_a_change_is_noticed_and_a_comment_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frostline.code.PACKAGE", tmp_path)
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "one.py").write_text("x = 1\n")
+        found = "".join(letter for letter in sets if after[letter] != before[letter])
+        assert file.name == "__init__.py" or found == expected, f"{file} makes '{found}' anew, not '{expected}'"
     code_hash.cache_clear()
-    before = code_hash("room")
-    hashes = []
-    for text in ("# why\nx = 1\n", "x = 2\n"):
-        (tmp_path / "room" / "one.py").write_text(text)
-        code_hash.cache_clear()
-        hashes.append(code_hash("room"))
-    code_hash.cache_clear()
-    assert hashes[0] == before != hashes[1]
 
 
-@pytest.mark.parametrize("parts", [DATASET, SQUARES, ACTIVATIONS, RESULTS])
+@pytest.mark.parametrize("parts", [DATASET, SQUARES, ACTIVATIONS, *CODE.values()])
 def test_every_part_is_there(parts: tuple[str, ...]) -> None:
     assert [part for part in parts if not (PACKAGE / part).exists() and part != "runs/build.py"] == []
 

@@ -44,12 +44,15 @@ def checkout(tmp_path_factory):
             shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink(missing_ok=True)
     (folder / "experiments/quickstart/study.yaml").write_text(STUDY)
+    for study in ("pets", "detectors", "segmenters"):  # which DVC would read each time
+        shutil.rmtree(folder / "experiments" / study)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
 
 
 def run(checkout, *command):
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(checkout / "src")  # whose code a test may edit
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,10 +89,26 @@ def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
     second = finished(checkout)
     assert {name for name in first if first[name] != second[name]} == {name for name in first if "-full-" in name}
 
-    # A file in conf/ that no run reads: nothing is trained.
+    # A file in conf/ that no run reads, and comments in code that decides: nothing is trained, and nothing compared.
     (checkout / "conf/schedule/mine.yaml").write_text("name: mine\nphases: [{line: head}]\n")
+    base, words = checkout / "src/frostline/tasks/base.py", checkout / "src/frostline/words.py"
+    for path in (base, words):
+        path.write_text(path.read_text() + "\n# nothing\n")
+    written = (checkout / "experiments/quickstart/report.md").stat().st_mtime_ns
     run(checkout, "dvc", "repro", "-q")
     assert finished(checkout) == second
+    assert (checkout / "experiments/quickstart/report.md").stat().st_mtime_ns == written
+
+    # Code that decides a result: every run would be trained again, on the same data.
+    base.write_text(base.read_text() + "CHANGED = 1\n")
+    run(checkout, "dvc", "repro", "-q", "plan")
+    changed = json.loads(run(checkout, "dvc", "status", "--json", "dvc.yaml"))
+    assert set(changed) == {f"train@{name}" for name in first}
+    assert all(
+        what == [{"changed deps": {"runs/quickstart/plan/code/train.txt": "modified"}}] for what in changed.values()
+    )
+    base.write_text(base.read_text().replace("CHANGED = 1\n", ""))
+    run(checkout, "dvc", "repro", "-q", "plan")
 
     # A cell trained alone by DVC gives the figures that it gave ahead: the process that trained it does not matter.
     results = [json.loads(path.read_text()) for path in checkout.glob(f"{RESULTS}/*/result.json")]

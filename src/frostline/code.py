@@ -43,8 +43,13 @@ def code_hash(*parts: str) -> str:
         path = PACKAGE / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.relative_to(PACKAGE).as_posix().encode())
-            digest.update(meaning(file.read_text(encoding="utf-8")).encode())
+            digest.update(_digest(file.read_text(encoding="utf-8")))
     return digest.hexdigest()
+
+
+@cache
+def _digest(source: str) -> bytes:
+    return sha256(meaning(source).encode()).digest()
 
 
 def meaning(source: str) -> str:
