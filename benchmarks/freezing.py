@@ -29,6 +29,7 @@ from frostline.checking.prepare import prepare_from_config
 from frostline.config import compose
 from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
+from frostline.freezing.schedule import depth_of
 from frostline.runs.train import assemble
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import SPLITS
@@ -132,7 +133,7 @@ def lines() -> list[Row]:
     """
     with data_and_task(["task=classification", "schedule=full"], epochs=1) as (data, task):
         batch = next(iter(data.train_dataloader()))
-        names = list(task.groups)
+        names = list(task.model.groups)
         steps = {name: _step(batch, name) for name in names}
         groups = {(name, trains): _alone(task, batch, name, trains) for name in names for trains in (False, True)}
         measured, alone = _medians(steps), _medians(groups)
@@ -170,7 +171,7 @@ def epochs_of(overrides: list[str], epochs: int, cached: bool = False, decoded: 
         tempfile.TemporaryDirectory() as folder,
         data_and_task([*overrides, *([] if decoded else [f"cache.folder={folder}"])], epochs, decoded) as (data, task),
     ):
-        extra = [CacheBelow(Store(Path(folder), int(2e10)), data, {"augment": "light"})] if cached else []
+        extra = [CacheBelow(task.model, Store(Path(folder), int(2e10)), data, {"augment": "light"})] if cached else []
         return fit(data, task, extra)
 
 
@@ -194,7 +195,10 @@ class Watch(pl.Callback):
 def fit(data: Any, task: Task, extra: list[pl.Callback]) -> list[float]:
     watch = Watch()
     trainer = pl.Trainer(
-        max_epochs=task.schedule.epochs, callbacks=[watch, FrostLine(), *extra], gradient_clip_val=5.0, **QUIET
+        max_epochs=task.model.planned.epochs,
+        callbacks=[watch, FrostLine(task.model), *extra],
+        gradient_clip_val=5.0,
+        **QUIET,
     )
     trainer.fit(task, data)
     return watch.seconds
@@ -214,10 +218,10 @@ QUIET: dict[str, Any] = {
 def below_and_above(overrides: list[str]) -> tuple[float, float]:
     """Seconds an epoch of what caching takes away, and of what it leaves, in a bare loop; medians of three."""
     with data_and_task(overrides, epochs=1) as (data, task):
-        task.move_line(0)
+        state = task.model.move_line(0)
         task.train()
-        depth = len(task.frozen)
-        names = task.activations(depth)
+        depth = depth_of(state)
+        names = task.model.activations(depth)
         assert names is not None
         optimizer = task.make_optimizer([{"params": [p for p in task.parameters() if p.requires_grad]}])
         belows, aboves = [], []
@@ -230,10 +234,10 @@ def below_and_above(overrides: list[str]) -> tuple[float, float]:
                 if batch is None:
                     break
                 with torch.no_grad():
-                    kept = task.below(batch["image"], names)
+                    kept = task.model.below(batch["image"], names)
                 middle = time.perf_counter()
                 optimizer.zero_grad()
-                outputs = task.outputs({"activations": kept, "depth": depth})
+                outputs = task.answers({"activations": kept, "depth": depth})
                 torch.stack(list(task.criterion(outputs, batch).values())).sum().backward()
                 optimizer.step()
                 below += middle - start
@@ -281,7 +285,7 @@ def _step(batch: dict[str, Any], line: str) -> Callable[[], None]:
     """A forward and backward pass with a schedule's line at this group."""
     task = build(["task=classification", f"schedule.phases=[{{line: {line}}}]"], 1)
     task.train()
-    task.move_line(0)
+    task.model.move_line(0)
 
     def step() -> None:
         task.zero_grad()
@@ -293,7 +297,7 @@ def _step(batch: dict[str, Any], line: str) -> Callable[[], None]:
 def _alone(whole: Task, batch: dict[str, Any], name: str, trains: bool) -> Callable[[], None]:
     """This group's own forward pass in evaluation, or its forward and backward pass in training."""
     task = deepcopy(whole)  # each has modes and gradients of its own, as they run in turn
-    backbone: Any = task.backbone
+    backbone: Any = task.model.backbone
     x = backbone.normalise(batch["image"].contiguous(memory_format=torch.channels_last))
     modules = {**backbone.stages, "head": None}
     task.train(False)
@@ -314,7 +318,7 @@ def _alone(whole: Task, batch: dict[str, Any], name: str, trains: bool) -> Calla
 
     def run() -> None:
         if name == "head":
-            total = torch.stack(list(task.criterion(task.head([], x), batch).values())).sum()
+            total = torch.stack(list(task.criterion(task.model.head([], x), batch).values())).sum()
         else:
             y = modules[name](x)
             total = (backbone.tail(y) if last else y).sum()

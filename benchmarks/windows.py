@@ -38,14 +38,15 @@ def fully_convolutional() -> list[Row]:
     def timed(task: Task) -> tuple[float, torch.Tensor]:
         start = time.perf_counter()
         with torch.inference_mode():
-            said = cast(Any, task.head).say(task.backbone, picture)
+            said = cast(Any, task.model.head).score_windows(task.model.backbone, picture)
         return time.perf_counter() - start, said
 
     def boxes(task: Task) -> torch.Tensor:
         """Corners and class of each, (n, 5), after suppression."""
         with torch.inference_mode():
-            (found,) = task.postprocess(task(picture))
-        return torch.cat([found["boxes"], found["labels"][:, None].float()], 1)
+            whole = {"size": SIDE, "place": [(0, 0, SIDE, SIDE)], "picture_size": [(SIDE, SIDE)]}
+            (found,) = task.predict(task(picture), whole)
+        return torch.cat([found.boxes, found.labels[:, None].float()], 1)
 
     timed(slid), timed(one_pass)
     pairs = [(timed(slid), timed(one_pass)) for _ in range(TIMES)]

@@ -1,6 +1,7 @@
 """Every (backbone, task, head) that `frostline models` calls possible: a step, an evaluation, a checkpoint and back."""
 
 import io
+from dataclasses import fields
 from functools import cache
 
 import pytest
@@ -10,6 +11,7 @@ from frostline.config import build, compose, conf_dir
 from frostline.freezing.groups import check_partition
 from frostline.runs.catalogue import files, heads_on, node_of, shipped
 from frostline.runs.train import class_of, smallest_side, task_on
+from frostline.tasks.predictions import Classified, Detected, Located, Segmented
 
 CLASSES = ("a", "b", "c")
 # One of each kind: of own sizes, without padding, a chain, a transformer. The others take minutes, so `make proofs`.
@@ -40,17 +42,17 @@ def test_the_product_leaves_no_file_out():
 
 def works(name, task_name, head_name):
     task, side = assembled(name, task_name, head_name, copy=0)
-    check_partition(task, task.groups)
-    assert list(task.groups) == [*task.backbone.groups, "head"]
+    check_partition(task, task.model.groups)
+    assert list(task.model.groups) == [*task.model.backbone.groups, "head"]
     batch = batch_of(side)
 
-    task.move_line(0)
+    task.model.move_line(0)
     task.train()
     optimizer = torch.optim.SGD(task.parameters(), 1e-4)
-    loss = sum(task.criterion(task.outputs(batch), batch).values())
+    loss = sum(task.criterion(task.answers(batch), batch).values())
     loss.backward()
     assert torch.isfinite(loss)
-    for group, modules in task.groups.items():
+    for group, modules in task.model.groups.items():
         gradients = [p.grad for m in modules for p in m.parameters() if p.grad is not None]
         assert gradients, f"{group} learns nothing"
         assert all(bool(g.isfinite().all()) for g in gradients), f"{group} has a gradient that is no number"
@@ -61,15 +63,14 @@ def works(name, task_name, head_name):
 
     task.eval()
     with torch.no_grad():
-        outputs = task.outputs(batch)
+        outputs = task.answers(batch)
         assert torch.isfinite(sum(task.criterion(outputs, batch).values()))
-        found = task.measured(outputs, batch)
+        found = task.predict(outputs, batch)
         task.update(task.val_metrics, found, batch)
         assert all(mistake.amount >= 0 for mistake in task.mistakes(found, batch))
         measured = float(task.val_metrics.compute()[task.primary])
         assert 0 <= measured <= 1
-        predictions = task.postprocess(outputs)
-    in_range(task_name, predictions, side)
+    in_range(found, side)
 
     saved = io.BytesIO()
     torch.save(task.state_dict(), saved)
@@ -78,7 +79,7 @@ def works(name, task_name, head_name):
     other.load_state_dict(torch.load(saved, weights_only=True))
     other.eval()
     with torch.no_grad():
-        same(predictions, other.postprocess(other.outputs(batch)))
+        same(found, other.predict(other.answers(batch), batch))
 
 
 def assembled(name, task_name, head_name, copy):
@@ -124,38 +125,32 @@ def batch_of(side):
         "mask": mask,
         "native_mask": list(mask),
         "place": [(0, 0, side, side)] * 2,
+        "picture_size": [(side, side)] * 2,
     }
 
 
-def in_range(task_name, predictions, side):
-    if task_name in ("classification", "localization"):
-        probabilities = predictions["probabilities"] if task_name == "localization" else predictions
-        assert probabilities.shape == (2, len(CLASSES)) and bool((probabilities >= 0).all())
-        assert torch.allclose(probabilities.sum(1), torch.ones(2), atol=1e-5)
-    if task_name == "localization":
-        boxes = predictions["boxes"]
-        assert boxes.shape == (2, 4) and bool(((boxes >= 0) & (boxes <= 1)).all())
-    if task_name == "segmentation":
-        assert predictions.shape == (2, side, side)
-        assert set(predictions.unique().tolist()) <= set(range(len(CLASSES)))
-    if task_name == "detection":
-        assert len(predictions) == 2 and any(len(found["boxes"]) for found in predictions)
-        for found in predictions:
-            boxes, scores, labels = found["boxes"], found["scores"], found["labels"]
+def in_range(predictions, side):
+    assert len(predictions) == 2
+    for found in predictions:
+        if isinstance(found, Classified):
+            shares = found.probabilities
+            assert shares.shape == (len(CLASSES),) and bool((shares >= 0).all())
+            assert float(shares.sum()) == pytest.approx(1, abs=1e-5)
+        if isinstance(found, Located):
+            assert found.box.shape == (4,) and bool(((found.box >= 0) & (found.box <= side)).all())
+        if isinstance(found, Segmented):
+            assert found.mask.shape == (side, side)
+            assert set(found.mask.unique().tolist()) <= set(range(len(CLASSES)))
+        if isinstance(found, Detected):
+            boxes, scores, labels = found.boxes, found.scores, found.labels
             assert boxes.shape == (len(scores), 4) and labels.shape == scores.shape and len(scores) <= 100
             assert bool(((boxes >= 0) & (boxes <= side)).all()) and bool((boxes[:, 2:] >= boxes[:, :2]).all())
             assert bool(((scores >= 0) & (scores <= 1)).all()) and set(labels.tolist()) <= set(range(len(CLASSES)))
+    assert not isinstance(predictions[0], Detected) or any(len(found.scores) for found in predictions)
 
 
 def same(one, other):
     """Whatever a task predicts, the same to the last bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            same(one[key], other[key])
-    else:
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            same(a, b)
+    for mine, its in zip(one, other, strict=True):
+        values = [(getattr(mine, f.name), getattr(its, f.name)) for f in fields(mine)]
+        assert all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in values)

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.runs.load import Trained
 from frostline.runs.train import build_task
+from frostline.tasks.predictions import Detected, Lie, Located
 
 CLASSES = ("rose", "bud")
 
@@ -21,7 +23,11 @@ def predictor(monkeypatch, tmp_path):
         config = compose([f"task={name}", "backbone.pretrained=false", "image_size=64", f"fit={fit}"])
         task = build_task(config, CLASSES).eval()
         given = iter(predictions)
-        monkeypatch.setattr(task, "postprocess", lambda outputs: next(given))
+
+        def predict(outputs, batch):
+            return [kind(Lie.of(batch, row)) for row, kind in enumerate(next(given))]
+
+        monkeypatch.setattr(task, "predict", predict)
         monkeypatch.setattr("frostline.annotate.predict.load", lambda folder: Trained("mine", config, task))
         return Predictor(tmp_path)
 
@@ -31,7 +37,7 @@ def predictor(monkeypatch, tmp_path):
 def detected(*rows):
     boxes, labels, scores = zip(*rows, strict=True) if rows else ([], [], [])
     boxes = torch.tensor(boxes, dtype=torch.float).reshape(-1, 4)
-    return {"boxes": boxes, "labels": torch.tensor(labels, dtype=torch.long), "scores": torch.tensor(scores)}
+    return partial(Detected, CLASSES, boxes, torch.tensor(scores), torch.tensor(labels, dtype=torch.long))
 
 
 def test_detections_are_boxes_of_the_picture_as_it_is(predictor, flowers):
@@ -60,7 +66,8 @@ def test_boxes_in_a_letterbox_are_boxes_of_the_picture_too(predictor, flowers):
 
 def test_a_localization_proposes_its_one_box(predictor, flowers):
     boxes = torch.tensor([[0.5, 0.5, 0.5, 0.25], [0.9, 0.5, 0.4, 1.0]])
-    predictions = {"boxes": boxes, "probabilities": torch.tensor([[0.25, 0.75], [0.6, 0.4]])}
+    shares = torch.tensor([[0.25, 0.75], [0.6, 0.4]])
+    predictions = [partial(Located, CLASSES, share, box) for share, box in zip(shares, boxes, strict=True)]
     one, other = predictor("localization", predictions)(flowers.scenes("train")[:2])
     ((box,), uncertainty) = one
     assert box.label == "bud" and box.corners == pytest.approx((15, 15, 45, 25)) and uncertainty == pytest.approx(0.25)

@@ -34,10 +34,10 @@ class Watch(pl.Callback):
         self.moved, self.same = [], []
 
     def on_train_epoch_start(self, trainer, module):
-        self.before = everything(module)
+        self.before = everything(module.model)
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
-        backbone = copy.deepcopy(module.backbone)  # a forward pass may move statistics
+        backbone = copy.deepcopy(module.model.backbone)  # a forward pass may move statistics
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             training, trained_embedding = backbone(batch["image"])
             evaluated, embedding = backbone.eval()(batch["image"])
@@ -45,7 +45,7 @@ class Watch(pl.Callback):
         self.same.append(all(torch.equal(a, b) for a, b in pairs))
 
     def on_train_epoch_end(self, trainer, module):
-        self.moved.append(moved(self.before, module))
+        self.moved.append(moved(self.before, module.model))
 
 
 def watched(tiny, norm, schedule, epochs, **options):
@@ -77,12 +77,12 @@ def test_what_trained_and_is_frozen_later_stays(tiny, norm, optimizer):
     # The trap: an optimizer goes on moving, by momentum, whatever has a gradient, be it zero.
     phases = [{"line": "stem", "until": {"epochs": 1}}, {"line": "head"}]
     task, watch, used = watched(tiny, norm, phases, 3, optimizer=optimizer, weight_decay=0.5, drop=0.5)
-    weights = {f"backbone.{name}" for name, p in task.backbone.named_parameters() if p.ndim > 1}
+    weights = {f"backbone.{name}" for name, p in task.model.backbone.named_parameters() if p.ndim > 1}
     assert watch.moved[0] >= weights
     assert watch.moved[1:] == [{"head.linear.weight", "head.linear.bias"}] * 2
     assert False in watch.same[:2] and watch.same[2:] == [True] * 4
     name = {"adamw": "exp_avg", "sgd": "momentum_buffer"}[optimizer]
-    momenta = [bool(used.state[p][name].any()) for p in task.backbone.parameters()]
+    momenta = [bool(used.state[p][name].any()) for p in task.model.backbone.parameters()]
     assert sum(momenta) > len(momenta) / 2  # not all: what a drop path leaves out has none
 
 
@@ -91,8 +91,8 @@ def test_surgical_moves_one_stage_and_the_head(tiny, norm):
     # The trap: freezing by depth, which cannot leave a hole, and statistics that move although they are to be kept.
     task, watch, _ = watched(tiny, norm, "surgical", 4)
     head = {"head.linear.weight", "head.linear.bias"}
-    stage = {name for name, _ in task.named_parameters() if name.startswith("backbone.stages.stage3.")}
-    assert stage and task.schedule.phases[0].end == 1
+    stage = {name for name, _ in task.model.named_parameters() if name.startswith("backbone.stages.stage3.")}
+    assert stage and task.model.schedule.phases[0].end == 1
     assert watch.moved == [head] + [head | stage] * 3
 
 
@@ -102,10 +102,13 @@ def test_bitfit_moves_norms_biases_and_the_head(tiny, norm):
     task, watch, _ = watched(tiny, norm, "bitfit", 2)
     kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
     norms = {
-        f"{path}.{name}" for path, m in task.named_modules() if isinstance(m, kinds) for name in ("weight", "bias")
+        f"{path}.{name}"
+        for path, m in task.model.named_modules()
+        if isinstance(m, kinds)
+        for name in ("weight", "bias")
     }
-    thin = {name for name, p in task.named_parameters() if p.ndim == 1}
-    kept = [label.split("/", 2) for label in labelled(task, task.groups)]
+    thin = {name for name, p in task.model.named_parameters() if p.ndim == 1}
+    kept = [label.split("/", 2) for label in labelled(task.model, task.model.groups)]
     assert norms and {name for _, kind, name in kept if kind == "norm"} == norms < thin
     assert watch.moved == [thin | {"head.linear.weight"}] * 2
 
@@ -116,8 +119,8 @@ def test_statistics_above_the_line_move_only_where_the_phase_says_so(tiny, norms
     phases = [{"line": "head", "until": {"epochs": 1}}, {"line": "stage4", "norms": norms}]
     task, watch, _ = watched(tiny, "batch", phases, 3)
     above = ("head.", "backbone.stages.stage4.", "backbone.stages.stage5.", "backbone.tail.")
-    names = {name for name, _ in [*task.named_parameters(), *task.named_buffers()] if name.startswith(above)}
-    buffers = {name for name, _ in task.named_buffers()}
+    names = {name for name in everything(task.model) if name.startswith(above)}
+    buffers = {name for name, _ in task.model.named_buffers()}
     assert any("running_mean" in name for name in names & buffers)
     expected = names if statistics else names - buffers
     assert watch.moved == [{"head.linear.weight", "head.linear.bias"}] + [expected] * 2

@@ -73,11 +73,11 @@ def test_every_schedule_crosses_its_boundaries_under_every_base_rate(tiny, sched
     # epoch late or early.
     watch = Rates()
     task = tiny.make(schedule, EPOCHS, rate=rate, kind=tiny.Flat)
-    before = task.schedule
+    before = task.model.schedule
     tiny.fit(task, EPOCHS, STEPS, callbacks=[watch])
 
     expected = ended(before, 0, ENDS[schedule]) if schedule in ENDS else before
-    assert task.schedule == expected
+    assert task.model.schedule == expected
     bases = base_rates(rate, tiny.option("rate", rate), tiny.option("optimizer", "adamw")["lr"], EPOCHS, STEPS)
     assert len(watch.seen) == len(bases) == EPOCHS * STEPS
     for step, (rates, base) in enumerate(zip(watch.seen, bases, strict=True)):
@@ -105,7 +105,7 @@ def test_each_phase_counts_for_itself(tiny):
     ]
     task = tiny.make(phases, 10, kind=tiny.Flat)
     tiny.fit(task, 10)
-    assert [phase.end for phase in task.schedule.phases] == [2, 5, 8, 10]
+    assert [phase.end for phase in task.model.schedule.phases] == [2, 5, 8, 10]
 
 
 def test_what_thaws_rises_in_a_straight_line_from_nothing(tiny):

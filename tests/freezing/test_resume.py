@@ -49,9 +49,9 @@ def test_stopped_after_any_epoch_and_resumed(tiny, tmp_path, rate, optimizer):
         return task, ends_as(task, trainer)
 
     task, whole = run(tmp_path / "whole")
-    assert [phase.end for phase in task.schedule.phases][0] == 3
+    assert [phase.end for phase in task.model.schedule.phases][0] == 3
     for epoch in range(EPOCHS - 1):
         resumed, end = run(tmp_path / f"from{epoch}", tmp_path / "whole" / f"epoch={epoch}.ckpt")
-        assert resumed.schedule == task.schedule, epoch
+        assert resumed.model.schedule == task.model.schedule, epoch
         for key, value in whole.items():
             assert same(end[key], value), (epoch, key)

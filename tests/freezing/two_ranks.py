@@ -77,8 +77,8 @@ def train(dataset, folder, ranks, rank):
         trainer = fit(task, EPOCHS, data=data, precision="64-true", **options)
         answers[name] = {
             "digests": digests.seen,
-            "depths": [depth_of(task.state_at(epoch)) for epoch in range(EPOCHS)],
-            "ends": [phase.end for phase in task.schedule.phases],
+            "depths": [depth_of(task.model.state_at(epoch)) for epoch in range(EPOCHS)],
+            "ends": [phase.end for phase in task.model.schedule.phases],
             "losses": {key: float(trainer.callback_metrics[key]) for key in ("train_loss", "val_loss")},
             "weights": {key: value.detach() for key, value in task.named_parameters()},
             "moved": max(float((value - started[key]).abs().max()) for key, value in task.named_parameters()),

@@ -3,10 +3,36 @@ import torch
 
 from frostline.config import compose
 from frostline.runs.train import build_task
+from frostline.tasks.predictions import Classified, Detected, Lie, Located, Segmented
 
 SIZE = 64
 CLASSES = ("a", "b", "c")
 TASKS = ["classification", "localization", "detection", "segmentation"]
+
+
+def whole(side, scenes=1):
+    """What `predict` reads of a batch whose pictures fill their squares as they are."""
+    return {"size": side, "place": [(0, 0, side, side)] * scenes, "picture_size": [(side, side)] * scenes}
+
+
+def classified(probabilities, classes=CLASSES):
+    """Of (B, C)."""
+    return [Classified(classes, one) for one in probabilities]
+
+
+def located(probabilities, boxes, side=SIZE, classes=CLASSES):
+    """Of (B, C), and (B, 4) centre x, centre y, width, height in 0..1."""
+    return [Located(classes, p, b, Lie.of(whole(side), 0)) for p, b in zip(probabilities, boxes, strict=True)]
+
+
+def detected(found, side=SIZE, classes=CLASSES):
+    """Of a mapping with boxes (n, 4), scores and labels (n,)."""
+    return Detected(classes, found["boxes"], found["scores"], found["labels"], Lie.of(whole(side), 0))
+
+
+def segmented(masks, classes=CLASSES):
+    """Of class numbers (B, h, w)."""
+    return [Segmented(classes, mask) for mask in masks]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_a_trained_run_measures_again_what_it_reported(train_small, small_meadow
     metrics = trained.task.make_metrics()
     with torch.no_grad():
         for batch in data.test_dataloader():
-            trained.task.update(metrics, trained.task.postprocess(trained.task(batch["image"])), batch)
+            trained.task.update(metrics, trained.task.predict(trained.task(batch["image"]), batch), batch)
     primary = trained.task.primary
     assert float(metrics.compute()[primary]) == pytest.approx(result["metrics"][primary], abs=1e-6)
 
@@ -46,7 +46,7 @@ def trained_folder(tmp_path_factory):
     folder.mkdir()
     config = compose(["task=classification", "backbone.pretrained=false"])
     task = build_task(config, ("a", "b"))
-    weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
+    weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", {"run": "r", "classes": '["a", "b"]'})
     (folder / "config.yaml").write_text(to_yaml(config))
     (folder / "result.json").write_text('{"run": "r", "epochs": 10}')
@@ -62,7 +62,7 @@ def test_what_is_whole_is_loaded(copied):
     trained = load(copied)
     assert trained.name == "r" and trained.task.classes == ("a", "b")
     weights = load_file(copied / "model.safetensors")
-    assert all(torch.equal(trained.task.state_dict()[key], weights[key]) for key in weights)
+    assert all(torch.equal(trained.task.model.state_dict()[key], weights[key]) for key in weights)
 
 
 def configured(folder, change):

@@ -134,23 +134,23 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
     class Fake:
         """Two epochs with two frost lines."""
 
-        schedule = SimpleNamespace(epochs=2)
+        model = SimpleNamespace(
+            planned=SimpleNamespace(epochs=2),
+            move_line=lambda epoch: {"stem": None if epoch == 0 else 1.0, "head": 1.0},
+        )
         device = torch.device("cpu")
-
-        def move_line(self, epoch):
-            return {"stem": None if epoch == 0 else 1.0, "head": 1.0}
 
         def __call__(self, image):
             used.append(torch.get_num_threads())
             return image.float().requires_grad_()
 
-        def outputs(self, batch):
+        def answers(self, batch):
             return self(batch["image"])
 
         def eval(self):
             pass
 
-        def postprocess(self, outputs):
+        def predict(self, outputs, batch):
             pass
 
         def criterion(self, outputs, batch):

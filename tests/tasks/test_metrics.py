@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.batches import classified, detected, located, segmented, whole
 
 from frostline.models.heads.detection.cells import Cells
 
@@ -19,8 +20,8 @@ def test_accuracy_counts_scenes_and_not_batches(make):
     values = run(
         task,
         [
-            (right.repeat(3, 1), {"label": torch.tensor([0, 0, 0])}),
-            (wrong, {"label": torch.tensor([2])}),  # second guess right
+            (classified(right.repeat(3, 1)), {"label": torch.tensor([0, 0, 0])}),
+            (classified(wrong), {"label": torch.tensor([2])}),  # second guess right
         ],
     )
     assert values["accuracy"] == 0.75 and values["top2"] == 1.0  # the mean over batches would be 0.5
@@ -34,8 +35,8 @@ def test_box_iou_is_the_mean_over_scenes_with_a_box(make):
         "label": torch.tensor([0, 1, 2]),
         "boxes": [torch.tensor([[0.0, 0, 50, 100]]), torch.tensor([[0.0, 0, 100, 100]]), torch.zeros(0, 4)],
     }
-    whole = torch.tensor([0.5, 0.5, 1.0, 1.0])
-    values = run(task, [({"probabilities": torch.eye(3), "boxes": whole.repeat(3, 1)}, batch)])
+    everything = torch.tensor([0.5, 0.5, 1.0, 1.0])
+    values = run(task, [(located(torch.eye(3), everything.repeat(3, 1), side=100), batch)])
     assert values["iou"] == pytest.approx((0.5 + 1.0) / 2)
     assert values["iou50"] == values["iou50_and_class"] == 1.0  # an IoU of exactly 0.5 is enough, as in detection
     assert values["accuracy"] == 1.0
@@ -46,7 +47,9 @@ def test_miou_is_of_the_set_and_void_is_left_out(make):
     task = make("segmentation", classes=("a", "b"))
     truth = torch.tensor([[[0, 0, 0, 0]], [[1, 1, 255, 0]]])
     found = torch.tensor([[[0, 0, 0, 1]], [[1, 0, 1, 0]]])
-    values = run(task, [(found[:1], {"native_mask": truth[:1]}), (found[1:], {"native_mask": truth[1:]})])
+    values = run(
+        task, [(segmented(f), {"native_mask": t}) for f, t in ((found[:1], truth[:1]), (found[1:], truth[1:]))]
+    )
     # a: 4 right (3 + 1), in truth 5, found 5 -> 4 / 6.  b: 1 right, in truth 2, found 2 -> 1 / 3.
     assert values["miou"] == pytest.approx((4 / 6 + 1 / 3) / 2)
     assert values["pixel_accuracy"] == pytest.approx(5 / 7)
@@ -67,7 +70,7 @@ def test_map_is_of_the_set_and_the_same_for_any_batch_size(make):
     def batched(size):
         for start in range(0, 12, size):
             part = scenes[start : start + size]
-            yield [p[0] for p in part], {"boxes": [p[1] for p in part], "box_labels": [p[2] for p in part]}
+            yield [detected(p[0]) for p in part], {"boxes": [p[1] for p in part], "box_labels": [p[2] for p in part]}
 
     values = [run(task, batched(size)) for size in (1, 5, 12)]
     assert values[0] == values[1] == values[2] and 0 < values[0]["map"] < values[0]["map50"] <= 1
@@ -79,8 +82,8 @@ def test_perfect_and_absent_detections(make):
     truth = {"boxes": [boxes], "box_labels": [labels]}
     perfect = [{"boxes": boxes, "scores": torch.tensor([0.9]), "labels": labels}]
     nothing = [{"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.long)}]
-    assert run(task, [(perfect, truth)])["map"] == pytest.approx(1.0)
-    assert run(task, [(nothing, truth)])["map"] == 0.0
+    assert run(task, [([detected(one) for one in perfect], truth)])["map"] == pytest.approx(1.0)
+    assert run(task, [([detected(one) for one in nothing], truth)])["map"] == 0.0
 
 
 def test_boxes_end_at_the_picture(make):
@@ -94,7 +97,7 @@ def test_boxes_end_at_the_picture(make):
         output = head(
             [torch.zeros(1, c, 96 // s, 96 // s) for c, s in ((64, 2), (64, 4), (128, 8), (256, 16), (512, 32))]
         )
-    boxes = make("detection").postprocess(output)[0]["boxes"]
+    boxes = make("detection").predict(output, whole(96))[0].boxes
     assert boxes.min() == 0 and boxes.max() == 96
 
 
@@ -109,6 +112,6 @@ def test_suppression_keeps_the_best_of_overlapping_boxes_of_a_class(make):
         centres=torch.tensor([[4.0, 4.0], [60.0, 60.0], [28.0, 28.0], [36.0, 36.0]]),
         strides=torch.full((4,), 8.0),
     )
-    kept = task.postprocess(output)[0]
-    assert kept["boxes"].tolist() == [box, beside, apart]  # near: IoU 0.95, gone; beside: 0.48, stays
-    assert kept["scores"].tolist() == sorted(kept["scores"].tolist(), reverse=True)
+    kept = task.predict(output, whole(64))[0]
+    assert kept.boxes.tolist() == [box, beside, apart]  # near: IoU 0.95, gone; beside: 0.48, stays
+    assert kept.scores.tolist() == sorted(kept.scores.tolist(), reverse=True)

@@ -3,9 +3,10 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers.batches import classified, detected, located, segmented
 from torch.utils.data import DataLoader
 
-from frostline.tasks.detection import SHOWN
+from frostline.tasks.predictions import SURE as SHOWN
 
 
 def amounts(task, predictions, batch):
@@ -22,6 +23,7 @@ def test_a_confident_wrong_class_is_the_worst_and_a_right_one_no_mistake(make):
     task = make("classification", classes=("a", "b", "c"))
     predictions = torch.tensor([[0.93, 0.05, 0.02], [0.55, 0.44, 0.01], [0.02, 0.03, 0.95], [0.34, 0.33, 0.33]])
     batch = {"label": torch.tensor([1, 1, 2, 0])}
+    predictions = classified(predictions)
     found = amounts(task, predictions, batch)
     assert found == pytest.approx([2.9957, 0.8210, 0, 0], abs=1e-4)  # -log 0.05, -log 0.44
     assert words(task, predictions, batch)[0] == "a 93%, is b"
@@ -33,10 +35,8 @@ def test_a_wrong_class_comes_before_a_poor_box(make):
     box = torch.tensor([0.25, 0.5, 0.5, 1.0])  # the left half
     half, less = torch.tensor([0.125, 0.5, 0.25, 1.0]), torch.tensor([0.1, 0.5, 0.2, 1.0])
     none = torch.tensor([0.75, 0.5, 0.5, 1.0])
-    predictions = {
-        "probabilities": torch.eye(3)[[0, 0, 0, 0, 1, 1]],
-        "boxes": torch.stack([half, less, none, box, box, none]),
-    }
+    boxes = torch.stack([half, less, none, box, box, none])
+    predictions = located(torch.eye(3)[[0, 0, 0, 0, 1, 1]], boxes, side=100)
     left = torch.tensor([[0.0, 0.0, 50.0, 100.0]])
     batch = {"label": torch.tensor([0, 0, 0, 0, 0, 0]), "boxes": [left] * 6, "size": 100}
     assert amounts(task, predictions, batch) == pytest.approx([0, 0.6, 1, 0, 1, 2])
@@ -58,6 +58,7 @@ def test_missed_boxes_and_the_scores_of_wrong_ones_are_counted(make):
     batch = {"boxes": [boxes, boxes, boxes[:0]], "box_labels": [torch.tensor([0, 0, 2])] * 2 + [torch.zeros(0).long()]}
     perfect = {"boxes": boxes, "scores": torch.full((3,), 0.5), "labels": torch.tensor([0, 0, 2])}
     nothing = {"boxes": boxes[:0], "scores": torch.zeros(0), "labels": torch.zeros(0).long()}
+    found, perfect, nothing = map(detected, (found, perfect, nothing))
     # Of three, the second is called another class and the third too unlikely: 2 missed; 0.7, 0.6 and 0.4 are wrong.
     assert amounts(task, [found, perfect, nothing], batch) == pytest.approx([2 + 0.7 + 0.6 + 0.4, 0, 0])
     assert words(task, [found, perfect, nothing], batch) == ["missed 2 of 3, 3 too many", "", ""]
@@ -75,8 +76,8 @@ def test_the_worst_mask_has_the_least_mean_iou_over_what_occurs(make):
     found[1, 1:] = 1  # 4 of 8 pixels of a taken for b: IoU 4 / 8 and 8 / 12
     found[3] = 2
     batch = {"native_mask": list(truth)}
-    assert amounts(task, list(found), batch) == pytest.approx([1 - 15 / 32, 1 - (4 / 8 + 8 / 12) / 2, 0, 0])
-    assert words(task, list(found), batch)[:2] == ["mIoU 0.47, 100% of b as a", "mIoU 0.58, 50% of a as b"]
+    assert amounts(task, segmented(found), batch) == pytest.approx([1 - 15 / 32, 1 - (4 / 8 + 8 / 12) / 2, 0, 0])
+    assert words(task, segmented(found), batch)[:2] == ["mIoU 0.47, 100% of b as a", "mIoU 0.58, 50% of a as b"]
 
 
 @pytest.mark.parametrize("name", ["classification", "localization", "detection", "segmentation"])
@@ -86,7 +87,7 @@ def test_the_worst_of_a_split_are_the_same_for_any_batch_size(make, name, monkey
 
     task = make(name)
     amounts = [0.0, 2.0, 0.5, 7.0, 0.0, 2.0, 1.0]
-    monkeypatch.setattr(task, "_evaluate", lambda split, metrics, batch: torch.zeros(1))
+    monkeypatch.setattr(task, "_evaluate", lambda split, metrics, batch: [])
     monkeypatch.setattr(task, "_finish", lambda split, metrics: {})
     monkeypatch.setattr(task, "mistakes", lambda predictions, batch: [Mistake(a, "") for a in batch["amount"].tolist()])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
@@ -96,4 +97,4 @@ def test_the_worst_of_a_split_are_the_same_for_any_batch_size(make, name, monkey
             for i in range(0, 7, size)
         ]
         trainer.test(task, DataLoader(batches, batch_size=None), verbose=False)
-        assert task.worst == [30, 10, 50, 60, 20]
+        assert task.tested.worst == [30, 10, 50, 60, 20]

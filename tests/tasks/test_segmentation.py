@@ -18,8 +18,9 @@ def test_pixels_are_counted_at_the_pictures_own_size_without_the_margin(make):
     assert places[0] == (0, 22, 64, 20) and places[1] == (8, 0, 48, 64)
     scores = torch.randn(3, 3, 64, 64, generator=generator)
     metrics = task.make_metrics()
-    batch = {"native_mask": truths, "place": places}
-    task.update(metrics, task.measured(scores, batch), batch)
+    sizes = [(truth.shape[1], truth.shape[0]) for truth in truths]
+    batch = {"native_mask": truths, "place": places, "picture_size": sizes}
+    task.update(metrics, task.predict(scores, batch), batch)
     both, either = torch.zeros(3), torch.zeros(3)
     for each, truth, (left, top, width, height) in zip(scores, truths, places, strict=True):
         found = each.argmax(0)[top : top + height, left : left + width]
@@ -36,8 +37,8 @@ def test_scores_and_not_classes_are_enlarged(make):
     scores = torch.randn(1, 10, 64, 64, generator=torch.Generator().manual_seed(0))
     truth = F.interpolate(scores, (100, 150), mode="bilinear").argmax(1).byte()
     metrics = task.make_metrics()
-    batch = {"native_mask": list(truth), "place": [(0, 0, 64, 64)]}
-    task.update(metrics, task.measured(scores, batch), batch)
+    batch = {"native_mask": list(truth), "place": [(0, 0, 64, 64)], "picture_size": [(150, 100)]}
+    task.update(metrics, task.predict(scores, batch), batch)
     assert float(metrics.compute()["miou"]) == 1  # the nearest pixel's class would be wrong along every border
 
 
@@ -67,7 +68,7 @@ def test_overlapping_windows_are_averaged(make, monkeypatch):
 
 
 def test_windows_are_no_part_of_what_is_kept(make):
-    assert make("segmentation").activations(1) and make("segmentation", "task.window=32").activations(1) is None
+    assert make("segmentation").keeps_activations and not make("segmentation", "task.window=32").keeps_activations
 
 
 @pytest.mark.parametrize("key", ["task.window", "augment.side"])

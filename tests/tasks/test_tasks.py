@@ -3,6 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers.batches import whole
 from torch.utils.data import DataLoader
 
 from frostline.errors import FrostlineError
@@ -20,8 +21,8 @@ def total(task, batch):
 @pytest.mark.parametrize("name", TASKS)
 def test_every_parameter_lies_in_one_group(make, name):
     task = make(name)
-    check_partition(task, task.groups)
-    assert list(task.groups) == ["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "head"]
+    check_partition(task, task.model.groups)
+    assert list(task.model.groups) == ["stem", "stage1", "stage2", "stage3", "stage4", "stage5", "head"]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -81,7 +82,7 @@ def fit(task, batch, epochs, steps=2, **options):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[FrostLine(), *options.pop("callbacks", [])],
+        callbacks=[FrostLine(task.model), *options.pop("callbacks", [])],
         num_sanity_val_steps=0,
         **options,
     )
@@ -93,15 +94,15 @@ def fit(task, batch, epochs, steps=2, **options):
 def test_frozen_groups_do_not_move_by_a_bit(make, batch, name):
     # The trap: BatchNorm statistics and weight decay move "frozen" layers.
     task = make(name, "schedule=frozen", "trainer.epochs=3", "optimizer.weight_decay=0.5")
-    before = {k: v.clone() for k, v in task.backbone.state_dict().items()}
-    head = {k: v.clone() for k, v in task.head.state_dict().items()}
+    before = {k: v.clone() for k, v in task.model.backbone.state_dict().items()}
+    head = {k: v.clone() for k, v in task.model.head.state_dict().items()}
     fit(task, batch, epochs=3)
-    assert all(torch.equal(before[k], v) for k, v in task.backbone.state_dict().items())
-    assert not all(torch.equal(head[k], v) for k, v in task.head.state_dict().items())
+    assert all(torch.equal(before[k], v) for k, v in task.model.backbone.state_dict().items())
+    assert not all(torch.equal(head[k], v) for k, v in task.model.head.state_dict().items())
     task.train()
-    trained, _ = task.backbone(batch["image"])
+    trained, _ = task.model.backbone(batch["image"])
     task.eval()
-    assert all(torch.equal(a, b) for a, b in zip(trained, task.backbone(batch["image"])[0], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(trained, task.model.backbone(batch["image"])[0], strict=True))
 
 
 def test_thaw_moves_everything_after_its_boundary_and_only_then(make, batch):
@@ -110,10 +111,10 @@ def test_thaw_moves_everything_after_its_boundary_and_only_then(make, batch):
             self.moved = []
 
         def on_train_epoch_start(self, trainer, module):
-            self.before = [p.clone() for p in module.backbone.parameters()]
+            self.before = [p.clone() for p in module.model.backbone.parameters()]
 
         def on_train_epoch_end(self, trainer, module):
-            after = module.backbone.parameters()
+            after = module.model.backbone.parameters()
             self.moved.append(any(not torch.equal(a, b) for a, b in zip(self.before, after, strict=True)))
 
     watch = Watch()
@@ -122,8 +123,8 @@ def test_thaw_moves_everything_after_its_boundary_and_only_then(make, batch):
     assert watch.moved == [False, True, True, True]  # 0.3 of 4 epochs is 1
     assert trainer.callback_metrics["trainable_share"] == 1.0
     total = sum(p.numel() for p in task.parameters())
-    head = sum(p.numel() for p in task.head.parameters())
-    assert [task.trainable_at(epoch) for epoch in range(4)] == [head, total, total, total]
+    head = sum(p.numel() for p in task.model.head.parameters())
+    assert [task.model.trainable_at(epoch) for epoch in range(4)] == [head, total, total, total]
 
 
 @pytest.mark.parametrize(("norms", "moves"), [("train", True), ("keep", False)])
@@ -135,11 +136,11 @@ def test_statistics_of_thawed_norms_move_again_unless_kept(make, batch, norms, m
             self.moved, self.modes = [], []
 
         def statistics(self, module):
-            return [b.clone() for name, b in module.backbone.named_buffers() if "running" in name]
+            return [b.clone() for name, b in module.model.backbone.named_buffers() if "running" in name]
 
         def on_train_epoch_start(self, trainer, module):
             self.before = self.statistics(module)
-            norms = [m for m in module.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+            norms = [m for m in module.model.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
             self.modes.append({m.training for m in norms})
 
         def on_train_epoch_end(self, trainer, module):
@@ -148,12 +149,12 @@ def test_statistics_of_thawed_norms_move_again_unless_kept(make, batch, norms, m
 
     watch = Watch()
     phases = f"[{{line: head, until: {{share: 0.3}}}}, {{line: stem, scale: 0.2, norms: {norms}}}]"
-    initial = {name: value.clone() for name, value in make("classification").backbone.named_parameters()}
+    initial = {name: value.clone() for name, value in make("classification").model.backbone.named_parameters()}
     task = make("classification", f"schedule.phases={phases}", "trainer.epochs=4")
     fit(task, batch, epochs=4, callbacks=[watch])
     assert watch.moved == [False, moves, moves, moves]
     assert watch.modes == [{False}, {moves}, {moves}, {moves}]
-    weights = dict(task.backbone.named_parameters())
+    weights = dict(task.model.backbone.named_parameters())
     assert all(not torch.equal(weights[name], value) for name, value in initial.items())
 
 
@@ -189,7 +190,7 @@ def test_probabilities_are_in_single_precision_at_least(make, kind, given, expec
     # In sixteen bits what lies between 0.998 and 1 is one of the two.
     scores = torch.tensor([[0.0, 6.5]], dtype=getattr(torch, given))
     outputs = scores if kind == "classification" else (scores, torch.zeros(1, 4))
-    found = make(kind, classes=("a", "b")).postprocess(outputs)
-    probabilities = found if kind == "classification" else found["probabilities"]
+    (found,) = make(kind, classes=("a", "b")).predict(outputs, whole(64))
+    probabilities = found.probabilities
     assert probabilities.dtype == getattr(torch, expected)
-    assert probabilities[0, 1] == pytest.approx(0.998498817, abs=1e-6)
+    assert probabilities[1] == pytest.approx(0.998498817, abs=1e-6)

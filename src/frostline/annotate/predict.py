@@ -1,15 +1,15 @@
 """Boxes that a trained run predicts for pictures nobody has annotated, and how uncertain it is about each picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert, clip_boxes_to_image
 
 from frostline.annotate.boxes import Box
 from frostline.errors import FrostlineError
-from frostline.loading.batch import stack_pictures
+from frostline.loading.batch import Batch, stack_pictures
 from frostline.loading.decoded import square_picture
 from frostline.parallel import in_threads
 from frostline.pictures.fit import place
@@ -17,6 +17,7 @@ from frostline.runs.load import load
 from frostline.scenes.scene import Scene
 from frostline.tasks.detection import Detection
 from frostline.tasks.localization import Localization
+from frostline.tasks.predictions import Detected, Located
 
 PROPOSED = 0.3  # score from which a detected box is worth correcting; to draw one takes less than to delete many
 BATCH = 16
@@ -52,34 +53,31 @@ class Predictor:
         found: list[Found] = []
         pictures = in_threads(self._picture, scenes)
         for start in range(0, len(scenes), BATCH):
-            batch = scenes[start : start + BATCH]
-            images = stack_pictures([next(pictures) for _ in batch])
+            some = scenes[start : start + BATCH]
+            images = stack_pictures([next(pictures) for _ in some])
+            batch = {
+                "size": self._size,
+                "place": [place(*_size(scene), self._size, self._fit) for scene in some],
+                "picture_size": [_size(scene) for scene in some],
+            }
             with torch.inference_mode():
-                outputs = self._task(images.to(self._task.device))
-                if isinstance(self._task, Detection):
-                    rows = _detected(self._task.postprocess(outputs), self._size)
-                else:
-                    rows = _localized(self._task.postprocess(outputs))
-            for scene, (boxes, labels, scores) in zip(batch, rows, strict=True):
-                found.append(self._of_one(self._in_picture(boxes, scene), labels, scores))
+                predictions = self._task.predict(self._task(images.to(self._task.device)), cast(Batch, batch))
+            found += map(self._of_one, predictions)
         return found
 
     def _picture(self, scene: Scene) -> Tensor:
         assert scene.image is not None  # it is a dataset's
         return square_picture(scene.image, self._size, self._fit, scene.size)
 
-    def _in_picture(self, boxes: Tensor, scene: Scene) -> Tensor:
-        """(n, 4) x0 y0 x1 y1 in shares of the square -> in pixels of the scene's picture, clipped to it."""
-        assert scene.size is not None  # as in every prepared dataset
-        left, top, width, height = place(*scene.size, self._size, self._fit)
-        shares = (boxes * self._size - torch.tensor([left, top] * 2)) / torch.tensor([width, height] * 2)
-        return shares.clamp(0, 1) * torch.tensor(scene.size * 2)
-
-    def _of_one(self, boxes: Tensor, labels: Tensor, scores: Tensor) -> Found:
-        """boxes: (n, 4), x0 y0 x1 y1 in pixels of the picture. labels, scores: (n,), best first."""
-        good = (boxes[:, :2] < boxes[:, 2:]).all(1)
-        if isinstance(self._task, Detection):
-            good &= scores >= PROPOSED
+    def _of_one(self, prediction: Detected | Located) -> Found:
+        if isinstance(prediction, Detected):
+            boxes, labels, scores = prediction.boxes, prediction.labels, prediction.scores
+            good = scores >= PROPOSED
+        else:  # the score of the one box is that of its class, as nothing else is scored
+            boxes, labels = prediction.box[None], torch.tensor([prediction.label])
+            scores = prediction.probabilities.max()[None]
+            good = torch.ones(1, dtype=torch.bool)
+        good &= (boxes[:, :2] < boxes[:, 2:]).all(1)
         rows = zip(boxes[good].tolist(), labels[good].tolist(), scores[good].tolist(), strict=True)
         proposed = tuple(Box(self.classes[label], tuple(box), score) for box, label, score in rows)
         if proposed:
@@ -87,15 +85,6 @@ class Predictor:
         return proposed, 1 - float(scores.max() if len(scores) else 0.0)
 
 
-def _detected(predictions: list[dict[str, Tensor]], size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For each picture boxes in shares of it, labels and scores."""
-    for found in predictions:
-        yield found["boxes"].cpu() / size, found["labels"].cpu(), found["scores"].cpu()
-
-
-def _localized(predictions: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """As `_detected`; the score of the one box is that of its class, as nothing else is scored."""
-    boxes = clip_boxes_to_image(box_convert(predictions["boxes"], "cxcywh", "xyxy"), (1, 1)).cpu()
-    scores, labels = predictions["probabilities"].cpu().max(1)
-    for row in range(len(boxes)):
-        yield boxes[row : row + 1], labels[row : row + 1], scores[row : row + 1]
+def _size(scene: Scene) -> tuple[int, int]:
+    assert scene.size is not None  # as in every prepared dataset
+    return scene.size

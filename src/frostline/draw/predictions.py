@@ -2,118 +2,182 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from frostline.draw.colours import GREEN, ORANGE, PALE, QUIET, RED
-from frostline.draw.marks import class_colours, names_as_they_are, outline, short, tag
-from frostline.loading.batch import collate
-from frostline.loading.items import SceneItems
+from frostline.draw.marks import class_colours, names_as_they_are, outline, tag
+from frostline.files import replacing
+from frostline.metrics.detection import MATCH, matched
+from frostline.metrics.localization import overlaps
 from frostline.pictures.regions import edges
 from frostline.scenes.scene import BACKGROUND, VOID
+from frostline.tasks.examples import LONGEST, Example
+from frostline.tasks.predictions import Classified, Detected, Located, Prediction, Segmented, Truth
+from frostline.words import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from frostline.tasks.base import Task
-
 KEY_COLUMNS = 9
+NAMED = 6  # boxes of a picture that are named, wrong or surest ones first, so that names leave something to be seen
+LIKELIEST = 4  # classes whose probability is shown
 QUICKLY = {"compress_level": 3}  # photographs take a quarter of a second less, and few more bytes
 RIGHT, WRONG, FOUND = GREEN, RED, ORANGE
+HOW: dict[type[Prediction], str] = {  # which scenes have a mistake, which come first, and how their pictures are read
+    Classified: "Scenes of another class than predicted; first those of whose class the model was least sure.\n"
+    "Left the picture, right the likeliest classes with their probabilities, the true one in green.",
+    Located: "Scenes of another class than predicted, which come first, or with an IoU below 0.5, the least first.\n"
+    "Left the true box and class, right the predicted ones: green where they are right, orange where not.",
+    Detected: "Those first with most boxes missed, plus the scores of wrong ones: at an IoU of 0.5, of scores from 0.3 "
+    "up.\nLeft the true boxes, orange where missed; right the predicted ones, orange where wrong.",
+    Segmented: "Those first with the least mean IoU over the classes that occur in truth or prediction; beside it the\n"
+    "commonest mistake, as a share of the true class. Left the true classes, right the predicted ones.",
+}
 
 
 @names_as_they_are
-def prediction_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 6, rows: int = 2) -> None:
-    """Write a PNG of a task's predictions for scenes spread evenly over these, the first and the last among them."""
+def prediction_sheet(examples: Sequence[Example], path: Path, columns: int = 6) -> None:
+    """Write a PNG of predictions, each over its picture with the truth."""
     from matplotlib.figure import Figure
 
-    # Scenes lie in the order of their ids, in which those of one class often follow one another.
-    count = min(columns * rows, len(items))
-    batch, _, predictions = _predicted(task, items, [k * (len(items) - 1) // max(count - 1, 1) for k in range(count)])
-    key = task.key(predictions, batch)
+    rows = -(-len(examples) // columns)
+    key = _key(examples)
     figure = Figure(figsize=(columns * 1.7, rows * 1.9 + _foot(key)), layout="constrained", dpi=110)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for index, axes in zip(range(count), grid, strict=False):
-        axes.imshow(batch["image"][index].permute(1, 2, 0).numpy())
-        task.draw(axes, predictions, batch, index)
     for axes in grid:
         axes.set_axis_off()
+    for axes, example in zip(grid, examples, strict=False):
+        _show(axes, example)
+        _draw(axes, example.prediction, example.truth)
     if key:
         _colour_key(figure, key, loc="outside lower left")
-    figure.savefig(path, pil_kwargs=QUICKLY)
+    _save(figure, path)
 
 
 @names_as_they_are
-def error_sheet(task: "Task", items: SceneItems, path: Path, columns: int = 3, rows: int = 2) -> None:
+def error_sheet(worst: Sequence[Example], mistaken: int, scenes: int, path: Path, columns: int = 3) -> None:
     """Write a PNG of the scenes that a task found worst when it was tested, each as annotated beside as predicted.
 
-    items: of the split that it was tested on. A task without a mistake says so.
+    mistaken: how many of the split's `scenes` have a mistake. Where none has, it says so.
     """
     from matplotlib.figure import Figure
 
-    count, shown = len(task.worst), task.worst[: columns * rows]
-    rows = -(-len(shown) // columns)
-    key: dict[str, Any] = {}
-    if shown:
-        batch, outputs, predictions = _predicted(task, items, [items.indices.index(place) for place in shown])
-        mistakes = task.mistakes(on_cpu(task.measured(outputs, batch)), batch)
-        key = task.key(predictions, batch)
+    rows = -(-len(worst) // columns)
+    key = _key(worst)
     # Placed by hand, in inches: all panels are squares, and matplotlib's own engines take a second for as many.
     side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34
     width = columns * (2 * side + gap) + (columns + 1) * margin
     height = head + rows * (above + side + below) + _foot(key)
     figure = Figure(figsize=(width, height), dpi=110)
-    of = f"{count} of {len(items)} scenes of the test split"
-    title = f"The worst errors; {of} have one" if count > len(shown) else f"All errors; {of} have one"
-    title, how = (title, task.told) if shown else (f"No errors: {of} have one", "")
+    of = f"{mistaken} of {scenes} scenes of the test split"
+    title = f"The worst errors; {of} have one" if mistaken > len(worst) else f"All errors; {of} have one"
+    title, how = (title, HOW[type(worst[0].prediction)]) if worst else (f"No errors: {of} have one", "")
     figure.text(margin / width, 1 - 0.1 / height, title, fontsize=11, fontweight="bold", va="top")
     figure.text(margin / width, 1 - 0.32 / height, how, fontsize=8, color=QUIET, va="top", linespacing=1.25)
-    for index in range(len(shown)):
+    for index, example in enumerate(worst):
         left = margin + index % columns * (2 * side + gap + margin)
         bottom = height - head - (index // columns + 1) * (above + side + below) + below
         pair = []
         for x in (left, left + side + gap):
             axes = figure.add_axes((x / width, bottom / height, side / width, side / height))
-            axes.imshow(batch["image"][index].permute(1, 2, 0).numpy())
+            _show(axes, example)
             axes.set_autoscale_on(False)
             axes.set_axis_off()
             pair.append(axes)
-        task.draw_pair(pair[0], pair[1], predictions, batch, index)
-        words, name = (short(text, 60) for text in (mistakes[index].words, batch["id"][index]))
-        figure.text(left / width, (bottom + side + 0.06) / height, words, fontsize=8, color=WRONG)
+        _draw_pair(pair[0], pair[1], example.prediction, example.truth)
+        figure.text(left / width, (bottom + side + 0.06) / height, short(example.words, 60), fontsize=8, color=WRONG)
+        name = short(example.id, 60)
         figure.text(left / width, (bottom - 0.06) / height, name, fontsize=7, color=QUIET, va="top")
     if key:
         _colour_key(figure, key, loc="lower left", bbox_to_anchor=(0.015, 0))
-    figure.savefig(path, pil_kwargs=QUICKLY)
+    _save(figure, path)
 
 
-@torch.no_grad()
-def _predicted(task: "Task", items: SceneItems, positions: Sequence[int]) -> tuple[dict[str, Any], Any, Any]:
-    """The batch of these scenes, the outputs for it on the device of the task, and the predictions on the CPU."""
-    batch = cast(dict[str, Any], collate([items.plain(position) for position in positions]))
-    task.eval()
-    outputs = task(batch["image"].to(task.device))
-    return batch, outputs, on_cpu(task.postprocess(outputs))
+def _draw(axes: "Axes", found: Prediction, truth: Truth) -> None:
+    """What was predicted for one picture, and the truth, over the picture that `axes` shows."""
+    match found:
+        case Located():
+            for real in () if truth.boxes is None else truth.boxes[:1]:
+                _rectangle(axes, real, truth=True)
+            _rectangle(axes, found.box)
+            _caption(axes, found.name, found.label == truth.label, _named(found, truth))
+        case Classified():
+            share = float(found.probabilities[found.label])
+            _caption(axes, f"{found.name} {share:.0%}", found.label == truth.label, _named(found, truth))
+        case Detected():
+            for real in () if truth.boxes is None else truth.boxes:
+                _rectangle(axes, real, truth=True)
+            sure = found.sure()
+            rows = zip(sure.boxes, sure.scores.tolist(), sure.labels.tolist(), strict=True)
+            for rank, (box, score, label) in enumerate(rows):
+                _rectangle(axes, box, f"{found.classes[label]} {score:.0%}" if rank < NAMED else "")
+        case Segmented():
+            _veil(axes, found.mask, found.classes)
+            if truth.mask is not None:
+                _borders(axes, truth.mask)
 
 
-def caption(axes: "Axes", text: str, right: bool, truth: str) -> None:
+def _draw_pair(left: "Axes", right: "Axes", found: Prediction, truth: Truth) -> None:
+    """One scene side by side, as it is annotated and as it was predicted; both show its picture."""
+    match found:
+        case Located():
+            for real in () if truth.boxes is None else truth.boxes[:1]:
+                _judged(left, real, _named(found, truth), True)
+                _judged(right, found.box, "", bool(overlaps(found.box[None], real[None]) >= MATCH))
+            _judged(right, found.box, found.name, found.label == truth.label, outlined=False)
+        case Classified():
+            assert truth.label is not None
+            _shares(right, found.probabilities, found.classes, truth.label)
+        case Detected():
+            _draw_judged(left, right, found.sure(), truth)
+        case Segmented():
+            if truth.mask is not None:
+                _veil(left, truth.mask, found.classes)
+            _veil(right, found.mask, found.classes)
+
+
+def _draw_judged(left: "Axes", right: "Axes", found: Detected, truth: Truth) -> None:
+    assert truth.boxes is not None and truth.labels is not None
+    correct, seen = matched(
+        {"boxes": found.boxes, "scores": found.scores, "labels": found.labels},
+        {"boxes": truth.boxes, "labels": truth.labels},
+    )
+    true_names = [found.classes[label] for label in truth.labels.tolist()]
+    rows = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
+    names = [f"{found.classes[label]} {score:.0%}" for label, score in rows]
+    for axes, boxes, texts, good in ((left, truth.boxes, true_names, seen), (right, found.boxes, names, correct)):
+        # Right ones lie below, and of the wrong ones the surest are named.
+        for rank, row in reversed(list(enumerate(good.long().argsort(stable=True).tolist()))):
+            _judged(axes, boxes[row], texts[row] if rank < NAMED else "", bool(good[row]))
+
+
+def _named(found: Classified, truth: Truth) -> str:
+    return "" if truth.label is None else found.classes[truth.label]
+
+
+def _show(axes: "Axes", example: Example) -> None:
+    """The picture, in coordinates of its own pixels."""
+    width, height = example.size
+    axes.imshow(example.picture, extent=(0, width, height, 0))
+
+
+def _caption(axes: "Axes", text: str, right: bool, truth: str) -> None:
     """Name what was predicted above a picture, and the truth where it was something else."""
     axes.set_title(text if right else f"{text}\nis {truth}", fontsize=7, color=RIGHT if right else WRONG)
 
 
-def rectangle(axes: "Axes", box: Tensor, text: str = "", truth: bool = False) -> None:
+def _rectangle(axes: "Axes", box: Tensor, text: str = "", truth: bool = False) -> None:
     """A box, x0 y0 x1 y1 in pixels."""
     outline(axes, box.tolist(), "white" if truth else FOUND, "--" if truth else "-")
     if text:
         tag(axes, float(box[0]), float(box[1]), text, FOUND)
 
 
-def judged(axes: "Axes", box: Tensor, text: str, right: bool, outlined: bool = True) -> None:
+def _judged(axes: "Axes", box: Tensor, text: str, right: bool, outlined: bool = True) -> None:
     """A box, x0 y0 x1 y1 in pixels, and its name within its upper edge, in the colour of what is right or wrong."""
     colour = RIGHT if right else WRONG
     if outlined:
@@ -124,18 +188,18 @@ def judged(axes: "Axes", box: Tensor, text: str, right: bool, outlined: bool = T
         tag(axes, x, y, short(text, 24), colour, va="top", clip_on=True, fontsize=5.5)
 
 
-def shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: int, most: int = 4) -> None:
+def _shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: int) -> None:
     """The likeliest classes as bars in place of the picture, the true one among them and in the colour of right.
 
     probabilities: (C,).
     """
-    chosen = probabilities.argsort(descending=True)[:most].tolist()
+    chosen = probabilities.argsort(descending=True)[:LIKELIEST].tolist()
     if truth not in chosen:
         chosen[-1] = truth
     axes.clear()
     axes.set_aspect("auto")
     axes.set_axis_off()
-    axes.set(xlim=(0, 1), ylim=(most - 0.4, -0.6))
+    axes.set(xlim=(0, 1), ylim=(LIKELIEST - 0.4, -0.6))
     for row, label in enumerate(chosen):
         share, colour = float(probabilities[label]), RIGHT if label == truth else WRONG if row == 0 else QUIET
         axes.barh(row + 0.12, 1, 0.24, color=PALE)
@@ -144,21 +208,42 @@ def shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: i
         axes.text(1, row - 0.08, f"{share:.1%}", fontsize=7, color=colour, va="bottom", ha="right")
 
 
-def veil(axes: "Axes", mask: Tensor, classes: Sequence[str]) -> None:
+def _veil(axes: "Axes", mask: Tensor, classes: Sequence[str]) -> None:
     """Class numbers (H, W) in their colours over the picture, which stays as it is under BACKGROUND and VOID."""
+    numbers, extent = _thinned(mask)
     bare = [number for number, name in enumerate(classes) if name == BACKGROUND]
-    known = ~np.isin(mask.numpy(), [VOID, *bare])
+    known = ~np.isin(numbers, [VOID, *bare])
     painted = np.zeros((*known.shape, 4))
-    painted[..., :3] = class_colours(len(classes))[np.where(known, mask.numpy(), 0)]
+    painted[..., :3] = class_colours(len(classes))[np.where(known, numbers, 0)]
     painted[..., 3] = 0.65 * known
-    axes.imshow(painted)
+    axes.imshow(painted, extent=extent)
 
 
-def borders(axes: "Axes", mask: Tensor) -> None:
+def _borders(axes: "Axes", mask: Tensor) -> None:
     """The outlines of the areas of class numbers (H, W), in white."""
-    lines = np.zeros((*mask.shape, 4))
-    lines[edges(mask.numpy())] = (1, 1, 1, 0.9)
-    axes.imshow(lines)
+    numbers, extent = _thinned(mask)
+    lines = np.zeros((*numbers.shape, 4))
+    lines[edges(numbers)] = (1, 1, 1, 0.9)
+    axes.imshow(lines, extent=extent)
+
+
+def _thinned(mask: Tensor) -> tuple[Any, tuple[float, float, float, float]]:
+    """Every n-th pixel, as many as can be seen, and where they lie in pixels of the picture."""
+    height, width = mask.shape
+    step = -(-max(height, width) // LONGEST)
+    return mask.numpy()[::step, ::step], (0, width, height, 0)
+
+
+def _key(examples: Sequence[Example]) -> dict[str, Any]:
+    """Colours by name of the classes in masks; the names of all else stand in the pictures."""
+    seen: set[int] = set()
+    classes: Sequence[str] = ()
+    for example in examples:
+        if isinstance(example.prediction, Segmented):
+            classes = example.prediction.classes
+            seen |= set(example.prediction.mask.unique().tolist()) | example.truth.classes_seen()
+    colours = class_colours(len(classes))
+    return {classes[label]: colours[label] for label in sorted(seen) if classes[label] != BACKGROUND}
 
 
 def _foot(key: dict[str, Any]) -> float:
@@ -166,13 +251,13 @@ def _foot(key: dict[str, Any]) -> float:
     return 0.12 + 0.17 * -(-len(key) // KEY_COLUMNS) if key else 0.0
 
 
-def _colour_key(figure: "Figure", colours: dict[str, Any], **place: Any) -> None:
+def _colour_key(figure: "Figure", colours: dict[str, Any], **where: Any) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=colour, label=short(name, 16)) for name, colour in colours.items()]
-    figure.legend(handles=handles, ncols=KEY_COLUMNS, fontsize=7, frameon=False, **place)
+    figure.legend(handles=handles, ncols=KEY_COLUMNS, fontsize=7, frameon=False, **where)
 
 
-def on_cpu(values: Any) -> Any:
-    """Tensors within dicts, lists and tuples, on the CPU; all else as it is."""
-    return move_data_to_device(values, torch.device("cpu"))
+def _save(figure: "Figure", path: Path) -> None:
+    with replacing(path) as aside:
+        figure.savefig(aside, format="png", pil_kwargs=QUICKLY)

@@ -3,22 +3,19 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from frostline.draw.colours import INK, QUIET
 from frostline.files import write_whole
+from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of
 from frostline.freezing.tables import rates_of
 from frostline.words import quantity
 
-if TYPE_CHECKING:
-    from frostline.tasks.base import Task
-
 ICE, LINE = "#dce9f2", "#0b3c5d"
 
 
-def schedule_picture(task: "Task", base: Sequence[float], suffix: str = "png") -> bytes:
+def schedule_picture(model: Frosted, base: Sequence[float], suffix: str = "png") -> bytes:
     """Epochs across, depth down, colour = learning rate, pale = frozen; the frost line drawn through. PNG or SVG.
 
     base: the base rate of each epoch.
@@ -26,8 +23,8 @@ def schedule_picture(task: "Task", base: Sequence[float], suffix: str = "png") -
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    rates = rates_of(task, base)
-    parts = list(reversed(list(task.parts)))  # the head at the top, as the line goes down
+    rates = rates_of(model, base)
+    parts = list(reversed(list(model.parts)))  # the head at the top, as the line goes down
     epochs = len(base)
     known = [rate for row in rates.values() for rate in row if rate]
     norm = LogNorm(min(known) / 1.5, max(known) * 1.5) if known else LogNorm(1e-6, 1e-2)
@@ -38,11 +35,11 @@ def schedule_picture(task: "Task", base: Sequence[float], suffix: str = "png") -
     image = axes.imshow(
         grid, aspect="auto", cmap="YlOrRd", norm=norm, extent=(0, epochs, len(parts), 0), interpolation="nearest"
     )
-    heights = [_depth_in_parts(task, epoch) for epoch in range(epochs)]
+    heights = [_depth_in_parts(model, epoch) for epoch in range(epochs)]
     axes.step(range(epochs + 1), [*heights, heights[-1]], where="post", color=LINE, lw=2.4, solid_joinstyle="miter")
-    for phase in task.schedule.phases[:-1]:
+    for phase in model.schedule.phases[:-1]:
         axes.axvline(phase.end, color=INK, lw=0.8, ls=(0, (2, 2)))
-    sizes = [count(task.parts[part]) for part in parts]
+    sizes = [count(model.parts[part]) for part in parts]
     axes.set_yticks([i + 0.5 for i in range(len(parts))], parts)
     twin = axes.secondary_yaxis("right")
     twin.set_yticks([i + 0.5 for i in range(len(parts))], [quantity(size) for size in sizes])
@@ -57,7 +54,7 @@ def schedule_picture(task: "Task", base: Sequence[float], suffix: str = "png") -
     bar = figure.colorbar(image, ax=axes, pad=0.02, shrink=0.9)
     bar.set_label("learning rate")
     bar.outline.set_visible(False)  # type: ignore[operator]
-    name = f"{task.schedule.name} on {task.backbone.name}"
+    name = f"{model.schedule.name} on {model.backbone.name}"
     axes.set_title(
         f"{name}: pale is frozen, the blue edge is the frost line", loc="left", fontsize=10, color=INK, parse_math=False
     )
@@ -66,12 +63,12 @@ def schedule_picture(task: "Task", base: Sequence[float], suffix: str = "png") -
     return buffer.getvalue()
 
 
-def write_picture(task: "Task", base: Sequence[float], path: Path) -> None:
+def write_picture(model: Frosted, base: Sequence[float], path: Path) -> None:
     """`schedule_picture` into a file; its suffix says whether PNG or SVG."""
-    write_whole(path, schedule_picture(task, base, path.suffix.lstrip(".") or "png"))
+    write_whole(path, schedule_picture(model, base, path.suffix.lstrip(".") or "png"))
 
 
-def _depth_in_parts(task: "Task", epoch: int) -> float:
+def _depth_in_parts(model: Frosted, epoch: int) -> float:
     """Where the frost line runs in the picture, counted in rows from the top."""
-    above = list(task.groups)[depth_of(task.state_at(epoch)) :]
-    return sum(part.split("/")[0] in above for part in task.parts)
+    above = list(model.groups)[depth_of(model.state_at(epoch)) :]
+    return sum(part.split("/")[0] in above for part in model.parts)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -24,14 +24,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from frostline.code import ACTIVATIONS, code_hash
+from frostline.freezing.frosted import Frosted
 from frostline.freezing.schedule import depth_of
 from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
 from frostline.store.rows import CacheError, Entry, Store
-
-if TYPE_CHECKING:
-    from frostline.tasks.base import Task
 
 PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
 TOLERANCE = 0.05  # of a row's norm; other weights, pictures or views are off by far more, mixed precision by less
@@ -40,13 +38,14 @@ TOLERANCE = 0.05  # of a row's norm; other weights, pictures or views are off by
 class CacheBelow(pl.Callback):
     """Computes what lies below the frost line once per (weights, line, dataset, view).
 
-    store: where it is kept. data: whose batches are to be shortened. recipe: what decides how training pictures are
-    augmented and mixed, JSON-able. Must come after `FrostLine` in the list of callbacks.
-    Logs `cache_filled`, the scenes that an epoch had to compute. Where the store fails, the run goes on without it, and
-    says so once.
+    model: of the module that is trained. store: where it is kept. data: whose batches are to be shortened. recipe:
+    what decides how training pictures are augmented and mixed, JSON-able. Must come after `FrostLine` in the list of
+    callbacks. Logs `cache_filled`, the scenes that an epoch had to compute. Where the store fails, the run goes on
+    without it, and says so once.
     """
 
-    def __init__(self, store: Store, data: SceneDataModule, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, model: Frosted, store: Store, data: SceneDataModule, recipe: Mapping[str, Any]) -> None:
+        self.model = model
         self.store, self.data, self.recipe = store, data, recipe
         self._depth: int | None = None  # of the line that the open arrays lie at
         self._open: dict[tuple[str, int], _Reader] = {}
@@ -54,20 +53,19 @@ class CacheBelow(pl.Callback):
         self._failed = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        task = cast("Task", pl_module)
-        depth = depth_of(task.state_at(trainer.current_epoch))
+        depth = depth_of(self.model.state_at(trainer.current_epoch))
         if depth != self._depth:  # while it stays, nothing below it has moved
             self.close()
             self._depth = depth
         self._filled = 0
         views = self.data.views
-        shortcut = None if views is None else self._reader(trainer, task, "train", trainer.current_epoch % views)
+        shortcut = None if views is None else self._reader(trainer, "train", trainer.current_epoch % views)
         cast(SceneLoader, trainer.train_dataloader).shortcut = shortcut
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._depth is not None:  # None: a validation without training
             loader = cast(SceneLoader, trainer.val_dataloaders)
-            loader.shortcut = self._reader(trainer, cast("Task", pl_module), "val", 0)
+            loader.shortcut = self._reader(trainer, "val", 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("cache_filled", float(self._filled))
@@ -81,18 +79,18 @@ class CacheBelow(pl.Callback):
             reader.close()
         self._open, self._depth = {}, None
 
-    def _reader(self, trainer: pl.Trainer, task: "Task", split: str, view: int) -> "_Reader | None":
+    def _reader(self, trainer: pl.Trainer, split: str, view: int) -> "_Reader | None":
         assert self._depth is not None
         depth = self._depth
-        names = task.activations(depth) if depth else None
+        names = self.model.activations(depth) if depth else None
         if self._failed or not names:
             return None
         if (split, view) not in self._open:
             reader = None
             try:
-                keys = self._keys(trainer, task, names, split, view)
+                keys = self._keys(trainer, names, split, view)
                 reader = _Reader(self.store, keys, self.data, split, view, depth)
-                self._filled += reader.fill(trainer, task)
+                self._filled += reader.fill(trainer, self.model)
             except CacheError as error:
                 self._failed = True
                 print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
@@ -102,9 +100,7 @@ class CacheBelow(pl.Callback):
             self._open[split, view] = reader
         return self._open[split, view]
 
-    def _keys(
-        self, trainer: pl.Trainer, task: "Task", names: Sequence[str], split: str, view: int
-    ) -> dict[str, dict[str, Any]]:
+    def _keys(self, trainer: pl.Trainer, names: Sequence[str], split: str, view: int) -> dict[str, dict[str, Any]]:
         """Of each array, all that decides what is in it."""
         data = self.data
         augmented = split == "train" and (data.augment is not None or data.mix is not None)
@@ -123,13 +119,13 @@ class CacheBelow(pl.Callback):
             scenes["mixed_for"] = sorted(data.needs)
         model = {
             "precision": str(trainer.precision),
-            "processor": _processor(task.device),
+            "processor": _processor(self.model.device),
             "threads": torch.get_num_threads(),
         }
         annotations = {
             name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
         }
-        weights = _weights(task.backbone, names)
+        weights = _weights(self.model.backbone, names)
         return annotations | {name: {**scenes, **model, "activation": name, "weights": weights[name]} for name in names}
 
 
@@ -179,11 +175,11 @@ class _Reader:
         more = unpack(annotations) | {key: [one[key] for one in native] for key in native[0]}
         return cast(Activations, batch | more)
 
-    def fill(self, trainer: pl.Trainer, task: "Task") -> int:
+    def fill(self, trainer: pl.Trainer, model: Frosted) -> int:
         """Compute what is not there yet; returns of how many scenes an activation was."""
         missing = self._missing()
         if len(present := np.setdiff1d(np.arange(len(self.rows)), missing)):
-            self._probe(trainer, task, present)
+            self._probe(trainer, model, present)
         if not len(missing):
             return 0
         with ExitStack() as stack:
@@ -195,9 +191,9 @@ class _Reader:
             if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
                 missing = np.append(missing, (missing + 1) % len(self.rows))
             loader = self.data.loader_of(self.split, [(int(position), self.view) for position in missing])
-            title = f"keeping what lies below {list(task.groups)[self.depth]} ({self.split}, view {self.view})"
+            title = f"keeping what lies below {list(model.groups)[self.depth]} ({self.split}, view {self.view})"
             for batch in tqdm(loader, desc=title, unit="batch", leave=False, disable=not sys.stderr.isatty()):
-                for name, values in self._compute(trainer, task, batch, lacking).items():
+                for name, values in self._compute(trainer, model, batch, lacking).items():
                     self.entries[name].write(batch["index"].numpy(), values)
         return 0 if set(lacking) <= set(self.annotations) else len(missing)
 
@@ -210,25 +206,25 @@ class _Reader:
         present = np.logical_and.reduce([entry.present[self.rows] for entry in self.entries.values()])
         return np.flatnonzero(~present)
 
-    def _compute(self, trainer: pl.Trainer, task: "Task", batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
+    def _compute(self, trainer: pl.Trainer, model: Frosted, batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
         """Of these arrays, the rows of a batch. Where another task kept the activations, only annotations are new."""
         activations = [name for name in names if name not in self.annotations]
         found = {name: values for name, values in pack(batch, self.most_boxes).items() if name in names}
         if activations:
             assert "image" in batch
             with torch.no_grad(), trainer.precision_plugin.forward_context():
-                below = task.below(batch["image"].to(task.device), activations)
+                below = model.below(batch["image"].to(model.device), activations)
             found |= {name: values.cpu() for name, values in below.items()}
         return found
 
-    def _probe(self, trainer: pl.Trainer, task: "Task", present: np.ndarray) -> None:
+    def _probe(self, trainer: pl.Trainer, model: Frosted, present: np.ndarray) -> None:
         """A few rows computed again: guards against whatever the keys of the arrays might not tell.
 
         Such as a transform that draws by what is annotated: the same view is then another one for another task.
         """
         chosen = present[np.linspace(0, len(present) - 1, min(PROBED, len(present))).astype(int)]
         for batch in self.data.loader_of(self.split, [(int(position), self.view) for position in chosen]):
-            for name, values in self._compute(trainer, task, batch, self.entries).items():
+            for name, values in self._compute(trainer, model, batch, self.entries).items():
                 kept = self.entries[name].read(batch["index"].numpy())
                 if kept.dtype != values.dtype or not _close(kept, values, 0 if name in self.annotations else TOLERANCE):
                     raise CacheError(

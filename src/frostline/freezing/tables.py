@@ -2,29 +2,26 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import state_at
-
-if TYPE_CHECKING:
-    from frostline.tasks.base import Task
 
 COLUMNS = 12  # epochs that a table shows at most
 
 
-def phases_table(task: "Task") -> Table:
+def phases_table(model: Frosted) -> Table:
     """One row a phase: when, what trains how fast, what is frozen, and the share of the parameters that trains."""
-    schedule, total = task.schedule, count(task.parameters())
+    schedule, total = model.schedule, count(model.parameters())
     table = Table("phase", "epochs", "trains", "frozen", "parameters that train", "batch norms", "ends")
     start = 0
     for number, phase in enumerate(schedule.phases, 1):
         runs = [(scale, _span(list(parts))) for scale, parts in groupby(phase.scales, key=lambda p: phase.scales[p])]
         trains = [f"{span} x {scale:.3g}" for scale, span in reversed(runs) if scale is not None]
         frozen = [span for scale, span in reversed(runs) if scale is None]
-        share = sum(count(task.parts[part]) for part, scale in phase.scales.items() if scale is not None)
+        share = sum(count(model.parts[part]) for part, scale in phase.scales.items() if scale is not None)
         epochs = f"{start + 1}" if phase.end == start + 1 else f"{start + 1} to {phase.end}"
         ends = f"after epoch {phase.end}"
         if phase.plateau:
@@ -40,38 +37,38 @@ def phases_table(task: "Task") -> Table:
     return table
 
 
-def rates_table(task: "Task", base: Sequence[float]) -> Table:
+def rates_table(model: Frosted, base: Sequence[float]) -> Table:
     """Epochs across, depth down: the rate of each part in the middle of each epoch. base: the base rate there."""
     step = -(-len(base) // COLUMNS)
     shown = range(0, len(base), step)
     table = Table("part", "parameters", *(f"{epoch + 1}" for epoch in shown))
-    for part, rates in reversed(rates_of(task, base).items()):
+    for part, rates in reversed(rates_of(model, base).items()):
         cells = [rates[epoch] for epoch in shown]
         words = ["." if rate is None else f"{rate:.0e}".replace("e-0", "e-") for rate in cells]
-        table.add_row(part, f"{count(task.parts[part]):,}", *words)
+        table.add_row(part, f"{count(model.parts[part]):,}", *words)
     return table
 
 
-def parameters_table(task: "Task") -> Table:
+def parameters_table(model: Frosted) -> Table:
     """One row a parameter: the label that patterns match, its size, and its scale in each phase."""
-    phases = task.schedule.phases
+    phases = model.schedule.phases
     table = Table("parameter", "size", *(f"phase {number}" for number in range(1, len(phases) + 1)))
-    for part, labels in task.schedule.parts.items():
+    for part, labels in model.schedule.parts.items():
         scales = [phase.scales[part] for phase in phases]
         words = ["frozen" if scale is None else f"{scale:.3g}" for scale in scales]
-        for label, parameter in zip(labels, task.parts[part], strict=True):
+        for label, parameter in zip(labels, model.parts[part], strict=True):
             table.add_row(label, f"{parameter.numel():,}", *words)
     return table
 
 
-def rates_of(task: "Task", base: Sequence[float]) -> dict[str, list[float | None]]:
+def rates_of(model: Frosted, base: Sequence[float]) -> dict[str, list[float | None]]:
     """Learning rate of each part in the middle of each epoch, None where it is frozen."""
-    states = [state_at(task.schedule, epoch + 0.5) for epoch in range(len(base))]
+    states = [state_at(model.schedule, epoch + 0.5) for epoch in range(len(base))]
     return {
         part: [
             None if (scale := state[part]) is None else scale * rate for state, rate in zip(states, base, strict=True)
         ]
-        for part in task.parts
+        for part in model.parts
     }
 
 

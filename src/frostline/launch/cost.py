@@ -67,7 +67,7 @@ class Estimator:
         task = build_task(config, tuple(f"class {i}" for i in range(5)), epochs_of(config, scenes["train"]))
         if config["trainer"]["accelerator"] != "cpu" and torch.accelerator.is_available():
             task.to(torch.accelerator.current_accelerator())
-        epochs = task.schedule.epochs
+        epochs = task.model.planned.epochs
         trained = sum(self._train(config, task, epoch) for epoch in range(epochs)) * scenes["train"]
         evaluated = self._evaluate(config, task) * (epochs * scenes["val"] + scenes["test"])
         return START_SECONDS + trained + evaluated
@@ -77,9 +77,9 @@ class Estimator:
         side = config["augment"].get("side") or config["image_size"]
 
         def step() -> None:
-            torch.stack(list(task.criterion(task.outputs(batch), batch).values())).sum().backward()
+            torch.stack(list(task.criterion(task.answers(batch), batch).values())).sum().backward()
 
-        frozen = tuple(part for part, scale in task.move_line(epoch).items() if scale is None)
+        frozen = tuple(part for part, scale in task.model.move_line(epoch).items() if scale is None)
         batch = move_data_to_device(made_up(config["trainer"]["batch_size"], side), task.device)
         return self._timed(config, task.device, (side, frozen), step) / len(batch["id"])
 
@@ -88,7 +88,7 @@ class Estimator:
 
         def step() -> None:
             with torch.no_grad():
-                task.postprocess(task(batch["image"]))
+                task.predict(task(batch["image"]), batch)
 
         task.eval()
         batch = move_data_to_device(made_up(EVALUATED, config["image_size"]), task.device)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchvision.ops import box_iou
 
-Scene = Mapping[str, Tensor]  # boxes (n, 4), labels (n,), and of predictions scores (n,)
+Boxes = Mapping[str, Tensor]  # boxes (n, 4), labels (n,), and of predictions scores (n,)
 Floats = npt.NDArray[np.float64]
 
 COCO_NAMES = {
@@ -39,7 +39,7 @@ RECALLS = np.linspace(0, 1, 11)
 MATCH = 0.5  # IoU from which on a prediction is right by VOC's rules
 
 
-def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classes: int) -> dict[str, Tensor]:
+def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> dict[str, Tensor]:
     """COCO's summary over a set of scenes (https://cocodataset.org/#detection-eval), by hotcoco.
 
     Boxes of crowds, which COCO counts neither as right nor as wrong, are left out of scenes: to find one is wrong here.
@@ -73,7 +73,7 @@ def coco_average_precision(found: Sequence[Scene], truth: Sequence[Scene], class
     return summary
 
 
-def voc_average_precision(found: Sequence[Scene], truth: Sequence[Scene], classes: int) -> dict[str, Tensor]:
+def voc_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> dict[str, Tensor]:
     """Average precision at IoU 0.5 by the rules of Pascal VOC (Everingham et al. 2010, doi:10.1007/s11263-009-0275-4).
 
     But boxes marked difficult are as others, or none (conf/dataset/voc.yaml), where the paper counts them neither way.
@@ -130,31 +130,31 @@ class BoxMetric(Metric):
         for column in self._COLUMNS:
             self.add_state(column, [], dist_reduce_fx="cat")
 
-    def update(self, found: Sequence[Scene], truth: Sequence[Scene], places: Sequence[int] | None = None) -> None:
+    def update(self, found: Sequence[Boxes], truth: Sequence[Boxes], places: Sequence[int] | None = None) -> None:
         """Count scenes in. places: where each stands in its split, by which equal scores are put into order."""
         seen = sum(len(counts) for counts in self._column("counts"))
         for n, (one, real) in enumerate(zip(found, truth, strict=True)):
             place = seen + n if places is None else int(places[n])
-            self._column("found_boxes").append(one["boxes"].detach().to(self._kind))
-            self._column("found_scores").append(one["scores"].detach().to(self._kind))
-            self._column("found_labels").append(one["labels"].detach())
-            self._column("true_boxes").append(real["boxes"].to(self._kind))
-            self._column("true_labels").append(real["labels"])
+            self._column("found_boxes").append(one["boxes"].detach().to(self.device, self._kind))
+            self._column("found_scores").append(one["scores"].detach().to(self.device, self._kind))
+            self._column("found_labels").append(one["labels"].detach().to(self.device))
+            self._column("true_boxes").append(real["boxes"].to(self.device, self._kind))
+            self._column("true_labels").append(real["labels"].to(self.device))
             self._column("counts").append(
                 torch.tensor([[place, len(one["boxes"]), len(real["boxes"])]], device=self.device)
             )
 
-    def scenes(self) -> tuple[list[Scene], list[Scene]]:
+    def scenes(self) -> tuple[list[Boxes], list[Boxes]]:
         """All predictions and truths, in the order of the split."""
         columns = {name: self._joined(name).cpu() for name in self._COLUMNS}
         places, of_found, of_true = columns["counts"].long().unbind(1)
         found_parts = [columns[f"found_{key}"].split(of_found.tolist()) for key in ("boxes", "scores", "labels")]
         true_parts = [columns[f"true_{key}"].split(of_true.tolist()) for key in ("boxes", "labels")]
         order = places.argsort(stable=True).tolist()
-        found: list[Scene] = [
+        found: list[Boxes] = [
             dict(zip(("boxes", "scores", "labels"), (part[n] for part in found_parts), strict=True)) for n in order
         ]
-        truth: list[Scene] = [
+        truth: list[Boxes] = [
             dict(zip(("boxes", "labels"), (part[n] for part in true_parts), strict=True)) for n in order
         ]
         return found, truth
@@ -202,7 +202,7 @@ class VocAveragePrecision(BoxMetric):
         return voc_average_precision(*self.scenes(), self.classes)
 
 
-def matched(found: Scene, truth: Scene) -> tuple[Tensor, Tensor]:
+def matched(found: Boxes, truth: Boxes) -> tuple[Tensor, Tensor]:
     """Which predictions of one scene are right, (n,), and which of its boxes were found, (m,), at IoU 0.5.
 
     COCO's rule: in the order of their scores, each takes the box of its class, of those still free, that it covers
@@ -221,7 +221,7 @@ def matched(found: Scene, truth: Scene) -> tuple[Tensor, Tensor]:
     return right, seen
 
 
-def _right(found: Sequence[Scene], truth: Sequence[Scene]) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _right(found: Sequence[Boxes], truth: Sequence[Boxes]) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Which predictions are right, the surest of all scenes first: 1 or 0 each; and of which class each is.
 
     A prediction is held against the true box of its class that it covers best. Only the first one to reach it is right.
@@ -243,7 +243,7 @@ def _right(found: Sequence[Scene], truth: Sequence[Scene]) -> tuple[Floats, npt.
     return right, _joined(found, "labels", 0).astype(np.int64)[surest]
 
 
-def _columns(scenes: Sequence[Scene]) -> dict[str, Any]:
+def _columns(scenes: Sequence[Boxes]) -> dict[str, Any]:
     counts = [len(scene["boxes"]) for scene in scenes]
     boxes = _joined(scenes, "boxes", 4)
     return {
@@ -253,7 +253,7 @@ def _columns(scenes: Sequence[Scene]) -> dict[str, Any]:
     }
 
 
-def _joined(scenes: Sequence[Scene], key: str, width: int) -> Floats:
+def _joined(scenes: Sequence[Boxes], key: str, width: int) -> Floats:
     if not scenes:
         return np.zeros((0, width) if width else 0)
     return torch.cat([scene[key] for scene in scenes]).double().cpu().numpy()

@@ -13,8 +13,8 @@ _STATES = {"places": torch.long, "amounts": torch.float32}
 class WorstScenes(Metric):
     """Keeps two numbers a scene; the same order for any batch size and number of ranks.
 
-    compute(): place of each scene that has a mistake within its split, (n,) int64, the worst first; where two are as
-    bad, in the order of the split.
+    compute(): index of each scene that has a mistake within its split, the worst first; where two are as bad, in the
+    order of the split. A list, as torchmetrics makes a bare number of a tensor with one element.
     """
 
     is_differentiable = False
@@ -30,12 +30,13 @@ class WorstScenes(Metric):
         cast(list[Tensor], self.places).append(places.to(self.device, torch.long))
         cast(list[Tensor], self.amounts).append(torch.tensor(amounts, dtype=torch.float32, device=self.device))
 
-    def compute(self) -> Tensor:
+    def compute(self) -> list[int]:
         places, amounts = (self._joined(name) for name in _STATES)
         places, order = places.sort()
         amounts = amounts[order]
         worst = amounts.argsort(descending=True, stable=True)
-        return places[worst][amounts[worst] > 0]
+        found: list[int] = places[worst][amounts[worst] > 0].tolist()
+        return found
 
     def _joined(self, name: str) -> Tensor:
         kept = getattr(self, name)

@@ -54,7 +54,7 @@ def load(folder: Path) -> Trained:
     if "pretrained" in config["backbone"]:
         config["backbone"] |= {"pretrained": False}
     task = build_task(config, tuple(map(str, told)), epochs)
-    built = {key: list(tensor.shape) for key, tensor in task.state_dict().items() if "metrics" not in key}
+    built = {key: list(tensor.shape) for key, tensor in task.model.state_dict().items()}
     held = {key: list(tensor.shape) for key, tensor in state.items()}
     key = next((key for key in {**built, **held} if built.get(key) != held.get(key)), None)
     if key is not None:
@@ -62,7 +62,7 @@ def load(folder: Path) -> Trained:
             f"{folder / 'model.safetensors'} does not fit what its config.yaml builds for {len(told)} classes: {key} "
             f"is {held.get(key, 'missing')} there, and {built.get(key, 'nothing')} is needed: train it again."
         )
-    task.load_state_dict(state, strict=False)
+    task.model.load_state_dict(state)
     return Trained(name, config, task.eval())
 
 

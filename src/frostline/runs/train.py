@@ -3,6 +3,7 @@
 import ctypes
 import json
 import logging
+import re
 import shutil
 import statistics
 import sys
@@ -27,6 +28,7 @@ from frostline.errors import FrostlineError
 from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.groups import count
+from frostline.loading.batch import collate
 from frostline.loading.module import SceneDataModule
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
@@ -39,10 +41,18 @@ from frostline.scenes.needs import check_serves
 from frostline.scenes.scene import SPLITS
 from frostline.store.rows import Store
 from frostline.tasks.base import Task
+from frostline.tasks.examples import examples, spread
 from frostline.tracking import mlflow_run
 from frostline.tracking.journal import Journal, Stopwatch
 
+SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
 TIMED, PATIENCE = 20, 5.0  # pictures whose prediction is timed, and after how many seconds that is enough
+
+
+def run_name(config: Config) -> str:
+    """A readable, file-safe name of what is run, such as `detection-pets-resnet18-dense-thaw-0`."""
+    parts = [config[group]["name"] for group in ("task", "dataset", "backbone", "head", "schedule")]
+    return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
 
 
 def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, command: str) -> dict[str, Any]:
@@ -58,9 +68,9 @@ def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, com
     _check_accelerator(config["trainer"]["accelerator"])
     task, data = assemble(config, dataset)
     below = []
-    if data.store is not None and config["cache"]["enabled"]:
+    if data.store is not None and config["cache"]["enabled"] and task.keeps_activations:
         recipe = {key: config["augment"].get(key) for key in ("transform", "mix")}
-        below.append(CacheBelow(data.store, data, recipe))
+        below.append(CacheBelow(task.model, data.store, data, recipe))
     try:
         with dataset.held(), HoldStill(workplace.folder.parent, Stopwatch()) as others:
             return _train(config, task, data, below, workplace, name, command, others)
@@ -93,7 +103,7 @@ def _train(
     run_id_file.write_text(str(logger.run_id))
 
     settings = config["trainer"]
-    epochs = task.schedule.epochs
+    epochs = task.model.planned.epochs
     best = ModelCheckpoint(
         work, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -110,7 +120,7 @@ def _train(
         callbacks=[
             others,
             stopwatch,  # before the cache, as filling that is part of what training costs
-            FrostLine(),
+            FrostLine(task.model),
             *below,
             _EpochSeed(config["seed"]),
             Journal(work / "epochs.jsonl"),
@@ -144,8 +154,8 @@ def _train(
         **{key: config[key]["name"] for key in ("task", "dataset", "backbone", "head", "schedule")},
         "seed": config["seed"],
         "metrics": {key.removeprefix("test_"): value for key, value in sorted(measured.items()) if key != "step"},
-        "by_class": task.by_class,
-        "confusion": task.confusion,
+        "by_class": task.tested.by_class,
+        "confusion": task.tested.confusion,
         "primary": task.primary,
         "epochs": epochs,
         "best_epoch": torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"],
@@ -154,7 +164,7 @@ def _train(
         "images_per_second": round(images_seen / train_seconds, 2),
         "predict_ms": round(milliseconds, 3),
         "params_total": count(task.parameters()),
-        "params_trainable_last": task.trainable_at(epochs - 1),
+        "params_trainable_last": task.model.trainable_at(epochs - 1),
         "image_size": config["image_size"],
         "scenes": {split: len(data.items(split)) for split in SPLITS},
         "scenes_left_out": data.left_out,
@@ -177,9 +187,10 @@ def predict_ms(task: Task, data: SceneDataModule) -> float:
     task.eval()
     with torch.no_grad():
         for position in range(min(len(items), 1 + TIMED)):
-            picture = items.plain(position)["image"][None].as_subclass(torch.Tensor).to(task.device)
+            batch = collate([items.plain(position)])
+            picture = batch["image"].to(task.device)
             start = _now(task.device)
-            task.postprocess(task(picture))
+            task.predict(task(picture), batch)
             seconds.append(_now(task.device) - start)
             if sum(seconds) > PATIENCE:
                 break
@@ -354,16 +365,18 @@ def _write(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     epochs = [json.loads(line) for line in (workplace.folder / "epochs.jsonl").read_text().splitlines()]
-    write_picture(task, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
-    prediction_sheet(task.cpu(), items, folder / "predictions.png")
-    error_sheet(task, items, folder / "errors.png")
-    if task.confusion is not None:
-        confusion_picture(task.confusion, task.classes, folder / "confusion.png")
-    if task.curve is not None:
+    write_picture(task.model, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
+    task.cpu()
+    prediction_sheet(examples(task, items, spread(SHOWN, len(items))), folder / "predictions.png")
+    worst = [items.indices.index(index) for index in task.tested.worst[:WORST]]
+    error_sheet(examples(task, items, worst), len(task.tested.worst), len(items), folder / "errors.png")
+    if task.tested.confusion is not None:
+        confusion_picture(task.tested.confusion, task.classes, folder / "confusion.png")
+    if task.tested.curve is not None:
         average, of = task.curves
-        areas = [task.by_class[average][name] for name in task.classes]
-        precision_recall_picture(task.curve, areas, task.classes, of, folder / "precision_recall.png")
-    weights = {name: tensor.contiguous() for name, tensor in task.state_dict().items() if "metrics" not in name}
+        areas = [task.tested.by_class[average][name] for name in task.classes]
+        precision_recall_picture(task.tested.curve, areas, task.classes, of, folder / "precision_recall.png")
+    weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
     told = {"run": str(result["run"]), "classes": json.dumps(task.classes)}
     save_file(weights, folder / "model.safetensors", told)
     (folder / "config.yaml").write_text(to_yaml(config))

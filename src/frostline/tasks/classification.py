@@ -1,7 +1,9 @@
 """Classification: which class is the picture of?"""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
@@ -11,13 +13,11 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from frostline.draw.predictions import caption, shares
 from frostline.errors import FrostlineError, check_number
+from frostline.loading.batch import Batch
 from frostline.metrics.classification import CalibrationError, F1ByClass, PrecisionRecall
-from frostline.tasks.base import Batch, Mistake, Task, probabilities
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from frostline.tasks.base import Mistake, Task, probabilities
+from frostline.tasks.predictions import Classified
 
 
 class Classification(Task):
@@ -27,10 +27,6 @@ class Classification(Task):
     reads: ClassVar[str] = "scores"
     primary: ClassVar[str] = "accuracy"
     curves: ClassVar[tuple[str, str]] = ("ap", "one class against the rest")
-    told: ClassVar[str] = (
-        "Scenes of another class than predicted; first those of whose class the model was least sure.\n"
-        "Left the picture, right the likeliest classes with their probabilities, the true one in green."
-    )
 
     def __init__(self, *args: Any, top_k: int = 2, label_smoothing: float = 0.0, **kwargs: Any) -> None:
         check_number("task.top_k", top_k, 1, whole=True)
@@ -41,9 +37,9 @@ class Classification(Task):
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         return {"class": F.cross_entropy(outputs, batch["label"], label_smoothing=self.label_smoothing)}
 
-    def postprocess(self, outputs: Tensor) -> Tensor:
-        """Scores (B, C) -> probabilities (B, C)."""
-        return probabilities(outputs)
+    def predict(self, outputs: Tensor, batch: Batch) -> list[Classified]:
+        """outputs: scores (B, C)."""
+        return [Classified(self.classes, one) for one in probabilities(outputs).cpu()]
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)
@@ -67,23 +63,16 @@ class Classification(Task):
         metrics.add_metrics({"precision_recall": PrecisionRecall(len(self.classes))})
         return metrics
 
-    def update(self, metrics: MetricCollection, predictions: Tensor, batch: Batch) -> None:
-        metrics.update(predictions, batch["label"])
+    def update(self, metrics: MetricCollection, predictions: Sequence[Classified], batch: Batch) -> None:
+        labels = batch["label"]
+        metrics.update(torch.stack([found.probabilities for found in predictions]).to(labels.device), labels)
 
-    def mistakes(self, predictions: Tensor, batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Classified], batch: Batch) -> list[Mistake]:
         """Amount: -log of the true class's probability, its cross-entropy, where another one is likelier."""
         mistakes = []
-        for sure, truth in zip(predictions.float(), batch["label"].tolist(), strict=True):
-            found = int(sure.argmax())
-            words = f"{self.classes[found]} {float(sure[found]):.0%}, is {self.classes[truth]}"
+        for found, truth in zip(predictions, batch["label"].tolist(), strict=True):
+            sure = found.probabilities.float()
+            words = f"{found.name} {float(sure[found.label]):.0%}, is {self.classes[truth]}"
             surprise = -float(sure[truth].clamp(min=1e-30).log())
-            mistakes.append(Mistake(0.0 if found == truth else surprise, words))
+            mistakes.append(Mistake(0.0 if found.label == truth else surprise, words))
         return mistakes
-
-    def draw_pair(self, truth: "Axes", found: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        shares(found, predictions[index], self.classes, int(batch["label"][index]))
-
-    def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        share, found = predictions[index].max(0)
-        truth = int(batch["label"][index])
-        caption(axes, f"{self.classes[int(found)]} {share:.0%}", int(found) == truth, self.classes[truth])

@@ -1,8 +1,8 @@
 """Localization: where is the one object, and what is it?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,14 +11,12 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from torchvision.ops import box_convert, complete_box_iou_loss, generalized_box_iou_loss
 
-from frostline.draw.predictions import caption, judged, rectangle
 from frostline.errors import FrostlineError, check_number
+from frostline.loading.batch import Batch
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
-from frostline.tasks.base import Batch, Mistake, Task, probabilities
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from frostline.tasks.base import Mistake, Task, probabilities
+from frostline.tasks.predictions import Lie, Located
 
 
 def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor) -> Tensor:
@@ -49,10 +47,6 @@ class Localization(Task):
     needs: ClassVar[frozenset[str]] = frozenset({"label", "boxes"})
     reads: ClassVar[str] = "scores and box"
     primary: ClassVar[str] = "iou"
-    told: ClassVar[str] = (
-        "Scenes of another class than predicted, which come first, or with an IoU below 0.5, the least first.\n"
-        "Left the true box and class, right the predicted ones: green where they are right, orange where not."
-    )
 
     def __init__(self, *args: Any, box_loss: str = "mse", box_weight: float = 1.0, **kwargs: Any) -> None:
         if box_loss not in BOX_LOSSES:
@@ -68,10 +62,11 @@ class Localization(Task):
         distance = self.box_loss(boxes[has_box], target).sum() / max(1, len(target))
         return {"class": F.cross_entropy(scores, batch["label"]), "box": self.box_weight * distance}
 
-    def postprocess(self, outputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """-> probabilities (B, C) and boxes (B, 4), centre x, centre y, width, height in 0..1."""
+    def predict(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> list[Located]:
+        """outputs: scores (B, C), and boxes (B, 4) as centre x, centre y, width, height in 0..1."""
         scores, boxes = outputs
-        return {"probabilities": probabilities(scores), "boxes": boxes}
+        pairs = zip(probabilities(scores).cpu(), boxes.cpu(), strict=True)
+        return [Located(self.classes, share, box, Lie.of(batch, n)) for n, (share, box) in enumerate(pairs)]
 
     def make_metrics(self) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {"boxes": BoxScores()}
@@ -80,56 +75,38 @@ class Localization(Task):
             metrics["confusion"] = MulticlassConfusionMatrix(len(self.classes))
         return MetricCollection(metrics, compute_groups=False)
 
-    def update(self, metrics: MetricCollection, predictions: dict[str, Tensor], batch: Batch) -> None:
+    def update(self, metrics: MetricCollection, predictions: Sequence[Located], batch: Batch) -> None:
         """Boxes count over the scenes that have one; accuracy, of the class where there are several, over all."""
-        found, truth, has_box = _corners(predictions["boxes"], batch)
-        right = predictions["probabilities"].argmax(1)[has_box] == batch["label"][has_box]
-        metrics["boxes"].update(found, truth, right)
+        labels = batch["label"]
+        shares = torch.stack([found.probabilities for found in predictions]).to(labels.device)
+        found, truth, has_box = _corners(predictions, batch)
+        metrics["boxes"].update(found, truth, shares.argmax(1)[has_box] == labels[has_box])
         for name in {"accuracy", "confusion"} & set(metrics):
-            metrics[name].update(predictions["probabilities"], batch["label"])
+            metrics[name].update(shares, labels)
 
-    def mistakes(self, predictions: dict[str, Tensor], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Located], batch: Batch) -> list[Mistake]:
         """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU at least 0.5."""
-        found, truth, has_box = _corners(predictions["boxes"], batch)
-        overlap = overlaps(found, truth)
+        boxes, truths, has_box = _corners(predictions, batch)
+        overlap = overlaps(boxes, truths)
         iou = torch.ones(len(has_box), dtype=overlap.dtype)  # nothing is wrong with a box that nobody asked for
         iou[has_box] = overlap
         mistakes = []
         for found, truth, share, boxed in zip(
-            predictions["probabilities"].argmax(1).tolist(),
-            batch["label"].tolist(),
-            iou.tolist(),
-            has_box.tolist(),
-            strict=True,
+            predictions, batch["label"].tolist(), iou.tolist(), has_box.tolist(), strict=True
         ):
-            words = [f"{self.classes[found]}, is {self.classes[truth]}"] * (found != truth)
-            words += [f"IoU {share:.2f}"] * boxed
-            right = found == truth and share >= MATCH
-            mistakes.append(Mistake(0.0 if right else (found != truth) + 1 - share, ", ".join(words)))
+            wrong = found.label != truth
+            words = [f"{found.name}, is {self.classes[truth]}"] if wrong else []
+            words += [f"IoU {share:.2f}"] if boxed else []
+            right = not wrong and share >= MATCH
+            mistakes.append(Mistake(0.0 if right else wrong + 1 - share, ", ".join(words)))
         return mistakes
 
-    def draw_pair(self, truth: "Axes", found: "Axes", predictions: dict[str, Tensor], batch: Batch, index: int) -> None:
-        label, guess = int(batch["label"][index]), int(predictions["probabilities"][index].argmax())
-        box = box_convert(predictions["boxes"][index], "cxcywh", "xyxy") * batch["size"]
-        for real in batch["boxes"][index][:1]:
-            judged(truth, real, self.classes[label], True)
-            judged(found, box, "", bool(overlaps(box[None], real[None]) >= MATCH))
-        judged(found, box, self.classes[guess], guess == label, outlined=False)
 
-    def draw(self, axes: "Axes", predictions: dict[str, Tensor], batch: Batch, index: int) -> None:
-        size = batch["image"].shape[-1]
-        found = int(predictions["probabilities"][index].argmax())
-        truth = int(batch["label"][index])
-        for box in batch["boxes"][index][:1]:
-            rectangle(axes, box, truth=True)
-        rectangle(axes, box_convert(predictions["boxes"][index] * size, "cxcywh", "xyxy"))
-        caption(axes, self.classes[found], found == truth, self.classes[truth])
-
-
-def _corners(found: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes (n, 4) x0 y0 x1 y1 in 0..1, found, of (B, 4) as they are predicted, and true; which of the B scenes."""
+def _corners(predictions: Sequence[Located], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes (n, 4) x0 y0 x1 y1 in 0..1 of the square, found and true, and which of the B scenes have one."""
     target, has_box = _targets(batch)
-    return box_convert(found[has_box], "cxcywh", "xyxy"), box_convert(target, "cxcywh", "xyxy"), has_box
+    found = torch.stack([one.measured for one in predictions]).to(target.device)[has_box]
+    return box_convert(found, "cxcywh", "xyxy"), box_convert(target, "cxcywh", "xyxy"), has_box
 
 
 def _targets(batch: Batch) -> tuple[Tensor, Tensor]:

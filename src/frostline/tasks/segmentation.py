@@ -1,7 +1,7 @@
 """Semantic segmentation: which class is each pixel of?"""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,16 +9,13 @@ from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from frostline.draw.marks import class_colours
-from frostline.draw.predictions import borders, veil
 from frostline.errors import FrostlineError, check_number
+from frostline.loading.batch import Batch
 from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
-from frostline.scenes.scene import BACKGROUND, VOID
-from frostline.tasks.base import Batch, Mistake, Task
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+from frostline.scenes.scene import VOID
+from frostline.tasks.base import Mistake, Task
+from frostline.tasks.guards import check_classes
+from frostline.tasks.predictions import Segmented
 
 AT_ONCE = 4  # classes whose scores are enlarged together
 
@@ -42,10 +39,6 @@ class Segmentation(Task):
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
     reads: ClassVar[str] = "pixels"
     primary: ClassVar[str] = "miou"
-    told: ClassVar[str] = (
-        "Those first with the least mean IoU over the classes that occur in truth or prediction; beside it the\n"
-        "commonest mistake, as a share of the true class. Left the true classes, right the predicted ones."
-    )
 
     def __init__(
         self,
@@ -101,13 +94,14 @@ class Segmentation(Task):
                 looks[there] += 1
         return total / looks
 
-    def activations(self, depth: int) -> list[str] | None:
-        return None if self.window else super().activations(depth)  # evaluation sees windows, and none are kept
+    @property
+    def keeps_activations(self) -> bool:
+        return not self.window  # evaluation sees windows, and none are kept
 
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         mask = batch["mask"]
         most = mask.where(mask != VOID, -1).flatten(1).amax(1)
-        self.check_classes("The mask of the scene {} holds", most.clamp(min=0), batch)
+        check_classes("The mask of the scene {} holds", most.clamp(min=0), batch, len(self.classes))
         if int(most.max()) < 0:  # of nothing known, some of the library's losses are no number
             return {name: 0 * outputs.sum() for name in self.weights}
         return {name: weight * self.loss_functions[name](outputs, mask) for name, weight in self.weights.items()}
@@ -124,29 +118,28 @@ class Segmentation(Task):
         occurring = torch.bincount(mask[mask != VOID]).count_nonzero()
         return cast(Tensor, self.dice(outputs, mask)) * len(self.classes) / occurring
 
-    def postprocess(self, outputs: Tensor) -> Tensor:
-        """Scores (B, C, H, W) -> class numbers (B, H, W)."""
-        return outputs.argmax(1)
+    def predict(self, outputs: Tensor, batch: Batch) -> list[Segmented]:
+        """outputs: scores (B, C, S, S). Those of a letterbox's margin are left out."""
+        predictions = []
+        for scores, (left, top, width, height), (w, h) in zip(
+            outputs, batch["place"], batch["picture_size"], strict=True
+        ):
+            mask = _likeliest(scores[:, top : top + height, left : left + width], (h, w))
+            predictions.append(Segmented(self.classes, mask.cpu()))
+        return predictions
 
     def make_metrics(self) -> MetricCollection:
         return MetricCollection({"pixels": PixelScores(len(self.classes))})
 
-    def measured(self, outputs: Tensor, batch: Batch) -> list[Tensor]:
-        """Class numbers of the B pictures at their own size, (h, w) uint8."""
-        predictions = []
-        for scores, mask, (left, top, width, height) in zip(outputs, batch["native_mask"], batch["place"], strict=True):
-            predictions.append(_likeliest(scores[:, top : top + height, left : left + width], mask.shape))
-        return predictions
-
-    def update(self, metrics: MetricCollection, predictions: Sequence[Tensor], batch: Batch) -> None:
+    def update(self, metrics: MetricCollection, predictions: Sequence[Segmented], batch: Batch) -> None:
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
-            metrics.update(found, mask.to(found.device))
+            metrics.update(found.mask.to(mask.device), mask)
 
-    def mistakes(self, predictions: Sequence[Tensor], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Segmented], batch: Batch) -> list[Mistake]:
         """Amount: 1 - the mean IoU of the scene, over the classes that occur in its truth or prediction."""
         mistakes, count = [], len(self.classes)
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
-            confusion = pixel_confusion(found, mask, count)
+            confusion = pixel_confusion(found.mask, mask, count)
             if confusion.trace() == confusion.sum():  # also where nothing is known
                 mistakes.append(Mistake(0.0, ""))
                 continue
@@ -157,30 +150,6 @@ class Segmentation(Task):
             words = f"mIoU {miou:.2f}, {share:.0%} of {self.classes[truth]} as {self.classes[taken]}"
             mistakes.append(Mistake(1 - miou, words))
         return mistakes
-
-    def draw_pair(self, truth: "Axes", found: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        veil(truth, batch["mask"][index], self.classes)
-        veil(found, _within(predictions, batch, index), self.classes)
-
-    def key(self, predictions: Tensor, batch: Batch) -> dict[str, Any]:
-        colours = class_colours(len(self.classes))
-        found = [_within(predictions, batch, index).flatten() for index in range(len(predictions))]
-        seen = torch.cat([*found, batch["mask"].flatten()]).unique().tolist()
-        return {
-            self.classes[label]: colours[label] for label in seen if label != VOID and self.classes[label] != BACKGROUND
-        }
-
-    def draw(self, axes: "Axes", predictions: Tensor, batch: Batch, index: int) -> None:
-        veil(axes, _within(predictions, batch, index), self.classes)
-        borders(axes, batch["mask"][index])
-
-
-def _within(predictions: Tensor, batch: Batch, index: int) -> Tensor:
-    """The class numbers of one square, VOID on the margin that fills it up, where nothing is measured either."""
-    left, top, width, height = batch["place"][index]
-    inside = torch.full_like(predictions[index], VOID)
-    inside[top : top + height, left : left + width] = predictions[index, top : top + height, left : left + width]
-    return inside
 
 
 def _likeliest(scores: Tensor, size: Sequence[int]) -> Tensor:

@@ -20,4 +20,6 @@ def batch_of_rectangles():
         "box_labels": [torch.tensor(n) for n in labels],
         "id": ["a", "b", "c"],
         "size": SIZE,
+        "place": [(0, 0, SIZE, SIZE)] * 3,
+        "picture_size": [(SIZE, SIZE)] * 3,
     }

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers.batches import whole
 
 from frostline.config import compose
 from frostline.errors import FrostlineError
@@ -29,7 +30,7 @@ def task_with(head):
         ["task=detection", f"head={head}", *backbone, "schedule=full", "trainer.epochs=1", f"image_size={SIZE}"]
     )
     task = build_task(config, ("red", "green", "blue"))
-    task.move_line(0)
+    task.model.move_line(0)
     return task.train()
 
 
@@ -42,19 +43,19 @@ def test_a_detector_learns_three_pictures_by_heart(batch, head):
     optimizer = torch.optim.AdamW(task.parameters(), 2e-3)
     for _ in range(60):
         optimizer.zero_grad()
-        sum(task.criterion(task.outputs(batch), batch).values()).backward()
+        sum(task.criterion(task.answers(batch), batch).values()).backward()
         optimizer.step()
     assert all(p.grad is not None for p in task.parameters())
     task.eval()
     metrics = task.make_metrics()
     with torch.no_grad():
-        predictions = task.postprocess(task(batch["image"]))
+        predictions = task.predict(task(batch["image"]), batch)
     task.update(metrics, predictions, batch)
     assert float(metrics.compute()["map50"]) > 0.7
     for found in predictions:
-        assert found["boxes"].min() >= 0 and found["boxes"].max() <= SIZE
-        assert found["scores"].tolist() == sorted(found["scores"].tolist(), reverse=True)
-        assert found["scores"].min() >= 0 and found["scores"].max() <= 1
+        assert found.boxes.min() >= 0 and found.boxes.max() <= SIZE
+        assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+        assert found.scores.min() >= 0 and found.scores.max() <= 1
 
 
 @pytest.mark.parametrize("head", HEADS + WINDOWS)
@@ -64,17 +65,17 @@ def test_scenes_without_any_box_teach_that_there_is_nothing(batch, head):
         "boxes": [torch.zeros(0, 4)] * 3,
         "box_labels": [torch.zeros(0, dtype=torch.long)] * 3,
     }
-    losses = task.criterion(task.outputs(empty), empty)
+    losses = task.criterion(task.answers(empty), empty)
     assert all(bool(value.isfinite()) for value in losses.values())
     sum(losses.values()).backward()
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in task.parameters())
     if head != "ssdlite":  # SSD learns emptiness beside objects alone, three such places for each object
-        assert any(p.grad is not None and bool(p.grad.any()) for p in task.head.parameters())
+        assert any(p.grad is not None and bool(p.grad.any()) for p in task.model.head.parameters())
     metrics = task.eval().make_metrics()
     with torch.no_grad():
         outputs = task(empty["image"])
         assert all(bool(value.isfinite()) for value in task.criterion(outputs, empty).values())
-        task.update(metrics, task.postprocess(outputs), empty)
+        task.update(metrics, task.predict(outputs, empty), empty)
     assert float(metrics.compute()["map"]) == -1  # and not 0, as where all is missed
 
 
@@ -86,7 +87,7 @@ def test_validation_has_a_loss_and_leaves_modes_and_statistics_alone(batch, head
     with torch.no_grad():
         outputs = task(batch["image"])
         losses = task.criterion(outputs, batch)
-        task.postprocess(outputs)
+        task.predict(outputs, batch)
     assert losses and not any(module.training for module in task.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in task.state_dict().items())
 
@@ -164,9 +165,9 @@ def test_what_a_detector_says_is_in_full_precision_whatever_it_reckons_in(head):
     task = build_task(compose(["task=detection", f"head={head}", "image_size=96", *overrides]), ("a", "b")).eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         outputs = task(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
-        (found,) = task.postprocess(outputs)
-    assert len(found["boxes"]) and (found["boxes"].dtype, found["scores"].dtype) == (torch.float32, torch.float32)
-    for tensor in (found["boxes"], found["scores"]):
+        (found,) = task.predict(outputs, whole(96))
+    assert len(found.boxes) and (found.boxes.dtype, found.scores.dtype) == (torch.float32, torch.float32)
+    for tensor in (found.boxes, found.scores):
         assert not torch.equal(tensor, tensor.bfloat16().float())  # nor were they rounded on the way
 
 
@@ -177,19 +178,19 @@ def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch, head):
     task.min_score = 0.001
     with torch.no_grad():
         outputs = task.eval()(batch["image"])
-        task.head.set_rule(0.001, 1.0)
-        late = task.postprocess(outputs)
-        task.head.set_rule(task.min_score, task.nms_iou)
-        early = task.postprocess(outputs)
-        assert sum(len(one["boxes"]) for one in task.head.decode(outputs)) < 3 * CANDIDATES
+        task.model.head.set_rule(0.001, 1.0)
+        late = task.predict(outputs, batch)
+        task.model.head.set_rule(task.min_score, task.nms_iou)
+        early = task.predict(outputs, batch)
+        assert sum(len(one["boxes"]) for one in task.model.head.decode(outputs)) < 3 * CANDIDATES
     for one, other in zip(early, late, strict=True):
-        assert len(one["boxes"]) > 5
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        assert len(one.boxes) > 5
+        assert all(torch.equal(getattr(one, key), getattr(other, key)) for key in ("boxes", "scores", "labels"))
 
 
 def test_a_task_tells_its_rule_to_torchvision():
     task = build_task(compose(["task=detection", "head=fcos", "task.nms_iou=0.4", "task.min_score=0.2"]), ("a",))
-    assert (task.head.detector.nms_thresh, task.head.detector.score_thresh) == (0.4, 0.2)
+    assert (task.model.head.detector.nms_thresh, task.model.head.detector.score_thresh) == (0.4, 0.2)
     parts = build_task(compose(["task=detection", "head=faster_rcnn", "task.nms_iou=0.4"]), ("a",)).head.detector
     assert (parts.roi_heads.nms_thresh, parts.rpn.nms_thresh) == (0.4, 0.7)
 

@@ -161,7 +161,7 @@ def test_a_backbone_that_pads_is_refused():
 
 def test_a_frozen_small_network_keeps_no_activations_of_whole_pictures():
     task = build_task(compose(["task=detection", "backbone=small_cnn", "head=sliding_window"]), ("a", "b"))
-    assert task.activations(3) is None
+    assert task.model.activations(3) is None
 
 
 @pytest.mark.slow
@@ -169,18 +169,18 @@ def test_it_learns_from_crops(batch_of_rectangles):
     torch.manual_seed(0)
     overrides = ["task=detection", "backbone=small_cnn", "head=fully_convolutional", "schedule=full"]
     task = build_task(compose([*overrides, "trainer.epochs=1", "image_size=96"]), ("red", "green", "blue"))
-    task.move_line(0)
+    task.model.move_line(0)
     task.train()
     optimizer = torch.optim.AdamW(task.parameters(), 3e-3)
     for _ in range(150):
         optimizer.zero_grad()
-        sum(task.criterion(task.outputs(batch_of_rectangles), batch_of_rectangles).values()).backward()
+        sum(task.criterion(task.answers(batch_of_rectangles), batch_of_rectangles).values()).backward()
         optimizer.step()
     task.eval()
     metrics = task.make_metrics()
     with torch.no_grad():
         outputs = task(batch_of_rectangles["image"])
-        task.update(metrics, task.postprocess(outputs), batch_of_rectangles)
+        task.update(metrics, task.predict(outputs, batch_of_rectangles), batch_of_rectangles)
         assert all(bool(v.isfinite()) for v in task.criterion(outputs, batch_of_rectangles).values())
     assert float(metrics.compute()["map50"]) > 0.5
 

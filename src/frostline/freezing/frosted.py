@@ -1,0 +1,147 @@
+"""A backbone and its head, of which a schedule freezes some groups and trains the others: what moves the frost line."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from frostline.freezing.groups import Groups, check_partition, count, keeps_statistics, labelled
+from frostline.freezing.rates import BASE
+from frostline.freezing.schedule import (
+    Norms,
+    Schedule,
+    State,
+    ended,
+    frozen_groups,
+    parse_schedule,
+    phase_at,
+    state_at,
+)
+from frostline.models.backbone import Backbone
+from frostline.models.heads.base import Head
+
+
+class Frosted(nn.Module):
+    """The whole network, its parameters in ordered groups, and the schedule that says which of them train when.
+
+    schedule: a schedule file's content. epochs: the whole budget.
+    groups: from the stem to the head; every parameter lies in exactly one. parts: the parameters of each part of the
+    schedule. ended: phase (from 0) -> epoch at which it ended on its plateau; all else follows from the epoch's number.
+    Raises FrostlineError as `parse_schedule`.
+    """
+
+    def __init__(self, backbone: Backbone, head: Head, schedule: Mapping[str, Any], epochs: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.groups: Groups = {**backbone.groups, "head": [head]}
+        check_partition(self, self.groups)
+        labels = labelled(self, self.groups)
+        self.planned: Schedule = parse_schedule(schedule, epochs, list(labels))
+        self.parts = {part: [labels[label] for label in members] for part, members in self.planned.parts.items()}
+        self.ended: dict[int, int] = {}
+        self._frozen: list[str] = []
+        self._norms: Norms = "train"
+        self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
+
+    @property
+    def schedule(self) -> Schedule:
+        """As planned, but for the phases that have ended on their plateau."""
+        schedule = self.planned
+        for number, epoch in self.ended.items():
+            schedule = ended(schedule, number, epoch)
+        return schedule
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    # Freezing.
+
+    def state_at(self, epoch: float) -> State:
+        """The schedule's word on every part at this point of training (epochs since the start)."""
+        return state_at(self.schedule, epoch)
+
+    def move_line(self, epoch: int) -> State:
+        """Freeze and thaw what the schedule says for this epoch, and return its word.
+
+        Frozen means: no gradient, and evaluation mode for groups of which nothing trains.
+        """
+        state = self.state_at(epoch)
+        for part, parameters in self.parts.items():
+            for parameter in parameters:
+                parameter.requires_grad_(state[part] is not None)
+                if state[part] is None:
+                    parameter.grad = None  # one left over from before would still move it
+        self._frozen, self._norms = frozen_groups(state), phase_at(self.schedule, epoch)[1].norms
+        # What was frozen until now is still in evaluation mode, and Lightning would keep it there: after a validation
+        # it gives each module the mode it had before.
+        self.train(self.training)
+        return state
+
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module.train, but frozen groups stay in evaluation mode: no statistic below the frost line moves.
+
+        So do the backbone's batch norms above the line where the schedule keeps their statistics.
+        """
+        super().train(mode)
+        if self._norms == "keep":
+            for module in self.backbone.modules():
+                if keeps_statistics(module):
+                    module.eval()
+        for group in self._frozen:
+            for module in self.groups[group]:
+                module.eval()
+        return self
+
+    def trainable_at(self, epoch: int) -> int:
+        """Number of parameters that train in this epoch."""
+        return sum(count(self.parts[part]) for part, scale in self.state_at(epoch).items() if scale is not None)
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """What one optimizer holds from the first step: every part, frozen ones included (they have no gradient).
+
+        So its state never changes shape, whatever the schedule does. The first group, `base`, has no parameters; the
+        base learning-rate schedule drives its rate, and `set_rates` gives each part its own from it. Weights decay;
+        decay pulls towards zero, which for biases and norms means nothing.
+        """
+        return [{"params": [], "name": BASE}, *self._parameter_groups(weight_decay)]
+
+    def _parameter_groups(self, weight_decay: float) -> Iterator[dict[str, Any]]:
+        for part, parameters in self.parts.items():
+            weights = [parameter for parameter in parameters if parameter.ndim > 1]
+            others = [parameter for parameter in parameters if parameter.ndim <= 1]
+            for members, decay in ((weights, weight_decay), (others, 0.0)):
+                if members:
+                    yield {"params": members, "weight_decay": decay, "name": part}
+
+    def set_rates(self, optimizer: Optimizer, epoch: float) -> None:
+        """Give each part its rate at this point of training (epochs since the start); 0 where it is frozen."""
+        base, *groups = optimizer.param_groups
+        state = self.state_at(epoch)
+        for group in groups:
+            group["lr"] = (state[group["name"]] or 0.0) * base["lr"]
+
+    # The network, whole and in two steps.
+
+    def forward(self, image: Tensor) -> Any:
+        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
+        return self._answer(*self.backbone(image.contiguous(memory_format=torch.channels_last)))
+
+    def activations(self, depth: int) -> list[str] | None:
+        """What the head and the other groups need of the lowest `depth` groups, by name; None: no cut is possible."""
+        return self.backbone.activations(depth, self.head.maps, self.head.reads_embedding)
+
+    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> these activations."""
+        return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names)
+
+    def above(self, activations: Mapping[str, Tensor], depth: int) -> Any:
+        """What `below` gave of the lowest `depth` groups -> the head's outputs."""
+        return self._answer(*self.backbone.above(activations, depth))
+
+    def _answer(self, features: Sequence[Tensor | None], embedding: Tensor | None) -> Any:
+        head = cast(Any, self.head)
+        return head(features, embedding) if self.head.reads_embedding else head(features)
