@@ -1,0 +1,88 @@
+"""What can be known is told before anything is prepared, downloaded or loaded."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from frostline.config import compose, conf_dir
+from frostline.errors import FrostlineError
+from frostline.runs.beforehand import check_beforehand, check_parts, may_have, timm_names
+
+WRONG = [
+    (["head=yolo"], "head=yolo gives boxes, and task=classification reads scores: leave the head out"),
+    (["task=localization", "head=linear"], "head=linear gives scores, and task=localization reads scores and box"),
+    (["task=segmentation", "head=fcos"], "head=fcos gives boxes, and task=segmentation reads pixels"),
+    (["schedule=thaw", "trainer.epochs=1"], "every phase needs an epoch"),
+    (["backbone=timm", "backbone.name=resnet19"], "timm has no model named 'resnet19' .*: resnet18"),
+    (["backbone=resnet50", "backbone.name=resnet5O"], "timm has no model named 'resnet5O'"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "words"), WRONG)
+def test_what_does_not_fit_is_told(overrides, words):
+    with pytest.raises(FrostlineError, match=words) as error:
+        check_beforehand(compose(overrides))
+    assert "\n" not in str(error.value)
+
+
+def test_an_accelerator_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(FrostlineError, match="trainer.accelerator is 'gpu', and this machine has none"):
+        check_beforehand(compose(["trainer.accelerator=gpu"]))
+    check_beforehand(compose(["trainer.accelerator=auto"]))
+
+
+def test_where_torch_finds_an_accelerator_none_is_refused():
+    import torch
+
+    assert may_have("gpu") or not torch.cuda.is_available()
+    assert may_have("mps") or not torch.backends.mps.is_available()
+
+
+def test_every_model_of_timm_is_known_and_nothing_else():
+    import timm
+
+    assert set(timm.list_models()) <= timm_names()
+    assert all(timm.is_model(name) for name in timm_names())
+
+
+def test_all_that_conf_offers_is_let_by():
+    folder = conf_dir()
+    for group in ("backbone", "schedule"):
+        for path in (folder / group).glob("*.yaml"):
+            more = ["backbone.name=regnety_002.pycls_in1k"] if path.stem == "timm" else []
+            more += ["image_size=32"] if path.stem == "lenet5" else []
+            check_parts(compose([f"{group}={path.stem}", *more]))
+    kinds = {"classification": "linear", "localization": "pooled_box", "detection": "yolo", "segmentation": "fcn8s"}
+    for task, head in kinds.items():
+        check_parts(compose([f"task={task}", f"head={head}"]))
+    check_parts(compose(["trainer.images=100", "trainer.epochs=1"]))  # how many epochs that is, the pictures say
+
+
+def test_it_takes_no_torch_and_prepares_nothing(tmp_path):
+    """The same through the command, and `--help`, in one process: what is loaded in the end, one of them loads."""
+    wrong = [["train", *overrides] for overrides, _ in WRONG]
+    wrong += [["train", "trainer.epoch=3"], ["train", "trainer.epochs=ten"], ["train", "trainer.accelerator=gpu"]]
+    wrong += [["schedule", "show", "thaw", "trainer.epochs=1"], ["train", "--plan", "none.yaml"]]
+    code = f"""
+import sys
+from frostline.cli import main
+for words in {wrong!r}:
+    assert main(words) == 2, words
+for words in (["--help"], ["train", "--help"], ["models", "--help"]):
+    try:
+        main(words)
+    except SystemExit as stop:
+        assert stop.code == 0
+assert main(["train", "--show"]) == 0
+heavy = ("torch", "pandas", "mlflow", "matplotlib", "timm", "pytorch_lightning")
+print([name for name in heavy if name in sys.modules])
+"""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1] == "[]" and not list(tmp_path.iterdir())
