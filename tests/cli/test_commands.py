@@ -134,6 +134,6 @@ def test_who_interrupts_a_command_reads_one_line(monkeypatch, capsys):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("frostline.cli._plan", interrupted)
+    monkeypatch.setattr("frostline.cli.plan.run", interrupted)
     assert main(["plan"]) == 130
     assert capsys.readouterr().err == "\nfrostline: interrupted; the same command goes on from what there is.\n"

@@ -3,7 +3,6 @@
 from functools import cache
 
 import pytest
-import yaml
 
 from frostline.config import conf_dir
 from frostline.config.compose import change, choose
@@ -160,40 +159,3 @@ def test_where_nothing_is_known_a_number_is_still_one():
 def test_a_mapping_is_not_replaced_by_a_word():
     assert "dataset.split is 'off'; it is a mapping" in str(given("dataset=voc", "dataset.split", "off"))
     assert given("dataset=csv", "dataset.source.columns", "{label: species}") == {"label": "species"}
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("010", 10),
-        ("1e-3", 0.001),
-        ("null", None),
-        ("off", "off"),
-        ("true", True),
-        ("2024-01-02", "2024-01-02"),
-        ("1_0", "1_0"),
-    ],
-)
-def test_a_file_of_ones_own_is_read_as_dvc_reads_it(text, value, tmp_path):
-    from dvc.utils.serialize import load_yaml
-
-    from frostline.config import read_yaml
-
-    path = tmp_path / "study.yaml"
-    path.write_text(f"grid: {{trainer.epochs: [{text}]}}\n")
-    ((read,),) = read_yaml(path)["grid"].values()
-    assert read == value and type(read) is type(value)
-    ((dvcs,),) = load_yaml(str(path))["grid"].values()
-    assert str(dvcs) == str(read) or yaml.safe_load(text) != read
-
-
-@pytest.mark.parametrize(
-    ("text", "words"), [("a: 1\nb: [\n", "line 3"), ("a: 1\na: 2\n", "line 2: the key 'a' stands twice")]
-)
-def test_a_file_that_is_no_yaml_has_its_line(text, words, tmp_path):
-    from frostline.config import read_yaml
-
-    (tmp_path / "study.yaml").write_text(text)
-    with pytest.raises(FrostlineError, match=words) as error:
-        read_yaml(tmp_path / "study.yaml")
-    assert "study.yaml" in str(error.value) and "\n" not in str(error.value)

@@ -5,7 +5,7 @@ import torch
 from matplotlib.figure import Figure
 
 from frostline.draw.curves import confusion_picture, precision_recall_picture
-from frostline.draw.marks import short
+from frostline.words import short
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from frostline.cli import main
-from frostline.draw.preview import _label, _veil, contact_sheet
+from frostline.draw.marks import class_colours, veil
+from frostline.draw.preview import contact_sheet, label_text
 from frostline.loading.module import SceneDataModule
 from frostline.loading.transforms import RandomGeometry
 from frostline.scenes.scene import VOID
@@ -57,24 +58,26 @@ def test_more_scenes_than_there_are_show_each_once(dataset):
 
 def test_a_label_names_what_is_mixed_the_most_first():
     classes = ("rose", "tulip", "daisy")
-    assert _label(1, classes) == "tulip"
-    assert _label(torch.tensor([0.25, 0.0, 0.75]), classes) == "daisy 75%, rose 25%"
-    assert _label(torch.tensor([0.0, 1.0, 0.0]), classes) == "tulip"
-    assert _label(torch.tensor([0.003, 0.997, 0.0]), classes) == "tulip"
-    assert _label(torch.tensor([0.4, 0.6]), ("american_bulldog", "pug")) == "pug 60%, american_b… 40%"
+    assert label_text(1, classes) == "tulip"
+    assert label_text(torch.tensor([0.25, 0.0, 0.75]), classes) == "daisy 75%, rose 25%"
+    assert label_text(torch.tensor([0.0, 1.0, 0.0]), classes) == "tulip"
+    assert label_text(torch.tensor([0.003, 0.997, 0.0]), classes) == "tulip"
+    assert label_text(torch.tensor([0.4, 0.6]), ("american_bulldog", "pug")) == "pug 60%, ameri…lldog 40%"
 
 
 def test_a_veil_is_coloured_by_class_and_hatched_where_nobody_knows():
     mask = np.zeros((40, 40), np.uint8)
     mask[:, 20:] = 1
     mask[30:] = VOID
-    colours = np.array([[1.0, 0, 0], [0, 0, 1.0]])
-    veil = _veil(mask, colours)
-    assert (veil[:30, :20, :3] == colours[0]).all() and (veil[:30, 21:, :3] == colours[1]).all()
-    assert veil[5, 5, 3] == 0.4 and veil[5, 20, 3] == 0.9
-    assert len(np.unique(veil[30:].reshape(-1, 4), axis=0)) == 2
-    bare = _veil(mask, colours, plain=0)
-    assert (bare[:30, :20, 3] == 0).all() and (bare[:, 20:] == veil[:, 20:]).all() and (bare[30:] == veil[30:]).all()
+    red, blue = class_colours(2)
+    painted = veil(mask, ("a", "b"), hatched=True)
+    assert (painted[:30, :20, :3] == red).all() and (painted[:30, 21:, :3] == blue).all()
+    assert 0.5 < painted[5, 5, 3] < painted[5, 20, 3] < 1
+    assert len(np.unique(painted[30:].reshape(-1, 4), axis=0)) == 2
+    bare = veil(mask, ("background", "b"))
+    assert (
+        (bare[:30, :20, 3] == 0).all() and (bare[:30, 20:] == painted[:30, 20:]).all() and (bare[30:, :, 3] == 0).all()
+    )
 
 
 def test_a_mix_that_does_not_fit_is_told_before_anything_is_drawn(tmp_path, monkeypatch, capsys):

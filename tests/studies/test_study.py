@@ -43,7 +43,9 @@ def test_a_value_of_the_grid_is_what_is_trained(tmp_path, written, name, run):
 
 
 def test_a_list_can_be_a_value(tmp_path):
-    runs = compose_runs(study(tmp_path, "grid: {head.decoder_channels: [[64, 32], [32, 16]]}\noverrides: [head=unet]"))
+    runs = compose_runs(
+        study(tmp_path, "grid: {head.decoder_channels: [[64, 32], [32, 16]]}\noverrides: [task=segmentation]")
+    )
     assert [config["head"]["decoder_channels"] for config in runs.values()] == [[64, 32], [32, 16]]
     assert [config["arm"] for config in runs.values()] == [
         {"decoder_channels": "[64,32]"},

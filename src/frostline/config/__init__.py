@@ -4,7 +4,7 @@ The command line, the plan stage and the tests all come through `compose`, so a 
 """
 
 from frostline.config.build import build
-from frostline.config.compose import ARM, compose
-from frostline.config.files import Config, conf_dir, read, read_yaml, to_yaml
+from frostline.config.compose import compose
+from frostline.config.files import Config, conf_dir, read, to_yaml
 
-__all__ = ["ARM", "Config", "build", "compose", "conf_dir", "read", "read_yaml", "to_yaml"]
+__all__ = ["Config", "build", "compose", "conf_dir", "read", "to_yaml"]

@@ -16,8 +16,6 @@ from frostline.config.values import ANY, Kind, annotated, kind_of, typed
 from frostline.errors import FrostlineError
 from frostline.words import one_line
 
-ARM = ["dataset", "task", "backbone", "head", "schedule"]  # what the runs of one arm share: all but the seed
-
 
 def compose(overrides: Sequence[str] = ()) -> Config:
     """conf/config.yaml with Hydra overrides (`task=detection`, `trainer.epochs=3`) -> the resolved configuration.

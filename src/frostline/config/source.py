@@ -50,6 +50,7 @@ def _with_bases(target: str) -> list[tuple[str, Definition]]:
         return []
     module, node = found
     bases = node.bases if isinstance(node, ast.ClassDef) else []
+    bases = [base.value if isinstance(base, ast.Subscript) else base for base in bases]  # Head[Outputs]
     inherited = [each for base in bases if isinstance(base, ast.Name) for each in _with_bases(f"{module}.{base.id}")]
     return [found, *inherited]
 

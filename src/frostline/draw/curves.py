@@ -9,16 +9,18 @@ import numpy.typing as npt
 from torch import Tensor
 
 from frostline.draw.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
-from frostline.draw.marks import names_as_they_are, short
+from frostline.draw.style import bare, headline, names_as_they_are
+from frostline.words import quantity, short
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 Floats = npt.NDArray[np.float64]
 
 COLOURS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, INK)  # with two kinds of line for 14 classes
 COUNTED, NUMBERED = 8, 25  # classes up to which cells tell counts, and shares
 NAMED = 25  # names along an axis at most
+DPI = 110
 CURVES = 10  # classes up to which each curve has its colour
 
 
@@ -35,32 +37,21 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
     names = [short(name, 22) for name in classes]
     side = min(5.8, max(2.8, 0.7 * n))
-    figure = Figure(figsize=(side + 2.6, side + 1.9), layout="constrained", dpi=110)
+    figure = Figure(figsize=(side + 2.6, side + 1.9), layout="constrained", dpi=DPI)
     axes = figure.subplots()
     image = axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=1)  # type: ignore[no-untyped-call]
     axes.set_facecolor(PALE)
-    size = 9.5 if n <= 5 else 8 if n <= COUNTED else max(5.5, 9.5 - 0.17 * n)
-    for row, column in np.argwhere(np.nan_to_num(shares) > 0) if n <= NUMBERED else ():
-        share = shares[row, column]
-        text = f"{share:.2f}\n{_count(float(counts[row, column]))}" if n <= COUNTED else f"{100 * share:.0f}"
-        ink = "white" if share > 0.55 else INK
-        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink, linespacing=1.3)
-    shown = range(0, n, -(-n // NAMED))
-    small = 9 if n <= 10 else 7
-    axes.set_yticks(shown, [names[i] for i in shown], fontsize=small)
-    long = max(map(len, names)) * 0.065 > side / n
-    turned: Any = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"} if long else {}
-    axes.set_xticks(shown, [names[i] for i in shown], fontsize=small, **turned)
-    axes.set_ylabel("truth", color=QUIET, fontsize=9)
-    axes.set_xlabel("prediction", color=QUIET, fontsize=9)
-    axes.tick_params(length=0 if len(shown) == n else 2, color=QUIET)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    if n <= NUMBERED:
+        _write_cells(axes, counts, shares)
+    _name_classes(axes, names, side)
+    bare(axes)
+    if n > NAMED:  # the ticks tell which rows are named
+        axes.tick_params(length=2, color=QUIET)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("share of the true class", color=QUIET, fontsize=8)
     bar.ax.tick_params(labelsize=7, length=0)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    _headline(figure, "What was taken for what", _commonest(counts, names, 12 * (side + 2.6)))
+    headline(figure, "What was taken for what", _commonest(counts, names, 12 * (side + 2.6)))
     figure.savefig(path)
 
 
@@ -76,17 +67,15 @@ def precision_recall_picture(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained", dpi=110)
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained", dpi=DPI)
     axes = figure.subplots()
     there = sorted((n for n in range(len(classes)) if average[n] >= 0), key=lambda n: average[n])
-    named = there[:CURVES]
     for n in there[CURVES:]:
         axes.plot(*_reached(curve[n].numpy()), color=FAINT, lw=0.7, zorder=2)
-    for rank, n in reversed(list(enumerate(named))):
-        style = ("-", "--")[rank // len(COLOURS) % 2]
+    for rank, n in reversed(list(enumerate(there[:CURVES]))):
         axes.plot(
             *_reached(curve[n].numpy()),
-            style,
+            ("-", "--")[rank // len(COLOURS) % 2],
             color=COLOURS[rank % len(COLOURS)],
             lw=1.7,
             label=f"{average[n]:.3f}  {short(classes[n], 24)}",
@@ -97,19 +86,39 @@ def precision_recall_picture(
     axes.set_ylabel("precision: share of the found ones that are right", color=QUIET, fontsize=9)
     axes.grid(color=PALE, lw=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=8)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    if named:
+    axes.tick_params(labelsize=8)
+    bare(axes)
+    if there:  # beside the lines, as their order is that of the legend
         title = "average precision" if len(there) <= CURVES else f"the {CURVES} lowest of {len(there)}"
         axes.legend(
             title=title, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, title_fontsize=8, frameon=False
         )
-    absent = len(classes) - len(there)
-    mean = f"mean average precision {np.mean([average[n] for n in there]):.3f}" if there else "no class occurs"
-    gone = f"; {absent} of {len(classes)} classes do not occur" if absent and there else ""
-    _headline(figure, f"Precision against recall, {of}", f"test split, {mean}{gone}")
+    headline(figure, f"Precision against recall, {of}", _mean_of(average, len(there)))
     figure.savefig(path)
+
+
+def _write_cells(axes: "Axes", counts: Floats, shares: Floats) -> None:
+    """Shares, and counts below them where there is room."""
+    n = len(counts)
+    size = 9.5 if n <= 5 else 8 if n <= COUNTED else max(5.5, 9.5 - 0.17 * n)
+    for row, column in np.argwhere(np.nan_to_num(shares) > 0):
+        share = shares[row, column]
+        text = f"{share:.2f}\n{_count(counts[row, column])}" if n <= COUNTED else f"{100 * share:.0f}"
+        ink = "white" if share > 0.55 else INK
+        axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink, linespacing=1.3)
+
+
+def _name_classes(axes: "Axes", names: Sequence[str], side: float) -> None:
+    """Along both axes, of `side` inches, at most NAMED of them."""
+    n = len(names)
+    shown = range(0, n, -(-n // NAMED))
+    small = 9 if n <= 10 else 7
+    axes.set_yticks(shown, [names[i] for i in shown], fontsize=small)
+    long = max(map(len, names)) * 0.065 > side / n
+    turned: Any = {"rotation": 45, "rotation_mode": "anchor", "ha": "right"} if long else {}
+    axes.set_xticks(shown, [names[i] for i in shown], fontsize=small, **turned)
+    axes.set_ylabel("truth", color=QUIET, fontsize=9)
+    axes.set_xlabel("prediction", color=QUIET, fontsize=9)
 
 
 def _reached(curve: Floats) -> tuple[Floats, Floats]:
@@ -120,10 +129,13 @@ def _reached(curve: Floats) -> tuple[Floats, Floats]:
     return recall[:end], precision[:end]
 
 
-def _headline(figure: "Figure", title: str, below: str) -> None:
-    figure.suptitle(f"{title}\n", x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
-    height = figure.get_figheight()
-    figure.text(0.02, 1 - 0.31 / height, below, fontsize=8, color=QUIET, va="top")
+def _mean_of(average: Sequence[float], there: int) -> str:
+    """there: classes that occur."""
+    if not there:
+        return "test split, no class occurs"
+    said = f"test split, mean average precision {sum(value for value in average if value >= 0) / there:.3f}"
+    absent = len(average) - there
+    return f"{said}; {absent} of {len(average)} classes do not occur" if absent else said
 
 
 def _commonest(counts: Floats, names: Sequence[str], letters: float) -> str:
@@ -140,8 +152,4 @@ def _commonest(counts: Floats, names: Sequence[str], letters: float) -> str:
 
 
 def _count(number: float) -> str:
-    # From where three digits round up to it; thousands only where they save two digits.
-    for least, size, unit in ((999.5e6, 1e9, " G"), (999.5e3, 1e6, " M"), (1e4, 1e3, " k")):
-        if number >= least:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.0f}"
+    return f"{number:.0f}" if number < 1e4 else quantity(number)  # shortened only where that saves two digits

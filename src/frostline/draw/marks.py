@@ -1,38 +1,21 @@
 """Classes, boxes and masks drawn over pictures, in one set of colours."""
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from frostline.draw.style import names_as_they_are as names_as_they_are
 from frostline.pictures.kernels import LUMA
+from frostline.pictures.regions import edges
+from frostline.scenes.scene import BACKGROUND, VOID
+from frostline.words import short as short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Colour = str | Sequence[float]
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def names_as_they_are(draw: Callable[P, T]) -> Callable[P, T]:
-    """For what draws names of strangers: matplotlib takes what stands between two dollars for a formula."""
-
-    @wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        from matplotlib import rc_context
-
-        with rc_context({"text.parse_math": False}):
-            return draw(*args, **kwargs)
-
-    return drawn
-
-
-def short(text: str, most: int) -> str:
-    """At most so many letters, with both ends, as names are often told apart by one of them."""
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
 
 
 def class_colours(count: int) -> npt.NDArray[np.float64]:
@@ -58,6 +41,26 @@ def tag(axes: "Axes", x: float, y: float, text: str, colour: Colour, **style: An
     ink = "black" if _brightness(colour) > 0.45 else "white"
     look: dict[str, Any] = {"fontsize": 5, "va": "bottom", "color": ink, "bbox": {"pad": 0.5, "color": colour}}
     axes.text(x, y, text, **(look | style))
+
+
+def veil(mask: npt.NDArray[np.uint8], classes: Sequence[str], hatched: bool = False) -> npt.NDArray[np.float64]:
+    """Class numbers (H, W) -> what to lay over the picture, (H, W, 4): each class in its colour, with a firm edge.
+
+    The picture stays as it is under BACKGROUND, and under VOID unless that is to be hatched.
+    """
+    colours = class_colours(len(classes))
+    bare = [number for number, name in enumerate(classes) if name == BACKGROUND]
+    shown = ~np.isin(mask, [VOID, *bare])
+    painted = np.zeros((*mask.shape, 4))
+    painted[shown, :3] = colours[mask[shown] % len(colours)]
+    painted[shown, 3] = 0.55
+    painted[edges(mask) & shown, 3] = 0.9
+    if hatched:
+        y, x = np.indices(mask.shape)
+        stripes = (x + y) // max(2, len(mask) // 40) % 3 == 0
+        painted[mask == VOID] = (1, 1, 1, 0.35)
+        painted[(mask == VOID) & stripes] = (0.25, 0.25, 0.25, 0.8)
+    return painted
 
 
 def _brightness(colour: Colour) -> float:

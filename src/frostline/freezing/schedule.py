@@ -56,6 +56,16 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Span:
+    """What a phase of a schedule file says for any model; see `Phase`."""
+
+    norms: Norms
+    warmup: float
+    end: int
+    plateau: Plateau | None
+
+
+@dataclass(frozen=True)
 class Schedule:
     """Phases in order; the last one ends with the budget.
 
@@ -91,13 +101,40 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
     Raises FrostlineError where a phase names what is not there, leaves nothing to train, covers a parameter twice or
     never, is out of order, or leaves nothing for the next.
     """
-    name = str(config["name"])
-    where = f"schedule '{name}'"
+    name, entries, spans = str(config["name"]), config.get("phases"), parse_spans(config, epochs)
+    phases: list[Phase] = []  # by label; parts become known once all are there
+    start = 0
+    for number, (entry, span) in enumerate(zip(entries or [], spans, strict=True), 1):
+        here = f"schedule '{name}', phase {number}"
+        settings = list(_settings(entry, labels, here))
+        if span.warmup and number == 1 and len(settings) == 1:
+            raise FrostlineError(f"{here}: nothing has thawed yet; take its warmup away and set rate.warmup instead.")
+        if span.plateau and len(settings) > 1:
+            raise FrostlineError(f"{here}: a line that moves step by step cannot wait for a plateau; give it an end.")
+        # Where there are fewer epochs than steps, the line moves by more than one group at a time.
+        steps = {start + round(step * (span.end - start) / len(settings)): s for step, s in enumerate(settings, 1)}
+        phases += [
+            Phase(scales, span.norms, span.warmup, stop, span.plateau) for stop, scales in steps.items() if stop > start
+        ]
+        start = span.end
+    parts = _parts(labels, [phase.scales for phase in phases])
+    by_part = [
+        replace(phase, scales={part: phase.scales[members[0]] for part, members in parts.items()}) for phase in phases
+    ]
+    return Schedule(name, tuple(by_part), parts)
+
+
+def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Span]:
+    """How long each phase of a schedule file lasts under a budget, which needs no model to be told.
+
+    Raises FrostlineError as `parse_schedule` does, where a phase is out of order, or leaves nothing for the next.
+    """
+    where = f"schedule '{config['name']}'"
     entries = config.get("phases")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise FrostlineError(f"{where} has no phases: give a list of at least one.")
-    phases: list[Phase] = []  # by label; parts become known once all are there
-    start, reached = 0, 0.0  # the same, before it is rounded to whole epochs
+    spans: list[Span] = []
+    end, reached = 0, 0.0  # the same, before it is rounded to whole epochs
     for number, entry in enumerate(entries, 1):
         here = f"{where}, phase {number}"
         _check_keys(entry, KEYS, here)
@@ -105,21 +142,9 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
         if norms not in get_args(Norms):
             raise FrostlineError(f"{here}: norms is '{norms}'; choose train or keep.")
         warmup = _duration(entry["warmup"], epochs, f"{here}: warmup") if entry.get("warmup") is not None else 0.0
-        end, reached, plateau = _end(entry.get("until"), start, reached, epochs, len(entries) - number, here)
-        settings = list(_settings(entry, labels, here))
-        if warmup and number == 1 and len(settings) == 1:
-            raise FrostlineError(f"{here}: nothing has thawed yet; take its warmup away and set rate.warmup instead.")
-        if plateau and len(settings) > 1:
-            raise FrostlineError(f"{here}: a line that moves step by step cannot wait for a plateau; give it an end.")
-        # Where there are fewer epochs than steps, the line moves by more than one group at a time.
-        steps = {start + round(step * (end - start) / len(settings)): s for step, s in enumerate(settings, 1)}
-        phases += [Phase(scales, norms, warmup, stop, plateau) for stop, scales in steps.items() if stop > start]
-        start = end
-    parts = _parts(labels, [phase.scales for phase in phases])
-    by_part = [
-        replace(phase, scales={part: phase.scales[members[0]] for part, members in parts.items()}) for phase in phases
-    ]
-    return Schedule(name, tuple(by_part), parts)
+        end, reached, plateau = _end(entry.get("until"), end, reached, epochs, len(entries) - number, here)
+        spans.append(Span(norms, warmup, end, plateau))
+    return spans
 
 
 def phase_at(schedule: Schedule, epoch: float) -> tuple[int, Phase]:

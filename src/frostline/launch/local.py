@@ -16,6 +16,7 @@ from tqdm import tqdm
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
 from frostline.launch.worker import Worker
+from frostline.runs.beforehand import check_beforehand
 from frostline.runs.provenance import cores
 from frostline.runs.workplace import Workplace
 from frostline.scenes.dataset import Dataset
@@ -124,6 +125,7 @@ def _finish(plan: Path) -> tuple[Workplace, str]:
     workplace = Workplace(runs / "work" / plan.stem, config, dataset.data_hash)
     if workplace.finished:
         return workplace, f"{plan.stem}: finished before"
+    check_beforehand(config)
     from frostline.runs.train import summary, train  # imports torch
 
     return workplace, summary(train(config, dataset, workplace, plan.stem, f"frostline train --plan {plan}"))

@@ -1,171 +1,139 @@
-"""Arms: the runs that differ only in seed, summarised."""
+"""Arms: the runs that differ only in seed, summarised; and the panels in which they are compared."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from statistics import fmean, stdev
 
-import pandas as pd
-
-from frostline.config import ARM
 from frostline.errors import FrostlineError
+from frostline.report.curve import Curve, curve_of
+from frostline.report.results import Run
+from frostline.runs.result import GROUPS
+from frostline.words import decimal
 
-Verdict = Literal["alone", "unknown", "overlap", "apart"]
+ARCHITECTURE = [group for group in GROUPS if group not in ("task", "dataset")]  # whose values need no word beside them
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """One (dataset, task, backbone, head, schedule) over its seeds.
+    """The runs of one cell of a study's grid, one for each seed.
 
-    values: the primary test metric of each seed, in the order of the seeds; higher is better.
-    mean, sd: of values; sd is the sample standard deviation (n - 1), NaN for one seed. Both are NaN where any value
-        is: a seed that failed is part of the result, and leaving it out would flatter the arm.
-    others: mean over the seeds of each other test metric, by name.
-    seconds: mean training time of one run; rate: mean images per second. predict_ms: mean milliseconds to predict one
-        picture.
-    trainable, total: parameters that train in the last epoch, and all of them.
+    facets: what may tell it from other arms of its panel: its backbone, head and schedule, and the other axes of the
+        grid -> their values.
+    name: the values of those axes that vary in its panel.
+    curve: None where no run left a journal.
     """
 
-    dataset: str
-    task: str
-    backbone: str
-    head: str
-    schedule: str
-    primary: str
-    values: tuple[float, ...]
-    mean: float
-    sd: float
-    others: dict[str, float]
-    seconds: float
-    rate: float
-    predict_ms: float
-    trainable: float
-    total: float
+    runs: tuple[Run, ...]
+    facets: dict[str, str]
+    name: str
+    curve: Curve | None
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """The primary test metric of each seed, in the order of the seeds; higher is better."""
+        return tuple(run.result.quality for run in self.runs)
+
+    @cached_property
+    def mean(self) -> float:
+        """NaN where any value is: a seed that failed is part of the result; leaving it out would flatter the arm."""
+        return fmean(self.values)
+
+    @cached_property
+    def sd(self) -> float:
+        """The sample standard deviation (n - 1); NaN for one seed, and where any value is."""
+        return stdev(self.values) if len(self.values) > 1 and math.isfinite(self.mean) else math.nan
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Mean over the seeds of each test metric but the primary one, NaN where a seed lacks it."""
+        names = sorted({name for run in self.runs for name in run.result.metrics} - {self.runs[0].result.primary})
+        return {name: fmean(run.result.metrics.get(name, math.nan) for run in self.runs) for name in names}
+
+    @cached_property
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """Metric -> class -> mean over those seeds where there was something to be found; -1 where that is none.
+
+        Of the metrics that all seeds have.
+        """
+        first, *others = [run.result.by_class for run in self.runs]
+        shared = [metric for metric in first if all(metric in other for other in others)]
+        return {
+            metric: {
+                name: _mean(run.result.by_class[metric].get(name, -1.0) for run in self.runs) for name in first[metric]
+            }
+            for metric in shared
+        }
 
     @property
-    def name(self) -> str:
-        return f"{self.backbone} / {self.head} / {self.schedule}"
+    def seconds(self) -> float:
+        """Mean training time of one run."""
+        return fmean(run.result.train_seconds for run in self.runs)
+
+    @property
+    def images_per_second(self) -> float:
+        return fmean(run.result.images_per_second for run in self.runs)
+
+    @property
+    def predict_ms(self) -> float:
+        """Mean milliseconds to predict one picture."""
+        return fmean(run.result.predict_ms for run in self.runs)
+
+    @property
+    def trainable(self) -> float:
+        """Parameters that train in the last epoch."""
+        return fmean(run.result.params_trainable_last for run in self.runs)
+
+    @property
+    def total(self) -> float:
+        """All parameters."""
+        return fmean(run.result.params_total for run in self.runs)
 
 
-def arms(df: pd.DataFrame) -> dict[tuple[str, str], list[Arm]]:
-    """Arms of each (dataset, task), everything in the order in which `df`, the frame of `compare`, has it.
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The arms of one task on one dataset, in the order of the grid; they share their primary metric.
 
-    Raises FrostlineError where the runs of one (dataset, task) do not share their primary metric.
+    columns: the facets that vary among them, at least one. common: those that do not.
     """
-    found: dict[tuple[str, str], list[Arm]] = {}
-    for (dataset, task), group in df.groupby(["dataset", "task"], sort=False):
-        primaries = sorted(group["primary"].unique())
-        if len(primaries) > 1:
-            raise FrostlineError(
-                f"The runs of task {task} on dataset {dataset} name different primary metrics "
-                f"({', '.join(primaries)}), so they cannot be compared; run them again from one plan."
-            )
-        column = f"test_{primaries[0]}"
-        others = [c for c in df.columns if c.startswith("test_") and c != column and group[c].notna().any()]
-        for (backbone, head, schedule), runs in group.groupby(["backbone", "head", "schedule"], sort=False):
-            found.setdefault((str(dataset), str(task)), []).append(
-                Arm(
-                    str(dataset),
-                    str(task),
-                    str(backbone),
-                    str(head),
-                    str(schedule),
-                    primary=primaries[0],
-                    values=tuple(runs[column].astype(float)),
-                    mean=float(runs[column].mean(skipna=False)),
-                    sd=float(runs[column].std(ddof=1, skipna=False)),
-                    others={c.removeprefix("test_"): float(runs[c].mean(skipna=False)) for c in others},
-                    seconds=float(runs["train_seconds"].mean()),
-                    rate=float(runs["images_per_second"].mean()),
-                    predict_ms=float(runs["predict_ms"].mean()),
-                    trainable=float(runs["params_trainable_last"].mean()),
-                    total=float(runs["params_total"].mean()),
-                )
-            )
-    return found
+
+    task: str
+    dataset: str
+    primary: str
+    arms: tuple[Arm, ...]
+    columns: tuple[str, ...]
+    common: dict[str, str]
+
+    @property
+    def where(self) -> str:
+        return f"{self.task} on {self.dataset}"
+
+    @cached_property
+    def ranked(self) -> tuple[Arm, ...]:
+        """From the highest mean to the lowest, without those whose mean is not finite."""
+        return tuple(sorted((arm for arm in self.arms if math.isfinite(arm.mean)), key=lambda arm: -arm.mean))
+
+    @property
+    def best(self) -> Arm | None:
+        return self.ranked[0] if self.ranked else None
 
 
-def ranked(group: list[Arm]) -> list[Arm]:
-    """Arms from the highest mean to the lowest, without those whose mean is not finite."""
-    return sorted((arm for arm in group if math.isfinite(arm.mean)), key=lambda arm: -arm.mean)
+def panels_of(runs: Sequence[Run]) -> list[Panel]:
+    """A panel for each task and dataset, everything in the order of the runs, of which each has the same axes.
 
-
-def rows_of(df: pd.DataFrame, arm: Arm) -> "pd.Series[bool]":
-    """Which rows of a frame with the columns of ARM belong to the arm."""
-    return (df[ARM] == [getattr(arm, key) for key in ARM]).all(axis=1)
-
-
-def curve(curves: pd.DataFrame, arm: Arm) -> pd.DataFrame:
-    """One row for each epoch that all seeds of the arm reached; none where `curves`, of `Results`, tells of no seed.
-
-    images, seconds: seen and trained by the end of the epoch, means over the seeds.
-    mean, low, high: the validation metric over the seeds. best: mean over the seeds of the best one so far.
-    depth: groups below the frost line; share: of the parameters that train. Of the seed in which it is highest.
+    Raises FrostlineError where the runs of a panel do not share their primary metric.
     """
-    seeds = curves[rows_of(curves, arm)]
-    so_far = seeds.groupby("run")["value"].transform(lambda values: values.cummax().ffill())
-    epochs = (
-        seeds.assign(best=so_far)
-        .groupby("epoch")
-        .agg(
-            images=("images_seen", "mean"),
-            seconds=("train_seconds", "mean"),
-            n=("run", "nunique"),
-            mean=("value", lambda values: values.mean(skipna=False)),
-            low=("value", "min"),
-            high=("value", "max"),
-            best=("best", lambda values: values.mean(skipna=False)),
-            depth=("frost_depth", "max"),
-            share=("trainable_share", "max"),
-        )
-    )
-    return epochs[epochs["n"] == seeds["run"].nunique()]
+    cells: dict[tuple[str, str], dict[tuple[str, ...], list[Run]]] = {}
+    for run in runs:
+        arms = cells.setdefault((run.result.names["task"], run.result.names["dataset"]), {})
+        arms.setdefault(tuple(run.axes.values()), []).append(run)
+    return [_panel(task, dataset, list(arms.values())) for (task, dataset), arms in cells.items()]
 
 
-def best_within(epochs: pd.DataFrame, unit: Literal["images", "seconds"], budget: float) -> float | None:
-    """The best validation metric that an arm, by its `curve`, had at this budget; None before its first epoch ended."""
-    within = epochs[epochs[unit] <= budget]
-    return None if within.empty else float(within["best"].iloc[-1])
-
-
-def verdict(order: list[Arm]) -> Verdict:
-    """Whether the first two of `ranked` arms can be told apart by what was seen.
-
-    alone: there is no second. unknown: one of them has a single seed, so nothing is known of its spread.
-    overlap: the ranges from lowest to highest seed, or the intervals mean ± sd, have a point in common.
-    apart: neither has. That is a description of these runs, not a test.
-    """
-    if len(order) < 2:
-        return "alone"
-    first, second = order[:2]
-    if len(first.values) < 2 or len(second.values) < 2:
-        return "unknown"
-    ranges_meet = min(first.values) <= max(second.values)
-    intervals_meet = first.mean - first.sd <= second.mean + second.sd
-    return "overlap" if ranges_meet or intervals_meet else "apart"
-
-
-def number(value: float) -> str:
-    """A number to read: four decimals below 10, four digits from there on."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else str(value)
-    if value != 0 and abs(value) < 0.001:
-        return f"{value:.1e}"
-    if abs(value) < 10:
-        return f"{value:.4f}"
-    return f"{value:#.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def figure(value: float) -> str:
-    """As `number`, of a metric: a dash for -1, by which metrics of COCO tell that there was nothing to be found."""
-    return "—" if value == -1 else number(value)
-
-
-def count(value: float) -> str:
-    """A number of parameters to read: 3400000 is 3.4 M."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.4g}{unit}"
-    return f"{value:.0f}"
+def said(axis: str, value: str) -> str:
+    """A value among others of its kind: `thaw` says what it is, `320` does not."""
+    return value if axis in ARCHITECTURE else f"{axis}={value}"
 
 
 def mean_sd(arm: Arm) -> str:
@@ -174,4 +142,41 @@ def mean_sd(arm: Arm) -> str:
         return f"NaN in {sum(map(math.isnan, arm.values))} of {len(arm.values)} seeds"
     if arm.mean == -1:
         return "—"
-    return f"{number(arm.mean)} ± {'—' if len(arm.values) < 2 else number(arm.sd)}"
+    return f"{decimal(arm.mean)} ± {'—' if len(arm.values) < 2 else decimal(arm.sd)}"
+
+
+def _panel(task: str, dataset: str, cells: list[list[Run]]) -> Panel:
+    primaries = sorted({run.result.primary for runs in cells for run in runs})
+    if len(primaries) > 1:
+        raise FrostlineError(
+            f"The runs of task {task} on dataset {dataset} name different primary metrics "
+            f"({', '.join(primaries)}), so they cannot be compared; run them again from one plan."
+        )
+    facets = [_facets(runs[0]) for runs in cells]
+    varying = [facet for facet in facets[0] if len({each[facet] for each in facets}) > 1]
+    axes = cells[0][0].axes
+    naming = [facet for facet in varying if facet in axes] or ["schedule"]
+    # A name that follows an axis value by value, as that of `schedule.name` does, would say the same twice.
+    told = [[each[facet] for each in facets] for facet in naming]
+    columns = [f for f in varying if f in axes or [each[f] for each in facets] not in told] or naming
+    arms = tuple(
+        Arm(
+            runs=tuple(runs),
+            facets=each,
+            name=" / ".join(said(facet, each[facet]) for facet in naming),
+            curve=curve_of([run.epochs for run in runs if run.epochs]),
+        )
+        for runs, each in zip(cells, facets, strict=True)
+    )
+    common = {facet: value for facet, value in facets[0].items() if facet not in varying and facet not in columns}
+    return Panel(task, dataset, primaries[0], arms, tuple(columns), common)
+
+
+def _facets(run: Run) -> dict[str, str]:
+    names = {group: run.result.names[group] for group in ARCHITECTURE}
+    return names | {axis: value for axis, value in run.axes.items() if axis not in ("task", "dataset")}
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if value != -1]
+    return fmean(known) if known else -1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frostline.errors import FrostlineError
+from frostline.words import score
 
 GROUPS = ("task", "dataset", "backbone", "head", "schedule")  # of the configuration, each with a name
 
@@ -58,6 +59,12 @@ class RunResult:
     def quality(self) -> float:
         """The primary metric; higher is better."""
         return self.metrics[self.primary]
+
+    @property
+    def summary(self) -> str:
+        """One line on how it went."""
+        figures = "  ".join(f"{key} {score(value)}" for key, value in self.metrics.items())
+        return f"{self.run}: {figures}  ({self.train_seconds:.0f} s of training)"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `result.json` holds them."""

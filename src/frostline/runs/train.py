@@ -3,7 +3,6 @@
 import ctypes
 import json
 import logging
-import re
 import shutil
 import statistics
 import sys
@@ -47,12 +46,6 @@ from frostline.tracking.journal import Journal, Stopwatch
 
 SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
 TIMED, PATIENCE = 20, 5.0  # pictures whose prediction is timed, and after how many seconds that is enough
-
-
-def run_name(config: Config) -> str:
-    """A readable, file-safe name of what is run, such as `detection-pets-resnet18-dense-thaw-0`."""
-    parts = [config[group]["name"] for group in ("task", "dataset", "backbone", "head", "schedule")]
-    return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
 
 
 def train(config: Config, dataset: Dataset, workplace: Workplace, name: str, command: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A run works in `runs/<study>/work/<run>/`: checkpoints, journal, and at the end 
 and a run that was finished ahead (`frostline train --study`) is only handed over when DVC asks for it.
 """
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,17 @@ from filelock import FileLock, Timeout
 from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
+
+
+def run_name(config: Config) -> str:
+    """A readable, file-safe name of what is run, such as `detection-pets-resnet18-dense-thaw-0`."""
+    parts = [config[group]["name"] for group in ("task", "dataset", "backbone", "head", "schedule")]
+    return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
+
+
+def identity(config: Config, data_hash: str) -> str:
+    """All that decides what a run finds: configuration, dataset and state of the code."""
+    return f"{to_yaml(config)}\n{data_hash}\n{code_hash(*RESULTS)}\n"
 
 
 class Workplace:
@@ -31,12 +43,11 @@ class Workplace:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
-        identity = f"{to_yaml(config)}\n{data_hash}\n{code_hash(*RESULTS)}\n"
-        mark = folder / "identity"
-        if not (mark.is_file() and mark.read_text() == identity):
+        mark, this = folder / "identity", identity(config, data_hash)
+        if not (mark.is_file() and mark.read_text() == this):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            mark.write_text(identity)
+            mark.write_text(this)
 
     @property
     def finished(self) -> bool:

@@ -13,8 +13,11 @@ Value = None | bool | int | float | str
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Key of the configuration -> its last part, or the whole key where two end alike."""
-    ends = {key: key.rsplit(".", 1)[-1].rsplit("/", 1)[-1] for key in keys}
+    """Key of the configuration -> its last part, or the whole key where two end alike.
+
+    `schedule.name` is the schedule: what its file calls itself.
+    """
+    ends = {key: key.removesuffix(".name").rsplit(".", 1)[-1].rsplit("/", 1)[-1] for key in keys}
     often = Counter(ends.values())
     return {key: end if often[end] == 1 else key for key, end in ends.items()}
 

@@ -1,14 +1,14 @@
 """From a study's grid to one resolved configuration per run."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from filelock import FileLock
 
 from frostline.code import DATASET, REPORT, RESULTS, code_hash
-from frostline.config import ARM, Config, compose, to_yaml
+from frostline.config import Config, compose, to_yaml
 from frostline.errors import FrostlineError
+from frostline.runs.beforehand import check_parts
 from frostline.studies.axes import arm
 from frostline.studies.pipeline import check_pipeline
 from frostline.studies.study import Study
@@ -22,28 +22,33 @@ def compose_runs(study: Study) -> dict[str, Config]:
     """The resolved configuration of each run of a study, by name.
 
     Beside what `compose` knows it has `arm`, what tells its arm from the others: absent where only seeds differ.
+    Raises FrostlineError where the study cannot be planned: all that `plan` refuses, `plan --dry-run` does, too.
     """
+    check_pipeline(study)
     runs: dict[str, Config] = {}
     for name, values in study.cells().items():
         try:
             runs[name] = compose(study.overrides_of(values))
+            check_parts(runs[name])
         except FrostlineError as error:
             raise FrostlineError(f"{study.folder}/study.yaml, run {name}: {error}") from error
         if told := arm(values):
             runs[name]["arm"] = told
+    _datasets(study, runs)
     return runs
 
 
-def check_arms(study: Study, runs: Mapping[str, Sequence[Any]]) -> None:
-    """Raise FrostlineError where nothing in a comparison would tell two runs apart. runs: ARM and seed of each run."""
-    arms: dict[tuple[str, ...], str] = {}
-    for name, told in runs.items():
-        other = arms.setdefault(tuple(map(str, told)), name)
-        if other != name:
+def _datasets(study: Study, runs: Mapping[str, Config]) -> dict[str, Config]:
+    """What its runs read, by name. Raises FrostlineError where two have one name."""
+    datasets: dict[str, Config] = {}
+    for name, config in runs.items():
+        dataset = config["dataset"]
+        if datasets.setdefault(dataset["name"], dataset) != dataset:
             raise FrostlineError(
-                f"{study.folder}/study.yaml: the runs {other} and {name} have the same {', '.join(ARM)} and seed, so "
-                "they would be taken for one arm; give what differs a name of its own, such as schedule.name."
+                f"{study.folder}/study.yaml, run {name}: two different datasets are called '{dataset['name']}'; "
+                "give one of them another dataset.name."
             )
+    return datasets
 
 
 def code_of(stage: str) -> str:
@@ -57,18 +62,9 @@ def write_plan(study: Study) -> list[str]:
     `runs/<study>/plan/<run>.yaml`, `plan/data/<dataset>.yaml` for `prepare`, and `plan/code/<stage>.txt`, which tells
     DVC whether the code that decides what a stage makes has changed.
     """
-    check_pipeline(study)
     runs = compose_runs(study)
-    datasets: dict[str, Any] = {}
-    for name, config in runs.items():
-        dataset = config["dataset"]
-        if datasets.setdefault(dataset["name"], dataset) != dataset:
-            raise FrostlineError(
-                f"{study.folder}/study.yaml, run {name}: two different datasets are called '{dataset['name']}'; "
-                "give one of them another dataset.name."
-            )
     files = {f"{name}.yaml": to_yaml(config) for name, config in runs.items()}
-    files |= {f"data/{name}.yaml": to_yaml(dataset) for name, dataset in datasets.items()}
+    files |= {f"data/{name}.yaml": to_yaml(dataset) for name, dataset in _datasets(study, runs).items()}
     files |= {f"code/{stage}.txt": code_of(stage) for stage in CODE}
     plan = study.runs / "plan"
     aside = study.runs / "plan.new"

@@ -1,0 +1,51 @@
+"""The command line: a file a command, each with its arguments and what it does.
+
+Everything heavy (torch, Lightning, MLflow: ten seconds on a cold start) is imported by the command that needs it, once
+it does, so that `--help`, a misspelt key and a finished run are answered at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from frostline.cli import annotate, cache, compare, doctor, models, plan, prepare, preview, schedule, study, train
+from frostline.cli.stopping import Stopped, stoppable
+from frostline.errors import FrostlineError
+
+COMMANDS = (study, plan, prepare, doctor, annotate, preview, train, compare, schedule, models, cache)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    0 where it worked, 2 where the user can mend what is wrong; 130 where it was interrupted and 143 where it was told
+    to stop, as a shell gives them.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        with stoppable():
+            return int(args.command(args) or 0)
+    except FrostlineError as error:
+        print(f"frostline: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print(f"\nfrostline: {stopped}; the same command goes on from what there is.", file=sys.stderr)
+        return stopped.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="frostline",
+        description="Which pretrained architecture, how deep frozen, for how long? Answered on your own pictures.",
+        epilog="`dvc repro` runs a study: plan, prepare, train each run, compare. `frostline train` is one run alone. "
+        "Slow are `train`, `plan --dry-run`, which times steps of each model, and `schedule show`, which builds one; "
+        "the others answer in a second or two, or as fast as pictures are read.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser

@@ -1,0 +1,76 @@
+"""What several commands share."""
+
+import argparse
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from frostline.errors import FrostlineError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # that commands are added to
+
+QUICKSTART = Path("experiments/quickstart")
+PROSE = 30  # letters; a longer line of several words may be wrapped
+
+OVERRIDES = """\
+overrides are KEY=VALUE, as Hydra composes them from conf/:
+  task=classification|localization|detection|segmentation
+  dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, masks, camvid,
+                                pets, flowers102, fashion_mnist, pennfudan
+  backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
+  head=yolo                     each task has its own by default; conf/head/ has them all
+  schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
+  rate=cosine|constant|one_cycle|step|plateau    optimizer=adamw|sgd
+  augment=none|light|lecture|strong|crops    what they look like: `frostline preview`
+  augment.views=4               four views of each picture in turn, whose activations can be kept
+  augment/mix=mixup|cutmix|mosaic|copy_paste    several scenes in one; each is for certain tasks (conf/augment/mix/)
+  trainer.epochs=10 trainer.batch_size=32 optimizer.lr=0.002 image_size=128 fit=letterbox seed=0
+every key and its default: `frostline train --show`
+"""
+
+
+def check_out(option: str, path: Path, suffixes: tuple[str, ...], what: str) -> None:
+    """Raise FrostlineError where a file that is asked for cannot be written, before anything is done."""
+    if suffixes and path.suffix not in suffixes:
+        raise FrostlineError(f"{option} {path}: {what} is a {' or a '.join(suffixes)} file.")
+    if not path.parent.is_dir():
+        raise FrostlineError(f"{option} {path}: there is no folder {path.parent}; make it first.")
+
+
+def own_dataset(dataset: Mapping[str, Any]) -> Path:
+    """Prepared once for each configuration, beside the runs that are no part of a study."""
+    from frostline.checking.prepare import prepare_from_config
+    from frostline.config import to_yaml
+    from frostline.studies.study import RUNS
+
+    digest = hashlib.sha256(to_yaml(dict(dataset)).encode()).hexdigest()[:10]
+    out = RUNS / "data" / f"{dataset['name']}-{digest}"
+    prepare_from_config(dataset, out)
+    return out
+
+
+def show(*parts: "RenderableType") -> None:
+    """Print tables and lines. A table takes the terminal's width, or more where its names and numbers need that.
+
+    What wraps is prose: columns with longer lines of several words. Nothing is cut.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    for part in parts:
+        width = Console().width
+        if isinstance(part, Table):
+            wide = Console(width=100_000)
+            needed = wide.measure(part).maximum
+            for column in part.columns:
+                lines = [line for cell in (column.header, *column.cells) for line in str(cell).splitlines()]
+                longest = max(map(len, lines), default=0)
+                column.overflow = "fold"
+                column.no_wrap = not any(" " in line and len(line) > PROSE for line in lines)
+                needed -= 0 if column.no_wrap else longest - PROSE
+            width = max(width, needed)
+        Console(width=width).print(part)

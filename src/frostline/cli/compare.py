@@ -1,0 +1,26 @@
+"""`frostline compare`: a study's answer."""
+
+import argparse
+from pathlib import Path
+
+from frostline.cli.common import QUICKSTART, Commands
+
+
+def add(commands: Commands) -> None:
+    compare = commands.add_parser("compare", help="write a study's results.csv, report.md and plots")
+    compare.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="folder with study.yaml")
+    compare.add_argument("--table", action="store_true", help="only print the table of results.csv, as it stands")
+    compare.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from frostline.studies.study import read_study
+
+    study = read_study(args.study)
+    from frostline.report.compare import compare, table
+
+    if args.table:
+        print(table(study.folder))
+    else:
+        compare(study.folder, study.runs, show=print)
+    print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")

@@ -1,0 +1,61 @@
+"""`frostline doctor`: what is wrong with annotated pictures."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frostline.cli.common import Commands, check_out, show
+
+if TYPE_CHECKING:
+    from frostline.sources.base import Source
+
+
+def add(commands: Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="find and name what is wrong with annotated pictures",
+        description="Check every picture and annotation of a dataset, and write nothing but the report. "
+        "Exits with 1 where something would stop `prepare`.",
+        epilog="frostline doctor dataset=folder dataset.root=PATH --html report.html",
+    )
+    doctor.add_argument(
+        "what", nargs="+", metavar="KEY=VALUE | FOLDER", help="a source, as for prepare, or a prepared dataset's folder"
+    )
+    doctor.add_argument("--json", type=Path, metavar="FILE", help="every finding with its file and line")
+    doctor.add_argument("--html", type=Path, metavar="FILE", help="a page with the offenders' pictures")
+    doctor.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from frostline.doctor.diagnosis import diagnose, summary, table, to_json
+    from frostline.doctor.page import to_html
+    from frostline.scenes.faults import policies
+    from frostline.scenes.splits import Split
+    from frostline.sources.configured import configured
+    from frostline.sources.prepared import Prepared
+
+    for option, file in (("--json", args.json), ("--html", args.html)):
+        if file is not None:
+            check_out(option, file, (), "a report")
+    source: Source
+    if len(args.what) == 1 and "=" not in args.what[0]:
+        source = Prepared(args.what[0])
+        name, split, policy = source.dataset.name, Split(given=True), policies("fail", {})
+    else:
+        from frostline.config import compose
+
+        source, config = configured(compose(args.what)["dataset"])
+        name, split = config["name"], Split(**config.get("split", {}))
+        policy = policies(config["on_fault"], config["faults"])
+    examined = diagnose(source, split, policy, name)
+
+    if examined.findings:
+        show(table(examined, name))
+    else:
+        print(f"{name}: {summary(examined)}")
+    for file, write in ((args.json, to_json), (args.html, to_html)):
+        if file is not None:
+            # Strangers' names may hold what UTF-8 cannot.
+            file.write_text(write(examined, name), encoding="utf-8", errors="backslashreplace")
+            print(file)
+    return int(any(finding.policy == "fail" for finding in examined.findings))

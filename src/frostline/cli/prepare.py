@@ -1,0 +1,38 @@
+"""`frostline prepare`: pictures checked, split and stored."""
+
+import argparse
+from pathlib import Path
+
+from frostline.cli.common import OVERRIDES, Commands, own_dataset
+from frostline.errors import FrostlineError
+
+
+def add(commands: Commands) -> None:
+    prepare = commands.add_parser(
+        "prepare",
+        help="check, split and store the pictures of a study or of one dataset",
+        epilog=OVERRIDES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    prepare.add_argument("--study", type=Path, metavar="FOLDER", help="prepare the datasets that its plan names")
+    prepare.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as dataset=folder dataset.root=PATH")
+    prepare.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from frostline.checking.prepare import prepare_from_config
+    from frostline.config import compose, read
+
+    if args.study is None:
+        print(own_dataset(compose(args.overrides)["dataset"]))
+        return
+    from frostline.studies.study import read_study
+
+    study = read_study(args.study)
+    planned = sorted((study.runs / "plan" / "data").glob("*.yaml"))
+    if not planned:
+        raise FrostlineError(f"{study.runs / 'plan'} plans no dataset: run `frostline plan {args.study}` first.")
+    for path in planned:
+        out = study.runs / "data" / path.stem
+        prepare_from_config(read(path), out, remember=False)  # whether it is to be made anew, DVC has decided
+        print(out)

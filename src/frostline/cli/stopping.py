@@ -1,0 +1,42 @@
+"""Ctrl+C and SIGTERM: a command that is stopped says so in one line, and how it goes on."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop (SIGTERM)"}
+
+
+class Stopped(BaseException):
+    """Where a signal came. No KeyboardInterrupt: Lightning ends a process with status 1 on that, without a word."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(WORDS[signal.Signals(number)])
+        self.status = 128 + number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Both signals raise Stopped in this block; in a thread other than the main one nothing is changed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    here = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == here:
+            raise Stopped(number)
+        signal.signal(number, signal.SIG_DFL)  # a process forked off, such as one that makes batches, ends by itself
+        os.kill(os.getpid(), number)
+
+    before = {number: signal.signal(number, stop) for number in WORDS}
+    try:
+        yield
+    except KeyboardInterrupt:  # raised by hand
+        raise Stopped(signal.SIGINT) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

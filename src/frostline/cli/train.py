@@ -1,0 +1,87 @@
+"""`frostline train`: one run, or all stale runs of a study."""
+
+import argparse
+import hashlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frostline.cli.common import OVERRIDES, Commands, own_dataset
+from frostline.errors import FrostlineError
+
+if TYPE_CHECKING:
+    from frostline.config import Config
+
+
+def add(commands: Commands) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train and evaluate one run",
+        description="Train one run and evaluate its best epoch on the test split; results go to runs/STUDY/results/. "
+        "Stopped, the same command goes on; done, it says so. It takes some ten seconds to begin, and then as long as "
+        "pictures, backbone and epochs want; what is wrong with the values is told at once.",
+        epilog=OVERRIDES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument(
+        "--plan", type=Path, metavar="FILE", help="a run that `frostline plan` wrote, instead of overrides"
+    )
+    train.add_argument("--study", type=Path, metavar="FOLDER", help="all stale runs of a study, before `dvc repro`")
+    train.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
+    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    train.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    if sum(map(bool, (args.plan, args.study, args.overrides))) > 1:
+        raise FrostlineError("Give one of --plan, --study and KEY=VALUE overrides: each names what is to be trained.")
+    if args.show and (args.plan or args.study):
+        raise FrostlineError("--show prints what overrides compose to; a planned run is a file that can be read.")
+    if args.study:
+        from frostline.launch.local import train_ahead
+        from frostline.studies.study import read_study
+
+        train_ahead(read_study(args.study))
+    elif args.plan:
+        from frostline.launch.local import train_planned
+
+        print(train_planned(args.plan))
+    else:
+        from frostline.config import compose, to_yaml
+
+        config = compose(args.overrides)
+        if args.show:
+            print(to_yaml(config), end="")
+        else:
+            _train(config, shlex.join(["frostline", "train", *args.overrides]))
+
+
+def _train(config: "Config", command: str) -> None:
+    """One run that is no part of a study, unless it is done."""
+    from frostline.config import to_yaml
+    from frostline.runs.beforehand import check_beforehand
+
+    check_beforehand(config)
+    from frostline.runs.result import RunResult
+    from frostline.runs.workplace import Workplace, identity, run_name
+    from frostline.scenes.dataset import Dataset
+    from frostline.studies.study import RUNS
+
+    dataset = Dataset.open(own_dataset(config["dataset"]))
+    name = run_name(config)
+    # Runs that differ in what the name does not tell (a rate, a size) lie side by side.
+    folder = f"{name}-{hashlib.sha256(to_yaml(config).encode()).hexdigest()[:6]}"
+    done = RUNS / config["study"] / "results" / folder
+    mark, this = done / "identity", identity(config, dataset.data_hash)
+    if mark.is_file() and mark.read_text() == this:
+        print(f"{RunResult.read(done / 'result.json').summary}  -> {done}")
+        print(f"This run was done before: nothing is trained. To train it anew, remove its results: rm -r {done}")
+        return
+    from frostline.runs.train import train
+
+    workplace = Workplace(RUNS / config["study"] / "work" / folder, config, dataset.data_hash)
+    if not workplace.finished:
+        train(config, dataset, workplace, name, command)
+    (workplace.results / mark.name).write_text(this)  # so that it is known as done
+    workplace.deliver(done)
+    print(f"{RunResult.read(done / 'result.json').summary}  -> {done}")

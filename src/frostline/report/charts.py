@@ -1,0 +1,154 @@
+"""The charts of results: every run's primary test metric, by what was varied, and against what it cost."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from frostline.draw.colours import INK, QUIET
+from frostline.draw.legends import height_of, legend
+from frostline.draw.style import headline
+from frostline.report.arms import Arm, Panel
+from frostline.report.looks import Look
+from frostline.report.results import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+HEAD = 0.68  # inches of a headline
+TITLE = 14.0  # points
+BY = {"schedule": "freezing schedule"}  # what an axis is called in a headline, where that is not its name
+
+
+def comparison(panels: Sequence[Panel], look: Look) -> Figure:
+    """The primary test metric of every run: what has a colour side by side, a dot per seed, a bar at the mean."""
+    figure, all_axes = canvas(panels, 3.1, [] if look.doubled else [look.marks()])
+    for axes, panel in zip(all_axes, panels, strict=True):
+        values = look.values(panel.arms)
+        # Within a colour, kinds stand side by side.
+        kinds = [kind for kind in look.kinds if kind in map(look.kind, panel.arms)]
+        if look.doubled:
+            kinds = kinds[:1]
+        width = 0.8 / len(kinds)
+        for arm in panel.arms:
+            place = 0 if look.doubled else kinds.index(look.kind(arm))
+            x = values.index(look.value(arm)) + (place - (len(kinds) - 1) / 2) * width
+            _draw_arm(axes, arm, x, width, look, len(panel.arms))
+        fit(axes, [value for arm in panel.arms for value in arm.values], above=0.2)
+        spare = max(0.0, (3 - len(values)) / 2)
+        axes.set_xlim(-0.6 - spare, len(values) - 0.4 + spare)
+        axes.set_xticks(range(len(values)), values)
+        if sum(map(len, values)) > 42:
+            for label in axes.get_xticklabels():
+                label.set(rotation=30, rotation_mode="anchor", ha="right", fontsize=8)
+        axes.grid(axis="x", visible=False)
+    how = "higher is better; a dot is one seed, the bar and the number are the mean"
+    headline(figure, f"Test-set results by {BY.get(look.axis, look.axis)}", how, TITLE)
+    return figure
+
+
+def cost(panels: Sequence[Panel], look: Look) -> Figure:
+    """The primary test metric of every run against its training time, with the arm's mean."""
+    figure = _against(panels, look, lambda run: run.result.train_seconds, "seconds of training")
+    headline(figure, "Test-set results against training time", _how(panels), TITLE)
+    return figure
+
+
+def speed(panels: Sequence[Panel], look: Look) -> Figure:
+    """The primary test metric of every run against the time to predict one picture, with the arm's mean."""
+    figure = _against(panels, look, lambda run: run.result.predict_ms, "milliseconds to predict a picture")
+    headline(figure, "Test-set results against the time to predict", _how(panels), TITLE)
+    return figure
+
+
+def canvas(
+    panels: Sequence[Panel], height: float, legends: Sequence[Sequence["Line2D"]]
+) -> "tuple[Figure, list[Axes]]":
+    """A figure with axes of `height` inches for each panel, room for a headline, and the legends below."""
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    width = 9.0 if columns == 2 else 6.0
+    total = HEAD + rows * height + height_of(legends, width)
+    figure = Figure(figsize=(width, total), layout="constrained")
+    legend(figure, legends)
+    grid = figure.add_gridspec(rows, columns, hspace=0.05, wspace=0.08)
+    all_axes = []
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[i // columns, i % columns])
+        name_panel(axes, axes, panel)
+        all_axes.append(axes)
+    return figure, all_axes
+
+
+def name_panel(left: "Axes", right: "Axes", panel: Panel) -> None:
+    """Task and metric at the left, the dataset at the right."""
+    left.set_title(panel.task.capitalize(), loc="left", fontsize=11.5, fontweight="bold", color=INK)
+    right.set_title(panel.dataset, loc="right", fontsize=9, color=QUIET)
+    left.set_ylabel(panel.primary)
+
+
+def fit(axes: "Axes", values: Sequence[float], above: float = 0.08) -> None:
+    """Limits with some air, never a scale so narrow that it makes noise look like a difference."""
+    finite = [value for value in values if math.isfinite(value)]
+    if finite:
+        low, high = min(finite), max(finite)
+        span = max(high - low, 0.02 * abs(high), 1e-6)
+        middle = (high + low) / 2
+        axes.set_ylim(middle - span * 0.6, middle + span * (0.5 + above))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _draw_arm(axes: "Axes", arm: Arm, x: float, width: float, look: Look, arms: int) -> None:
+    """Dots, bar and number around x. arms: how many share the panel."""
+    colour, n, crowded = look.colour(arm), len(arm.values), arms > 10
+    # Seeds stand side by side, in their order, so that equal values stay visible.
+    xs = [x + (i - (n - 1) / 2) * min(0.11, 0.5 * width / n) for i in range(n)]
+    size = 18 if crowded else 38
+    axes.scatter(xs, arm.values, s=size, color=colour, ec="white", lw=0.8, marker=look.marker(arm), zorder=4)
+    if not math.isfinite(arm.mean):
+        axes.text(x, 0.03, "NaN", transform=axes.get_xaxis_transform(), ha="center", color=colour, fontsize=9)
+        return
+    axes.plot([x - 0.33 * width, x + 0.33 * width], [arm.mean] * 2, color=colour, lw=2.6, alpha=0.55, zorder=3)
+    axes.annotate(
+        f"{arm.mean:.2f}" if crowded else f"{arm.mean:.3f}",
+        (x, max(arm.values)),
+        (0, 5 if crowded else 7),
+        textcoords="offset points",
+        ha="center",
+        fontsize=6 if crowded else 9 if arms <= 6 else 7,
+        zorder=5,
+    )
+
+
+def _against(panels: Sequence[Panel], look: Look, fact: Callable[[Run], float], label: str) -> Figure:
+    arms = [arm for panel in panels for arm in panel.arms]
+    figure, all_axes = canvas(panels, 2.9, look.legends(arms))
+    for axes, panel in zip(all_axes, panels, strict=True):
+        longest, shortest = 0.0, math.inf
+        for arm in panel.arms:
+            colour, marker = look.colour(arm), look.marker(arm)
+            costs = [fact(run) for run in arm.runs]
+            longest, shortest = max(longest, *costs), min(shortest, *costs)
+            axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
+            if len(costs) > 1:
+                mean = sum(costs) / len(costs)
+                axes.scatter([mean], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
+        fit(axes, [value for arm in panel.arms for value in arm.values])
+        if longest > 10 * shortest > 0:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        elif longest > 0:
+            axes.set_xlim(0, longest * 1.08)
+        axes.set_xlabel(label)
+    return figure
+
+
+def _how(panels: Sequence[Panel]) -> str:
+    several = any(len(arm.values) > 1 for panel in panels for arm in panel.arms)
+    marks = "a small mark is one run, a large pale one the mean of its arm" if several else "a mark is one run"
+    return f"up and left is better; {marks}"

@@ -1,0 +1,94 @@
+"""The report as a whole, beside a copy of it that was read and found right."""
+
+import math
+import os
+from pathlib import Path
+
+from helpers.study import axes_of, made_epochs, made_run
+
+from frostline.report.arms import panels_of
+from frostline.report.page import report_text
+from frostline.report.results import Results
+from frostline.studies.plan import Study
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def results_of(runs, missing=(), derived=None, seeds=1):
+    grid = axes_of(runs) | {"seed": list(range(seeds))}
+    study = Study(Path("experiments/s"), "Does thawing\nhelp?", "It does.", grid, (), {})
+    planned = sorted([run.result.run for run in runs] + list(missing))
+    return Results(study, planned, list(missing), list(runs), derived or {"meadow": {}})
+
+
+def text_of(results, pictures=()):
+    return report_text(results, panels_of(results.runs), list(pictures))
+
+
+def classification():
+    """Two schedules at two sizes, two seeds each; with one that failed, and some of a changed state of the code."""
+    values = {"thaw": ((0.90, 0.94), (0.92, math.nan)), "frozen": ((0.70, 0.72), (0.75, 0.81))}
+    for schedule, by_size in values.items():
+        for size, seeds in zip(("96", "160"), by_size, strict=True):
+            for seed, value in enumerate(seeds):
+                depths = [5, 0] if schedule == "thaw" else [5, 5]
+                yield made_run(
+                    "classification", schedule, seed, value,
+                    epochs=made_epochs([value / 2, value], [2.0 + seed, 5.0], depths),
+                    axes={"task": "classification", "schedule": schedule, "image_size": size},
+                    image_size=int(size), dirty=schedule == "frozen" and size == "96",
+                    by_class={"f1": {"daisy": value, "rose|tulip": -1.0}, "ap": {"daisy": 0.5, "rose|tulip": 0.25}},
+                )  # fmt: skip
+
+
+def detection():
+    """One seed each, without journals, of which some scenes were left out."""
+    for schedule, value in {"thaw": 0.32, "frozen": 0.30}.items():
+        for size in ("96", "160"):
+            yield made_run(
+                "detection", schedule, 0, value, epochs=(),
+                axes={"task": "detection", "schedule": schedule, "image_size": size}, image_size=int(size),
+                metrics={"map": value, "loss": 1.5, "map50": 0.5, "map_large": -1.0},
+                scenes={"train": 150, "val": 40, "test": 38}, scenes_left_out={"train": 7, "val": 0, "test": 2},
+            )  # fmt: skip
+
+
+def test_a_whole_report():
+    """Renew the copy by `RENEW=1 pytest tests/report/test_page.py`, and read what git says of it."""
+    missing = ["detection-thaw-96-1", "detection-thaw-160-1", "detection-frozen-96-1", "detection-frozen-160-1"]
+    derived = {"meadow": {"boxes": "drawn around the\nmasks"}, "pets": None}
+    results = results_of([*classification(), *detection()], missing, derived, seeds=2)
+    pictures = ["comparison.png", "curves.png", "cost.png", "predictions.png"]
+    pictures += ["confusion-classification-meadow.png", "errors-classification-meadow.png"]
+    text = text_of(results, [*pictures, "precision_recall-detection-meadow.png"])
+    golden = GOLDEN / "report.md"
+    if os.environ.get("RENEW"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+def test_the_report_says_how_to_read_what_is_in_its_pictures_and_nothing_else():
+    text = text_of(results_of([made_run(epochs=made_epochs([0.25, 0.5]))]), ["curves.png"])
+    assert "plots/curves.png" in text and "Seconds are of training alone" in text
+    for absent in ("frozen, the darker", "end of a phase", "bands reach", "large pale ones", "## Errors", "cost.png"):
+        assert absent not in text, absent
+    assert text.endswith("## Notes\n\nEvery planned run has a result.\n")
+
+
+def test_runs_of_different_code_or_data_are_not_compared_in_silence():
+    other = made_run(schedule="full", commit="def5678", dirty=True, data_hash="ffff", image_size=160, machine="GPU")
+    notes = text_of(results_of([made_run(), other])).split("## Notes")[1]
+    for what in ("commits", "machines", "image sizes", "versions of dataset meadow", "uncommitted changes"):
+        assert what in notes, what
+
+
+def test_more_classes_than_anybody_reads_are_left_out():
+    many = {"f1": {str(n): 0.5 for n in range(21)}}
+    assert "By class" not in text_of(results_of([made_run(by_class=many)]))
+
+
+def test_names_spoil_no_table():
+    runs = [made_run(schedule=name, dataset="a|b") for name in ("c|d", "two\nlines")]
+    rows = [line for line in text_of(results_of(runs)).splitlines() if line.startswith("|")]
+    told = [row.replace("\\|", "") for row in rows if "c\\|d" in row or "two lines" in row]
+    assert [row.count("|") for row in told] == [8, 8, 6, 6, 3, 3], "results, at equal budgets, the other metrics"
