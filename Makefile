@@ -41,8 +41,8 @@ ui: $(READY)  ## the local runs in MLflow, on http://127.0.0.1:5000 (PORT=5000)
 	  --backend-store-uri sqlite:///runs/mlflow/mlflow.db \
 	  --default-artifact-root runs/mlflow/artifacts
 
-lint: $(READY)  ## style and types
-	ruff check . && ruff format --check . && mypy && frostline study check
+lint: $(READY)  ## style, types, the direction of imports, and every dvc.yaml
+	ruff check . && ruff format --check . && mypy && lint-imports && frostline study check
 
 bench: $(READY)  ## measure every figure that the project claims (ONLY=name for one)
 	python -m benchmarks $(ONLY)
