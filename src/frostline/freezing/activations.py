@@ -29,7 +29,8 @@ from frostline.freezing.schedule import depth_of
 from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
-from frostline.store.rows import CacheError, Entry, Store
+from frostline.store.room import CacheError
+from frostline.store.rows import Entry, Store
 
 PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
 TOLERANCE = 0.05  # of a row's norm; other weights, pictures or views are off by far more, mixed precision by less

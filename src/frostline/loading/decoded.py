@@ -19,7 +19,8 @@ from frostline.pictures.fit import GREY, square
 from frostline.pictures.reading import read_rgb
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
-from frostline.store.rows import CacheError, Entry, Store
+from frostline.store.room import CacheError
+from frostline.store.rows import Entry, Store
 
 AT_ONCE = 64  # decoded before they are written
 REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
