@@ -191,7 +191,7 @@ def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch, head):
 def test_a_task_tells_its_rule_to_torchvision():
     task = build_task(compose(["task=detection", "head=fcos", "task.nms_iou=0.4", "task.min_score=0.2"]), ("a",))
     assert (task.model.head.detector.nms_thresh, task.model.head.detector.score_thresh) == (0.4, 0.2)
-    parts = build_task(compose(["task=detection", "head=faster_rcnn", "task.nms_iou=0.4"]), ("a",)).head.detector
+    parts = build_task(compose(["task=detection", "head=faster_rcnn", "task.nms_iou=0.4"]), ("a",)).model.head.detector
     assert (parts.roi_heads.nms_thresh, parts.rpn.nms_thresh) == (0.4, 0.7)
 
 
