@@ -28,13 +28,22 @@ def build(node: Mapping[str, Any], *args: Any, without: Iterable[str] = (), **kw
             f"'{foreign[0]}' is to be built, and neither Frostline nor a file in {conf_dir()} names it: a part of your "
             "own has a file there, with its _target_."
         )
-    # Hydra 1.4 warns where nobody says what may be built, and 1.5 refuses; 1.3 cannot be told.
-    allowed = {"_execution_whitelist_": tuple(names)} if hasattr(utils, "execution_whitelist") else {}
+    # From 1.4 on Hydra warns where nobody says what may be built, and from 1.5 on it refuses; 1.3 cannot be told.
+    allowed: dict[str, Any] = (
+        {"_execution_whitelist_": [f"{name}*" for name in OURS] + sorted(names)} if hydra_is_new() else {}
+    )
     try:
         target = utils.instantiate(known, _partial_=True, _convert_="all", **allowed)
         return target(*args, **kwargs)
     except (InstantiationException, TypeError, ValueError, AttributeError, LookupError) as error:
         raise FrostlineError(f"{node.get('_target_')} cannot be built from {known}: {one_line(str(error))}.") from error
+
+
+def hydra_is_new() -> bool:
+    """Whether it is 1.4 or newer."""
+    from hydra import utils
+
+    return hasattr(utils, "execution_whitelist")
 
 
 def targets(node: Any) -> Iterator[Any]:

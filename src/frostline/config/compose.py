@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from frostline.config.build import hydra_is_new
 from frostline.config.files import Config, conf_dir, why
 from frostline.config.keys import CLOSED, KEYS, NAMED, check_ranges, kind_at
 from frostline.config.source import annotation
@@ -41,7 +42,8 @@ def choose(files: Sequence[str]) -> Any:
 
     folder = conf_dir()
     try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
+        # 1.4 has one behaviour, and warns where one is named.
+        with initialize_config_dir(str(folder), **({} if hydra_is_new() else {"version_base": "1.3"})):
             return OmegaConf.to_container(hydra_compose("config", list(files)), resolve=False)
     except (HydraException, OmegaConfBaseException) as error:
         raise FrostlineError(_explain(error, folder)) from error

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from frostline.config import build
 from frostline.errors import FrostlineError
 from frostline.sources.base import Source
 from frostline.sources.grouped import Grouped
@@ -12,15 +13,13 @@ def configured(config: Any) -> tuple[Source, dict[str, Any]]:
 
     Raises FrostlineError as the source does, and where a mandatory key (root) is not set.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue
 
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
         assert isinstance(plain, dict)
-        source: Source = instantiate(plain["source"])
+        source: Source = build(plain["source"])
         if plain.get("group") is not None:
             source = Grouped(source, plain["group"])
         return source, {str(key): value for key, value in plain.items()}
@@ -28,10 +27,3 @@ def configured(config: Any) -> tuple[Source, dict[str, Any]]:
         raise FrostlineError(
             f"dataset '{config.get('name')}' needs dataset.{error.full_key or 'root'}: set it, as in dataset.root=PATH."
         ) from None
-    except InstantiationException as error:
-        if isinstance(error.__cause__, FrostlineError):
-            raise error.__cause__ from None
-        raise FrostlineError(
-            f"dataset '{config.get('name')}' cannot be read as it is configured ({error.__cause__ or error}): "
-            "look at the values of its keys."
-        ) from error
