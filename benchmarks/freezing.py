@@ -30,7 +30,7 @@ from frostline.config import compose
 from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.freezing.schedule import depth_of
-from frostline.runs.train import assemble
+from frostline.runs.build import Built, build_run
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import SPLITS
 from frostline.store.rows import Store
@@ -154,12 +154,17 @@ def dataset() -> Dataset:
 
 
 def build(overrides: list[str], epochs: int) -> Task:
-    return assemble(compose([*SETTINGS, *overrides, f"trainer.epochs={epochs}"]), dataset())[0]
+    return _built(overrides, epochs).task
+
+
+def _built(overrides: list[str], epochs: int) -> Built:
+    return build_run(compose([*SETTINGS, *overrides, f"trainer.epochs={epochs}"]), dataset(), "run")
 
 
 @contextmanager
 def data_and_task(overrides: list[str], epochs: int, decoded: bool = True) -> Iterator[tuple[Any, Task]]:
-    task, data = assemble(compose([*SETTINGS, *overrides, f"trainer.epochs={epochs}"]), dataset())
+    built = _built(overrides, epochs)
+    task, data = built.task, built.data
     for split in SPLITS[:2] if decoded else ():
         data.items(split).open()  # decoded now: the same for both sides
     yield data, task

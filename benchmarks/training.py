@@ -82,8 +82,8 @@ def _wall_seconds(passive: bool) -> float:
     import torch
 
     from frostline.config import compose
+    from frostline.runs.build import build_task
     from frostline.runs.provenance import cores
-    from frostline.runs.train import build_task
 
     torch.manual_seed(0)
     torch.set_num_threads(cores())
@@ -102,7 +102,8 @@ def _step_seconds(kept: bool) -> float:
     import torch
 
     from frostline.config import compose
-    from frostline.runs.train import build_task, keep_memory
+    from frostline.runs.build import build_task
+    from frostline.runs.process import keep_memory
 
     if kept:
         keep_memory()

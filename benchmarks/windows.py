@@ -17,7 +17,7 @@ def fully_convolutional() -> list[Row]:
     import torch
 
     from frostline.config import compose
-    from frostline.runs.train import build_task
+    from frostline.runs.build import build_task
     from frostline.tasks.base import Task
 
     torch.manual_seed(0)

@@ -8,8 +8,9 @@ import torch
 
 from frostline.config import build, compose, conf_dir
 from frostline.freezing.groups import check_partition
+from frostline.runs.build import class_of, task_on
 from frostline.runs.catalogue import files, heads_on, node_of, shipped
-from frostline.runs.train import class_of, smallest_side, task_on
+from frostline.runs.sizes import smallest_side
 from frostline.tasks.predictions import Classified, Detected, Located, Segmented
 
 CLASSES = ("a", "b", "c")

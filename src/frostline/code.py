@@ -27,7 +27,7 @@ _ITEMS = (
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.
 ACTIVATIONS = (*_ITEMS, "models", "freezing")
 # A result: what is trained on what, how, and how it is measured.
-RESULTS = (*_ITEMS, "models", "freezing", "metrics", "tasks", "runs/train.py")
+RESULTS = (*_ITEMS, "models", "freezing", "metrics", "tasks", "runs/build.py", "runs/fit.py")
 # A report: what it says, and what it draws.
 REPORT = ("report", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py")
 

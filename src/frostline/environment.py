@@ -12,6 +12,8 @@ DEFAULTS = {
     # MLflow asks nobody, DVC neither.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "true",
+    # MLflow would wait minutes for a server that has stopped, and the run with it.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
 
 

@@ -8,8 +8,8 @@ from frostline.annotate.exchange import export
 from frostline.annotate.predict import Predictor
 from frostline.config import compose
 from frostline.errors import FrostlineError
+from frostline.runs.build import build_task
 from frostline.runs.load import Trained
-from frostline.runs.train import build_task
 from frostline.tasks.predictions import Detected, Lie, Located
 
 CLASSES = ("rose", "bud")

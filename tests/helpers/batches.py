@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from frostline.config import compose
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
 from frostline.tasks.predictions import Classified, Detected, Lie, Located, Segmented
 
 SIZE = 64

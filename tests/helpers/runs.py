@@ -31,12 +31,13 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def train_small(here, small_meadow):
     """Train a small run with these overrides; returns its result and the folder that it was delivered to."""
+    from frostline.runs.build import build_run
     from frostline.runs.train import train
 
     def run(*overrides: str, name: str = "run"):
         config = compose([*SMALL, *overrides])
         workplace = Workplace(here / "work" / name, config, small_meadow.data_hash)
-        result = train(config, small_meadow, workplace, name, "a command")
+        result = train(build_run(config, small_meadow, name), workplace, "a command")
         workplace.deliver(here / "results" / name)
         return result, here / "results" / name
 

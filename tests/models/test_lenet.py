@@ -6,7 +6,7 @@ from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
 from frostline.models.lenet import SEEN, Halving, LeNet5, PartialConvolution, Squash
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
 
 LENET = ["backbone=lenet5", "task=classification"]
 

@@ -15,7 +15,7 @@ from frostline.freezing.groups import check_partition, count
 from frostline.models.backbones import timm_backbone, xception
 from frostline.models.resnet import ResNet34, resnet34_plain
 from frostline.models.torchvision import alexnet, googlenet
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
 
 SIZE = 96
 MAKERS = {"alexnet": alexnet, "googlenet": googlenet, "resnet34_plain": resnet34_plain, "xception": xception}

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 TASKS = ["classification", "localization", "detection", "segmentation"]
-COMMON = ["augment.views=2", "trainer.epochs=4", "tracking.system_metrics=false"]
+COMMON = ["augment.views=2", "trainer.epochs=4", "tracking=none"]
 # The line at the head, then inside the backbone, so that both kinds of activations are kept.
 PHASES = "schedule.phases=[{line: head, until: {epochs: 2}}, {line: stage3, scale: 0.2, norms: keep}]"
 
@@ -24,12 +24,12 @@ def test_cached_and_uncached_runs_give_the_same_figures_and_weights(train_small,
     # 20 scenes to train, in two views, and 10 to validate: each once below the head, and once below stage3.
     # Segmentation reads every map, so what it kept in the first phase serves the second.
     assert filled(one) == ([30, 20, 0, 0] if task == "segmentation" else [30, 20, 30, 20])
-    assert cached["metrics"] == uncached["metrics"]
+    assert cached.metrics == uncached.metrics
     weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
     again, three = train_small(*overrides, name="again")
     assert filled(three) == [0, 0, 0, 0]
-    assert again["metrics"] == cached["metrics"]
+    assert again.metrics == cached.metrics
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_mixed_views_are_kept_too(train_small, task, mix):
     overrides = [f"task={task}", "augment=strong", f"augment/mix={mix}", "schedule=frozen", *COMMON, "trainer.epochs=3"]
     cached, one = train_small(*overrides, name="cached")
     uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
-    assert filled(one) == [30, 20, 0] and cached["metrics"] == uncached["metrics"]
+    assert filled(one) == [30, 20, 0] and cached.metrics == uncached.metrics
     weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
@@ -50,7 +50,7 @@ def test_crops_are_kept_too(train_small):
     overrides = ["task=localization", "augment=crops", "augment.side=32", "schedule=frozen", *COMMON]
     cached, one = train_small(*overrides, name="cached")
     uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
-    assert sum(filled(one)) == 50 and cached["metrics"] == uncached["metrics"]
+    assert sum(filled(one)) == 50 and cached.metrics == uncached.metrics
     weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
@@ -77,11 +77,11 @@ def test_a_task_reads_what_another_kept(train_small):
     cached, two = train_small("task=classification", "schedule=frozen", *COMMON, name="two")
     assert sum(filled(one)) == 50 and sum(filled(two)) == 0
     expected, _ = train_small("task=classification", "schedule=frozen", *COMMON, "cache.enabled=false", name="three")
-    assert cached["metrics"] == expected["metrics"]
+    assert cached.metrics == expected.metrics
 
 
 def test_without_stated_views_only_validation_is_kept(train_small):
-    _, folder = train_small("schedule=frozen", "tracking.system_metrics=false", "trainer.epochs=2")
+    _, folder = train_small("schedule=frozen", "tracking=none", "trainer.epochs=2")
     assert filled(folder) == [10, 0]
 
 
@@ -91,12 +91,12 @@ def test_a_cache_that_cannot_be_written_is_told_once_and_the_run_goes_on(train_s
     result, _ = train_small("schedule=frozen", *COMMON, "cache.folder=occupied/cache", name="broken")
     said = capsys.readouterr().err
     assert said.count("goes on without the cache") == 1 and "occupied/cache" in said
-    assert result["metrics"] == expected["metrics"]
+    assert result.metrics == expected.metrics
 
 
 def test_a_cache_too_small_is_told_and_the_run_goes_on(train_small, capsys):
     result, _ = train_small("task=segmentation", "schedule=frozen", *COMMON, "cache.size_gb=0.0001")
-    assert "raise cache.size_gb" in capsys.readouterr().err.lower() and 0 <= result["metrics"]["miou"] <= 1
+    assert "raise cache.size_gb" in capsys.readouterr().err.lower() and 0 <= result.metrics["miou"] <= 1
 
 
 def test_entries_that_hold_something_else_than_their_key_says_are_found_out(train_small, monkeypatch, capsys):
@@ -110,11 +110,11 @@ def test_entries_that_hold_something_else_than_their_key_says_are_found_out(trai
     result, _ = train_small(*overrides, "seed=1", name="second")
     assert "other values for 'embedding'" in capsys.readouterr().err
     expected, _ = train_small(*overrides, "seed=1", "cache.enabled=false", name="expected")
-    assert result["metrics"] == expected["metrics"]
+    assert result.metrics == expected.metrics
 
 
 def test_the_budget_stated_in_images_is_the_budget(train_small):
     # 20 scenes an epoch, so 50 pictures take three whole ones, whatever the schedule.
     for schedule in ("frozen", "thaw"):
         result, _ = train_small(f"schedule={schedule}", "trainer.images=50", *COMMON, name=schedule)
-        assert result["epochs"] == 3 and result["images_seen"] == 60
+        assert result.epochs == 3 and result.images_seen == 60

@@ -24,7 +24,7 @@ def epoch_of(path):
 
 
 def test_a_run_with_a_cut_off_checkpoint_ends_with_the_figures_it_would_have_had(train_small, here, capsys):
-    overrides = ["schedule=thaw", "trainer.epochs=4", "tracking.system_metrics=false"]
+    overrides = ["schedule=thaw", "trainer.epochs=4", "tracking=none"]
     whole, _ = train_small(*overrides, name="whole")
     sound = Classification.criterion
 
@@ -50,7 +50,7 @@ def test_a_run_with_a_cut_off_checkpoint_ends_with_the_figures_it_would_have_had
     assert "can be used: the run starts anew" in capsys.readouterr().err
     cut(work / "last.ckpt")
     resumed, _ = train_small(*overrides)
-    assert resumed["metrics"] == whole["metrics"] and resumed["images_seen"] == whole["images_seen"]
+    assert resumed.metrics == whole.metrics and resumed.images_seen == whole.images_seen
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,26 +9,26 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from frostline.errors import FrostlineError
+from frostline.runs.build import build_data
 from frostline.runs.load import load
-from frostline.runs.train import assemble
 from frostline.scenes.scene import SPLITS
+
+OLD = Path(__file__).with_name("old_run")  # trained by an earlier version
 
 
 def test_a_trained_run_measures_again_what_it_reported(train_small, small_meadow, monkeypatch):
-    result, folder = train_small(
-        "task=detection", "schedule=frozen", "trainer.epochs=1", "tracking.system_metrics=false"
-    )
+    result, folder = train_small("task=detection", "schedule=frozen", "trainer.epochs=1", "tracking=none")
     # Nothing but the folder: the weights of the backbone's package are not looked at.
     monkeypatch.setattr("torch.load", lambda *args, **kwargs: pytest.fail("looked for weights elsewhere"))
     trained = load(folder)
     assert trained.name == "run" and trained.task.classes == small_meadow.classes.boxes and not trained.task.training
-    _, data = assemble(trained.config, small_meadow)
+    data = build_data(trained.config, small_meadow)
     metrics = trained.task.make_metrics()
     with torch.no_grad():
         for batch in data.test_dataloader():
             trained.task.update(metrics, trained.task.predict(trained.task(batch["image"]), batch), batch)
     primary = trained.task.primary
-    assert float(metrics.compute()[primary]) == pytest.approx(result["metrics"][primary], abs=1e-6)
+    assert float(metrics.compute()[primary]) == pytest.approx(result.metrics[primary], abs=1e-6)
 
     from frostline.annotate.predict import Predictor
 
@@ -40,7 +41,7 @@ def test_a_trained_run_measures_again_what_it_reported(train_small, small_meadow
 def trained_folder(tmp_path_factory):
     """What `load` reads of a run, made without training it."""
     from frostline.config import compose, to_yaml
-    from frostline.runs.train import build_task
+    from frostline.runs.build import build_task
 
     folder = tmp_path_factory.mktemp("results") / "run"
     folder.mkdir()
@@ -49,7 +50,8 @@ def trained_folder(tmp_path_factory):
     weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", {"run": "r", "classes": '["a", "b"]'})
     (folder / "config.yaml").write_text(to_yaml(config))
-    (folder / "result.json").write_text('{"run": "r", "epochs": 10}')
+    result = json.loads((OLD / "detection" / "result.json").read_text()) | {"run": "r", "epochs": 10}
+    (folder / "result.json").write_text(json.dumps(result))
     return folder
 
 
@@ -108,7 +110,7 @@ MORE = WHOLE | {"classes": json.dumps(["a", "b", "c"])}
         (lambda run: (run / "result.json").unlink(), "holds no finished run"),
         (lambda run: (run / "config.yaml").unlink(), "config.yaml cannot be read"),
         (lambda run: (run / "config.yaml").write_text("task: 3"), "holds a run that cannot be read"),
-        (lambda run: (run / "result.json").write_text("{}"), "holds a run that cannot be read"),
+        (lambda run: (run / "result.json").write_text("{}"), "result.json lacks task"),
         (lambda run: (run / "model.safetensors").write_bytes(b"x" * 100), "holds a run that cannot be read"),
         (lambda run: (run / "model.safetensors").unlink(), "holds a run that cannot be read"),
         (lambda run: rewritten(run, lambda weights: weights, {"run": "r"}), "does not tell its classes"),

@@ -2,9 +2,8 @@ import errno
 import threading
 import time
 
-from frostline.runs import timing as quiet
-from frostline.runs.timing import HoldStill
-from frostline.tracking.journal import Stopwatch
+from frostline.runs import timing
+from frostline.runs.timing import HoldStill, Stopwatch
 
 
 def test_others_end_their_batch_then_wait_and_do_not_count_it(tmp_path):
@@ -66,7 +65,7 @@ def test_who_is_to_be_timed_has_its_turn_among_many(tmp_path):
 
 
 def test_a_run_that_is_stopped_in_a_batch_is_not_waited_for_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(quiet, "PATIENCE", 0.2)
+    monkeypatch.setattr(timing, "PATIENCE", 0.2)
     with HoldStill(tmp_path, Stopwatch()) as stopped, HoldStill(tmp_path, Stopwatch()) as run:
         stopped.on_train_batch_start()
         with run.alone():
@@ -85,6 +84,6 @@ def test_where_a_file_system_has_no_locks_nobody_waits(tmp_path, monkeypatch):
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(quiet.fcntl, "flock", flock)
+    monkeypatch.setattr(timing.fcntl, "flock", flock)
     with HoldStill(tmp_path, Stopwatch()) as run, run.busy(), run.alone():
         pass

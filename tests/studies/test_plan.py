@@ -156,7 +156,7 @@ def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
         def criterion(self, outputs, batch):
             return {"loss": outputs.sum()}
 
-    monkeypatch.setattr("frostline.runs.train.build_task", lambda *_: Fake())
+    monkeypatch.setattr("frostline.runs.build.build_task", lambda *_: Fake())
     before = torch.get_num_threads()
     small = ["image_size=32", "trainer.batch_size=2", "trainer.accelerator=cpu"]
     estimate = Estimator()

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from frostline.errors import FrostlineError
-from frostline.tracking.store import _check_folder, holds_password, open_experiment, tracking_uri, without_password
+from frostline.tracking.store import check_reached, holds_password, open_experiment, tracking_uri, without_password
 
 
 def test_address_configured_then_environment_then_local(monkeypatch):
@@ -34,7 +34,7 @@ def test_many_processes_open_one_fresh_store(tmp_path):
 def test_runs_that_start_at_once_do_not_find_each_others_folder_unwritable(tmp_path):
     # A file of one name, touched and removed: whoever came second at removing it called the folder unwritable.
     def check(_):
-        _check_folder(tmp_path / "store", "sqlite:///store/mlflow.db")
+        check_reached(f"sqlite:///{tmp_path}/store/mlflow.db")
 
     with ThreadPoolExecutor(8) as pool:
         assert len(list(pool.map(check, range(2000)))) == 2000

@@ -1,10 +1,8 @@
 """What several commands share."""
 
 import argparse
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from frostline.errors import FrostlineError
 
@@ -39,18 +37,6 @@ def check_out(option: str, path: Path, suffixes: tuple[str, ...], what: str) -> 
         raise FrostlineError(f"{option} {path}: {what} is a {' or a '.join(suffixes)} file.")
     if not path.parent.is_dir():
         raise FrostlineError(f"{option} {path}: there is no folder {path.parent}; make it first.")
-
-
-def own_dataset(dataset: Mapping[str, Any]) -> Path:
-    """Prepared once for each configuration, beside the runs that are no part of a study."""
-    from frostline.checking.prepare import prepare_from_config
-    from frostline.config import to_yaml
-    from frostline.studies.study import RUNS
-
-    digest = hashlib.sha256(to_yaml(dict(dataset)).encode()).hexdigest()[:10]
-    out = RUNS / "data" / f"{dataset['name']}-{digest}"
-    prepare_from_config(dataset, out)
-    return out
 
 
 def show(*parts: "RenderableType") -> None:

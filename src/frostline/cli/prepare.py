@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frostline.cli.common import OVERRIDES, Commands, own_dataset
+from frostline.cli.common import OVERRIDES, Commands
 from frostline.errors import FrostlineError
 
 
@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> None:
     from frostline.config import compose, read
 
     if args.study is None:
-        print(own_dataset(compose(args.overrides)["dataset"]))
+        from frostline.runs.alone import prepared
+
+        print(prepared(compose(args.overrides)).path)
         return
     from frostline.studies.study import read_study
 

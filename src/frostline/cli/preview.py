@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frostline.cli.common import OVERRIDES, Commands, check_out, own_dataset
+from frostline.cli.common import OVERRIDES, Commands, check_out
 from frostline.errors import FrostlineError
 
 
@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> None:
             raise FrostlineError(f"--{name} is {number}; it must lie between 1 and 40.")
     config = compose(args.overrides)
     from frostline.draw.preview import contact_sheet, write
-    from frostline.runs.train import assemble_data
-    from frostline.scenes.dataset import Dataset
+    from frostline.runs.alone import prepared
+    from frostline.runs.build import build_data
 
-    data = assemble_data(config, Dataset.open(own_dataset(config["dataset"])))
+    data = build_data(config, prepared(config))
     mix = config["augment"].get("mix")
     names = [config["dataset"]["name"], config["task"]["name"], f"augment={config['augment']['name']}"]
     names += [mix["_target_"].rpartition(".")[2]] if mix else []

@@ -50,7 +50,7 @@ def run_show(args: argparse.Namespace) -> None:
     from frostline.draw.schedule import write_picture
     from frostline.freezing.rates import base_rates
     from frostline.freezing.tables import parameters_table, phases_table, rates_table
-    from frostline.runs.train import build_task
+    from frostline.runs.build import build_task
 
     task = build_task(config, tuple(f"class {i}" for i in range(CLASSES)))
     if args.parameters:

@@ -1,12 +1,11 @@
 """`frostline train`: one run, or all stale runs of a study."""
 
 import argparse
-import hashlib
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frostline.cli.common import OVERRIDES, Commands, own_dataset
+from frostline.cli.common import OVERRIDES, Commands
 from frostline.errors import FrostlineError
 
 if TYPE_CHECKING:
@@ -58,30 +57,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _train(config: "Config", command: str) -> None:
     """One run that is no part of a study, unless it is done."""
-    from frostline.config import to_yaml
-    from frostline.runs.beforehand import check_beforehand
+    from frostline.runs.alone import train_alone
 
-    check_beforehand(config)
-    from frostline.runs.result import RunResult
-    from frostline.runs.workplace import Workplace, identity, run_name
-    from frostline.scenes.dataset import Dataset
-    from frostline.studies.study import RUNS
-
-    dataset = Dataset.open(own_dataset(config["dataset"]))
-    name = run_name(config)
-    # Runs that differ in what the name does not tell (a rate, a size) lie side by side.
-    folder = f"{name}-{hashlib.sha256(to_yaml(config).encode()).hexdigest()[:6]}"
-    done = RUNS / config["study"] / "results" / folder
-    mark, this = done / "identity", identity(config, dataset.data_hash)
-    if mark.is_file() and mark.read_text() == this:
-        print(f"{RunResult.read(done / 'result.json').summary}  -> {done}")
-        print(f"This run was done before: nothing is trained. To train it anew, remove its results: rm -r {done}")
-        return
-    from frostline.runs.train import train
-
-    workplace = Workplace(RUNS / config["study"] / "work" / folder, config, dataset.data_hash)
-    if not workplace.finished:
-        train(config, dataset, workplace, name, command)
-    (workplace.results / mark.name).write_text(this)  # so that it is known as done
-    workplace.deliver(done)
-    print(f"{RunResult.read(done / 'result.json').summary}  -> {done}")
+    run = train_alone(config, command)
+    print(f"{run.result.summary}  -> {run.folder}")
+    if not run.trained:
+        print(f"This run was done before: nothing is trained. To train it anew, remove its results: rm -r {run.folder}")

@@ -58,13 +58,15 @@ class Estimator:
         self._scenes: dict[str, dict[str, int]] = {}
 
     def __call__(self, config: Config) -> float:
-        from frostline.runs.train import build_task, epochs_of
+        from frostline.runs.build import TrainerSettings, build_task
 
         name = config["dataset"]["name"]
         if name not in self._scenes:
             self._scenes[name] = scenes_of(config["dataset"])
         scenes = self._scenes[name]
-        task = build_task(config, tuple(f"class {i}" for i in range(5)), epochs_of(config, scenes["train"]))
+        task = build_task(
+            config, tuple(f"class {i}" for i in range(5)), TrainerSettings(**config["trainer"]).budget(scenes["train"])
+        )
         if config["trainer"]["accelerator"] != "cpu" and torch.accelerator.is_available():
             task.to(torch.accelerator.current_accelerator())
         epochs = task.model.planned.epochs

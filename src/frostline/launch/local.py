@@ -126,9 +126,11 @@ def _finish(plan: Path) -> tuple[Workplace, str]:
     if workplace.finished:
         return workplace, f"{plan.stem}: finished before"
     check_beforehand(config)
-    from frostline.runs.train import summary, train  # imports torch
+    from frostline.runs.build import build_run  # imports torch
+    from frostline.runs.train import train
 
-    return workplace, summary(train(config, dataset, workplace, plan.stem, f"frostline train --plan {plan}"))
+    built = build_run(config, dataset, plan.stem)
+    return workplace, train(built, workplace, f"frostline train --plan {plan}").summary
 
 
 def _summary(failed: dict[str, str], total: int) -> str:

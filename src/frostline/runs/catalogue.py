@@ -14,7 +14,7 @@ from frostline.config import Config, build, conf_dir
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import count
 from frostline.models.backbone import Backbone
-from frostline.runs.train import class_of
+from frostline.runs.build import class_of
 
 if TYPE_CHECKING:
     from rich.table import Table

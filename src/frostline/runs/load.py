@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
+from frostline.runs.result import RunResult
 from frostline.tasks.base import Task
 
 _BUILT = ("task", "backbone", "head", "optimizer", "rate")  # groups of the configuration that are built here
@@ -35,10 +36,8 @@ def load(folder: Path) -> Trained:
     """
     if not (folder / "result.json").is_file():
         raise FrostlineError(f"{folder} holds no finished run: give a folder such as runs/STUDY/results/RUN.")
-    config = read(folder / "config.yaml")
+    config, result = read(folder / "config.yaml"), RunResult.read(folder / "result.json")
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        name, epochs = str(result["run"]), int(result["epochs"])
         with safe_open(folder / "model.safetensors", "pt") as weights:
             told = json.loads((weights.metadata() or {}).get("classes", "null"))
             state = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 - it is no mapping
@@ -53,7 +52,7 @@ def load(folder: Path) -> Trained:
         )
     if "pretrained" in config["backbone"]:
         config["backbone"] |= {"pretrained": False}
-    task = build_task(config, tuple(map(str, told)), epochs)
+    task = build_task(config, tuple(map(str, told)), result.epochs)
     built = {key: list(tensor.shape) for key, tensor in task.model.state_dict().items()}
     held = {key: list(tensor.shape) for key, tensor in state.items()}
     key = next((key for key in {**built, **held} if built.get(key) != held.get(key)), None)
@@ -63,7 +62,7 @@ def load(folder: Path) -> Trained:
             f"is {held.get(key, 'missing')} there, and {built.get(key, 'nothing')} is needed: train it again."
         )
     task.model.load_state_dict(state)
-    return Trained(name, config, task.eval())
+    return Trained(result.run, config, task.eval())
 
 
 def _is_ours(target: str) -> bool:

@@ -1,6 +1,7 @@
-"""While one run is timed, the other runs of its study on this machine hold still."""
+"""What training and predicting cost; and while one run is timed, the others of its study on this machine hold still."""
 
 import fcntl
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,56 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import pytorch_lightning as pl
+import torch
 
 from frostline.files import let_go
-from frostline.tracking.journal import Stopwatch
+from frostline.loading.batch import collate
+from frostline.loading.module import SceneDataModule
+from frostline.tasks.base import Task
 
 PATIENCE = 300.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
+TIMED, ENOUGH = 20, 5.0  # pictures whose prediction is timed, and after how many seconds that is enough
+
+
+class Stopwatch(pl.Callback):
+    """Counts what training costs: `images_seen`, and `train_seconds` without validation. Survives a resume."""
+
+    def __init__(self) -> None:
+        self.images_seen = 0
+        self.train_seconds = 0.0
+        self._since: float | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.images_seen += len(batch["id"]) * trainer.world_size
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+        pl_module.log_dict({"images_seen": float(self.images_seen), "train_seconds": self.train_seconds})
+
+    def leave_out(self, seconds: float) -> None:
+        """So many of those since the start were no training."""
+        if self._since is not None:
+            self._since += seconds
+
+    def _stop(self) -> None:
+        if self._since is not None:
+            self.train_seconds += time.perf_counter() - self._since
+            self._since = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"images_seen": self.images_seen, "train_seconds": self.train_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.images_seen = state_dict["images_seen"]
+        self.train_seconds = state_dict["train_seconds"]
 
 
 class HoldStill(pl.Callback):
@@ -80,3 +126,25 @@ def _take(lock: IO[str], how: int) -> None:
         except OSError:  # no locks on this file system: nobody can be heeded
             return None
     return None
+
+
+def predict_ms(task: Task, data: SceneDataModule) -> float:
+    """Milliseconds to predict one picture: the median over TIMED of the test split, or fewer where that takes long."""
+    items, seconds = data.items("test"), []
+    task.eval()
+    with torch.no_grad():
+        for position in range(min(len(items), 1 + TIMED)):
+            batch = collate([items.plain(position)])
+            picture = batch["image"].to(task.device)
+            start = _now(task.device)
+            task.predict(task(picture), batch)
+            seconds.append(_now(task.device) - start)
+            if sum(seconds) > ENOUGH:
+                break
+    return 1e3 * statistics.median(seconds[1:] or seconds)  # the first one also allocates
+
+
+def _now(device: torch.device) -> float:
+    if device.type != "cpu":  # it computes while we go on
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()

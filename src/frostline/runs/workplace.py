@@ -15,6 +15,8 @@ from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
 
+RUNS = Path("runs")  # in the working directory
+
 
 def run_name(config: Config) -> str:
     """A readable, file-safe name of what is run, such as `detection-pets-resnet18-dense-thaw-0`."""

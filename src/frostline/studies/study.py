@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from frostline.errors import FrostlineError
+from frostline.runs.workplace import RUNS
 from frostline.studies.axes import SEED, in_name, is_value, override, short_names, text
 from frostline.words import one_line
 
-RUNS = Path("runs")
 KEYS = {"question", "expected", "grid", "overrides", "overrides_for"}
 
 

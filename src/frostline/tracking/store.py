@@ -25,19 +25,28 @@ def tracking_uri(configured: str | None) -> str:
     return given or f"sqlite:///{(LOCAL_STORE / 'mlflow.db').resolve()}"
 
 
+def check_reached(uri: str) -> None:
+    """Raise FrostlineError where a server does not answer, or a file cannot be written. MLflow is not imported."""
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    elif uri.startswith("sqlite:"):
+        _check_folder(_folder_of(uri), uri)
+
+
+def _folder_of(uri: str) -> Path:
+    return Path(uri.removeprefix("sqlite:///")).parent
+
+
 def open_experiment(uri: str, name: str) -> str:
     """The id of the experiment of this name, created with its store where they are not there yet.
 
     Safe when many runs start at once: several processes that migrate one fresh sqlite file break it, so that happens
     under a lock. Raises FrostlineError where the store cannot be reached or written.
     """
-    if uri.startswith(("http://", "https://")):
-        _check_server(uri)
-        return _experiment(uri, name, None)
+    check_reached(uri)
     if not uri.startswith("sqlite:"):
         return _experiment(uri, name, None)
-    folder = Path(uri.removeprefix("sqlite:///")).parent
-    _check_folder(folder, uri)
+    folder = _folder_of(uri)
     import mlflow  # noqa: F401  here, so that nobody waits for it at the lock
 
     try:
@@ -54,7 +63,7 @@ def _experiment(uri: str, name: str, artifacts: str | None) -> str:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    with told(uri):
+    with refusing(uri):
         client = MlflowClient(uri)
         if found := client.get_experiment_by_name(name):
             if found.lifecycle_stage == "deleted":
@@ -90,7 +99,7 @@ def holds_password(uri: str) -> bool:
 
 
 @contextmanager
-def told(uri: str) -> Iterator[None]:
+def refusing(uri: str) -> Iterator[None]:
     """What goes wrong with a store, as one sentence. Raises FrostlineError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -9,7 +9,7 @@ from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
 from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, assign, distribution_focal_loss
 from frostline.models.small_cnn import SmallCnn
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
 
 HEADS = ["dense", "yolo", "fcos", "retinanet", "ssdlite", "faster_rcnn"]
 WINDOWS = ["sliding_window", "fully_convolutional"]

@@ -21,7 +21,7 @@ from frostline.models.heads.segmentation.smp import (
     UnetPlusPlusHead,
     UperNetHead,
 )
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
 
 SMP = [
     UnetHead, UnetPlusPlusHead, FpnHead, PspNetHead, DeepLabV3PlusHead, PanHead, LinknetHead, UperNetHead, SegformerHead

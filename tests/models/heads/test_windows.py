@@ -16,7 +16,7 @@ from frostline.models.heads.detection.windows import (
     crop_windows,
 )
 from frostline.models.small_cnn import SmallCnn
-from frostline.runs.train import build_task
+from frostline.runs.build import build_task
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,56 @@
+"""A run that is no part of a study: prepared, trained and delivered by one call, as `frostline train` does it."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from frostline.config import Config, build, to_yaml
+from frostline.runs.beforehand import check_beforehand
+from frostline.runs.result import RunResult
+from frostline.runs.workplace import RUNS, Workplace, identity, run_name
+from frostline.scenes.dataset import Dataset
+
+
+class Alone(NamedTuple):
+    """folder: of its results. trained: whether it was trained now, and not before."""
+
+    result: RunResult
+    folder: Path
+    trained: bool
+
+
+def prepared(config: Config) -> Dataset:
+    """The dataset of a configuration, prepared once and kept in runs/data/. Raises FrostlineError as `prepare`."""
+    from frostline.checking.prepare import prepare_from_config
+
+    out = RUNS / "data" / f"{config['dataset']['name']}-{_digest(config['dataset'], 10)}"
+    return prepare_from_config(config["dataset"], out)
+
+
+def train_alone(config: Config, command: str) -> Alone:
+    """Train a run of its own, unless it is done. command: what trains it again, to record.
+
+    Raises FrostlineError where something is wrong with it, before anything is prepared wherever that can be known.
+    """
+    check_beforehand(config)
+    build(config["tracking"]).check()
+    dataset, name = prepared(config), run_name(config)
+    # Runs that differ in what the name does not tell (a rate, a size) lie side by side.
+    folder, runs = f"{name}-{_digest(config, 6)}", RUNS / config["study"]
+    done = runs / "results" / folder
+    mark, this = done / "identity", identity(config, dataset.data_hash)
+    if mark.is_file() and mark.read_text() == this:
+        return Alone(RunResult.read(done / "result.json"), done, False)
+    workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
+    if not workplace.finished:
+        from frostline.runs.build import build_run  # imports torch
+        from frostline.runs.train import train
+
+        train(build_run(config, dataset, name), workplace, command)
+    (workplace.results / mark.name).write_text(this)  # so that it is known as done
+    workplace.deliver(done)
+    return Alone(RunResult.read(done / "result.json"), done, True)
+
+
+def _digest(config: Config, letters: int) -> str:
+    return sha256(to_yaml(config).encode()).hexdigest()[:letters]

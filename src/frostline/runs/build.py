@@ -1,0 +1,179 @@
+"""From a resolved configuration to everything that one run is made of: past this file, nothing reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from frostline.config import Config, build, to_yaml
+from frostline.errors import FrostlineError
+from frostline.loading.module import SceneDataModule
+from frostline.models.backbone import Backbone
+from frostline.runs.process import check_accelerator, settle
+from frostline.runs.result import GROUPS
+from frostline.runs.sizes import check_size
+from frostline.scenes.dataset import Dataset
+from frostline.scenes.needs import check_serves
+from frostline.store.rows import Store
+from frostline.tasks.base import Task
+from frostline.tracking.base import Tracker
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The content of conf/trainer/, which says what each means."""
+
+    epochs: int
+    images: int | None
+    batch_size: int
+    clip_norm: float
+    accelerator: str
+    devices: int
+    precision: str
+    workers: int
+    threads: int | None
+
+    def budget(self, scenes: int) -> int:
+        """In epochs, where an epoch shows this many scenes: stated as epochs, or as images, rounded up."""
+        return self.epochs if self.images is None else -(-self.images // scenes)
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """One run, ready to be trained.
+
+    arm, names: as in RunResult. recipe: of the augmentation, which tells kept activations apart; None keeps none.
+    text: the configuration, as config.yaml has it. params: all its keys in one flat mapping, to be shown.
+    """
+
+    study: str
+    name: str
+    arm: Mapping[str, str]
+    names: Mapping[str, str]
+    seed: int
+    task: Task
+    data: SceneDataModule
+    trainer: TrainerSettings
+    recipe: Mapping[str, Any] | None
+    tracker: Tracker
+    text: str
+    params: Mapping[str, str]
+
+
+def build_run(config: Config, dataset: Dataset, name: str) -> Built:
+    """A run on a prepared dataset. Raises FrostlineError where it cannot work.
+
+    Sets the random numbers and threads of this process to the run's, as the head's first weights are drawn here.
+    """
+    trainer, cache = TrainerSettings(**config["trainer"]), config["cache"]
+    settle(config["seed"], trainer.threads)
+    check_accelerator(trainer.accelerator)
+    data = build_data(config, dataset)
+    scenes = len(dataset.scenes("train")) - data.left_out["train"]
+    names = {group: str(config[group]["name"]) for group in GROUPS}
+    task = build_task(config, data.classes, trainer.budget(scenes))
+    tracker: Tracker = build(config["tracking"])
+    tracker.check()
+    keeps = data.store is not None and cache["enabled"] and task.keeps_activations
+    return Built(
+        study=config["study"],
+        name=name,
+        arm=config.get("arm", names),
+        names=names,
+        seed=config["seed"],
+        task=task,
+        data=data,
+        trainer=trainer,
+        recipe={key: config["augment"].get(key) for key in ("transform", "mix")} if keeps else None,
+        tracker=tracker,
+        text=to_yaml(config),
+        params=_flat({key: value for key, value in config.items() if key != "arm"}),
+    )
+
+
+def build_data(config: Config, dataset: Dataset) -> SceneDataModule:
+    """The batches of a resolved configuration. Raises FrostlineError where dataset, task and mix do not fit."""
+    needs, cache = task_class(config).needs, config["cache"]
+    check_serves(dataset, config["task"]["name"], needs)
+    mix = config["augment"].get("mix")
+    return SceneDataModule(
+        dataset,
+        needs=needs,
+        image_size=config["image_size"],
+        batch_size=config["trainer"]["batch_size"],
+        augment=build(config["augment"]["transform"]),
+        views=config["augment"]["views"],
+        seed=config["seed"],
+        workers=config["trainer"]["workers"],
+        store=Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9)) if cache["size_gb"] else None,
+        mix=None if mix is None else build(mix, dataset, needs),
+        fit=config["fit"],
+    )
+
+
+def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = None) -> Task:
+    """The backbone, the head on it, and the task over both. Raises FrostlineError for a head of another task.
+
+    epochs: the budget, where it is not trainer.epochs.
+    """
+    head_class, reads = class_of(config["head"]["_target_"]), task_class(config).reads
+    if head_class.gives != reads:
+        raise FrostlineError(
+            f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
+            "leave the head out, and the task takes its own."
+        )
+    backbone: Backbone = build(
+        config["backbone"],
+        with_embedding=head_class.reads_embedding,
+        image_size=config["image_size"],
+        without=["sides"],
+    )
+    return task_on(config, backbone, classes, epochs)
+
+
+def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs: int | None = None) -> Task:
+    """The head and the task of a configuration on this backbone. Raises FrostlineError where it cannot feed the head.
+
+    epochs: the budget, where it is not trainer.epochs.
+    """
+    head = build(config["head"], backbone, len(classes), without=["name"])
+    check_size(config, backbone, head)
+    task: Task = build(
+        config["task"],
+        backbone,
+        head,
+        classes,
+        schedule=config["schedule"],
+        epochs=config["trainer"]["epochs"] if epochs is None else epochs,
+        optimizer=partial(build, config["optimizer"], without=["name"]),
+        weight_decay=config["optimizer"]["weight_decay"],
+        rate=partial(build, config["rate"], without=["name"]),
+        without=["name"],
+    )
+    return task
+
+
+def task_class(config: Config) -> type[Task]:
+    """The LightningModule that a configuration names."""
+    found: type[Task] = class_of(config["task"]["_target_"])
+    return found
+
+
+def class_of(target: str) -> Any:
+    from hydra.utils import get_class
+
+    try:
+        return get_class(target)
+    except Exception as error:
+        raise FrostlineError(f"'{target}' (a _target_ in conf/) names no class: {error}.") from error
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat

@@ -1,0 +1,90 @@
+"""What every process of a run does: train it, choose the best epoch on the validation split, and test that."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+
+from frostline.freezing.activations import CacheBelow
+from frostline.freezing.callback import FrostLine
+from frostline.runs.build import Built
+from frostline.runs.checkpoints import WholeCheckpoints, resume_from
+from frostline.runs.timing import HoldStill
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained run. metrics: of the test split at the best epoch."""
+
+    trainer: pl.Trainer
+    metrics: dict[str, float]
+    best_epoch: int
+    images_seen: int
+    train_seconds: float
+
+
+def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Callback]) -> Fitted:
+    """Train from the last epoch in `folder`, and test. writers: what else is told of each epoch, to write it down."""
+    task, data, settings, stopwatch = built.task, built.data, built.trainer, others.stopwatch
+    best = ModelCheckpoint(
+        folder, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
+    )
+    # ModelCheckpoint's own `save_last` saves only epochs that were the best so far.
+    newest = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    below = []
+    if built.recipe is not None and data.store is not None:
+        below.append(CacheBelow(task.model, data.store, data, built.recipe))
+    bar = [TQDMProgressBar(leave=False)] if sys.stderr.isatty() else []
+    trainer = pl.Trainer(
+        max_epochs=task.model.planned.epochs,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        precision=cast(Any, settings.precision),
+        gradient_clip_val=settings.clip_norm,
+        logger=False,  # the journal is all that is written down, and a tracker follows that
+        callbacks=[
+            others,
+            stopwatch,  # before the cache, as filling that is part of what training costs
+            FrostLine(task.model),
+            *below,
+            _EpochSeed(built.seed),
+            *writers,
+            best,
+            newest,
+            *bar,
+        ],
+        plugins=[WholeCheckpoints()],
+        deterministic="warn",
+        use_distributed_sampler=False,  # ours neither pads nor repeats
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=bool(bar),
+        default_root_dir=folder,
+    )
+    try:
+        last = resume_from(folder / "last.ckpt", best, folder / "best.ckpt")
+        trainer.fit(task, data, ckpt_path=last, weights_only=True)
+        # Before the test: it loads the best checkpoint, and the stopwatch with it.
+        images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
+        measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
+    finally:  # what is held cannot make room for others, and this process may train more runs
+        for cache in below:
+            cache.close()
+    metrics = {name.removeprefix("test_"): value for name, value in sorted(measured.items()) if name != "step"}
+    best_epoch = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"]
+    return Fitted(trainer, metrics, best_epoch, images_seen, train_seconds)
+
+
+class _EpochSeed(pl.Callback):
+    """Dropout draws in epoch n are a function of (seed, n), so that a resumed run draws what it would have drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)

@@ -1,0 +1,46 @@
+"""What a process that trains runs is set to: its random numbers, threads and memory, and how much libraries say."""
+
+import ctypes
+import logging
+import sys
+import warnings
+
+import pytorch_lightning as pl
+import torch
+
+from frostline.errors import FrostlineError
+from frostline.runs.provenance import threads
+
+
+def settle(seed: int, own_threads: int | None) -> None:
+    """Before a run is built. own_threads: None for all that this process was given."""
+    _quieten()
+    pl.seed_everything(seed, verbose=False)
+    torch.set_num_threads(own_threads or threads())
+    keep_memory()
+
+
+def keep_memory() -> None:
+    """Have glibc keep the memory of freed tensors, as the next step wants as much again.
+
+    Otherwise large ones are given back to the system and fetched anew, page by page, at every step: a sixth of the
+    processor time of a training (see benchmarks/, `memory_kept`).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    # M_MMAP_THRESHOLD: what is smaller comes from the heap. Some versions take no more than 32 MB.
+    if mallopt is not None and (mallopt(-3, 1 << 30) or mallopt(-3, 32 << 20)):
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: of which so much may lie idle
+
+
+def check_accelerator(name: str) -> None:
+    """Raise FrostlineError where this machine has none of the kind that a run asks for."""
+    mps = torch.backends.mps.is_available()
+    if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
+        raise FrostlineError(f"trainer.accelerator is '{name}', and this machine has none: set it to cpu or auto.")
+
+
+def _quieten() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")

@@ -1,0 +1,43 @@
+"""What a tracker is: the part, chosen by a file of conf/tracking/, that shows a run while it is trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Status = Literal["finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a tracker is told of a run. folder: where the run works, and the tracker may keep what a killed one needs to
+    go on under the same name."""
+
+    study: str
+    name: str
+    folder: Path
+
+
+class Tracker:
+    """Shows nothing; others extend it. The journal in a run's folder has everything, whatever becomes of a tracker.
+
+    It is built before anything is prepared, so what takes long to import waits for `begin`. `check` and `begin` raise
+    FrostlineError, which ends the run, where the user has to mend something. What the others raise ends no run: it is
+    told in a line, and what was missed is told again later.
+    """
+
+    def check(self) -> None:
+        """Before anything is trained, what can be known at once: whether a server answers, a folder can be written."""
+
+    def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Once, after the first step: an epoch may be long, but the first step waits for nobody."""
+
+    def epoch(self, metrics: Mapping[str, float], step: int) -> None:
+        """What was measured in an epoch, from 0; of the test, in the epoch after the last. What was told before of the
+        same step changes nothing."""
+
+    def files(self, paths: Sequence[Path]) -> None:
+        """What the run has made."""
+
+    def end(self, status: Status) -> None:
+        """The last that it hears."""

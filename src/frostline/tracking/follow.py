@@ -1,0 +1,100 @@
+"""A tracker follows the journal of a run, as well as it can: it never ends the run."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytorch_lightning as pl
+
+from frostline.tracking.base import Run, Tracker
+from frostline.words import one_line
+
+
+class Follow(pl.Callback):
+    """Begins a tracker after the first step, tells it each line of the journal, and the test's figures and files last.
+
+    Raises FrostlineError as the tracker's `begin`. Whatever it raises afterwards is one line on the terminal; what it
+    has missed is told again with the next epoch. leave_out: told the seconds that were no training.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        run: Run,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        journal: Path,
+        leave_out: Callable[[float], None],
+    ) -> None:
+        self._tracker, self._run, self._params, self._tags = tracker, run, params, tags
+        self._journal, self._leave_out = journal, leave_out
+        self._begun = self._lost = False
+        self._lines_told = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and self._begun:
+            self._try(lambda: self._tracker.end("failed"))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not self._begun and trainer.is_global_zero:
+            since = time.perf_counter()
+            self._begin()
+            self._leave_out(time.perf_counter() - since)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._try(self._tell)
+
+    def conclude(self, metrics: Mapping[str, float], step: int, files: Sequence[Path]) -> None:
+        """The figures of the test, what the run has made, and that it has ended."""
+
+        def tell() -> None:
+            if not self._begun:  # it was killed after its last epoch
+                self._begin()
+            self._tell()
+            self._tracker.epoch(metrics, step)
+            self._tracker.files(files)
+            self._tracker.end("finished")
+
+        self._lost = False  # so that it is told if all of it was in vain
+        self._try(tell)
+
+    def _begin(self) -> None:
+        self._tracker.begin(self._run, self._params, self._tags)
+        self._begun = True
+
+    def _tell(self) -> None:
+        lines = self._journal.read_text(encoding="utf-8").splitlines()
+        for line in lines[self._lines_told :]:
+            held = json.loads(line)
+            # null is how JSON says that a value is no number
+            metrics = {key: math.nan if value is None else value for key, value in held.items() if _is_shown(key)}
+            self._tracker.epoch(metrics, int(held["epoch"]))
+            self._lines_told += 1
+
+    def _try(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as error:  # of whatever kind: it is another's code, and often another's machine
+            if not self._lost:
+                reason = one_line(str(error))[:300] or type(error).__name__
+                print(
+                    f"frostline: the tracker takes nothing ({reason}); the run goes on, and has it in "
+                    f"{self._journal.parent}.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            self._lost = True
+        else:
+            self._lost = False
+
+
+def _is_shown(key: str) -> bool:
+    return key != "epoch" and not key.startswith("lr_")

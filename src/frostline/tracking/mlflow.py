@@ -1,0 +1,147 @@
+"""MLflow as the tracker: one run of it for each run, with what the machine is doing.
+
+MLflow itself is imported by `begin`: it takes seconds.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from frostline.files import write_whole
+from frostline.tracking.base import Run, Status, Tracker
+from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
+
+PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
+SAMPLE_EVERY = 1  # seconds
+PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # MLflow's limits
+TAGS = {"commit": "mlflow.source.git.commit"}  # which have a name of MLflow's own
+STATUS = {"finished": "FINISHED", "failed": "FAILED"}
+
+
+class MlflowTracker(Tracker):
+    """uri: of the store; None for MLFLOW_TRACKING_URI where it is set, else a file in runs/.
+
+    system_metrics: whether the use of processor, memory and GPU is logged, too.
+    """
+
+    def __init__(self, uri: str | None = None, system_metrics: bool = True) -> None:
+        self.uri, self.system_metrics = tracking_uri(uri), system_metrics
+        self._client: Any = None
+        self._id = ""
+        self._monitor: Any = None
+        self._steps: set[int] = set()  # that MLflow has
+
+    def check(self) -> None:
+        check_reached(self.uri)
+
+    def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        experiment = open_experiment(self.uri, run.study)
+        with refusing(self.uri):
+            from mlflow import MlflowClient
+
+            _quieten()
+            self._client = MlflowClient(self.uri)
+            kept = run.folder / "mlflow_run_id"
+            known = kept.read_text().strip() if kept.exists() else ""
+            if known and self._is_there(known):
+                self._go_on(known)
+            else:  # another store, or removed since: a new run
+                self._start(experiment, run.name, params, tags)
+                write_whole(kept, self._id)
+            self._watch()
+
+    def epoch(self, metrics: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        if step in self._steps:
+            return
+        check_reached(self.uri)
+        now = int(time.time() * 1000)
+        named = [Metric(_name(key), value, now, step) for key, value in metrics.items()]
+        for some in _chunks(named, METRICS_A_CALL):
+            self._client.log_batch(self._id, metrics=some)
+        self._steps.add(step)
+        if (
+            self._monitor is not None and not self._monitor._process.is_alive()
+        ):  # it ends where a server does not answer
+            self._watch()
+
+    def files(self, paths: Sequence[Path]) -> None:
+        check_reached(self.uri)
+        for path in paths:
+            self._client.log_artifact(self._id, str(path))
+
+    def end(self, status: Status) -> None:
+        if self._monitor is not None:
+            # Where the server does not answer, it takes a while to end.
+            ending = threading.Thread(target=self._monitor.finish, daemon=True)
+            ending.start()
+            self._monitor = None
+            check_reached(self.uri)
+            ending.join()
+        check_reached(self.uri)
+        self._client.set_terminated(self._id, STATUS[status])
+
+    def _start(self, experiment: str, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+        from mlflow.tracking.context.registry import resolve_tags
+
+        named = {TAGS.get(key, key): value for key, value in tags.items()}
+        made = self._client.create_run(experiment, tags=resolve_tags(named), run_name=name)
+        self._id = made.info.run_id
+        shown = dict(params)
+        if "tracking.uri" in shown:
+            shown["tracking.uri"] = without_password(shown["tracking.uri"])
+        for some in _chunks([Param(key, value[:PARAM_LIMIT]) for key, value in shown.items()], PARAMS_A_CALL):
+            self._client.log_batch(self._id, params=some)
+
+    def _is_there(self, identifier: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self._client.get_run(identifier).info.lifecycle_stage == "active")
+        except MlflowException:
+            return False
+
+    def _go_on(self, identifier: str) -> None:
+        """In the run that a killed process left. MLflow does not take a finished one up again by itself."""
+        self._id = identifier
+        self._client.update_run(identifier, status="RUNNING")
+        # A batch is there as a whole or not at all, so one metric of each kind tells.
+        histories = (self._client.get_metric_history(identifier, name) for name in ("images_seen", "test_loss"))
+        self._steps = {point.step for history in histories for point in history}
+
+    def _watch(self) -> None:
+        if not self.system_metrics:
+            return
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self._monitor = SystemMetricsMonitor(
+            self._id,
+            sampling_interval=SAMPLE_EVERY,
+            samples_before_logging=1,
+            resume_logging=True,
+            tracking_uri=self.uri,
+        )
+        self._monitor.start()
+
+
+def _name(metric: str) -> str:
+    return re.sub(r"[^\w/. -]+", "", metric, flags=re.ASCII)  # MLflow takes no others
+
+
+def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def _quieten() -> None:
+    """What it says of its own doings; it sets its own levels when it is imported."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # Of a server that does not answer, the run says a line itself.
+    for name in ("mlflow.system_metrics", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
