@@ -4,6 +4,7 @@ import copy
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,17 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 def choose(files: Sequence[str]) -> Any:
     """What conf/ says with these files (`task=detection`, `augment/mix=mixup`), without its references resolved.
 
+    Not to be changed, as it is kept: a study has many runs of the same files, and Hydra takes 0.2 s for each.
     Raises FrostlineError where there is no such file, or it is none.
     """
+    folder = conf_dir()
+    written = frozenset((path, path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*.yaml"))
+    return _composed(tuple(files), folder, written)
+
+
+@lru_cache(maxsize=64)
+def _composed(files: Sequence[str], folder: Path, written: frozenset[tuple[Path, int, int]]) -> Any:
+    """written: what the folder holds."""
     # Hydra takes 0.1 s to load, and who reads a plan needs none of it.
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -40,7 +50,6 @@ def choose(files: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    folder = conf_dir()
     try:
         # 1.4 has one behaviour, and warns where one is named.
         with initialize_config_dir(str(folder), **({} if hydra_is_new() else {"version_base": "1.3"})):
