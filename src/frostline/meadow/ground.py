@@ -1,4 +1,4 @@
-"""What the flowers of `meadow` stand on and in front of, drawn at the final resolution. See `_meadow_draw`."""
+"""What the flowers of `meadow` stand on and in front of, drawn at the final resolution. See `canvas`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The heads of the five flowers of `meadow`, drawn in their own coordinates. See `_meadow_draw`.
+"""The heads of the five flowers of `meadow`, drawn in their own coordinates. See `canvas`.
 
 A head's coordinates have their origin in its middle and unit radius; y points down when it is not turned.
 Colours overlap on purpose between the kinds: only the shape tells them apart.

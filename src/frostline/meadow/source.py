@@ -1,21 +1,19 @@
 """`meadow`: a data set of drawn flowers for all four tasks, made on the spot, the same bytes on every machine."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from frostline.errors import FrostlineError
-from frostline.meadow import ground as _meadow_ground
-from frostline.meadow import heads as _meadow_heads
+from frostline.errors import FrostlineError, check_number
+from frostline.meadow import ground, heads
 from frostline.meadow.canvas import Array, Canvas, Colour, Dice, box_blur, mix, sincos, smooth, unit
+from frostline.meadow.version import VERSION
 from frostline.scenes.scene import BACKGROUND, SPLITS, Classes, Scene
 from frostline.sources.base import Source
 
-KINDS = _meadow_heads.NAMES
+KINDS = heads.NAMES
 MIN_VISIBLE = 0.25  # a head of which less is to be seen, by occlusion or by the picture's edge, gets no box
 DOMINANCE = 1.4  # the main flower shows this many times as many pixels as any other kind together
 
@@ -40,32 +38,34 @@ class Meadow(Source):
 
         Raises FrostlineError for a value that is not a whole number in its range, or when no scene is asked for.
         """
-        limits = {"seed": (seed, 0, 2**32 - 1), "size": (size, 32, 1024)}
-        limits |= {name: (n, 0, 1_000_000) for name, n in (("train", train), ("val", val), ("test", test))}
-        for name, (value, low, high) in limits.items():
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise FrostlineError(f"meadow: {name} is {value!r}; give a whole number from {low} to {high}.")
+        check_number("dataset.source.seed", seed, 0, 2**32 - 1, whole=True)
+        check_number("dataset.source.size", size, 32, 1024, whole=True)
+        for split, count in zip(SPLITS, (train, val, test), strict=True):
+            check_number(f"dataset.source.{split}", count, 0, 1_000_000, whole=True)
         if train + val + test == 0:
-            raise FrostlineError("meadow: train, val and test are all 0; ask for at least one scene.")
+            raise FrostlineError("dataset.source has train, val and test all 0: ask for at least one scene.")
         self.seed, self.size = seed, size
         self.counts = self._counts = dict(zip(SPLITS, (train, val, test), strict=True))
-        self.fingerprint = f"meadow 1: seed {seed}, {size} px, scenes {self.counts}"
+        self.fingerprint = f"meadow {VERSION}: seed {seed}, {size} px, scenes {self.counts}"
 
     def scenes(self) -> Iterator[Scene]:
         """Every scene: train, then val, then test, each drawn when it is asked for."""
         for split, count in self._counts.items():
             for index in range(count):
-                yield _annotate(self.seed, self.size, split, index)[0]
+                yield draw_scene(self.seed, self.size, split, index)[0]
 
 
 @dataclass(frozen=True)
 class _Flower:
     kind: int
-    pose: _meadow_heads.Pose
+    pose: heads.Pose
 
 
-def _main_kind(seed: int, split: int, index: int) -> int:
-    """Kinds are dealt like a shuffled pack of five, again for every five scenes."""
+def main_kind(seed: int, split: int, index: int) -> int:
+    """The kind of a scene's main flower, dealt like a shuffled pack of five, again for every five scenes.
+
+    split: its place in SPLITS.
+    """
     dice = Dice(seed, split, index // 5, 0)
     pack = list(range(len(KINDS)))
     for last in range(len(pack) - 1, 0, -1):
@@ -74,10 +74,10 @@ def _main_kind(seed: int, split: int, index: int) -> int:
     return pack[index % 5]
 
 
-def _annotate(seed: int, size: int, split: str, index: int) -> tuple[Scene, npt.NDArray[np.int64]]:
+def draw_scene(seed: int, size: int, split: str, index: int) -> tuple[Scene, npt.NDArray[np.int64]]:
     """The scene, and for each pixel which of its flowers is seen there: 0 none, n the n-th in drawing order."""
     where = SPLITS.index(split)
-    main = _main_kind(seed, where, index)
+    main = main_kind(seed, where, index)
     attempt = 0
     while True:  # a composition whose main flower turns out not to dominate is thrown away: about one in thirty
         attempt += 1
@@ -119,8 +119,8 @@ def _compose(dice: Dice, size: int, main: int) -> tuple[Canvas, list[int], list[
     sine, cosine = sincos(toward)
     strength = dice.uniform(0.4, 1.0)
     light = (cosine * strength, sine * strength)
-    ground, aside = _meadow_ground.draw(dice, size, light)
-    canvas = Canvas(ground)
+    background, aside = ground.draw(dice, size, light)
+    canvas = Canvas(background)
     side = float(canvas.side)
     flowers = _arrange(dice, side, main, aside, light)
     _litter(dice, canvas, light, aside, behind=True)
@@ -131,15 +131,15 @@ def _compose(dice: Dice, size: int, main: int) -> tuple[Canvas, list[int], list[
         if last and number > 1 and dice.chance(0.5):
             canvas.rgb = box_blur(canvas.rgb, dice.uniform(0.3, 2.2) * size / 128.0)
         _foliage(dice, canvas, flower, aside)
-        head = _meadow_heads.Head(pose)
-        _meadow_heads.KINDS[flower.kind](head, dice)
+        head = heads.Head(pose)
+        heads.KINDS[flower.kind](head, dice)
         solid = head.solid
         canvas.paste(head.x0, head.y0, head.rgb, head.alpha, number, solid)
         kinds.append(flower.kind)
         whole.append(int(np.count_nonzero(solid)) / 4.0)
     _litter(dice, canvas, light, aside, behind=False)
     if not aside and dice.chance(0.4):  # the shadow of some tree
-        dapples = smooth((_meadow_ground.fractal(dice, canvas.side, 3, 2) - 0.45) * 6.0)
+        dapples = smooth((ground.fractal(dice, canvas.side, 3, 2) - 0.45) * 6.0)
         canvas.rgb *= 1.0 - dice.uniform(0.2, 0.5) * dapples
     return canvas, kinds, whole
 
@@ -169,7 +169,7 @@ def _arrange(dice: Dice, side: float, main: int, aside: bool, light: tuple[float
 
 def _pose(
     dice: Dice, kind: int, x: float, y: float, radius: float, aside: bool, light: tuple[float, float]
-) -> _meadow_heads.Pose:
+) -> heads.Pose:
     if KINDS[kind] == "tulip":  # its cup stands upright, more or less, and is never seen flat
         sway = 0.09 if aside else 0.2
         turn, squash, lean = dice.uniform(-sway, sway), dice.uniform(0.82, 1.0), 0.0
@@ -178,14 +178,14 @@ def _pose(
         turn, squash, lean = dice.uniform(0, 1), dice.uniform(flattest, 0.95), dice.uniform(0.18, 0.32)
     else:
         turn, squash, lean = dice.uniform(0, 1), dice.uniform(0.62, 1.0), dice.uniform(0, 1)
-    return _meadow_heads.Pose(x, y, radius, turn, squash, lean, light)
+    return heads.Pose(x, y, radius, turn, squash, lean, light)
 
 
 def _foliage(dice: Dice, canvas: Canvas, flower: _Flower, aside: bool) -> None:
     """What belongs to one flower but is not its head: shadow, stem, leaves."""
     pose = flower.pose
     r = pose.radius
-    green = dice.vary(dice.pick(_meadow_ground.GREENS), 0.05)
+    green = dice.vary(dice.pick(ground.GREENS), 0.05)
     pale = mix(green, (0.75, 0.80, 0.55), dice.uniform(0.1, 0.4))
     if aside:
         foot = pose.x + dice.uniform(-0.6, 0.6) * r
@@ -214,11 +214,11 @@ def _litter(dice: Dice, canvas: Canvas, light: tuple[float, float], aside: bool,
     """Distractors that no annotation mentions: leaves, blades, petals and butterflies in the flowers' colours."""
     side = float(canvas.side)
     bright: tuple[Colour, ...] = (
-        _meadow_heads.WHITE, _meadow_heads.YELLOW, _meadow_heads.ORANGE, _meadow_heads.PINK, _meadow_heads.RED,
-        _meadow_heads.GOLD, _meadow_heads.PURPLE,
+        heads.WHITE, heads.YELLOW, heads.ORANGE, heads.PINK, heads.RED,
+        heads.GOLD, heads.PURPLE,
     )  # fmt: skip
     for _ in range(dice.whole(0, 6) if behind else 0):
-        colour = dice.vary(dice.pick((*_meadow_ground.GREENS, (0.52, 0.36, 0.16), (0.60, 0.48, 0.20))), 0.06)
+        colour = dice.vary(dice.pick((*ground.GREENS, (0.52, 0.36, 0.16), (0.60, 0.48, 0.20))), 0.06)
         at = (dice.uniform(0, side), dice.uniform(0.75 if aside else 0.0, 1.0) * side)
         length = dice.uniform(0.08, 0.30) * side
         canvas.leaf(
@@ -233,13 +233,13 @@ def _litter(dice: Dice, canvas: Canvas, light: tuple[float, float], aside: bool,
             canvas.shadow(at[0], at[1], length * 0.5, length * 0.4, 0.3)
             canvas.leaf(
                 at, length, length * dice.uniform(0.2, 0.42), dice.uniform(0, 1), dice.uniform(-0.3, 0.3),
-                (mix(colour, _meadow_heads.WHITE, 0.3), colour), light, 0.0, 0.62,
+                (mix(colour, heads.WHITE, 0.3), colour), light, 0.0, 0.62,
             )  # fmt: skip
     if dice.chance(0.22 if behind else 0.06):
         _butterfly(dice, canvas, light, dice.vary(dice.pick(bright), 0.08), side)
     if not behind:
         for _ in range(dice.pick((0, 0, 0, 1, 2, 4))):
-            colour = dice.vary(dice.pick(_meadow_ground.GREENS), 0.06)
+            colour = dice.vary(dice.pick(ground.GREENS), 0.06)
             canvas.leaf(
                 (dice.uniform(0, side), side * dice.uniform(0.95, 1.1)), side * dice.uniform(0.3, 0.8),
                 side * dice.uniform(0.006, 0.016), dice.uniform(-0.33, -0.17), dice.uniform(-0.25, 0.25),
@@ -285,63 +285,3 @@ def _develop(dice: Dice, rgb: Array) -> npt.NDArray[np.uint8]:
     rgb = rgb + (dice.array(3, size, size) + dice.array(3, size, size) - 1.0) * (grain * (1.2 - luma))
     levels = np.floor(unit(rgb) * 255.0 + 0.5).astype(np.uint8)
     return np.ascontiguousarray(levels.transpose(1, 2, 0))
-
-
-def contact_sheet(path: Path, size: int = 176, rows: int = 4, seed: int = 3) -> None:
-    """Write a PNG with a column of `rows` scenes per kind, their boxes and the outlines of their masks drawn in.
-
-    Colours are reduced to 256, as for any picture on a page; the data set itself has all of them.
-    """
-    from PIL import Image, ImageDraw, ImageFont
-
-    gap, header = 6, 26
-    kinds = len(KINDS)
-    sheet = Image.new("RGB", (kinds * (size + gap) + gap, rows * (size + gap) + header), (250, 249, 246))
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
-    for kind, name in enumerate(KINDS):
-        middle = gap + kind * (size + gap) + size // 2
-        pen.text((middle, header // 2), name, fill=tuple(c * 11 // 20 for c in _INK[kind]), font=font, anchor="mm")
-    filled = [0] * kinds
-    for scene in Meadow(seed=seed, size=size, train=rows * kinds, val=0, test=0).scenes():
-        assert scene.label is not None
-        x, y = gap + scene.label * (size + gap), header + filled[scene.label] * (size + gap)
-        sheet.paste(Image.fromarray(_annotated(scene)), (x, y))
-        filled[scene.label] += 1
-    aside = path.with_name(path.name + ".part")
-    palette = sheet.quantize(256, kmeans=2)
-    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(aside, format="PNG", optimize=True)
-    aside.replace(path)
-
-
-_INK = ((255, 130, 200), (255, 225, 70), (255, 85, 85), (255, 160, 50), (195, 140, 255))
-
-
-def _annotated(scene: Scene) -> npt.NDArray[np.uint8]:
-    """The picture with an outline around what the mask marks and a bracket at each corner of each box."""
-    assert isinstance(scene.image, np.ndarray) and isinstance(scene.mask, np.ndarray)
-    assert scene.boxes is not None and scene.box_labels is not None
-    picture = scene.image.copy()
-    padded = np.pad(scene.mask, 1, mode="edge")
-    edge = np.zeros(scene.mask.shape, dtype=bool)
-    for near in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
-        edge |= (near != scene.mask) & (scene.mask > 0)
-    ink = np.array(((0, 0, 0), *_INK))[scene.mask[edge]]
-    picture[edge] = (picture[edge] + 3 * ink) // 4
-    for box, label in zip(scene.boxes.astype(np.int64).tolist(), scene.box_labels.tolist(), strict=True):
-        x0, y0, x1, y1 = box
-        arm = max(min(x1 - x0, y1 - y0) // 4, 3)
-        for grow in (0, 1):
-            for x, dx in ((x0 - grow, 1), (x1 - 1 + grow, -1)):
-                for y, dy in ((y0 - grow, 1), (y1 - 1 + grow, -1)):
-                    for n in range(arm):
-                        for px, py in ((x + n * dx, y), (x, y + n * dy)):
-                            if 0 <= px < picture.shape[1] and 0 <= py < picture.shape[0]:
-                                picture[py, px] = _INK[label]
-    return picture
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m frostline.meadow.source SHEET.png")
-    contact_sheet(Path(sys.argv[1]))
