@@ -201,10 +201,10 @@ def test_a_run_of_every_task_can_be_estimated(task):
 
 
 def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
-    from frostline.launch import local as ahead
+    from frostline.launch import local
     from frostline.launch.cost import repro_seconds
 
-    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(local, "cores", lambda: 2)
     one, both = ({"trainer": {"threads": threads, "accelerator": "cpu"}} for threads in (1, 2))
     # 5 | 3 and then 4 where 3 has ended: 7
     assert repro_seconds([5, 3, 4], [one] * 3) == 7

@@ -37,12 +37,12 @@ def run(args: argparse.Namespace) -> None:
     if args.show and (args.plan or args.study):
         raise FrostlineError("--show prints what overrides compose to; a planned run is a file that can be read.")
     if args.study:
-        from frostline.launch.local import train_ahead
+        from frostline.launch.ahead import train_ahead
         from frostline.studies.study import read_study
 
         train_ahead(read_study(args.study))
     elif args.plan:
-        from frostline.launch.local import train_planned
+        from frostline.launch.planned import train_planned
 
         print(train_planned(args.plan))
     else:

@@ -14,29 +14,31 @@ from frostline.studies.study import Study
 
 def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
     """Why each run would be trained by the next `dvc repro`; runs that would not are left out."""
-    reasons: dict[str, str] = {}
-    changed = _changed_stages(study)
+    check_pipeline(study)
+    trained = {name: study.runs / "results" / name / "result.json" for name in runs}
+    trained = {name: path.parent for name, path in trained.items() if path.is_file()}
+    changed = _changed_stages(study) if trained else {}
     # What DVC compares is the plan as it was written last; since then the code may have changed.
     code = study.runs / "plan" / "code" / "train.txt"
     planned = code.is_file()
     edited = planned and code.read_text() != code_of("train")
+    reasons: dict[str, str] = {}
     for name, config in runs.items():
-        done = study.runs / "results" / name
-        if not (done / "result.json").is_file():
+        paths = changed.get(f"train@{name}", [])
+        if name not in trained:
             reasons[name] = "never trained"
-        elif (done / "config.yaml").read_text() != to_yaml(config):
+        elif (trained[name] / "config.yaml").read_text() != to_yaml(config):
             reasons[name] = "configuration changed"
-        elif edited or (planned and str(code) in changed.get(f"train@{name}", ())):
+        elif edited or (planned and str(code) in paths):
             reasons[name] = "code changed"
         # The plan's own files were compared above, as they will be.
-        elif paths := [path for path in changed.get(f"train@{name}", ()) if "/plan/" not in path]:
-            reasons[name] = "data changed" if paths == [str(study.runs / "data")] else f"{', '.join(paths)} changed"
+        elif others := [path for path in paths if "/plan/" not in path]:
+            reasons[name] = "data changed" if others == [str(study.runs / "data")] else f"{', '.join(others)} changed"
     return reasons
 
 
 def _changed_stages(study: Study) -> dict[str, list[str]]:
     """What DVC says has changed since each stage ran, sorted; nothing where the study is no DVC pipeline."""
-    check_pipeline(study)
     pipeline = pipeline_of(study)
     if not pipeline.is_file():
         return {}

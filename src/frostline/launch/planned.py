@@ -1,0 +1,75 @@
+"""One planned run, as a cell of the pipeline or a process of a launcher trains it and hands it over.
+
+To hand over what is finished imports neither torch nor Hydra: DVC starts a process for each run.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from frostline.config import read
+from frostline.errors import FrostlineError
+from frostline.launch.base import Job
+from frostline.runs.workplace import Workplace
+from frostline.scenes.dataset import Dataset
+
+
+def train_planned(plan: Path) -> str:
+    """Train the run of a plan file unless it is finished already, hand its results over, and say how it went."""
+    job = Job(plan, read(plan))
+    workplace, line = _finish(job)
+    workplace.deliver(job.runs / "results" / job.name)
+    return line
+
+
+def train_ahead_of_dvc(job: Job) -> str:
+    """The same, in a process of its own, and without handing over. All that it says goes to the job's log.
+
+    Raises FrostlineError, and RuntimeError in one line for what nobody expected, of which the log has the rest.
+    """
+    with _said_to(job.log):
+        try:
+            return _finish(job)[1]
+        except FrostlineError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            told = traceback.format_exception_only(error)[-1].strip()
+            raise RuntimeError(f"{told} (all of it in {job.log})") from None
+
+
+def _finish(job: Job) -> tuple[Workplace, str]:
+    dataset = Dataset.open(job.runs / "data" / job.config["dataset"]["name"])
+    workplace = Workplace(job.runs / "work" / job.name, job.config, dataset.data_hash)
+    if workplace.finished:
+        return workplace, f"{job.name}: finished before"
+    from frostline.runs.beforehand import check_beforehand
+
+    check_beforehand(job.config)
+    from frostline.runs.build import build_run  # imports torch
+    from frostline.runs.train import train
+
+    built = build_run(job.config, dataset, job.name)
+    return workplace, train(built, workplace, f"frostline train --plan {job.plan}").summary
+
+
+@contextmanager
+def _said_to(log: Path) -> Iterator[None]:
+    """What this process and its libraries write to the terminal, within, goes to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    streams = (sys.stdout, sys.stderr)
+    kept = [os.dup(number) for number in (1, 2)]
+    with log.open("w", encoding="utf-8") as file:
+        for stream, number in zip(streams, (1, 2), strict=True):
+            stream.flush()
+            os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        for stream, number, before in zip(streams, (1, 2), kept, strict=True):
+            stream.flush()
+            os.dup2(before, number)
+            os.close(before)
