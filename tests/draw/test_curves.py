@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from frostline.draw.curves import confusion_picture, precision_recall_picture
 from frostline.words import short
@@ -12,7 +11,7 @@ from frostline.words import short
 def drawn(monkeypatch):
     """The figures that are written."""
     figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
+    monkeypatch.setattr("frostline.draw.curves.save", lambda figure, path: figures.append(figure))
     return figures
 
 

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> None:
         if not 1 <= number <= 40:
             raise FrostlineError(f"--{name} is {number}; it must lie between 1 and 40.")
     config = compose(args.overrides)
-    from frostline.draw.preview import contact_sheet, write
+    from frostline.draw.png import save
+    from frostline.draw.preview import contact_sheet
     from frostline.runs.alone import prepared
     from frostline.runs.build import build_data
 
@@ -38,5 +39,5 @@ def run(args: argparse.Namespace) -> None:
     mix = config["augment"].get("mix")
     names = [config["dataset"]["name"], config["task"]["name"], f"augment={config['augment']['name']}"]
     names += [mix["_target_"].rpartition(".")[2]] if mix else []
-    write(contact_sheet(data, args.scenes, args.views, ", ".join(names)), args.out)
+    save(contact_sheet(data, args.scenes, args.views, ", ".join(names)), args.out)
     print(args.out)

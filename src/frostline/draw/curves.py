@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from frostline.draw.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
+from frostline.draw.png import save
 from frostline.draw.style import bare, headline, names_as_they_are
 from frostline.words import quantity, short
 
@@ -52,7 +53,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     bar.ax.tick_params(labelsize=7, length=0)
     bar.outline.set_visible(False)  # type: ignore[operator]
     headline(figure, "What was taken for what", _commonest(counts, names, 12 * (side + 2.6)))
-    figure.savefig(path)
+    save(figure, path)
 
 
 @names_as_they_are
@@ -94,7 +95,7 @@ def precision_recall_picture(
             title=title, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, title_fontsize=8, frameon=False
         )
     headline(figure, f"Precision against recall, {of}", _mean_of(average, len(there)))
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _write_cells(axes: "Axes", counts: Floats, shares: Floats) -> None:

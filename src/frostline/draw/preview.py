@@ -1,7 +1,6 @@
 """A contact sheet of what training sees: scenes as they are, and their first augmented views beside them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from frostline.draw.colours import INK, QUIET
 from frostline.draw.legends import height_of, legend
 from frostline.draw.marks import class_colours, outline, tag, veil
 from frostline.draw.style import LEFT, bare, headline, names_as_they_are
-from frostline.files import replacing
 from frostline.loading.items import SceneItems
 from frostline.loading.module import SceneDataModule
 from frostline.scenes.scene import BACKGROUND
@@ -52,12 +50,6 @@ def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) ->
     return figure
 
 
-def write(figure: "Figure", path: Path) -> None:
-    """Into a PNG."""
-    with replacing(path) as aside:
-        figure.savefig(aside, format="png", dpi=130)
-
-
 def _grid(rows: int, columns: int, caption: float, key: "Sequence[Artist]") -> "tuple[Figure, list[list[Axes]]]":
     """Square cells of one size, whatever their number. caption: inches below each. key: what goes below all."""
     from matplotlib.figure import Figure
@@ -65,7 +57,7 @@ def _grid(rows: int, columns: int, caption: float, key: "Sequence[Artist]") -> "
     left = LEFT + NAMES
     width = left + columns * (SIDE + GAP) + GAP + 0.08  # the plain pictures stand a little apart
     height = TOP + rows * (SIDE + caption + GAP) + BOTTOM + height_of([key], width, SMALL)
-    figure = Figure(figsize=(width, height), facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=130)
     grid = []
     for row in range(rows):
         bottom = height - TOP - SIDE - row * (SIDE + caption + GAP)
