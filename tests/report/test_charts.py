@@ -111,6 +111,12 @@ def test_a_missing_result_changes_no_colours():
     assert some.colours == every.colours
 
 
+def test_values_that_the_grid_no_longer_has_are_drawn_after_those_that_it_has():
+    panels = panels_of([made_run(schedule=name) for name in ("b", "old", "a")])
+    look = look_of(panels, {"schedule": ["a", "b"]})
+    assert look.values(panels[0].arms) == ["a", "b", "old"]
+
+
 def test_curves_are_drawn_against_images_and_seconds_with_their_phases():
     runs = [
         made_run(schedule="thaw", seed=seed, epochs=made_epochs([0.2, 0.4 + 0.2 * seed, 0.6], seconds, [3, 3, 0]))

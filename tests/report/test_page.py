@@ -87,6 +87,12 @@ def test_more_classes_than_anybody_reads_are_left_out():
     assert "By class" not in text_of(results_of([made_run(by_class=many)]))
 
 
+def test_nothing_to_be_found_is_never_the_highest():
+    text = text_of(results_of([made_run("detection", value=-1.0), made_run("detection", "full", value=-1.0)]))
+    budgets = text.split("#### At equal budgets")[1].split("####")[0]
+    assert "| — | — | — | — |" in budgets and "**" not in budgets and "-1.0" not in text
+
+
 def test_names_spoil_no_table():
     runs = [made_run(schedule=name, dataset="a|b") for name in ("c|d", "two\nlines")]
     rows = [line for line in text_of(results_of(runs)).splitlines() if line.startswith("|")]
