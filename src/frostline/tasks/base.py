@@ -4,14 +4,15 @@ A task says what it needs of a scene, how outputs become losses and predictions,
 `needs`, `primary`, `criterion`, `predict`, `make_metrics`, `update`, and what is wrong with one, `mistakes`.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities import move_data_to_device
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
@@ -19,6 +20,7 @@ from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.rates import RateSchedule
 from frostline.loading.batch import Batch
+from frostline.metrics.base import ExtraMetric
 from frostline.metrics.worst import WorstScenes
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
@@ -82,7 +84,7 @@ class Task(pl.LightningModule):
     schedule: a schedule file's content. epochs: the whole budget.
     optimizer: makes an optimizer of parameter groups. weight_decay: of its weights; biases and norms have none.
     rate: the base learning-rate schedule, one of frostline.freezing.rates with its options.
-    tested: what the last test said.
+    extra: one more metric, by its name. tested: what the last test said.
     """
 
     needs: ClassVar[frozenset[str]]  # annotations of a scene: "label", "boxes", "mask"
@@ -100,6 +102,7 @@ class Task(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         rate: RateSchedule,
         weight_decay: float = 0.0,
+        extra: Mapping[str, ExtraMetric] | None = None,
     ) -> None:
         super().__init__()
         self.model = Frosted(backbone, head, schedule, epochs)
@@ -108,6 +111,8 @@ class Task(pl.LightningModule):
         self.tested = Tested()
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_test_metrics()
+        self.val_extra = nn.ModuleDict(extra or {})
+        self.test_extra = copy.deepcopy(self.val_extra)
         self.test_mistakes = WorstScenes()
         self._step: tuple[dict[str, Tensor], list[str]] = {}, []  # the losses of the last batch, and its scenes
         self._check_monitors()
@@ -205,12 +210,17 @@ class Task(pl.LightningModule):
         self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
         predictions = self.predict(outputs, batch)
         self.update(metrics, predictions, batch)
+        for extra in self._extra(split).values():
+            extra.update(predictions, batch)
         return predictions
 
     def _finish(self, split: str, metrics: MetricCollection) -> dict[str, Tensor]:
         # Computed once over the whole split: the mean of a metric over batches is another number.
         values = metrics.compute()
         metrics.reset()
+        for name, extra in self._extra(split).items():
+            values[name] = extra.compute()
+            extra.reset()
         scalars = {name: value for name, value in values.items() if name in self._scalars(metrics)}
         self.log_dict({f"{split}_{name}": value.float() for name, value in scalars.items()})
         self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
@@ -234,10 +244,13 @@ class Task(pl.LightningModule):
         """Names of what is logged of each epoch and can end a phase."""
         return {"train_loss", "val_loss", *(f"val_{name}" for name in self._scalars(self.val_metrics))}
 
+    def _extra(self, split: str) -> dict[str, ExtraMetric]:
+        return dict(cast(Any, self.val_extra if split == "val" else self.test_extra).items())
+
     def _scalars(self, metrics: MetricCollection) -> set[str]:
         """Names of what is one number for the whole split."""
         names = {name for key, metric in metrics.items() for name in getattr(metric, "names", [key])}
-        return {name for name in names if name not in NOT_SCALAR and not name.endswith(BY_CLASS)}
+        return {name for name in names if name not in NOT_SCALAR and not name.endswith(BY_CLASS)} | {*self.val_extra}
 
     def _check_monitors(self) -> None:
         """What phases and rates wait for must be logged, and the rates must be what their schedule takes."""
