@@ -110,6 +110,9 @@ def _left_out(results: Results) -> list[list[str]]:
 def _panel(panel: Panel, seeds: int) -> dict[str, Any]:
     """What the template tells of one task on one dataset. seeds: that the study plans."""
     classes = _classes(panel)
+    meanings = METRICS | {
+        n: words for arm in panel.arms for run in arm.runs for n, words in run.result.meanings.items()
+    }
     return {
         "where": panel.where,
         "primary": panel.primary,
@@ -121,7 +124,7 @@ def _panel(panel: Panel, seeds: int) -> dict[str, Any]:
         "results": [_result(panel, arm, seeds) for arm in panel.arms],
         "budgets": _budgets(panel),
         "metrics": _metrics(panel),
-        "meanings": {n: words for n, words in METRICS.items() if n in {panel.primary, *panel.arms[0].metrics}},
+        "meanings": {n: words for n, words in meanings.items() if n in {panel.primary, *panel.arms[0].metrics}},
         "classes": classes,
         "arms_by_class": _arms_by_class(panel) if classes and len(panel.arms) > 1 else None,
     }

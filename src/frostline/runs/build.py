@@ -139,6 +139,8 @@ def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs
     """
     head = build(config["head"], backbone, len(classes), without=["name"])
     check_size(config, backbone, head)
+    metric = config.get("metric") or {}  # none in what older versions wrote
+    extra = {metric["name"]: build(metric, without=["name"])} if "_target_" in metric else {}
     task: Task = build(
         config["task"],
         backbone,
@@ -149,6 +151,7 @@ def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs
         optimizer=partial(build, config["optimizer"], without=["name"]),
         weight_decay=config["optimizer"]["weight_decay"],
         rate=partial(build, config["rate"], without=["name"]),
+        extra=extra,
         without=["name"],
     )
     return task

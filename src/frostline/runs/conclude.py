@@ -93,6 +93,7 @@ def _result(built: Built, fitted: Fitted, origin: Origin, milliseconds: float) -
         machine=provenance.machine(),
         command=origin.command,
         versions=provenance.versions(),
+        meanings=task.meanings,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

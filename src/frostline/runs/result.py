@@ -23,6 +23,7 @@ class RunResult:
     by_class: metric -> class -> value, -1 for a class that does not occur. confusion: counts, true classes in rows.
     train_seconds: of training alone. predict_ms: milliseconds to predict one picture.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
+    meanings: what a metric of one's own says, in words, by its name.
 
     What has a default here is missing in files of older versions.
     """
@@ -54,6 +55,7 @@ class RunResult:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quality(self) -> float:

@@ -244,6 +244,11 @@ class Task(pl.LightningModule):
         """Names of what is logged of each epoch and can end a phase."""
         return {"train_loss", "val_loss", *(f"val_{name}" for name in self._scalars(self.val_metrics))}
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the extra metric says, in words, by its name."""
+        return {name: metric.meaning for name, metric in self._extra("test").items()}
+
     def _extra(self, split: str) -> dict[str, ExtraMetric]:
         return dict(cast(Any, self.val_extra if split == "val" else self.test_extra).items())
 
