@@ -25,26 +25,34 @@ _ITEMS = (
     *("pictures/reading.py", "pictures/fit.py", "pictures/kernels.py", "pictures/regions.py", "loading"),
 )
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.
-ACTIVATIONS = (*_ITEMS, "models", "freezing")
+ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freezing/activations.py")
 # A result: what is trained on what, how, and how it is measured.
-RESULTS = (*_ITEMS, "models", "freezing", "metrics", "tasks", "runs/build.py", "runs/fit.py")
+RESULTS = (*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "tasks", "runs/build.py", "runs/fit.py")
 # A report: what it says, and what it draws.
 REPORT = ("report", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py")
 
 
 @cache
 def code_hash(*parts: str) -> str:
-    """One sha256 over what these files and folders of the package do, such as `models` or `runs/build.py`.
+    """One sha256 over what the code in these parts does, see `files_of`.
 
     Hashed is the syntax tree without docstrings: comments, line breaks and documentation change no result, and no hash.
     """
     digest = sha256()
-    for part in parts:
-        path = PACKAGE / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(PACKAGE).as_posix().encode())
-            digest.update(_digest(file.read_text(encoding="utf-8")))
+    for file in files_of(*parts):
+        digest.update(file.relative_to(PACKAGE).as_posix().encode())
+        digest.update(_digest(file.read_text(encoding="utf-8")))
     return digest.hexdigest()
+
+
+def files_of(*parts: str) -> list[Path]:
+    """The files of these parts, such as `models` or `runs/build.py`, less those of parts that begin with a -."""
+    found: set[Path] = set()
+    for part in sorted(parts, key=lambda part: part.startswith("-")):
+        path = PACKAGE / part.removeprefix("-")
+        files = set(path.rglob("*.py")) if path.is_dir() else {path}
+        found = found - files if part.startswith("-") else found | files
+    return sorted(found)
 
 
 @cache
