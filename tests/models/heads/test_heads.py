@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -13,9 +15,14 @@ from frostline.models.small_cnn import SmallCnn
 SIZE = 96
 
 
-def features_of(name, head_class, **options):
-    backbone = timm_backbone(name, pretrained=False, with_embedding=head_class.reads_embedding).eval()
-    head = head_class(backbone, 3, **options).eval()
+@cache
+def made(name):
+    return timm_backbone(name, pretrained=False, with_embedding=True).eval()
+
+
+def features_of(name, head_class):
+    backbone = made(name)
+    head = head_class(backbone, 3).eval()
     with torch.no_grad():
         features, embedding = backbone(torch.rand(2, 3, SIZE, SIZE))
         return head(features, embedding) if head.reads_embedding else head(features)
