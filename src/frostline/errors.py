@@ -1,4 +1,8 @@
-"""The one exception for mistakes that a user can mend."""
+"""The one exception for mistakes that a user can mend, and the one check of numbers."""
+
+from typing import TypeGuard
+
+INF = float("inf")
 
 
 class FrostlineError(Exception):
@@ -8,9 +12,14 @@ class FrostlineError(Exception):
     """
 
 
-def check_number(key: str, value: object, low: float, high: float = float("inf"), whole: bool = False) -> None:
-    """Raise FrostlineError unless the value of a key is a number (whole: without fraction) from `low` to `high`."""
+def is_number(value: object, low: float, high: float = INF, whole: bool = False) -> TypeGuard[float]:
+    """Whether this is a finite number (whole: without fraction) from `low` to `high`; true and false are none."""
     kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        limits = f"from {low:g} up" if high == float("inf") else f"from {low:g} to {high:g}"
+    return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high and abs(value) < INF
+
+
+def check_number(key: str, value: object, low: float, high: float = INF, whole: bool = False) -> None:
+    """Raise FrostlineError unless the value of a key `is_number`."""
+    if not is_number(value, low, high, whole):
+        limits = f"from {low:g} up" if high == INF else f"from {low:g} to {high:g}"
         raise FrostlineError(f"{key} is {value!r}; it is a {'whole ' if whole else ''}number {limits}.")

@@ -645,9 +645,8 @@ def test_policies_that_make_no_sense_are_told():
 
 @pytest.mark.parametrize("override", ["dataset.source.train=abc", "dataset.split.given=perhaps"])
 def test_values_that_make_no_sense_are_told_in_one_sentence(tmp_path, override):
-    config = compose([override])["dataset"]
     with pytest.raises(FrostlineError) as error:
-        prepare_from_config(config, tmp_path / "out")
+        prepare_from_config(compose([override])["dataset"], tmp_path / "out")
     assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from frostline.errors import FrostlineError
-from frostline.sources._mat import read_arrays
 from frostline.sources.flowers102 import COUNT, Flowers102
+from frostline.sources.mat import read_arrays
 
 BLUE = (0, 0, 254)
 

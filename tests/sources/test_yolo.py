@@ -5,7 +5,7 @@ from PIL import Image
 
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import read_rgb
-from frostline.sources._files import displayed_size
+from frostline.sources.files import displayed_size
 from frostline.sources.yolo import Yolo
 
 DATA = {"path": "/content/somewhere", "train": "images/train", "val": "images/val", "names": ["cat", "dog"]}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, is_number
 from frostline.scenes.scene import BACKGROUND, Classes
 
 _FAR = 1e7  # pixels; no picture has as many on a side
@@ -107,7 +107,7 @@ def check_size(found: tuple[Any, Any], scene: str, sizes: Sizes, where: str) -> 
 
 def number(value: Any) -> float:
     """A finite number of no odd size. Raises ValueError for anything else, and for true and false."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _FAR:
+    if not is_number(value, -_FAR, _FAR):
         raise ValueError(f"{value!r} is no number that a picture can have")
     return float(value)
 

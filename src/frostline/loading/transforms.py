@@ -9,6 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from frostline.errors import is_number
 from frostline.pictures.fit import GREY
 from frostline.pictures.kernels import (
     Matrix,
@@ -233,8 +234,8 @@ def _between_factors(interval: Interval, draw: float) -> float:
 
 
 def _number(name: str, value: float, low: float, high: float) -> float:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, not from {low:g} to {high:g}")
+    if not is_number(value, low, high):
+        raise ValueError(f"{name} is {value!r}, not a number from {low:g} to {high:g}")
     return float(value)
 
 
@@ -243,7 +244,7 @@ def _share(name: str, value: float) -> float:
 
 
 def _interval(name: str, ends: Interval, low: float, high: float) -> tuple[float, float]:
-    if len(ends) != 2 or not low <= ends[0] <= ends[1] <= high:
+    if len(ends) != 2 or not all(is_number(end, low, high) for end in ends) or ends[0] > ends[1]:
         raise ValueError(f"{name} is {list(ends)}, no interval [from, to] within {low:g} and {high:g}")
     return float(ends[0]), float(ends[1])
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_number
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,11 @@ class Split:
 
     def __post_init__(self) -> None:
         shares = self.shares
-        for key, value in {**shares, "seed": self.seed, "given": self.given}.items():
-            wanted = bool if key == "given" else int if key == "seed" else (int, float)
-            if not isinstance(value, wanted) or (key != "given" and isinstance(value, bool)):
-                raise FrostlineError(
-                    f"dataset.split.{key} is {value!r}: shares and seed are numbers, given true or false."
-                )
+        for name, share in shares.items():
+            check_number(f"dataset.split.{name}", share, 0, 1)
+        check_number("dataset.split.seed", self.seed, 0, whole=True)
+        if not isinstance(self.given, bool):
+            raise FrostlineError(f"dataset.split.given is {self.given!r}: set it to true or false.")
         if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
             raise FrostlineError(
                 f"dataset.split has the shares {shares}: make train, val and test positive numbers whose sum is 1."

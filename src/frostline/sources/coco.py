@@ -12,9 +12,9 @@ from frostline.errors import FrostlineError
 from frostline.pictures.reading import MAX_PIXELS, read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, SPLITS, VOID, Classes, Scene, scene_ids
-from frostline.sources._files import boxes_of, displayed_size, inside, is_file, picture_files, split_named
-from frostline.sources._paint import MOST_PAINT, paint, run_lengths
 from frostline.sources.base import Source
+from frostline.sources.files import boxes_of, displayed_size, inside, is_file, picture_files, split_named
+from frostline.sources.paint import MOST_PAINT, paint, run_lengths
 
 _LABELS = "where all annotations of a picture have one category, that is the picture's label"
 _MASKS = "painted from the outlines, smaller ones over larger ones; crowds are unknown"

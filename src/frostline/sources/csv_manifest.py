@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,12 +11,20 @@ from frostline.errors import FrostlineError
 from frostline.pictures.reading import MAX_BYTES
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
-from frostline.sources._files import boxes_of, inside, is_file, split_named
 from frostline.sources.base import Source
+from frostline.sources.files import boxes_of, inside, is_file, split_named
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _OF_THE_PICTURE = ("label", "mask", "split", "group")
+_SURPLUS = "has more cells than the first line"
 COLUMNS = ("path", *_CORNERS, "box_label", *_OF_THE_PICTURE)
+
+
+class _Row(NamedTuple):
+    """line: where it begins. cells: by role, stripped; "surplus" where there are more of them than columns."""
+
+    line: int
+    cells: dict[str, str]
 
 
 class CsvManifest(Source):
@@ -65,8 +74,7 @@ class CsvManifest(Source):
         self._labels = {name: number for number, name in enumerate(self.classes.labels or ())}
         self._box_labels = {name: number for number, name in enumerate(self.classes.boxes or ())}
 
-    def _read(self, columns: dict[str, str], delimiter: str) -> list[tuple[int, dict[str, str]]]:
-        """Rows as the line where each begins and its cells by role."""
+    def _read(self, columns: dict[str, str], delimiter: str) -> list[_Row]:
         rows = []
         end = 0
         if self._file.stat().st_size > MAX_BYTES:
@@ -80,9 +88,10 @@ class CsvManifest(Source):
                 for cells in reader:
                     line, end = end + 1, reader.line_num
                     if len(cells) > len(header):
-                        rows.append((line, {"path": cells[roles["path"]].strip(), "surplus": "yes"}))
+                        rows.append(_Row(line, {"path": cells[roles["path"]].strip(), "surplus": "yes"}))
                     elif any(cells):
-                        rows.append((line, {role: cells[at].strip() for role, at in roles.items() if at < len(cells)}))
+                        said = {role: cells[at].strip() for role, at in roles.items() if at < len(cells)}
+                        rows.append(_Row(line, said))
         except (csv.Error, UnicodeDecodeError) as error:
             raise FrostlineError(f"{self._file}:{end + 1} is no CSV in UTF-8 ({error}): save it as such.") from error
         return rows
@@ -110,88 +119,102 @@ class CsvManifest(Source):
 
     def scenes(self) -> Iterator[Scene]:
         # a/b.png and ./a/b.png are one picture; a row without a path is a scene of its own, to carry its fault.
-        pictures: dict[str, list[tuple[int, dict[str, str]]]] = {}
-        for line, cells in self._rows:
-            path = inside(self.root, cells.get("path", ""))
-            name = cells.get("path") or f"line {line} of {self._file.name}"
-            pictures.setdefault(name if path in (None, self.root) else str(path), []).append((line, cells))
+        pictures: dict[str, list[_Row]] = {}
+        for row in self._rows:
+            path = inside(self.root, row.cells.get("path", ""))
+            name = row.cells.get("path") or f"line {row.line} of {self._file.name}"
+            pictures.setdefault(name if path in (None, self.root) else str(path), []).append(row)
         paths = [Path(name) for name in pictures]
         relative = [path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in paths]
         ids = scene_ids(path if path.name else PurePath("unnamed") for path in relative)
         for scene_id, rows in zip(ids, pictures.values(), strict=True):
             yield self._scene(scene_id, rows)
 
-    def _scene(self, scene_id: str, rows: list[tuple[int, dict[str, str]]]) -> Scene:
-        faults: list[Fault] = []
-        said: dict[str, tuple[str, int]] = {}
-        boxes: list[list[float]] = []
-        names: list[str] = []
-        lines: list[int] = []
+    def _scene(self, scene_id: str, rows: list[_Row]) -> Scene:
+        """The scene of all rows with one path."""
+        faults = [self._fault("annotation_unreadable", row, _SURPLUS) for row in rows if "surplus" in row.cells]
+        image = self._image(rows[0], faults)
+        said = self._said_once(rows, faults)
+        boxes, names, lines = self._boxes(rows, faults)
+        return Scene(
+            id=scene_id,
+            image=image,
+            label=self._labels[said["label"].cells["label"]] if "label" in said else None,
+            boxes=boxes_of(boxes) if boxes else None,
+            box_labels=np.array([self._box_labels[name] for name in names], np.int64) if boxes else None,
+            mask=self._mask(said["mask"], faults) if "mask" in said else None,
+            split=self._split(said["split"], faults) if "split" in said else None,
+            group=said["group"].cells["group"] if "group" in said else None,
+            boxes_file=self._file if boxes else None,
+            box_lines=tuple(lines) if boxes else None,
+            faults=tuple(faults),
+        )
 
-        def fault(kind: str, line: int, what: str) -> None:
-            faults.append(Fault(kind, self._file, what, line))
+    def _fault(self, kind: str, row: _Row, what: str) -> Fault:
+        return Fault(kind, self._file, what, row.line)
 
-        first, cells = rows[0]
-        name = cells.get("path", "")
-        image = place = inside(self.root, name)
-        if place is None or not is_file(place):
-            image = None  # a fault says why; nothing outside the root is ever opened
+    def _image(self, row: _Row, faults: list[Fault]) -> Path | None:
+        """The picture's file; None with a fault where there is none, as nothing outside the root is ever opened."""
+        name = row.cells.get("path", "")
+        image = inside(self.root, name)
         if not name:
-            fault("annotation_unreadable", first, "has no path")
-        elif place is None:
-            fault("path_outside", first, f"names '{name}', which lies outside {self.root}")
+            faults.append(self._fault("annotation_unreadable", row, "has no path"))
         elif image is None:
-            fault("picture_missing", first, f"names '{name}', which is not there")
-        for line, cells in rows:
-            if "surplus" in cells:
-                fault("annotation_unreadable", line, "has more cells than the first line")
+            what = f"names '{name}', which lies outside {self.root}"
+            faults.append(self._fault("path_outside", row, what))
+        elif not is_file(image):
+            faults.append(self._fault("picture_missing", row, f"names '{name}', which is not there"))
+        else:
+            return image
+        return None
+
+    def _said_once(self, rows: list[_Row], faults: list[Fault]) -> dict[str, _Row]:
+        """For each role that belongs to the whole picture, the first row that has it; others must agree."""
+        said: dict[str, _Row] = {}
+        for row in rows:
             for role in _OF_THE_PICTURE:
-                value, earlier = cells.get(role), said.get(role)
-                if not value:
+                if not (value := row.cells.get(role)):
                     continue
-                if earlier is None:
-                    said[role] = (value, line)
-                elif earlier[0] != value:
-                    what = f"gives {name} the {role} '{value}' where line {earlier[1]} gives '{earlier[0]}'"
-                    fault("annotation_unreadable", line, what)
-            corners = [cells.get(corner, "") for corner in _CORNERS]
+                first = said.setdefault(role, row)
+                if first.cells[role] != value:
+                    what = f"gives {row.cells.get('path', '')} the {role} '{value}' where line {first.line} gives "
+                    faults.append(self._fault("annotation_unreadable", row, f"{what}'{first.cells[role]}'"))
+        return said
+
+    def _boxes(self, rows: list[_Row], faults: list[Fault]) -> tuple[list[list[float]], list[str], list[int]]:
+        """Corners, class and line of each box."""
+        boxes, names, lines = [], [], []
+        for row in rows:
+            corners = [row.cells.get(corner, "") for corner in _CORNERS]
             if not any(corners):
                 continue
             try:
                 box = [float(corner) for corner in corners]
             except ValueError:
-                fault("annotation_unreadable", line, f"has a box whose corners are no numbers ({', '.join(corners)})")
+                what = f"has a box whose corners are no numbers ({', '.join(corners)})"
+                faults.append(self._fault("annotation_unreadable", row, what))
                 continue
-            if self._has_box_labels and not cells.get("box_label"):
-                fault("label_unknown", line, "has a box without a label")
+            if self._has_box_labels and not row.cells.get("box_label"):
+                faults.append(self._fault("label_unknown", row, "has a box without a label"))
                 continue
             boxes.append(box)
-            names.append(cells.get("box_label") or "object")
-            lines.append(line)
-        mask = None
-        if "mask" in said:
-            value, line = said["mask"]
-            mask = inside(self.root, value)
-            if mask is None:
-                fault("path_outside", line, f"names the mask '{value}', which lies outside {self.root}")
-            elif not is_file(mask):
-                fault("annotation_missing", line, f"names the mask '{value}', which is not there")
-                mask = None
-        split = None
-        if "split" in said:
-            value, line = said["split"]
-            if (split := split_named(value)) is None:
-                fault("annotation_unreadable", line, f"has the split '{value}', which is none of train, val and test")
-        return Scene(
-            id=scene_id,
-            image=image,
-            label=self._labels[said["label"][0]] if "label" in said else None,
-            boxes=boxes_of(boxes) if boxes else None,
-            box_labels=np.array([self._box_labels[found] for found in names], np.int64) if boxes else None,
-            mask=mask,
-            split=split,
-            group=said["group"][0] if "group" in said else None,
-            boxes_file=self._file if boxes else None,
-            box_lines=tuple(lines) if boxes else None,
-            faults=tuple(faults),
-        )
+            names.append(row.cells.get("box_label") or "object")
+            lines.append(row.line)
+        return boxes, names, lines
+
+    def _mask(self, row: _Row, faults: list[Fault]) -> Path | None:
+        name = row.cells["mask"]
+        mask = inside(self.root, name)
+        if mask is None:
+            faults.append(self._fault("path_outside", row, f"names the mask '{name}', which lies outside {self.root}"))
+        elif not is_file(mask):
+            faults.append(self._fault("annotation_missing", row, f"names the mask '{name}', which is not there"))
+            return None
+        return mask
+
+    def _split(self, row: _Row, faults: list[Fault]) -> str | None:
+        split = split_named(row.cells["split"])
+        if split is None:
+            what = f"has the split '{row.cells['split']}', which is none of train, val and test"
+            faults.append(self._fault("annotation_unreadable", row, what))
+        return split

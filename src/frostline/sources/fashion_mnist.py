@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_number
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene
-from frostline.sources._files import fetched
 from frostline.sources.base import Source
+from frostline.sources.files import fetched
 
 NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -34,8 +34,8 @@ class FashionMnist(Source):
 
     def __init__(self, root: str | Path, first: int | None = None) -> None:
         self.root = Path(root).expanduser()
-        if first is not None and (isinstance(first, bool) or not isinstance(first, int) or first < 1):
-            raise FrostlineError(f"dataset.source.first is {first!r}: set it to a number of pictures, or to null.")
+        if first is not None:
+            check_number("dataset.source.first", first, 1, whole=True)
         folders = sorted({path.parent for path in self.root.rglob("train-images-idx3-ubyte*") if path.is_file()})
         # MNIST and others have files of the same names.
         folders = [folder for folder in folders if "fashion" in folder.as_posix().lower()] or folders

@@ -13,9 +13,9 @@ from frostline.pictures.reading import UnreadablePictureError, read_file, read_r
 from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene
-from frostline.sources._files import fetched, read_lines
-from frostline.sources._mat import read_arrays
 from frostline.sources.base import Source
+from frostline.sources.files import fetched, read_lines
+from frostline.sources.mat import read_arrays
 
 COUNT = 102
 _SPLITS = {"trnid": "train", "valid": "val", "tstid": "test"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from frostline.errors import FrostlineError
 from frostline.scenes.scene import Classes, Scene, scene_ids
-from frostline.sources._files import picture_files, split_named
 from frostline.sources.base import Source
+from frostline.sources.files import picture_files, split_named
 
 
 class Folder(Source):

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_number
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, VOID, Classes, Scene, scene_ids
-from frostline.sources._files import (
+from frostline.sources.base import Source
+from frostline.sources.files import (
     by_name,
     inside,
     is_file,
@@ -16,7 +17,6 @@ from frostline.sources._files import (
     read_lines,
     split_named,
 )
-from frostline.sources.base import Source
 
 _DEEP = 32  # folders of an absolute path that are tried
 
@@ -45,8 +45,7 @@ class Masks(Source):
             raise FrostlineError(f"{self.root} is no folder: point dataset.root at pictures and masks.")
         if isinstance(classes, str) or not 1 <= len(classes) <= VOID - 1:
             raise FrostlineError("dataset.source.classes is no list of 1 to 254 names: name the masks' classes there.")
-        if isinstance(void, bool) or not isinstance(void, int) or not 0 <= void <= VOID:
-            raise FrostlineError(f"dataset.source.void is {void!r}: set it to the masks' value for unknown, 0 to 255.")
+        check_number("dataset.source.void", void, 0, VOID, whole=True)
         self.classes = Classes(masks=tuple(classes))
         self._mask_map = dict(zip((value for value in range(VOID) if value != void), range(len(classes)), strict=False))
         self._mask_map[void] = VOID

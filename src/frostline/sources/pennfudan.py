@@ -10,8 +10,8 @@ from frostline.pictures.reading import UnreadablePictureError, open_picture, rea
 from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
-from frostline.sources._files import by_name, namesake, pictures_by_name, visible
 from frostline.sources.base import Source
+from frostline.sources.files import by_name, namesake, pictures_by_name, visible
 
 _ENDING = "_mask"
 _MASK_MAP = {0: 0} | dict.fromkeys(range(1, VOID), 1)

@@ -8,8 +8,8 @@ import numpy as np
 from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
-from frostline.sources._files import fetched, picture_files, read_lines
 from frostline.sources.base import Source
+from frostline.sources.files import fetched, picture_files, read_lines
 from frostline.sources.voc import from_one, read_voc_boxes
 
 MASKS = ("pet", "background", "border")

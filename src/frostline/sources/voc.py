@@ -14,8 +14,8 @@ from frostline.errors import FrostlineError
 from frostline.pictures.reading import read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
-from frostline.sources._files import boxes_of, by_name, inside, namesake, pictures_by_name, read_lines, visible
 from frostline.sources.base import Source
+from frostline.sources.files import boxes_of, by_name, inside, namesake, pictures_by_name, read_lines, visible
 
 VOC_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",

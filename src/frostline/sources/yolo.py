@@ -15,7 +15,8 @@ from frostline.errors import FrostlineError
 from frostline.pictures.reading import MAX_PIXELS, read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
-from frostline.sources._files import (
+from frostline.sources.base import Source
+from frostline.sources.files import (
     boxes_of,
     displayed_size,
     inside,
@@ -25,8 +26,7 @@ from frostline.sources._files import (
     split_named,
     visible,
 )
-from frostline.sources._paint import MOST_PAINT, paint, run_lengths
-from frostline.sources.base import Source
+from frostline.sources.paint import MOST_PAINT, paint, run_lengths
 
 _MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
 _MASKS = "painted from the outlines, smaller ones over larger ones"
