@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline.draw.style import names_as_they_are as names_as_they_are
 from frostline.pictures.kernels import LUMA
 from frostline.pictures.regions import edges
 from frostline.scenes.scene import BACKGROUND, VOID
-from frostline.words import short as short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

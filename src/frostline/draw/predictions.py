@@ -8,24 +8,25 @@ import numpy as np
 from torch import Tensor
 
 from frostline.draw.colours import GREEN, ORANGE, PALE, QUIET, RED
-from frostline.draw.marks import class_colours, names_as_they_are, outline, tag
-from frostline.files import replacing
+from frostline.draw.legends import height_of, legend
+from frostline.draw.marks import class_colours, outline, tag, veil
+from frostline.draw.png import save
+from frostline.draw.style import LEFT, headline, names_as_they_are, place
 from frostline.metrics.detection import MATCH, matched
 from frostline.metrics.localization import overlaps
 from frostline.pictures.regions import edges
-from frostline.scenes.scene import BACKGROUND, VOID
+from frostline.scenes.scene import BACKGROUND
 from frostline.tasks.examples import LONGEST, Example
 from frostline.tasks.predictions import Classified, Detected, Located, Prediction, Segmented, Truth
 from frostline.words import short
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-KEY_COLUMNS = 9
 NAMED = 6  # boxes of a picture that are named, wrong or surest ones first, so that names leave something to be seen
 LIKELIEST = 4  # classes whose probability is shown
-QUICKLY = {"compress_level": 3}  # photographs take a quarter of a second less, and few more bytes
+SMALL, DPI = 7, 110
 RIGHT, WRONG, FOUND = GREEN, RED, ORANGE
 HOW: dict[type[Prediction], str] = {  # which scenes have a mistake, which come first, and how their pictures are read
     Classified: "Scenes of another class than predicted; first those of whose class the model was least sure.\n"
@@ -44,18 +45,18 @@ def prediction_sheet(examples: Sequence[Example], path: Path, columns: int = 6) 
     """Write a PNG of predictions, each over its picture with the truth."""
     from matplotlib.figure import Figure
 
-    rows = -(-len(examples) // columns)
-    key = _key(examples)
-    figure = Figure(figsize=(columns * 1.7, rows * 1.9 + _foot(key)), layout="constrained", dpi=110)
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, example in zip(grid, examples, strict=False):
+    rows, key = -(-len(examples) // columns), _key(examples)
+    side, gap, above = 1.62, 0.08, 0.3  # inches; above: a caption
+    width = columns * (side + gap) + gap
+    height = rows * (above + side) + gap + height_of([key], width, SMALL)
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    for index, example in enumerate(examples):
+        row, column = divmod(index, columns)
+        axes = place(figure, gap + column * (side + gap), above + row * (above + side), side)
         _show(axes, example)
         _draw(axes, example.prediction, example.truth)
-    if key:
-        _colour_key(figure, key, loc="outside lower left")
-    _save(figure, path)
+    legend(figure, [key], SMALL)
+    save(figure, path)
 
 
 @names_as_they_are
@@ -66,35 +67,27 @@ def error_sheet(worst: Sequence[Example], mistaken: int, scenes: int, path: Path
     """
     from matplotlib.figure import Figure
 
-    rows = -(-len(worst) // columns)
-    key = _key(worst)
-    # Placed by hand, in inches: all panels are squares, and matplotlib's own engines take a second for as many.
-    side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34
-    width = columns * (2 * side + gap) + (columns + 1) * margin
-    height = head + rows * (above + side + below) + _foot(key)
-    figure = Figure(figsize=(width, height), dpi=110)
+    rows, key = -(-len(worst) // columns), _key(worst)
+    side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34  # inches
+    width = columns * (2 * side + gap + margin) - margin + 2 * LEFT
+    height = head + rows * (above + side + below) + height_of([key], width, SMALL)
+    figure = Figure(figsize=(width, height), dpi=DPI)
     of = f"{mistaken} of {scenes} scenes of the test split"
     title = f"The worst errors; {of} have one" if mistaken > len(worst) else f"All errors; {of} have one"
-    title, how = (title, HOW[type(worst[0].prediction)]) if worst else (f"No errors: {of} have one", "")
-    figure.text(margin / width, 1 - 0.1 / height, title, fontsize=11, fontweight="bold", va="top")
-    figure.text(margin / width, 1 - 0.32 / height, how, fontsize=8, color=QUIET, va="top", linespacing=1.25)
+    headline(figure, *((title, HOW[type(worst[0].prediction)]) if worst else (f"No errors: {of} have one", "")))
     for index, example in enumerate(worst):
-        left = margin + index % columns * (2 * side + gap + margin)
-        bottom = height - head - (index // columns + 1) * (above + side + below) + below
-        pair = []
-        for x in (left, left + side + gap):
-            axes = figure.add_axes((x / width, bottom / height, side / width, side / height))
+        row, column = divmod(index, columns)
+        left, top = LEFT + column * (2 * side + gap + margin), head + row * (above + side + below) + above
+        pair = [place(figure, x, top, side) for x in (left, left + side + gap)]
+        for axes in pair:
             _show(axes, example)
             axes.set_autoscale_on(False)
-            axes.set_axis_off()
-            pair.append(axes)
         _draw_pair(pair[0], pair[1], example.prediction, example.truth)
-        figure.text(left / width, (bottom + side + 0.06) / height, short(example.words, 60), fontsize=8, color=WRONG)
-        name = short(example.id, 60)
-        figure.text(left / width, (bottom - 0.06) / height, name, fontsize=7, color=QUIET, va="top")
-    if key:
-        _colour_key(figure, key, loc="lower left", bbox_to_anchor=(0.015, 0))
-    _save(figure, path)
+        x, words, name = left / width, short(example.words, 60), short(example.id, 60)
+        figure.text(x, 1 - (top - 0.06) / height, words, fontsize=8, color=WRONG)
+        figure.text(x, 1 - (top + side + 0.06) / height, name, fontsize=7, color=QUIET, va="top")
+    legend(figure, [key], SMALL)
+    save(figure, path)
 
 
 def _draw(axes: "Axes", found: Prediction, truth: Truth) -> None:
@@ -209,14 +202,9 @@ def _shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: 
 
 
 def _veil(axes: "Axes", mask: Tensor, classes: Sequence[str]) -> None:
-    """Class numbers (H, W) in their colours over the picture, which stays as it is under BACKGROUND and VOID."""
+    """Class numbers (H, W) in their colours over the picture."""
     numbers, extent = _thinned(mask)
-    bare = [number for number, name in enumerate(classes) if name == BACKGROUND]
-    known = ~np.isin(numbers, [VOID, *bare])
-    painted = np.zeros((*known.shape, 4))
-    painted[..., :3] = class_colours(len(classes))[np.where(known, numbers, 0)]
-    painted[..., 3] = 0.65 * known
-    axes.imshow(painted, extent=extent)
+    axes.imshow(veil(numbers, classes), extent=extent)
 
 
 def _borders(axes: "Axes", mask: Tensor) -> None:
@@ -234,8 +222,10 @@ def _thinned(mask: Tensor) -> tuple[Any, tuple[float, float, float, float]]:
     return mask.numpy()[::step, ::step], (0, width, height, 0)
 
 
-def _key(examples: Sequence[Example]) -> dict[str, Any]:
-    """Colours by name of the classes in masks; the names of all else stand in the pictures."""
+def _key(examples: Sequence[Example]) -> "list[Artist]":
+    """The classes in masks; the names of all else stand in the pictures."""
+    from matplotlib.patches import Patch
+
     seen: set[int] = set()
     classes: Sequence[str] = ()
     for example in examples:
@@ -243,21 +233,5 @@ def _key(examples: Sequence[Example]) -> dict[str, Any]:
             classes = example.prediction.classes
             seen |= set(example.prediction.mask.unique().tolist()) | example.truth.classes_seen()
     colours = class_colours(len(classes))
-    return {classes[label]: colours[label] for label in sorted(seen) if classes[label] != BACKGROUND}
-
-
-def _foot(key: dict[str, Any]) -> float:
-    """The height that `_colour_key` needs, in inches."""
-    return 0.12 + 0.17 * -(-len(key) // KEY_COLUMNS) if key else 0.0
-
-
-def _colour_key(figure: "Figure", colours: dict[str, Any], **where: Any) -> None:
-    from matplotlib.patches import Patch
-
-    handles = [Patch(color=colour, label=short(name, 16)) for name, colour in colours.items()]
-    figure.legend(handles=handles, ncols=KEY_COLUMNS, fontsize=7, frameon=False, **where)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with replacing(path) as aside:
-        figure.savefig(aside, format="png", pil_kwargs=QUICKLY)
+    named = [label for label in sorted(seen) if classes[label] != BACKGROUND]
+    return [Patch(color=tuple(colours[label]), label=short(classes[label], 16)) for label in named]

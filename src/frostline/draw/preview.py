@@ -9,7 +9,7 @@ from torch import Tensor
 from frostline.draw.colours import INK, QUIET
 from frostline.draw.legends import height_of, legend
 from frostline.draw.marks import class_colours, outline, tag, veil
-from frostline.draw.style import LEFT, bare, headline, names_as_they_are
+from frostline.draw.style import LEFT, headline, names_as_they_are, place
 from frostline.loading.items import SceneItems
 from frostline.loading.module import SceneDataModule
 from frostline.scenes.scene import BACKGROUND
@@ -60,13 +60,8 @@ def _grid(rows: int, columns: int, caption: float, key: "Sequence[Artist]") -> "
     figure = Figure(figsize=(width, height), dpi=130)
     grid = []
     for row in range(rows):
-        bottom = height - TOP - SIDE - row * (SIDE + caption + GAP)
         lefts = [left + column * (SIDE + GAP) + (0.08 if column else 0) for column in range(columns)]
-        grid.append([figure.add_axes((x / width, bottom / height, SIDE / width, SIDE / height)) for x in lefts])
-    for axes in (axes for row in grid for axes in row):
-        axes.set_xticks([])
-        axes.set_yticks([])
-        bare(axes)
+        grid.append([place(figure, x, TOP + row * (SIDE + caption + GAP), SIDE) for x in lefts])
     return figure, grid
 
 

@@ -1,39 +1,58 @@
 """A schedule as a picture: where the frost line runs, and how fast what lies above it trains."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frostline.draw.colours import INK, QUIET
-from frostline.files import write_whole
+from frostline.draw.png import save
+from frostline.draw.style import bare, headline, names_as_they_are
+from frostline.files import replacing
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of
 from frostline.freezing.tables import rates_of
 from frostline.words import quantity
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ICE, LINE = "#dce9f2", "#0b3c5d"
 
 
-def schedule_picture(model: Frosted, base: Sequence[float], suffix: str = "png") -> bytes:
-    """Epochs across, depth down, colour = learning rate, pale = frozen; the frost line drawn through. PNG or SVG.
+@names_as_they_are
+def write_picture(model: Frosted, base: Sequence[float], path: Path) -> None:
+    """Write a schedule as a picture, PNG or SVG by the suffix. base: the base rate of each epoch."""
+    figure = schedule_figure(model, base)
+    if path.suffix == ".svg":
+        with replacing(path) as aside:
+            figure.savefig(aside)
+    else:
+        save(figure, path)
 
-    base: the base rate of each epoch.
-    """
+
+def schedule_figure(model: Frosted, base: Sequence[float]) -> "Figure":
+    """Epochs across, depth down, colour = learning rate, pale = frozen; the frost line drawn through."""
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     rates = rates_of(model, base)
     parts = list(reversed(list(model.parts)))  # the head at the top, as the line goes down
     epochs = len(base)
     known = [rate for row in rates.values() for rate in row if rate]
-    norm = LogNorm(min(known) / 1.5, max(known) * 1.5) if known else LogNorm(1e-6, 1e-2)
-    figure = Figure(figsize=(8.2, 1.5 + 0.36 * len(parts)), layout="constrained", dpi=120)
+    low, high = (min(known) / 1.5, max(known) * 1.5) if known else (1e-6, 1e-2)
+    figure = Figure(figsize=(8.2, 1.7 + 0.36 * len(parts)), layout="constrained", dpi=120)
     axes = figure.subplots()
     axes.set_facecolor(ICE)
     grid = [[rate if rate else float("nan") for rate in rates[part]] for part in parts]
     image = axes.imshow(
-        grid, aspect="auto", cmap="YlOrRd", norm=norm, extent=(0, epochs, len(parts), 0), interpolation="nearest"
+        grid,
+        aspect="auto",
+        cmap="YlOrRd",
+        norm=LogNorm(low, high),
+        extent=(0, epochs, len(parts), 0),
+        interpolation="nearest",
     )
     heights = [_depth_in_parts(model, epoch) for epoch in range(epochs)]
     axes.step(range(epochs + 1), [*heights, heights[-1]], where="post", color=LINE, lw=2.4, solid_joinstyle="miter")
@@ -43,29 +62,28 @@ def schedule_picture(model: Frosted, base: Sequence[float], suffix: str = "png")
     axes.set_yticks([i + 0.5 for i in range(len(parts))], parts)
     twin = axes.secondary_yaxis("right")
     twin.set_yticks([i + 0.5 for i in range(len(parts))], [quantity(size) for size in sizes])
-    twin.tick_params(length=0, labelsize=8, colors=QUIET)
+    twin.tick_params(labelsize=8, colors=QUIET)
     axes.set_ylim(len(parts) + 0.06, -0.06)
     axes.set_xlim(0, epochs)
     axes.set_xlabel("epochs")
-    axes.tick_params(length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.hlines(range(1, len(parts)), 0, epochs, color="white", lw=1, zorder=1)
-    for side in (*axes.spines.values(), *twin.spines.values()):
-        side.set_visible(False)
+    bare(axes)
+    bare(twin)
     bar = figure.colorbar(image, ax=axes, pad=0.02, shrink=0.9)
     bar.set_label("learning rate")
+    bar.ax.yaxis.set_major_formatter(_rate)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter() if high > 10 * low else FuncFormatter(_rate))
     bar.outline.set_visible(False)  # type: ignore[operator]
-    name = f"{model.schedule.name} on {model.backbone.name}"
-    axes.set_title(
-        f"{name}: pale is frozen, the blue edge is the frost line", loc="left", fontsize=10, color=INK, parse_math=False
+    headline(
+        figure, f"{model.schedule.name} on {model.backbone.name}", "pale is frozen, the blue edge is the frost line"
     )
-    buffer = BytesIO()
-    figure.savefig(buffer, format=suffix)
-    return buffer.getvalue()
+    return figure
 
 
-def write_picture(model: Frosted, base: Sequence[float], path: Path) -> None:
-    """`schedule_picture` into a file; its suffix says whether PNG or SVG."""
-    write_whole(path, schedule_picture(model, base, path.suffix.lstrip(".") or "png"))
+def _rate(rate: float, _: int | None = None) -> str:
+    """In place of matplotlib's own, which is a formula."""
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _depth_in_parts(model: Frosted, epoch: int) -> float:
