@@ -72,7 +72,7 @@ def schedule_figure(model: Frosted, base: Sequence[float]) -> "Figure":
     bare(twin)
     bar = figure.colorbar(image, ax=axes, pad=0.02, shrink=0.9)
     bar.set_label("learning rate")
-    bar.ax.yaxis.set_major_formatter(_rate)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_rate))
     bar.ax.yaxis.set_minor_formatter(NullFormatter() if high > 10 * low else FuncFormatter(_rate))
     bar.outline.set_visible(False)  # type: ignore[operator]
     headline(
