@@ -4,8 +4,7 @@ import yaml
 from PIL import Image
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import read_rgb
-from frostline.sources.files import displayed_size
+from frostline.pictures.reading import displayed_size, read_rgb
 from frostline.sources.yolo import Yolo
 
 DATA = {"path": "/content/somewhere", "train": "images/train", "val": "images/val", "names": ["cat", "dog"]}

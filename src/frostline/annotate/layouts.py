@@ -5,10 +5,10 @@ from pathlib import Path
 
 from frostline.annotate.boxes import Answer, Answers, Box, Sizes, add, check_size, scene_named
 from frostline.errors import FrostlineError
+from frostline.pictures.reading import displayed_size
 from frostline.scenes.dataset import Dataset
 from frostline.sources.base import Source
 from frostline.sources.coco import Coco
-from frostline.sources.files import displayed_size
 from frostline.sources.voc import Voc
 from frostline.sources.yolo import Yolo
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from frostline.annotate.boxes import Box, Proposal, box_names
+from frostline.pictures.reading import read_mask
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import BACKGROUND, SPLITS, Classes, Scene
 
@@ -51,11 +51,8 @@ def _known(scene: Scene, classes: Classes) -> Proposal:
         names = classes.boxes or ()
         pairs = zip(scene.boxes.tolist(), scene.box_labels.tolist(), strict=True)
         return _proposal(scene, tuple(Box(names[label], tuple(box)) for box, label in pairs), annotated=True)
-    if isinstance(scene.mask, Path):
-        with Image.open(scene.mask) as opened:
-            mask = np.asarray(opened)
-        if boxes := mask_boxes(mask, _called(scene, classes)):
-            return _proposal(scene, boxes, by=MASK)
+    if isinstance(scene.mask, Path) and (boxes := mask_boxes(read_mask(scene.mask), _called(scene, classes))):
+        return _proposal(scene, boxes, by=MASK)
     return _proposal(scene, ())
 
 

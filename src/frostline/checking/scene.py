@@ -20,11 +20,13 @@ from frostline.pictures.reading import (
     QUARTER_TURNS,
     TURNS,
     HugePictureError,
+    NoMaskError,
     UnreadablePictureError,
     open_picture,
     orientation_of,
     plain_picture,
     read_file,
+    read_mask,
 )
 from frostline.pictures.writing import png
 from frostline.scenes.faults import Fault
@@ -176,15 +178,11 @@ def _mask(
 def _mask_values(path: Path, max_pixels: int, faults: list[Fault]) -> np.ndarray | None:
     """The values of a mask's file, (height, width) uint8."""
     try:
-        image = open_picture(read_file(path), max_pixels)
+        return read_mask(path, max_pixels)
     except FileNotFoundError:
         faults.append(Fault("annotation_missing", path, "is not there"))
-        return None
+    except NoMaskError as error:
+        faults.append(Fault("annotation_unreadable", path, str(error)))
     except (OSError, UnreadablePictureError) as error:
         faults.append(Fault("annotation_unreadable", path, f"cannot be read as a mask ({error})"))
-        return None
-    if image.mode not in ("1", "L", "P"):
-        what = f"has mode {image.mode} where a mask has one channel of 8 bits"
-        faults.append(Fault("annotation_unreadable", path, what))
-        return None
-    return np.asarray(image).astype(np.uint8)
+    return None

@@ -16,7 +16,7 @@ from frostline.code import SQUARES, code_hash
 from frostline.loading.batch import stack_pictures
 from frostline.parallel import in_threads
 from frostline.pictures.fit import GREY, square
-from frostline.pictures.reading import read_rgb
+from frostline.pictures.reading import read_mask, read_rgb
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
 from frostline.store.room import CacheError
@@ -40,7 +40,7 @@ def square_picture(
 
 def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
     """A mask as `square_picture` has the picture: (size, size) uint8, each pixel the nearest one's class, else VOID."""
-    image = Image.open(mask) if isinstance(mask, Path) else Image.fromarray(mask)
+    image = Image.fromarray(read_mask(mask) if isinstance(mask, Path) else mask)
     return torch.from_numpy(square(image, size, fit, Image.Resampling.NEAREST, VOID))
 
 

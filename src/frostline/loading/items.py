@@ -5,9 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
@@ -18,6 +16,7 @@ from frostline.loading.decoded import Decoded
 from frostline.loading.mixing import Mix
 from frostline.loading.transforms import keep_visible
 from frostline.pictures.fit import place
+from frostline.pictures.reading import read_mask
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import has_box, lacks, one_box
 from frostline.scenes.scene import VOID, Scene
@@ -142,8 +141,7 @@ class SceneItems(TorchDataset[Item]):
     def _native_mask(self, scene: Scene) -> Tensor:
         path = scene.mask
         assert isinstance(path, Path)  # it is a dataset's
-        with Image.open(path) as mask:
-            native = torch.from_numpy(np.array(mask))
+        native = torch.from_numpy(read_mask(path))
         if int(most := native.where(native != VOID, 0).max()) >= self.mask_classes:
             raise FrostlineError(
                 f"The mask {path} holds the class number {int(most)}, and there are {self.mask_classes} classes: "

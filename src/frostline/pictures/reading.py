@@ -1,4 +1,4 @@
-"""Reading picture files, of whatever kind, as plain 8-bit RGB.
+"""Reading picture files, of whatever kind, as plain 8-bit RGB, and masks: the one place that decodes what users have.
 
 `prepare` uses it once per picture and `predict` on pictures that never were in a dataset, so both see the same pixels.
 """
@@ -33,6 +33,10 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # op
 
 class UnreadablePictureError(ValueError):
     """The file holds no picture that can be decoded completely; the message says why."""
+
+
+class NoMaskError(UnreadablePictureError):
+    """The file holds a picture that cannot be a mask; the message says why."""
 
 
 class HugePictureError(UnreadablePictureError):
@@ -148,3 +152,26 @@ def read_rgb(file: Path | bytes, at_least: int | None = None) -> Image.Image:
     """
     data = file if isinstance(file, bytes) else read_file(file)
     return plain_picture(open_picture(data, at_least=at_least))[0].convert("RGB")
+
+
+def read_mask(file: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The values of a mask's file, (height, width) uint8: numbers, those of a palette, or 0 and 1; nothing is turned.
+
+    Raises NoMaskError for a picture of another kind, UnreadablePictureError for none, OSError where there is no file.
+    """
+    image = open_picture(read_file(file), max_pixels)
+    if image.mode not in ("1", "L", "P"):
+        raise NoMaskError(f"has mode {image.mode} where a mask has one channel of 8 bits")
+    return np.array(image).astype(np.uint8)
+
+
+def displayed_size(path: Path) -> tuple[int, int] | None:
+    """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # PIL turns a TIFF by itself, and its size with it.
+            turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS
+    except Exception:  # readers raise OSError, SyntaxError, struct.error, ... on damaged files; the picture check tells
+        return None
+    return (height, width) if turned else (width, height)

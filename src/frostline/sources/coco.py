@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import MAX_PIXELS, read_file
+from frostline.pictures.reading import MAX_PIXELS, displayed_size, read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, SPLITS, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of, displayed_size, inside, is_file, picture_files, split_named
+from frostline.sources.files import boxes_of, inside, is_file, picture_files, split_named
 from frostline.sources.paint import MOST_PAINT, paint, run_lengths
 
 _LABELS = "where all annotations of a picture have one category, that is the picture's label"

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
-from PIL import Image
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import QUARTER_TURNS, orientation_of, read_file
+from frostline.pictures.reading import read_file
 from frostline.scenes.faults import Fault
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -98,18 +97,6 @@ def boxes_of(rows: Sequence[Sequence[float]]) -> np.ndarray:
     """(n, 4) float32; what is too large becomes infinite, which the check tells."""
     with np.errstate(over="ignore"):
         return np.array(rows, np.float32).reshape(-1, 4)
-
-
-def displayed_size(path: Path) -> tuple[int, int] | None:
-    """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # PIL turns a TIFF by itself, and its size with it.
-            turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS
-    except Exception:  # readers raise OSError, SyntaxError, struct.error, ... on damaged files; the picture check tells
-        return None
-    return (height, width) if turned else (width, height)
 
 
 def fetched(name: str, root: str | Path) -> str:

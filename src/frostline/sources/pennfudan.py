@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import UnreadablePictureError, open_picture, read_file
+from frostline.pictures.reading import UnreadablePictureError, read_mask
 from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
@@ -65,11 +65,8 @@ class PennFudan(Source):
 def _boxes(mask: Path) -> np.ndarray | None:
     """(n, 4) float32, by the numbers of the people; None for a mask that is none, which its own check tells."""
     try:
-        image = open_picture(read_file(mask))
+        numbers = read_mask(mask)
     except (OSError, UnreadablePictureError):
         return None
-    if image.mode not in ("1", "L", "P"):
-        return None
-    numbers = np.asarray(image).astype(np.uint8)
     people = [number for number in np.unique(numbers).tolist() if number not in (0, VOID)]
     return np.array([box_around(numbers == number) for number in people], np.float32).reshape(-1, 4)

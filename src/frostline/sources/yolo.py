@@ -12,13 +12,12 @@ import numpy as np
 import yaml
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import MAX_PIXELS, read_file
+from frostline.pictures.reading import MAX_PIXELS, displayed_size, read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.files import (
     boxes_of,
-    displayed_size,
     inside,
     is_file,
     picture_files,
