@@ -2,15 +2,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from frostline.errors import FrostlineError
 from frostline.runs.build import build_data
 from frostline.runs.load import load
+from frostline.runs.result import RunResult
 from frostline.scenes.scene import SPLITS
 
 OLD = Path(__file__).with_name("old_run")  # trained by an earlier version
@@ -130,3 +133,56 @@ def test_what_is_not_whole_is_told_in_one_sentence(copied, break_it, words):
     with pytest.raises(FrostlineError, match=words) as error:
         load(copied)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("task", ["detection", "localization"])
+def test_a_run_of_an_earlier_version_predicts_what_it_predicted_then(task):
+    trained = load(OLD / task)
+    files = ["one.png", "two.png"]  # two.png is not square
+    expected = json.loads((OLD / "predictions.json").read_text())[task]
+    for name, found in zip(files, trained.predict([OLD / name for name in files]), strict=True):
+        then = expected[name]
+        if task == "detection":
+            first = len(then["boxes"])
+            assert len(found.scores) == then["found"]
+            assert [found.classes[label] for label in found.labels[:first]] == then["classes"]
+            assert found.scores[:first].tolist() == pytest.approx(then["scores"], abs=1e-6)
+            assert found.boxes[:first].numpy() == pytest.approx(np.array(then["boxes"]), abs=1e-3)
+        else:
+            assert found.box.tolist() == pytest.approx(then["box"], abs=1e-3)
+            assert dict(zip(found.classes, found.probabilities.tolist(), strict=True)) == pytest.approx(
+                then["probabilities"], abs=1e-6
+            )
+    assert RunResult.read(OLD / task / "result.json").names["backbone"] == "small_cnn"
+
+
+def test_a_picture_is_a_file_its_bytes_or_its_pixels(tmp_path):
+    trained = load(OLD / "localization")
+    file = OLD / "two.png"
+    with Image.open(file) as image:
+        pixels = np.array(image)
+        turned = tmp_path / "turned.png"
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    found = trained.predict([file, str(file), file.read_bytes(), pixels, turned])
+    assert all(torch.equal(one.box, found[0].box) for one in found) and len(found) == 5
+    many = trained.predict(pixels for _ in range(20))
+    assert len(many) == 20 and all(torch.allclose(one.box, found[0].box, atol=1e-3) for one in many)
+    assert trained.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (b"no picture", "The picture at index 0 is no picture"),
+        ("nowhere.png", "nowhere.png cannot be read"),
+        (__file__, "test_load.py is no picture"),
+        ((OLD / "two.png").read_bytes()[:2000], "The picture at index 0 cannot be decoded"),
+        (np.zeros((4, 4), np.uint8), "The picture at index 0 is 4 x 4 uint8: give RGB pixels"),
+        (np.zeros((4, 4, 3)), "The picture at index 0 is 4 x 4 x 3 float64"),
+    ],
+)
+def test_what_is_no_picture_is_told(picture, words):
+    with pytest.raises(FrostlineError, match=words):
+        load(OLD / "localization").predict([picture])

@@ -5,14 +5,9 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from frostline.annotate.boxes import Box
 from frostline.errors import FrostlineError
-from frostline.loading.batch import Batch, stack_pictures
-from frostline.loading.decoded import square_picture
-from frostline.parallel import in_threads
-from frostline.pictures.fit import place
 from frostline.runs.load import load
 from frostline.scenes.scene import Scene
 from frostline.tasks.detection import Detection
@@ -20,7 +15,6 @@ from frostline.tasks.localization import Localization
 from frostline.tasks.predictions import Detected, Located
 
 PROPOSED = 0.3  # score from which a detected box is worth correcting; to draw one takes less than to delete many
-BATCH = 16
 
 Found = tuple[tuple[Box, ...], float]
 
@@ -46,28 +40,12 @@ class Predictor:
                 "detection or localization."
             )
         self.name, self.classes = trained.name, trained.task.classes
-        self._size, self._fit = int(trained.config["image_size"]), str(trained.config.get("fit", "stretch"))
-        self._task = trained.task.to("cuda" if torch.cuda.is_available() else "cpu")
+        trained.task.to("cuda" if torch.cuda.is_available() else "cpu")
+        self._trained = trained
 
     def __call__(self, scenes: Sequence[Scene]) -> list[Found]:
-        found: list[Found] = []
-        pictures = in_threads(self._picture, scenes)
-        for start in range(0, len(scenes), BATCH):
-            some = scenes[start : start + BATCH]
-            images = stack_pictures([next(pictures) for _ in some])
-            batch = {
-                "size": self._size,
-                "place": [place(*_size(scene), self._size, self._fit) for scene in some],
-                "picture_size": [_size(scene) for scene in some],
-            }
-            with torch.inference_mode():
-                predictions = self._task.predict(self._task(images.to(self._task.device)), cast(Batch, batch))
-            found += map(self._of_one, predictions)
-        return found
-
-    def _picture(self, scene: Scene) -> Tensor:
-        assert scene.image is not None  # it is a dataset's
-        return square_picture(scene.image, self._size, self._fit, scene.size)
+        pictures = [scene.image for scene in scenes if scene.image is not None]  # which a dataset's all have
+        return [self._of_one(cast(Detected | Located, one)) for one in self._trained.predict(pictures)]
 
     def _of_one(self, prediction: Detected | Located) -> Found:
         if isinstance(prediction, Detected):
@@ -83,8 +61,3 @@ class Predictor:
         if proposed:
             return proposed, 1 - float(scores[good].mean())
         return proposed, 1 - float(scores.max() if len(scores) else 0.0)
-
-
-def _size(scene: Scene) -> tuple[int, int]:
-    assert scene.size is not None  # as in every prepared dataset
-    return scene.size

@@ -1,10 +1,11 @@
 """A run that is no part of a study: prepared, trained and delivered by one call, as `frostline train` does it."""
 
+import shlex
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from frostline.config import Config, build, to_yaml
+from frostline.config import Config, build, compose, to_yaml
 from frostline.runs.beforehand import check_beforehand
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, Workplace, identity, run_name
@@ -17,6 +18,20 @@ class Alone(NamedTuple):
     result: RunResult
     folder: Path
     trained: bool
+
+
+def prepare(*overrides: str) -> Dataset:
+    """Check, split and store the pictures that `frostline prepare` with these overrides would; once, in runs/data/."""
+    return prepared(compose(overrides))
+
+
+def train(*overrides: str) -> RunResult:
+    """Do what `frostline train` with these overrides does, such as "task=detection", "schedule=thaw".
+
+    The dataset is prepared where it is not yet; results lie in runs/STUDY/results/, in the result's `folder`, and a run
+    that is done is not trained again. Raises FrostlineError where something is wrong with them.
+    """
+    return train_alone(compose(overrides), shlex.join(["frostline", "train", *overrides])).result
 
 
 def prepared(config: Config) -> Dataset:
@@ -44,9 +59,9 @@ def train_alone(config: Config, command: str) -> Alone:
     workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
     if not workplace.finished:
         from frostline.runs.build import build_run  # imports torch
-        from frostline.runs.train import train
+        from frostline.runs.train import train as fit_and_conclude
 
-        train(build_run(config, dataset, name), workplace, command)
+        fit_and_conclude(build_run(config, dataset, name), workplace, command)
     (workplace.results / mark.name).write_text(this)  # so that it is known as done
     workplace.deliver(done)
     return Alone(RunResult.read(done / "result.json"), done, True)

@@ -1,7 +1,7 @@
 """A trained run, read back from the folder of its results."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from safetensors import SafetensorError, safe_open
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
 from frostline.runs.build import build_task
+from frostline.runs.predict import Picture
+from frostline.runs.predict import predict as predict_with
 from frostline.runs.result import RunResult
 from frostline.tasks.base import Task
+from frostline.tasks.predictions import Prediction
 
 _BUILT = ("task", "backbone", "head", "optimizer", "rate")  # groups of the configuration that are built here
 _OURS = ("frostline.", "torch.optim")
@@ -26,14 +29,38 @@ class Trained:
     config: Config
     task: Task
 
+    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
+        """What the run says of each picture, in their order and in their own pixels, computed where the task is.
 
-def load(folder: Path) -> Trained:
+        pictures: files of any kind that `prepare` reads, their bytes, or RGB pixels (h, w, 3) uint8.
+        Raises FrostlineError for what is no picture.
+        """
+        return predict_with(self.task, pictures, self.image_size, self.fit)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the task sees, in pixels."""
+        return int(self.config["image_size"])
+
+    @property
+    def fit(self) -> str:
+        """How a picture comes into that square, one of FITS."""
+        return str(self.config.get("fit", "stretch"))
+
+
+def predict(folder: str | Path, pictures: Iterable[Picture]) -> list[Prediction]:
+    """What the run whose results lie in `folder` says of pictures, see `Trained.predict`; once, as it loads the run."""
+    return load(folder).predict(pictures)
+
+
+def load(folder: str | Path) -> Trained:
     """The run whose results lie in `folder` (runs/STUDY/results/RUN).
 
     Nothing in the folder can run code: weights are safetensors, and the configuration may build only what belongs to
     Frostline, and torch's optimizers. No pretrained weights are fetched: all come from the folder.
     Raises FrostlineError where there is no finished run, or one of another state of the code.
     """
+    folder = Path(folder)
     if not (folder / "result.json").is_file():
         raise FrostlineError(f"{folder} holds no finished run: give a folder such as runs/STUDY/results/RUN.")
     config, result = read(folder / "config.yaml"), RunResult.read(folder / "result.json")

@@ -56,6 +56,7 @@ class RunResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
     meanings: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = field(default=None, compare=False)  # that it was read from, with all else that the run left
 
     @property
     def quality(self) -> float:
@@ -70,7 +71,7 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `result.json` holds them."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "folder"}
 
     @classmethod
     def read(cls, path: Path) -> "RunResult":
@@ -85,7 +86,7 @@ class RunResult:
         except ValueError as error:
             raise FrostlineError(f"{path} is not valid JSON ({error}); delete it and train the run again.") from error
         try:
-            return cls._of(held)
+            return cls._of(held | {"folder": path.parent})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             why = f"lacks {error.args[0]}" if isinstance(error, KeyError) else f"is no result of a run ({error})"
             raise FrostlineError(f"{path} {why}; delete it and train the run again.") from error
