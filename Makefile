@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := true
 export OMP_WAIT_POLICY ?= passive
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro test proofs ui lint bench lock help clean
+.PHONY: setup repro test proofs ui lint bench catalogue lock help clean
 .DEFAULT_GOAL := help
 
 setup: $(READY)  ## set up the environment, and nothing else
@@ -46,6 +46,9 @@ lint: $(READY)  ## style, types, the direction of imports, and every dvc.yaml
 
 bench: $(READY)  ## measure every figure that the project claims (ONLY=name for one)
 	python -m benchmarks $(ONLY)
+
+catalogue: $(READY)  ## find anew what `frostline models` says of conf/backbone/, as after another timm (some minutes)
+	python -m frostline.runs.catalogue
 
 lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \

@@ -1,14 +1,17 @@
 """`frostline models`: what each backbone costs and takes."""
 
-from dataclasses import replace
+import subprocess
+import sys
 
 import pytest
 import torchvision
 
 from frostline.cli import main
-from frostline.config import build
+from frostline.config import build, conf_files
 from frostline.errors import FrostlineError
-from frostline.runs.catalogue import entry, files, heads_on, multiply_adds, node_of
+from frostline.runs import anatomy
+from frostline.runs.anatomy import entry, heads_on, multiply_adds
+from frostline.runs.catalogue import find, known, node_of, shipped
 
 DETECTORS = ["dense", "faster_rcnn", "fcos", "retinanet", "ssdlite", "yolo"]
 WINDOWS = ["fully_convolutional", "sliding_window"]
@@ -46,7 +49,7 @@ def test_which_heads_stand_on_what():
     assert heads("lenet5") == heads("alexnet") == only
     assert heads("small_cnn") == only | {"detection": WINDOWS}
     resnet = heads("resnet18")
-    assert {head for names in resnet.values() for head in names} == set(files("head")) - set(WINDOWS)
+    assert {head for names in resnet.values() for head in names} == set(conf_files("head")) - set(WINDOWS)
     assert resnet["detection"] == DETECTORS
     missing = set(resnet["segmentation"]) - set(heads("convnext_tiny")["segmentation"])
     assert missing == {"linknet", "unetplusplus"}  # they need a map at 1/2
@@ -55,11 +58,8 @@ def test_which_heads_stand_on_what():
 
 
 def test_a_head_file_that_is_wrong_is_told_and_not_taken_for_a_refusal(monkeypatch):
-    from frostline.runs import catalogue as models
-
-    known = models.files
     wrong = {"mine": {"name": "mine", "_target_": "frostline.models.heads.classification.LinearHead", "drop": 1}}
-    monkeypatch.setattr(models, "files", lambda group: wrong if group == "head" else known(group))
+    monkeypatch.setattr(anatomy, "conf_files", lambda group: wrong if group == "head" else conf_files(group))
     with pytest.raises(FrostlineError, match="cannot be built"):
         heads_on(build(node_of("resnet18"), with_embedding=True))
 
@@ -72,7 +72,8 @@ def test_a_row_says_what_the_backbone_is():
     assert entry("alexnet").weights == "torchvision" and entry("efficientnet_lite0").weights == "installed package"
 
 
-def test_the_table_has_a_row_for_each_and_the_heads_below(capsys, monkeypatch):
+def test_the_table_has_a_row_for_each_and_the_heads_below(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # what is found of others is kept there
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["models", "lenet5", "resnet18", "alexnet", "regnety_002"]) == 0
     text = capsys.readouterr().out
@@ -82,16 +83,37 @@ def test_the_table_has_a_row_for_each_and_the_heads_below(capsys, monkeypatch):
     assert text.count("localization: pooled_box") == 1  # LeNet-5 and AlexNet share a row
 
 
-def test_by_default_every_file_is_there(capsys, monkeypatch):
-    from frostline.runs import catalogue as models
-
-    row = entry("lenet5")
-    monkeypatch.setenv("COLUMNS", "80")  # names must be whole, as they are to be typed
-    monkeypatch.setattr(models, "entry", lambda name: replace(row, name=name))
-    assert main(["models"]) == 0
-    first, second = capsys.readouterr().out.split("tasks and heads")
+def test_by_default_every_file_is_there_and_torch_is_not(tmp_path):
+    """Catches a table that was not found anew for another timm, a new head or backbone: `make catalogue`."""
+    code = "import sys; from frostline.cli import main; print(main(['models']), 'torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "0 False" and not list(tmp_path.iterdir())
+    first, second = told.stdout.split("tasks and heads")  # names are whole, as they are to be typed
     shown = [{line.split()[0] for line in text.splitlines() if line.strip()} for text in (first, second)]
-    assert all(files("backbone").keys() - {"timm"} <= names for names in shown)
+    assert all(conf_files("backbone").keys() - {"timm"} <= names for names in shown)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mobilenetv3_small"])
+def test_what_is_kept_is_what_is_found(name):
+    assert known([name])[name] == entry(name)
+
+
+@pytest.mark.slow
+def test_all_that_is_kept_is_what_is_found():
+    assert known(shipped()) == {name: entry(name) for name in shipped()}
+
+
+def test_another_backbone_is_found_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert known(["regnety_002"]) == {"regnety_002": None}
+    found = find("regnety_002")
+    assert known(["regnety_002"]) == {"regnety_002": found}
+    monkeypatch.setattr("frostline.runs.catalogue.code_hash", lambda *parts: "another")  # of our models
+    assert known(["regnety_002"]) == {"regnety_002": None} and known(["lenet5"])["lenet5"] is not None
+    (tmp_path / "runs" / "catalogue.json").write_text("cut off")
+    assert known(["regnety_002"]) == {"regnety_002": None}
+    monkeypatch.setattr("frostline.runs.catalogue.version", lambda package: "9.9")
+    assert known(["lenet5"]) == {"lenet5": None}
 
 
 def test_an_unknown_name_is_one_sentence(capsys):

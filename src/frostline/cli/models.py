@@ -14,7 +14,8 @@ def add(commands: Commands) -> None:
         "smaller ones cost less), strides of its feature maps, groups that a schedule can freeze (from the stem to the "
         "last stage), and where weights come from: timm fetches 'timm/…' and 'web' once, torchvision its own, and "
         "backbone.pretrained=false needs none. Below, the heads that it can feed: those of detection need maps at 1/8, "
-        "1/16 and 1/32.",
+        "1/16 and 1/32. What was found once is kept: for the files of conf/backbone/ with the timm that Frostline was "
+        "locked with, and for any other in runs/; to find one takes some ten seconds.",
         epilog="frostline models resnet18 vit_small regnety_002   # files of conf/backbone/, and any names of timm's",
     )
     models.add_argument("names", nargs="*", metavar="NAME", help="only these; by default every file of conf/backbone/")
@@ -22,14 +23,15 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from frostline.runs.catalogue import entry, shipped, tables
+    from frostline.runs.catalogue import find, known, shipped, tables
 
     names = args.names or shipped()
-    # Each is built, so that all of them take a while.
-    rows = [entry(name) for name in tqdm(names, unit="backbone", delay=3, leave=False, disable=not sys.stderr.isatty())]
-    for table in tables(rows):
-        show(table)
+    rows = known(names)
+    if missing := [name for name, row in rows.items() if row is None]:
+        from tqdm import tqdm
+
+        for name in tqdm(missing, unit="backbone", leave=False, disable=not sys.stderr.isatty()):
+            rows[name] = find(name)
+    show(*tables([row for row in rows.values() if row is not None]))
     if not args.names:
         print("Nearly any other feature extractor of timm: backbone=timm backbone.name=NAME (`frostline models NAME`)")

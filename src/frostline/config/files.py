@@ -20,10 +20,21 @@ def conf_dir() -> Path:
     raise FrostlineError(f"No configuration found: there is no conf/config.yaml in {Path.cwd()}.")
 
 
+def conf_files(group: str) -> dict[str, Config]:
+    """What stands in conf/GROUP/, by file, as nothing is composed. Raises FrostlineError where one is no YAML."""
+    found: dict[str, Config] = {}
+    for path in sorted((conf_dir() / group).glob("*.yaml")):
+        try:
+            found[path.stem] = _load(path)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise FrostlineError(f"{path} is no YAML ({why(error)}): mend it.") from error
+    return found
+
+
 def read(path: Path) -> Config:
     """A resolved configuration that `plan` wrote."""
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        config = _load(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise FrostlineError(
             f"The configuration {path} cannot be read ({why(error)}): run `frostline plan`."
@@ -36,6 +47,10 @@ def read(path: Path) -> Config:
 def to_yaml(config: Config) -> str:
     """The same text for the same configuration, whatever the order of its keys."""
     return yaml.safe_dump(config, sort_keys=True, allow_unicode=True)
+
+
+def _load(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def why(error: Exception) -> str:

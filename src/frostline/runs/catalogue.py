@@ -1,26 +1,32 @@
-"""Which backbones there are, what each costs, and which tasks and heads take it."""
+"""Which backbones there are, what each costs, and which tasks and heads take it: a table that is kept.
+
+To build every backbone and every head on it takes a minute or more. So what is found is kept: for the files of
+conf/backbone/ beside this module, for others and for other versions of timm in runs/. Nothing here loads torch.
+"""
 
 import difflib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import timm
-import torch
-import yaml
-from torch.utils.flop_counter import FlopCounterMode
-
-from frostline.config import Config, build, conf_dir
+from frostline.code import code_hash
+from frostline.config import Config, conf_files
 from frostline.errors import FrostlineError
-from frostline.freezing.groups import count
-from frostline.models.backbone import Backbone
-from frostline.runs.build import class_of
+from frostline.files import write_whole
+from frostline.runs.beforehand import timm_names
+from frostline.words import quantity
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-CLASSES = 5  # that heads are built for; they change nothing of what is possible
 ANY = "timm"  # the file that takes a name of timm's
+SHIPPED = Path(__file__).with_name("catalogue.json")  # `make catalogue` writes it
+OWN = Path("runs/catalogue.json")
 
 
 @dataclass(frozen=True)
@@ -41,93 +47,82 @@ class Entry:
     heads: dict[str, list[str]]
 
 
-def files(group: str) -> dict[str, Config]:
-    """What stands in conf/GROUP/, by file: plain values, as nothing is composed."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted((conf_dir() / group).glob("*.yaml"))}
-
-
 def shipped() -> list[str]:
     """Every file of conf/backbone/ that is one architecture."""
-    return [name for name in files("backbone") if name != ANY]
+    return [name for name in conf_files("backbone") if name != ANY]
 
 
 def node_of(name: str) -> Config:
     """The configuration of a backbone, without weights: a file of conf/backbone/, or a name of timm's."""
-    known = files("backbone")
-    if name == ANY or (name not in known and not timm.is_model(name.split(".")[0])):
-        near = difflib.get_close_matches(name, [*known, *timm.list_models()], n=4)
+    known = conf_files("backbone")
+    if name == ANY or (name not in known and name.split(".")[0] not in timm_names()):
+        near = difflib.get_close_matches(name, [*known, *sorted(timm_names())], n=4)
         hint = f"; names like it: {', '.join(near)}" if near else ""
         raise FrostlineError(f"'{name}' is neither a file in conf/backbone/ nor a model of timm{hint}.")
     node = known.get(name) or known[ANY] | {"name": name}
     return node | {"pretrained": False} if "pretrained" in node else node
 
 
-def entry(name: str) -> Entry:
-    """One row of the table. Raises FrostlineError for an unknown name, or a model that cannot be a backbone."""
-    backbone: Backbone = build(node_of(name), with_embedding=True, without=["sides"])
-    return Entry(
-        name,
-        count(backbone.parameters()),
-        multiply_adds(backbone),
-        backbone.input_size,
-        backbone.strides,
-        list(backbone.groups),
-        backbone.weights,
-        heads_on(backbone),
-    )
+def known(names: Sequence[str]) -> dict[str, Entry | None]:
+    """The rows of backbones; None for one that was not found yet. Raises FrostlineError for an unknown name."""
+    shipped_rows, own_rows, code = _read(SHIPPED), _read(OWN), code_hash("models")
+    rows = {name: shipped_rows.get(key) or own_rows.get(f"{key} {code}") for name, key in _keys(names).items()}
+    return {name: row and Entry(**row) for name, row in rows.items()}
 
 
-def multiply_adds(backbone: Backbone) -> int:
-    """Of convolutions and matrix products on one picture of its own input size; leaves the backbone without values."""
-    picture = torch.empty(1, 3, backbone.input_size, backbone.input_size, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        backbone.to("meta").eval()(picture)
-    return int(counter.get_total_flops()) // 2
+def find(name: str) -> Entry:
+    """The row of a backbone, found by building it, and kept.
 
-
-def heads_on(backbone: Backbone) -> dict[str, list[str]]:
-    """The heads of conf/head/ that can be built on a backbone, by the task of conf/task/ that reads what they give.
-
-    Tasks without any are left out.
+    Raises FrostlineError for an unknown name, or a model that cannot be a backbone.
     """
-    possible: dict[str, list[str]] = {}
-    heads = files("head")
-    for task, node in files("task").items():
-        reads = class_of(node["task"]["_target_"]).reads
-        fitting = [h for h, n in heads.items() if class_of(n["_target_"]).gives == reads and _stands(n, backbone)]
-        if fitting:
-            possible[task] = fitting
-    return possible
+    from frostline.runs.anatomy import entry  # loads torch and timm
+
+    found = entry(name)
+    with suppress(OSError):  # where nothing can be written, it is found again
+        OWN.parent.mkdir(exist_ok=True)
+        _write(OWN, _read(OWN) | {f"{_keys([name])[name]} {code_hash('models')}": asdict(found)})
+    return found
 
 
-def _stands(head: Config, backbone: Backbone) -> bool:
+def write_shipped() -> None:
+    """Find the rows of all files of conf/backbone/ anew, for those who have the same version of timm."""
+    from frostline.runs.anatomy import entry
+
+    _write(SHIPPED, {key: asdict(entry(name)) for name, key in _keys(shipped()).items()})
+
+
+def _keys(names: Sequence[str]) -> dict[str, str]:
+    """For each backbone a hash of all that decides its row but our own code."""
+    others = [conf_files("head"), conf_files("task"), version("timm")]
+    said = {name: json.dumps([node_of(name), *others], sort_keys=True) for name in names}
+    return {name: sha256(text.encode()).hexdigest()[:16] for name, text in said.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        with torch.device("meta"):
-            build(head, backbone, CLASSES, without=["name"])
-    except FrostlineError as refusal:
-        if refusal.__cause__ is not None:  # no refusal, but a file that is wrong
-            raise
-        return False
-    return True
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return rows if isinstance(rows, dict) else {}
+
+
+def _write(path: Path, rows: dict[str, Any]) -> None:
+    lines = [f"{json.dumps(key)}: {json.dumps(row)}" for key, row in rows.items()]
+    write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def tables(entries: Sequence[Entry]) -> "list[Table]":
     """Two tables of rich: what each backbone is; and which tasks and heads take it, in one row where they are alike."""
     from rich.box import SIMPLE
-    from rich.table import Column, Table
+    from rich.table import Table
 
-    what = Table(
-        *(Column(title, no_wrap=True) for title in ("backbone", "params", "mult-adds", "px", "strides", "groups")),
-        Column("weights", overflow="fold"),  # the only one that gives way where the window is narrow
-        box=SIMPLE,
-        padding=0,
-    )
+    what = Table("backbone", "params", "mult-adds", "px", "strides", "groups", "weights", box=SIMPLE, padding=0)
     alike: dict[str, list[str]] = {}
     for one in entries:
         what.add_row(
             one.name,
-            _short(one.parameters),
-            _short(one.multiply_adds),
+            quantity(one.parameters),
+            quantity(one.multiply_adds),
             str(one.input_size),
             " ".join(map(str, one.strides)) or "-",
             f"to {one.groups[-1]}",
@@ -141,8 +136,5 @@ def tables(entries: Sequence[Entry]) -> "list[Table]":
     return [what, which]
 
 
-def _short(number: int) -> str:
-    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= factor:
-            return f"{number / factor:.3g} {unit}"
-    return str(number)
+if __name__ == "__main__":
+    write_shipped()
