@@ -48,7 +48,7 @@ bench: $(READY)  ## measure every figure that the project claims (ONLY=name for 
 	python -m benchmarks $(ONLY)
 
 catalogue: $(READY)  ## find anew what `frostline models` says of conf/backbone/, as after another timm (some minutes)
-	python -m frostline.runs.catalogue
+	python -m frostline.runs.anatomy
 
 lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \

@@ -11,7 +11,7 @@ from frostline.config import build, conf_files
 from frostline.errors import FrostlineError
 from frostline.runs import anatomy
 from frostline.runs.anatomy import entry, heads_on, multiply_adds
-from frostline.runs.catalogue import find, known, node_of, shipped
+from frostline.runs.catalogue import keep, known, node_of, shipped
 
 DETECTORS = ["dense", "faster_rcnn", "fcos", "retinanet", "ssdlite", "yolo"]
 WINDOWS = ["fully_convolutional", "sliding_window"]
@@ -106,7 +106,8 @@ def test_all_that_is_kept_is_what_is_found():
 def test_another_backbone_is_found_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert known(["regnety_002"]) == {"regnety_002": None}
-    found = find("regnety_002")
+    found = entry("regnety_002")
+    keep(found)
     assert known(["regnety_002"]) == {"regnety_002": found}
     monkeypatch.setattr("frostline.runs.catalogue.code_hash", lambda *parts: "another")  # of our models
     assert known(["regnety_002"]) == {"regnety_002": None} and known(["lenet5"])["lenet5"] is not None

@@ -23,15 +23,18 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from frostline.runs.catalogue import find, known, shipped, tables
+    from frostline.runs.catalogue import keep, known, shipped, tables
 
     names = args.names or shipped()
     rows = known(names)
     if missing := [name for name, row in rows.items() if row is None]:
         from tqdm import tqdm
 
+        from frostline.runs.anatomy import entry
+
         for name in tqdm(missing, unit="backbone", leave=False, disable=not sys.stderr.isatty()):
-            rows[name] = find(name)
+            rows[name] = row = entry(name)
+            keep(row)
     show(*tables([row for row in rows.values() if row is not None]))
     if not args.names:
         print("Nearly any other feature extractor of timm: backbone=timm backbone.name=NAME (`frostline models NAME`)")

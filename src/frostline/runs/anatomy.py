@@ -8,7 +8,7 @@ from frostline.errors import FrostlineError
 from frostline.freezing.groups import count
 from frostline.models.backbone import Backbone
 from frostline.runs.build import class_of
-from frostline.runs.catalogue import Entry, node_of
+from frostline.runs.catalogue import Entry, keep_shipped, node_of, shipped
 
 CLASSES = 5  # that heads are built for; they change nothing of what is possible
 
@@ -60,3 +60,7 @@ def _stands(head: Config, backbone: Backbone) -> bool:
             raise
         return False
     return True
+
+
+if __name__ == "__main__":
+    keep_shipped([entry(name) for name in shipped()])

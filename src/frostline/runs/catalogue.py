@@ -70,25 +70,17 @@ def known(names: Sequence[str]) -> dict[str, Entry | None]:
     return {name: row and Entry(**row) for name, row in rows.items()}
 
 
-def find(name: str) -> Entry:
-    """The row of a backbone, found by building it, and kept.
-
-    Raises FrostlineError for an unknown name, or a model that cannot be a backbone.
-    """
-    from frostline.runs.anatomy import entry  # loads torch and timm
-
-    found = entry(name)
-    with suppress(OSError):  # where nothing can be written, it is found again
+def keep(entry: Entry) -> None:
+    """A row for the next time; where nothing can be written, it is found again."""
+    with suppress(OSError):
         OWN.parent.mkdir(exist_ok=True)
-        _write(OWN, _read(OWN) | {f"{_keys([name])[name]} {code_hash('models')}": asdict(found)})
-    return found
+        _write(OWN, _read(OWN) | {f"{_keys([entry.name])[entry.name]} {code_hash('models')}": asdict(entry)})
 
 
-def write_shipped() -> None:
-    """Find the rows of all files of conf/backbone/ anew, for those who have the same version of timm."""
-    from frostline.runs.anatomy import entry
-
-    _write(SHIPPED, {key: asdict(entry(name)) for name, key in _keys(shipped()).items()})
+def keep_shipped(entries: Sequence[Entry]) -> None:
+    """The rows of conf/backbone/, for all who have the same version of timm."""
+    keys = _keys([entry.name for entry in entries])
+    _write(SHIPPED, {keys[entry.name]: asdict(entry) for entry in entries})
 
 
 def _keys(names: Sequence[str]) -> dict[str, str]:
@@ -134,7 +126,3 @@ def tables(entries: Sequence[Entry]) -> "list[Table]":
     for takers, names in alike.items():
         which.add_row("\n".join(names), takers)
     return [what, which]
-
-
-if __name__ == "__main__":
-    write_shipped()
