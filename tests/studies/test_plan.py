@@ -1,8 +1,6 @@
-from types import SimpleNamespace
-
 import pytest
 
-from frostline.config import compose, read
+from frostline.config import read
 from frostline.errors import FrostlineError
 from frostline.studies.plan import code_of, compose_runs, write_plan
 from frostline.studies.stale import stale
@@ -122,95 +120,6 @@ def test_a_plan_tells_the_arm_of_each_run_and_a_study_of_seeds_none(study, tmp_p
     assert arms["detection-full-0"] == arms["detection-full-1"] == {"task": "detection", "schedule": "full"}
     (tmp_path / "study.yaml").write_text("grid: {seed: [0, 1]}")
     assert all("arm" not in config for config in compose_runs(read_study(tmp_path)).values())
-
-
-def test_a_run_is_timed_with_the_threads_that_it_will_have(monkeypatch):
-    import torch
-
-    from frostline.launch.cost import START_SECONDS, Estimator
-
-    used = []
-
-    class Fake:
-        """Two epochs with two frost lines."""
-
-        model = SimpleNamespace(
-            planned=SimpleNamespace(epochs=2),
-            move_line=lambda epoch: {"stem": None if epoch == 0 else 1.0, "head": 1.0},
-        )
-        device = torch.device("cpu")
-
-        def __call__(self, image):
-            used.append(torch.get_num_threads())
-            return image.float().requires_grad_()
-
-        def answers(self, batch):
-            return self(batch["image"])
-
-        def eval(self):
-            pass
-
-        def predict(self, outputs, batch):
-            pass
-
-        def criterion(self, outputs, batch):
-            return {"loss": outputs.sum()}
-
-    monkeypatch.setattr("frostline.runs.build.build_task", lambda *_: Fake())
-    before = torch.get_num_threads()
-    small = ["image_size=32", "trainer.batch_size=2", "trainer.accelerator=cpu"]
-    estimate = Estimator()
-    for threads in (1, 2):
-        assert estimate(compose([*small, f"trainer.threads={threads}"])) > START_SECONDS
-    # three steps for each frost line and for evaluation; what was timed with one thread is not taken for two
-    assert used == [1] * 9 + [2] * 9
-    assert torch.get_num_threads() == before
-
-
-def test_the_scenes_of_a_split_are_those_that_the_source_puts_there(tmp_path):
-    """Catches an estimate that takes all scenes for those of training."""
-    from PIL import Image
-
-    from frostline.launch.cost import scenes_of
-
-    for split, count in (("train", 5), ("val", 3), ("test", 2)):
-        for number in range(count):
-            (tmp_path / split / "a").mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8)).save(tmp_path / split / "a" / f"{number}.png")
-    dataset = compose(["dataset=folder", f"dataset.root={tmp_path}", "dataset.split.given=true"])["dataset"]
-    assert scenes_of(dataset) == {"train": 5, "val": 3, "test": 2}
-    shares = {"train": 0.5, "val": 0.3, "test": 0.2, "given": False}
-    assert scenes_of(dataset | {"split": shares}) == {"train": 5, "val": 3, "test": 2}
-
-
-def test_an_estimate_is_of_windows_where_training_sees_windows():
-    from frostline.launch.cost import Estimator
-
-    crops = ["task=segmentation", "augment=crops", "augment.side=32", "image_size=160", "trainer.batch_size=2"]
-    estimate = Estimator()
-    estimate(compose([*crops, "trainer.epochs=1", "trainer.threads=1", "schedule=full"]))
-    assert sorted(key[-2] for key in estimate._seconds if key[-1] != "evaluated") == [32]
-
-
-@pytest.mark.parametrize("task", ["classification", "localization", "detection", "segmentation"])
-def test_a_run_of_every_task_can_be_estimated(task):
-    from frostline.launch.cost import START_SECONDS, Estimator
-
-    small = ["image_size=32", "trainer.epochs=2", "trainer.batch_size=2", "trainer.threads=1", "schedule=thaw"]
-    assert Estimator()(compose([f"task={task}", *small])) > START_SECONDS
-
-
-def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
-    from frostline.launch import local
-    from frostline.launch.cost import repro_seconds
-
-    monkeypatch.setattr(local, "cores", lambda: 2)
-    one, both = ({"trainer": {"threads": threads, "accelerator": "cpu"}} for threads in (1, 2))
-    # 5 | 3 and then 4 where 3 has ended: 7
-    assert repro_seconds([5, 3, 4], [one] * 3) == 7
-    assert repro_seconds([5, 3, 4], [both] * 3) == 12
-    assert repro_seconds([5], [one]) == 5
-    assert repro_seconds([], []) == 0
 
 
 def test_a_study_has_no_part_in_the_pipeline_of_one_whose_name_ends_alike(tmp_path, monkeypatch, conf_here):

@@ -3,35 +3,48 @@
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from pytorch_lightning.utilities import move_data_to_device
+from torch import Tensor
 
-from frostline.config import Config
+from frostline.config import Config, to_yaml
+from frostline.freezing.schedule import depth_of
 from frostline.launch.local import places
-from frostline.loading.batch import made_up
-from frostline.runs.provenance import cores
+from frostline.loading.batch import Activations, Batch, made_up
+from frostline.models.backbone import FROM_SCRATCH
+from frostline.runs.build import TrainerSettings, build_task, task_class
+from frostline.runs.process import keep_memory
+from frostline.runs.provenance import threads
+from frostline.scenes.needs import class_names, lacks
 from frostline.scenes.scene import SPLITS
 from frostline.scenes.splits import Split
+from frostline.sources.base import Source
 from frostline.sources.configured import configured
 from frostline.tasks.base import Task
 
 STEPS = 3
-EVALUATED = 2  # scenes that are predicted together
-START_SECONDS = 12.0  # imports, reading the pictures, pictures of predictions
+PROCESS_SECONDS = 8.0  # to start a process, which then trains many runs
+RUN_SECONDS = 3.0  # of each run: reading the pictures, drawing predictions, writing it all down
+SAME = ("seed", "arm", "study", "tracking")  # what changes no second of a run
+DTYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+
+Step = Callable[[], object]
 
 
-def scenes_of(dataset: Mapping[str, Any]) -> dict[str, int]:
-    """How many scenes each split of a dataset will have, before anything is prepared."""
-    source, split = configured(dataset)[0], Split(**dataset["split"])
-    if source.counts is not None:
-        return dict(source.counts)
-    given = Counter(scene.split for scene in source.scenes())
-    if split.given and given["train"]:  # what the source lacks is drawn out of that
-        return {name: given[name] for name in SPLITS}
-    return {name: round(given.total() * split.shares[name] / sum(split.shares.values())) for name in SPLITS}
+def timed(step: Step, device: torch.device) -> float:
+    """Seconds of a step, the least of some."""
+    times = []
+    for _ in range(STEPS):
+        start = time.perf_counter()
+        step()
+        if device.type != "cpu":  # it computes while we go on
+            torch.accelerator.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def repro_seconds(seconds: Collection[float], configs: Collection[Config]) -> float:
@@ -41,76 +54,170 @@ def repro_seconds(seconds: Collection[float], configs: Collection[Config]) -> fl
     """
     if not configs:
         return 0.0
-    busy_until = [0.0] * places(configs)[0]
+    busy_until = [PROCESS_SECONDS] * places(configs)[0]
     for length in seconds:
         heapq.heapreplace(busy_until, busy_until[0] + length)
     return max(busy_until)
 
 
-class Estimator:
-    """Seconds of one run, by timing steps once for each model, size and frost line that the runs share.
+def scenes_of(dataset: Mapping[str, Any], needs: Collection[str]) -> dict[str, int]:
+    """How many scenes of each split have what a task needs, before anything is prepared: some may be faulty."""
+    source, split = configured(dataset)[0], Split(**dataset["split"])
+    if source.counts is not None:
+        return dict(source.counts)
+    serving = Counter(scene.split for scene in source.scenes() if lacks(scene, needs, source.classes) is None)
+    if split.given and serving["train"]:  # what the source lacks is drawn out of that
+        return {name: serving[name] for name in SPLITS}
+    return {name: round(serving.total() * split.shares[name] / sum(split.shares.values())) for name in SPLITS}
 
-    Activations that a run keeps below its frost line are not reckoned with: it may take less.
+
+@dataclass
+class _Cost:
+    """Seconds of a run. fills: of what it computes once and keeps, by all that decides it, so that others read it."""
+
+    always: float = RUN_SECONDS
+    fills: dict[Hashable, float] = field(default_factory=dict)
+
+
+class Estimator:
+    """Seconds of each run of a study, by timing steps once for each network, size and frost line that runs share.
+
+    Asked of the runs in their order: activations that an earlier one keeps, a later one only reads. What the cache
+    holds already is not known. seconds: of a step, on a device.
     """
 
-    def __init__(self) -> None:
-        self._seconds: dict[tuple[Any, ...], float] = {}
-        self._scenes: dict[str, dict[str, int]] = {}
+    def __init__(self, seconds: Callable[[Step, torch.device], float] = timed) -> None:
+        keep_memory()  # as runs do
+        self._seconds = seconds
+        self._steps: dict[Hashable, float] = {}
+        self._costs: dict[str, _Cost] = {}
+        self._scenes: dict[Hashable, dict[str, int]] = {}
+        self._kept: set[Hashable] = set()
 
     def __call__(self, config: Config) -> float:
-        from frostline.runs.build import TrainerSettings, build_task
+        same = to_yaml({key: value for key, value in config.items() if key not in SAME})
+        if same not in self._costs:
+            self._costs[same] = self._cost(config)
+        cost = self._costs[same]
+        new = cost.fills.keys() - self._kept
+        self._kept |= new
+        return cost.always + sum(cost.fills[key] for key in new)
 
-        name = config["dataset"]["name"]
-        if name not in self._scenes:
-            self._scenes[name] = scenes_of(config["dataset"])
-        scenes = self._scenes[name]
-        task = build_task(
-            config, tuple(f"class {i}" for i in range(5)), TrainerSettings(**config["trainer"]).budget(scenes["train"])
-        )
-        if config["trainer"]["accelerator"] != "cpu" and torch.accelerator.is_available():
-            task.to(torch.accelerator.current_accelerator())
-        epochs = task.model.planned.epochs
-        trained = sum(self._train(config, task, epoch) for epoch in range(epochs)) * scenes["train"]
-        evaluated = self._evaluate(config, task) * (epochs * scenes["val"] + scenes["test"])
-        return START_SECONDS + trained + evaluated
+    def _cost(self, config: Config) -> _Cost:
+        dataset, needs = config["dataset"], task_class(config).needs
+        here = (str(dataset), needs)
+        if here not in self._scenes:
+            self._scenes[here] = scenes_of(dataset, needs)
+        run = _Run(config, self._scenes[here], self._timed)
+        return run.cost()
 
-    def _train(self, config: Config, task: Task, epoch: int) -> float:
-        """Seconds that a scene takes in this epoch."""
-        side = config["augment"].get("side") or config["image_size"]
-
-        def step() -> None:
-            torch.stack(list(task.criterion(task.answers(batch), batch).values())).sum().backward()
-
-        frozen = tuple(part for part, scale in task.model.move_line(epoch).items() if scale is None)
-        batch = move_data_to_device(made_up(config["trainer"]["batch_size"], side), task.device)
-        return self._timed(config, task.device, (side, frozen), step) / len(batch["id"])
-
-    def _evaluate(self, config: Config, task: Task) -> float:
-        """Seconds that it takes to predict a scene."""
-
-        def step() -> None:
-            with torch.no_grad():
-                task.predict(task(batch["image"]), batch)
-
-        task.eval()
-        batch = move_data_to_device(made_up(EVALUATED, config["image_size"]), task.device)
-        return self._timed(config, task.device, ("evaluated",), step) / EVALUATED
-
-    def _timed(self, config: Config, device: torch.device, what: tuple[Any, ...], step: Callable[[], None]) -> float:
-        """Seconds of a step, the least of some, with the threads that the run will have."""
-        trainer, threads = config["trainer"], config["trainer"]["threads"] or cores()
-        model = (config["task"]["name"], str(config["backbone"]), str(config["head"]), config["image_size"])
-        key = (*model, trainer["batch_size"], threads, device.type, *what)
-        if key not in self._seconds:
-            times = []
-            before = torch.get_num_threads()
-            torch.set_num_threads(threads)
-            for _ in range(STEPS):
-                start = time.perf_counter()
-                step()
-                if device.type != "cpu":  # it computes while we go on
-                    torch.accelerator.synchronize(device)
-                times.append(time.perf_counter() - start)
+    def _timed(self, key: Hashable, own_threads: int | None, device: torch.device, step: Step) -> float:
+        """Seconds of a step, with the threads that the run will have."""
+        wanted, before = own_threads or threads(), torch.get_num_threads()
+        if (key, wanted) not in self._steps:
+            torch.set_num_threads(wanted)
+            self._steps[key, wanted] = self._seconds(step, device)
             torch.set_num_threads(before)
-            self._seconds[key] = min(times)
-        return self._seconds[key]
+        return self._steps[key, wanted]
+
+
+class _Run:
+    """The steps of one run."""
+
+    def __init__(self, config: Config, scenes: Mapping[str, int], clock: Callable[..., float]) -> None:
+        self.config, self.scenes, self.clock = config, scenes, clock
+        self.trainer = TrainerSettings(**config["trainer"])
+        source: Source = configured(config["dataset"])[0]
+        classes = class_names(source.classes, task_class(config).needs)
+        self.task: Task = build_task(config, classes, self.trainer.budget(max(1, scenes["train"])))
+        if self.trainer.accelerator != "cpu" and torch.accelerator.is_available():
+            self.task.to(torch.accelerator.current_accelerator())
+        augment, cached = config["augment"], config["cache"]
+        identity = str(augment["transform"].get("_target_")).endswith(".Identity")
+        self.augmented = not identity or augment.get("mix") is not None
+        self.views = augment["views"] if self.augmented else 1
+        self.recipe = {key: augment.get(key) for key in ("transform", "mix")}  # as in the keys of the cache
+        self.keeps = cached["enabled"] and cached["size_gb"] > 0 and self.task.keeps_activations
+        # Whether the seed decides the backbone's first weights.
+        self.drawn = config["backbone"].get("pretrained") is False or self.task.model.backbone.weights == FROM_SCRATCH
+        self.network = (config["task"]["name"], *(to_yaml(config[group]) for group in ("backbone", "head")))
+
+    def cost(self) -> _Cost:
+        model, cost = self.task.model, _Cost()
+        trained: set[str] = set()  # groups that have moved so far
+        mine: dict[Hashable, float] = {}
+        for epoch in range(model.planned.epochs):
+            state = model.move_line(epoch)
+            frozen = tuple(part for part, scale in state.items() if scale is None)
+            depth = depth_of(state)
+            names = model.activations(depth) if self.keeps and depth else None
+            moved = tuple(sorted(trained & set(list(model.groups)[:depth])))
+            for split, side in (("train", self._side()), ("val", self.config["image_size"])):
+                view = 0 if split == "val" else None if self.views is None else epoch % self.views
+                read = names if view is not None else None
+                cost.always += self.scenes[split] * self._step(split, side, frozen, depth, read)
+                if read:
+                    by = self.recipe if split == "train" and self.augmented else {}
+                    key = (self._kept(read), split, view, side, to_yaml(by))
+                    # What it has trained itself, or drawn by its seed, no other run reads.
+                    fills: dict[Hashable, float] = mine if self.drawn or moved else cost.fills
+                    fills[key, moved] = self.scenes[split] * self._below(side, read)
+            trained |= {part.partition("/")[0] for part, scale in state.items() if scale is not None}
+        cost.always += self.scenes["test"] * self._step("test", self.config["image_size"], (), 0, None)
+        cost.always += sum(mine.values())
+        return cost
+
+    def _side(self) -> int:
+        return int(self.config["augment"].get("side") or self.config["image_size"])
+
+    def _kept(self, names: Collection[str]) -> Hashable:
+        """What, beside the pictures, decides activations."""
+        config = self.config
+        pictures = (str(config["dataset"]), config["image_size"], config["fit"])
+        return (to_yaml(config["backbone"]), tuple(names), *pictures, self.trainer.precision, self.trainer.threads)
+
+    def _step(self, split: str, side: int, frozen: tuple[str, ...], depth: int, read: Collection[str] | None) -> float:
+        """Seconds that a scene takes in an epoch. read: activations that stand in place of its picture."""
+        train = split == "train"
+        batch = self._batch(side)
+        if read:
+            batch = self._shortened(batch, read, depth)
+
+        def step() -> None:
+            outputs = self.task.answers(batch)
+            loss = torch.stack(list(self.task.criterion(outputs, batch).values())).sum()
+            if train:
+                loss.backward()  # type: ignore[no-untyped-call]
+            else:
+                self.task.predict(outputs, batch)
+
+        key = (train, side, frozen if train else (), depth if read else 0)
+        return self._clocked(key, step, train)
+
+    def _below(self, side: int, names: Collection[str]) -> float:
+        batch = self._batch(side)
+        return self._clocked(("below", side, *names), lambda: self._activations(batch, names), False)
+
+    def _clocked(self, key: tuple[Any, ...], step: Step, train: bool) -> float:
+        device, dtype = self.task.device, DTYPES.get(self.trainer.precision)
+        self.task.train(train)
+
+        def within() -> None:
+            with torch.set_grad_enabled(train), torch.autocast(device.type, dtype, enabled=dtype is not None):
+                step()
+
+        named = (*self.network, self.trainer.batch_size, self.trainer.precision, device.type, *key)
+        return self.clock(named, self.trainer.threads, device, within) / self.trainer.batch_size
+
+    def _batch(self, side: int) -> Batch:
+        classes = len(self.task.classes)
+        return cast(Batch, move_data_to_device(made_up(self.trainer.batch_size, side, classes), self.task.device))
+
+    def _activations(self, batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
+        return self.task.model.below(cast(Tensor, batch["image"]), list(names))  # type: ignore[typeddict-item]
+
+    def _shortened(self, batch: Batch, names: Collection[str], depth: int) -> Batch:
+        with torch.no_grad():
+            found = self._activations(batch, names)
+        rest = {key: value for key, value in batch.items() if key != "image"}
+        return cast(Activations, rest | {"activations": found, "depth": depth})
