@@ -366,7 +366,7 @@ def test_mistakes_are_told_in_one_sentence(flowers, tmp_path, capsys, monkeypatc
     assert "there is no folder" in refused(*to, tmp_path / "none" / "x.json")
     assert "leave it out" in refused(*to, tmp_path / "x.json", "--url-prefix", "http://x/")
     assert "holds no finished run" in refused(*to, tmp_path / "x.json", "--run", tmp_path)
-    assert "holds no prepared dataset" in refused("export", tmp_path, "--to", "coco", "--out", tmp_path / "x.json")
+    assert "no prepared dataset" in refused("export", tmp_path, "--to", "coco", "--out", tmp_path / "x.json")
     back = ("import", flowers.path)
     new = ("--from", "cvat", "--out", tmp_path / "new")
     assert "cannot be read" in refused(*back, tmp_path / "nothing.xml", *new)

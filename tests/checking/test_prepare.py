@@ -603,7 +603,7 @@ def test_the_configuration_builds_and_its_mistakes_are_told(tmp_path, folders):
     config = OmegaConf.create({"dataset": OmegaConf.load(CONF / "dataset" / "folder.yaml")}).dataset
     with pytest.raises(FrostlineError, match=r"dataset\.root=PATH"):
         prepare_from_config(config, tmp_path / "out")
-    with pytest.raises(FrostlineError, match="nowhere is no folder"):
+    with pytest.raises(FrostlineError, match="nowhere is not there"):
         nowhere = compose(["dataset=folder", f"dataset.root={tmp_path}/nowhere"])["dataset"]
         prepare_from_config(nowhere, tmp_path / "out")
     whole = compose(["dataset=folder", f"dataset.root={folders}"])["dataset"]

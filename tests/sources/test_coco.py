@@ -271,7 +271,7 @@ def test_what_is_no_instance_file_is_told(root, text, what):
 
 
 def test_missing_roots_are_told(tmp_path):
-    with pytest.raises(FrostlineError, match="nowhere is no folder"):
+    with pytest.raises(FrostlineError, match="nowhere is not there"):
         Coco(tmp_path / "nowhere")
     with pytest.raises(FrostlineError, match="annotations holds no JSON files"):
         Coco(tmp_path)

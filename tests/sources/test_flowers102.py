@@ -154,8 +154,10 @@ def test_faults_are_told(root):
 
 
 def test_other_layouts_are_told(root, tmp_path):
-    with pytest.raises(FrostlineError, match="no folder 'jpg'.*torchvision.datasets.Flowers102.*download=True"):
-        Flowers102(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    for name, what in (("empty", "has no folder 'jpg'"), ("nowhere", "is not there")):
+        with pytest.raises(FrostlineError, match=f"{what}.*torchvision.datasets.Flowers102.*download=True"):
+            Flowers102(tmp_path / name)
     savemat(root / "setid.mat", {"trnid": [1]})
     with pytest.raises(FrostlineError, match="setid.mat cannot be read as the flowers' trnid and valid and tstid"):
         Flowers102(root)

@@ -41,7 +41,7 @@ def test_folders_named_after_splits_hold_those_of_the_classes(folders, tmp_path)
 
 
 def test_missing_or_empty_roots_are_told(tmp_path):
-    with pytest.raises(FrostlineError, match=r"nowhere is no folder: point dataset\.root"):
+    with pytest.raises(FrostlineError, match=r"nowhere is not there: point dataset\.root"):
         Folder(tmp_path / "nowhere")
     with pytest.raises(FrostlineError, match="holds no folders"):
         Folder(tmp_path)

@@ -121,7 +121,7 @@ def test_faulty_lines_are_told(lists):
 
 
 def test_other_layouts_and_settings_are_told(root, tmp_path):
-    with pytest.raises(FrostlineError, match="nowhere is no folder"):
+    with pytest.raises(FrostlineError, match="nowhere is not there"):
         Masks(tmp_path / "nowhere", ["a"])
     with pytest.raises(FrostlineError, match="has neither the folders 'images' and 'labels' nor a list"):
         Masks(root, ["a"], masks="labels")

@@ -217,8 +217,9 @@ def test_key_points_are_no_boxes(root):
 
 
 def test_what_is_no_yaml_is_told(root, tmp_path):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FrostlineError, match="data.yaml cannot be read"):
-        Yolo(tmp_path / "nowhere")
+        Yolo(tmp_path / "empty")
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
     )

@@ -28,18 +28,18 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from frostline.doctor.diagnosis import diagnose, summary, table, to_json
+    from frostline.doctor.offer import prepared_in
     from frostline.doctor.page import to_html
     from frostline.scenes.faults import policies
     from frostline.scenes.splits import Split
     from frostline.sources.configured import configured
-    from frostline.sources.prepared import Prepared
 
     for option, file in (("--json", args.json), ("--html", args.html)):
         if file is not None:
             check_out(option, file, (), "a report")
     source: Source
     if len(args.what) == 1 and "=" not in args.what[0]:
-        source = Prepared(args.what[0])
+        source = prepared_in(args.what[0])
         name, split, policy = source.dataset.name, Split(given=True), policies("fail", {})
     else:
         from frostline.config import compose

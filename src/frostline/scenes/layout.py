@@ -118,7 +118,8 @@ def read_info(folder: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise FrostlineError(f"{folder} holds no prepared dataset: run `frostline prepare` first.") from None
+        what = f"has no {INFO}, so it is" if folder.is_dir() else "is not there, so it is"
+        raise FrostlineError(f"{folder} {what} no prepared dataset: run `frostline prepare` first.") from None
     except ValueError as error:
         raise FrostlineError(f"{folder / INFO} is damaged ({error}): prepare the dataset anew.") from error
     if info.get("format") != FORMAT:

@@ -13,7 +13,7 @@ from frostline.pictures.reading import MAX_PIXELS, displayed_size, read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, SPLITS, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of, inside, is_file, picture_files, split_named
+from frostline.sources.files import boxes_of, existing, inside, is_file, picture_files, split_named
 from frostline.sources.paint import MOST_PAINT, paint, run_lengths
 
 _LABELS = "where all annotations of a picture have one category, that is the picture's label"
@@ -99,9 +99,7 @@ class Coco(Source):
         annotations: str | Mapping[str, str] | None = None,
         images: str | list[str] | None = None,
     ) -> None:
-        self.root = Path(root).expanduser()
-        if not self.root.is_dir():
-            raise FrostlineError(f"{self.root} is no folder: point dataset.root at data in COCO's layout.")
+        self.root = existing(root, "data in COCO's layout")
         self._folders: list[Path] = []
         for name in [images] if isinstance(images, str) else images or ["."]:
             folder = inside(self.root, name)

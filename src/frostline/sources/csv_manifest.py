@@ -12,7 +12,7 @@ from frostline.pictures.reading import MAX_BYTES
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of, inside, is_file, split_named
+from frostline.sources.files import boxes_of, existing, inside, is_file, split_named
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _OF_THE_PICTURE = ("label", "mask", "split", "group")
@@ -50,9 +50,7 @@ class CsvManifest(Source):
         masks: Sequence[str] | None = None,
         delimiter: str = ",",
     ) -> None:
-        self.root = Path(root).expanduser()
-        if not self.root.is_dir():
-            raise FrostlineError(f"{self.root} is no folder: point dataset.root at one that holds a manifest.")
+        self.root = existing(root, "one that holds a manifest")
         self._file = self.root / manifest
         if not self._file.is_file():
             raise FrostlineError(

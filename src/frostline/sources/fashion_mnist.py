@@ -13,7 +13,7 @@ from frostline.errors import FrostlineError, check_number
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene
 from frostline.sources.base import Source
-from frostline.sources.files import fetched
+from frostline.sources.files import existing, fetched
 
 NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -33,17 +33,15 @@ class FashionMnist(Source):
     """
 
     def __init__(self, root: str | Path, first: int | None = None) -> None:
-        self.root = Path(root).expanduser()
+        meant = f"Fashion-MNIST's files, {fetched('FashionMNIST', root)}"
+        self.root = existing(root, meant)
         if first is not None:
             check_number("dataset.source.first", first, 1, whole=True)
         folders = sorted({path.parent for path in self.root.rglob("train-images-idx3-ubyte*") if path.is_file()})
         # MNIST and others have files of the same names.
         folders = [folder for folder in folders if "fashion" in folder.as_posix().lower()] or folders
         if not folders:
-            raise FrostlineError(
-                f"{self.root} holds no train-images-idx3-ubyte or .gz: point dataset.root at Fashion-MNIST's files, "
-                f"{fetched('FashionMNIST', root)}"
-            )
+            raise FrostlineError(f"{self.root} holds no train-images-idx3-ubyte or .gz: point dataset.root at {meant}")
         if len(folders) > 1:
             raise FrostlineError(f"{folders[0]} and {folders[1]} both hold such files: point dataset.root at one.")
         self._parts = {split: _read(folders[0], name, first) for split, name in _FILES.items()}

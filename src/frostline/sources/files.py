@@ -20,6 +20,15 @@ _SPLITS = {
 _MOST_TEXT = 1 << 28  # bytes of a list or of a picture's annotations
 
 
+def existing(root: str | Path, meant: str) -> Path:
+    """The folder that a source reads. Raises FrostlineError where there is none. meant: what it was to hold."""
+    path = Path(root).expanduser()
+    if not os.path.isdir(path):
+        what = "is no folder" if os.path.exists(path) else "is not there"
+        raise FrostlineError(f"{path} {what}: point dataset.root at {meant.removesuffix('.')}.")
+    return path
+
+
 def inside(root: Path, name: str, start: Path | None = None) -> Path | None:
     """`name` as a path below `root`, None where it leads out of it; a relative one starts at `start`, or at `root`.
 

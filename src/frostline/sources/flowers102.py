@@ -14,7 +14,7 @@ from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene
 from frostline.sources.base import Source
-from frostline.sources.files import fetched, read_lines
+from frostline.sources.files import existing, fetched, read_lines
 from frostline.sources.mat import read_arrays
 
 COUNT = 102
@@ -40,12 +40,11 @@ class Flowers102(Source):
     """
 
     def __init__(self, root: str | Path) -> None:
-        base = Path(root).expanduser()
+        meant = f"the 102 Flowers, {fetched('Flowers102', root)}"
+        base = existing(root, meant)
         self.root = base / "flowers-102" if (base / "flowers-102").is_dir() else base
         if not (self.root / "jpg").is_dir():
-            raise FrostlineError(
-                f"{self.root} has no folder 'jpg': point dataset.root at the 102 Flowers, {fetched('Flowers102', root)}"
-            )
+            raise FrostlineError(f"{self.root} has no folder 'jpg': point dataset.root at {meant}")
         self._labels = self._numbers("imagelabels.mat", ("labels",))["labels"]
         self._split_of = {
             number: _SPLITS[key] for key, numbers in self._numbers("setid.mat", _SPLITS).items() for number in numbers

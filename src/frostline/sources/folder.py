@@ -6,7 +6,7 @@ from pathlib import Path
 from frostline.errors import FrostlineError
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import picture_files, split_named
+from frostline.sources.files import existing, picture_files, split_named
 
 
 class Folder(Source):
@@ -19,9 +19,7 @@ class Folder(Source):
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
-        if not self.root.is_dir():
-            raise FrostlineError(f"{self.root} is no folder: point dataset.root at one that holds a folder per class.")
+        self.root = existing(root, "one that holds a folder per class")
         self._splits: dict[Path, str | None] = {self.root: None}
         top = _folders(self.root)
         if top and all(split_named(folder.name) for folder in top):

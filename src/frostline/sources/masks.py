@@ -9,6 +9,7 @@ from frostline.scenes.scene import SPLITS, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.files import (
     by_name,
+    existing,
     inside,
     is_file,
     namesake,
@@ -40,9 +41,7 @@ class Masks(Source):
     def __init__(
         self, root: str | Path, classes: Sequence[str], void: int = VOID, images: str = "images", masks: str = "masks"
     ) -> None:
-        self.root = Path(root).expanduser()
-        if not self.root.is_dir():
-            raise FrostlineError(f"{self.root} is no folder: point dataset.root at pictures and masks.")
+        self.root = existing(root, "pictures and masks")
         if isinstance(classes, str) or not 1 <= len(classes) <= VOID - 1:
             raise FrostlineError("dataset.source.classes is no list of 1 to 254 names: name the masks' classes there.")
         check_number("dataset.source.void", void, 0, VOID, whole=True)

@@ -11,7 +11,7 @@ from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import by_name, namesake, pictures_by_name, visible
+from frostline.sources.files import by_name, existing, namesake, pictures_by_name, visible
 
 _ENDING = "_mask"
 _MASK_MAP = {0: 0} | dict.fromkeys(range(1, VOID), 1)
@@ -29,7 +29,7 @@ class PennFudan(Source):
     derived = {"boxes": "around the pixels of each number in the mask"}
 
     def __init__(self, root: str | Path) -> None:
-        base = Path(root).expanduser()
+        base = existing(root, "Penn-Fudan's")
         self.root = base / "PennFudanPed" if (base / "PennFudanPed").is_dir() else base
         for folder in ("PNGImages", "PedMasks"):
             if not (self.root / folder).is_dir():

@@ -9,7 +9,7 @@ from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import fetched, picture_files, read_lines
+from frostline.sources.files import existing, fetched, picture_files, read_lines
 from frostline.sources.voc import from_one, read_voc_boxes
 
 MASKS = ("pet", "background", "border")
@@ -31,13 +31,11 @@ class Pets(Source):
     derived = {"boxes": "the class of a box is the breed in the file's name; the XML says only cat or dog"}
 
     def __init__(self, root: str | Path) -> None:
-        base = Path(root).expanduser()
+        meant = f"the Oxford-IIIT Pet data, {fetched('OxfordIIITPet', root)}"
+        base = existing(root, meant)
         self.root = base / "oxford-iiit-pet" if (base / "oxford-iiit-pet").is_dir() else base
         if not (self.root / "images").is_dir():
-            raise FrostlineError(
-                f"{self.root} has no folder 'images': point dataset.root at the Oxford-IIIT Pet data, "
-                f"{fetched('OxfordIIITPet', root)}"
-            )
+            raise FrostlineError(f"{self.root} has no folder 'images': point dataset.root at {meant}")
         self._images = picture_files(self.root / "images")
         self._annotations = self.root / "annotations"
         breeds = tuple(sorted({self._breed(path) for path in self._images} - {""}))

@@ -9,6 +9,7 @@ from frostline.scenes.dataset import Dataset
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, Scene
 from frostline.sources.base import Source
+from frostline.sources.files import existing
 
 
 class Prepared(Source):
@@ -18,7 +19,7 @@ class Prepared(Source):
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.dataset = Dataset.open(Path(root).expanduser())
+        self.dataset = Dataset.open(existing(root, "a prepared dataset"))
         self.classes = self.dataset.classes
         self.derived = dict(self.dataset.info["derived"])
 

@@ -15,7 +15,7 @@ from frostline.pictures.reading import read_file
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of, by_name, inside, namesake, pictures_by_name, read_lines, visible
+from frostline.sources.files import boxes_of, by_name, existing, inside, namesake, pictures_by_name, read_lines, visible
 
 VOC_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -119,7 +119,7 @@ class Voc(Source):
     """
 
     def __init__(self, root: str | Path, classes: Sequence[str] | None = None, skip_difficult: bool = False) -> None:
-        self.root = Path(root).expanduser()
+        self.root = existing(root, "data in VOC's layout")
         for folder in ("JPEGImages", "Annotations"):
             if not (self.root / folder).is_dir():
                 raise FrostlineError(

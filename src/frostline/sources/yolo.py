@@ -18,6 +18,7 @@ from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.files import (
     boxes_of,
+    existing,
     inside,
     is_file,
     picture_files,
@@ -72,7 +73,7 @@ class Yolo(Source):
     """
 
     def __init__(self, root: str | Path, data: str = "data.yaml") -> None:
-        self.root = Path(root).expanduser()
+        self.root = existing(root, "data in YOLO's layout")
         self._data = self.root / data
         try:
             content = yaml.load(read_file(self._data, _MOST_YAML), _PlainLoader)
