@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from frostline.annotate.boxes import Box, box_names
-from frostline.annotate.proposals import _called, mask_boxes, propose
+from frostline.annotate.proposals import class_called, mask_boxes, propose
 from frostline.scenes.scene import SPLITS, Classes, Scene
 
 
@@ -55,13 +55,15 @@ def test_masks_give_boxes_called_as_the_picture_is_labelled(flowers):
 def test_what_a_mask_shows_but_boxes_do_not_tell_gets_no_box():
     scene, unlabelled = (Scene("s", np.zeros((1, 1, 3), np.uint8), label=label) for label in (0, None))
     masks = ("pet", "background", "border", "head")
-    assert _called(scene, Classes(labels=("cat",), boxes=("head",), masks=masks)) == {3: "head"}
-    assert _called(scene, Classes(labels=("cat",), boxes=("cat",), masks=masks)) == {}  # of three, which is the cat?
-    assert _called(scene, Classes(masks=masks)) == {0: "pet", 2: "border", 3: "head"}
+    assert class_called(scene, Classes(labels=("cat",), boxes=("head",), masks=masks)) == {3: "head"}
+    assert (
+        class_called(scene, Classes(labels=("cat",), boxes=("cat",), masks=masks)) == {}
+    )  # of three, which is the cat?
+    assert class_called(scene, Classes(masks=masks)) == {0: "pet", 2: "border", 3: "head"}
     flowers = Classes(labels=("rose",), masks=("background", "flower"))
-    assert _called(scene, flowers) == _called(scene, replace(flowers, boxes=("bee", "rose"))) == {1: "rose"}
-    assert _called(scene, replace(flowers, boxes=("bee",))) == _called(unlabelled, flowers) == {}
-    assert _called(scene, replace(flowers, boxes=("flower", "rose"))) == {1: "flower"}
+    assert class_called(scene, flowers) == class_called(scene, replace(flowers, boxes=("bee", "rose"))) == {1: "rose"}
+    assert class_called(scene, replace(flowers, boxes=("bee",))) == class_called(unlabelled, flowers) == {}
+    assert class_called(scene, replace(flowers, boxes=("flower", "rose"))) == {1: "flower"}
 
 
 def test_classes_of_boxes_default_to_the_labels():

@@ -300,7 +300,7 @@ def test_every_block_of_pictures_is_compared_with_every_other(monkeypatch):
     pictures += [image.point(lambda value: min(255, value + 3)) for image in pictures]
     expected = near(pictures)
     assert expected == [(n, 20 + n) for n in range(20)]
-    monkeypatch.setattr("frostline.checking.duplicates._BLOCK", 7)
+    monkeypatch.setattr("frostline.checking.duplicates.BLOCK", 7)
     assert near(pictures) == expected
 
 

@@ -42,8 +42,8 @@ def test_nothing_is_decoded_twice_whichever_rows_came_first(dataset, tmp_path, w
     some.close()
     every = make(what, dataset, Store(tmp_path, ROOM))
     made = []
-    decode = Decoded._decode
-    monkeypatch.setattr(Decoded, "_decode", lambda self, scene: made.append(scene.id) or decode(self, scene))
+    decode = Decoded.decode
+    monkeypatch.setattr(Decoded, "decode", lambda self, scene: made.append(scene.id) or decode(self, scene))
     every.open()
     scenes = [scene.id for scene in dataset.scenes("train")]
     assert sorted(made) == sorted(set(scenes) - {scenes[1], scenes[4]})
@@ -86,7 +86,7 @@ def test_a_copy_for_another_process_carries_no_pictures(dataset, tmp_path, what,
     kept.open()
     sent = pickle.dumps(kept)
     assert len(sent) < 200_000 < len(dataset.scenes("train")) * 256 * 256
-    monkeypatch.setattr(Decoded, "_decode", None)
+    monkeypatch.setattr(Decoded, "decode", None)
     assert torch.equal(pickle.loads(sent)[2], kept[2])
 
 

@@ -218,7 +218,7 @@ def test_which_classes_are_objects_can_be_told():
     out = CopyPaste(dataset_of(), {"mask"}, classes=["y"], share=1.0, p=1.0)(put(), lambda: other)
     assert set(out["mask"].unique().tolist()) == {0, 2}
     pets = Classes(masks=("pet", "background", "border"))
-    assert CopyPaste(dataset_of(pets), {"mask"})._object.nonzero()[0].tolist() == [0, 2]
+    assert CopyPaste(dataset_of(pets), {"mask"}).objects == [0, 2]
 
 
 @pytest.mark.parametrize(

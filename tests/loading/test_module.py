@@ -65,7 +65,7 @@ MIXES += [("copy_paste", {"boxes"}), ("copy_paste", {"mask"})]
 def test_strong_and_every_mix_are_pure_for_any_workers_ranks_and_order(dataset, name, needs, tmp_path, monkeypatch):
     def views(rank=0, world=1, **options):
         """Each (epoch, scene) -> its row of the batch."""
-        monkeypatch.setattr("frostline.loading.module._rank_of_world", lambda: (rank, world))
+        monkeypatch.setattr("frostline.loading.module.rank_of_world", lambda: (rank, world))
         data = module(dataset, needs, **mixed(dataset, name, needs), **options)
         loader, found = data.train_dataloader(), {}
         for epoch in (0, 1):

@@ -122,14 +122,14 @@ def upright(x: float, y: float, width: float, height: float, degrees: float, siz
     return max(0.0, min(xs)), max(0.0, min(ys)), min(float(size[0]), max(xs)), min(float(size[1]), max(ys))
 
 
-def told(count: int, one: str, many: str) -> tuple[str, ...]:
+def note(count: int, one: str, many: str) -> tuple[str, ...]:
     """A note on `count` scenes or boxes, and none where there are none."""
     return () if count == 0 else (f"{count} {one if count == 1 else many}",)
 
 
-def told_turned(count: int) -> tuple[str, ...]:
+def note_on_turned(count: int) -> tuple[str, ...]:
     """The note on turned boxes."""
-    return told(
+    return note(
         count,
         "box was turned: the upright box around it was taken",
         "boxes were turned: the upright boxes around them were taken",

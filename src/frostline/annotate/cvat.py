@@ -19,9 +19,9 @@ from frostline.annotate.boxes import (
     Sizes,
     add,
     check_size,
+    note_on_turned,
     number,
     scene_named,
-    told_turned,
     upright,
 )
 from frostline.errors import FrostlineError
@@ -47,7 +47,7 @@ def write(proposals: Sequence[Proposal], names: Sequence[str], name: str) -> str
         SubElement(entry, "name").text = label
         SubElement(entry, "attributes")
     # CVAT numbers pictures in the order of their names.
-    position = {file: place for place, file in enumerate(sorted(proposal.file for proposal in proposals))}
+    position = {file: number for number, file in enumerate(sorted(proposal.file for proposal in proposals))}
     for proposal in proposals:
         width, height = map(str, proposal.size)
         picture = SubElement(
@@ -56,8 +56,8 @@ def write(proposals: Sequence[Proposal], names: Sequence[str], name: str) -> str
         for box in proposal.boxes:
             corners = {key: repr(value) for key, value in zip(_CORNERS, box.corners, strict=True)}
             source = "manual" if proposal.annotated else "auto"
-            told = {"label": box.label, "source": source, "occluded": "0"} | corners | {"z_order": "0"}
-            SubElement(picture, "box", told)
+            fields = {"label": box.label, "source": source, "occluded": "0"} | corners | {"z_order": "0"}
+            SubElement(picture, "box", fields)
     indent(root)
     return tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -86,7 +86,7 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
         boxes = [_box(shape, sizes[scene], where) for shape in picture.findall("box")]
         turned += sum(is_turned for _, is_turned in boxes)
         add(of, scene, Answer(tuple(box for box, _ in boxes)), file)
-    return Answers(of, tells_empty=False, notes=told_turned(turned))
+    return Answers(of, tells_empty=False, notes=note_on_turned(turned))
 
 
 def _whole(text: str | None) -> Any:

@@ -16,6 +16,7 @@ from frostline.annotate.layouts import read_coco, read_voc, read_yolo
 from frostline.annotate.proposals import MASK, Predict, propose
 from frostline.checking.prepare import prepare
 from frostline.errors import FrostlineError
+from frostline.files import write_whole
 from frostline.pictures.reading import MAX_BYTES, read_file
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import SPLITS
@@ -76,10 +77,8 @@ def export(
     else:
         texts = [_json(coco.write(proposals, names, dataset.name))]
     for file, text in zip(files, texts, strict=True):
-        partial = file.with_name(f".{file.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    return files, _told(proposals)
+        write_whole(file, text)
+    return files, summary(proposals)
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,9 @@ def _json(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
-def _told(proposals: Sequence[Proposal]) -> str:
+def summary(proposals: Sequence[Proposal]) -> str:
+    """One sentence: how many pictures, and whose boxes they have."""
+
     def kind(proposal: Proposal) -> str:
         if proposal.annotated:
             return "annotated"

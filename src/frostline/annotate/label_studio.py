@@ -18,10 +18,10 @@ from frostline.annotate.boxes import (
     Sizes,
     add,
     check_size,
+    note,
+    note_on_turned,
     number,
     scene_named,
-    told,
-    told_turned,
     upright,
 )
 from frostline.errors import FrostlineError
@@ -119,13 +119,13 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
         boxes = [_box(region, scene, sizes, where) for region in newest["result"]]
         turned += sum(is_turned for _, is_turned in boxes)
         add(of, scene, Answer(tuple(box for box, _ in boxes)), file)
-    notes = told(skipped, "scene was skipped and stays as it was", "scenes were skipped and stay as they were")
-    notes += told(
+    notes = note(skipped, "scene was skipped and stays as it was", "scenes were skipped and stay as they were")
+    notes += note(
         several,
         "scene has several annotations, of which the newest holds",
         "scenes have several annotations, of which the newest hold",
     )
-    return Answers(of, tells_empty=True, notes=notes + told_turned(turned))
+    return Answers(of, tells_empty=True, notes=notes + note_on_turned(turned))
 
 
 def _is_task(task: Any) -> bool:
@@ -140,12 +140,12 @@ def _is_task(task: Any) -> bool:
 def _scene(task: dict[str, Any], sizes: Sizes, file: str) -> str:
     """The scene that the task tells; where it tells none, the one that its picture is of."""
     meta = task.get("meta")
-    told_ids = [task["data"].get("scene"), meta.get("scene") if isinstance(meta, dict) else None]
-    for scene in told_ids:
+    ids = [task["data"].get("scene"), meta.get("scene") if isinstance(meta, dict) else None]
+    for scene in ids:
         if isinstance(scene, str) and scene in sizes:
             return scene
     address = task["data"].get("image")
-    named = next((scene for scene in told_ids if scene is not None), None)
+    named = next((scene for scene in ids if scene is not None), None)
     return scene_named(named or (unquote(address) if isinstance(address, str) else address), sizes, file)
 
 

@@ -38,14 +38,14 @@ def read_voc(folder: Path, sizes: Sizes) -> Answers:
     return answers(source, sizes, str(folder))
 
 
-def read_yolo(place: Path, sizes: Sizes) -> Answers:
+def read_yolo(path: Path, sizes: Sizes) -> Answers:
     """A folder in YOLO's layout, with pictures, or its YAML file. Raises FrostlineError."""
-    source = Yolo(place.parent, data=place.name) if place.is_file() else Yolo(place)
-    return answers(source, sizes, str(place))
+    source = Yolo(path.parent, data=path.name) if path.is_file() else Yolo(path)
+    return answers(source, sizes, str(path))
 
 
-def answers(source: Source, sizes: Sizes, place: str) -> Answers:
-    """What a source says of a dataset's scenes, which it names by their pictures. place: its name in messages.
+def answers(source: Source, sizes: Sizes, name: str) -> Answers:
+    """What a source says of a dataset's scenes, which it names by their pictures. name: its own in messages.
 
     None of these layouts tells whether anybody looked at a picture without boxes. Raises FrostlineError for anything
     faulty, and for pictures that are not the dataset's.
@@ -56,12 +56,12 @@ def answers(source: Source, sizes: Sizes, place: str) -> Answers:
         if found.faults:
             raise FrostlineError(f"{found.faults[0]}: mend it, or export again.")
         assert isinstance(found.image, Path)
-        scene = scene_named(found.image.name, sizes, place)
+        scene = scene_named(found.image.name, sizes, name)
         size = displayed_size(found.image) or (0, 0)  # of a picture that cannot be read
-        check_size(size, scene, sizes, f"{place}, scene '{scene}',")
+        check_size(size, scene, sizes, f"{name}, scene '{scene}',")
         if found.boxes is None or found.box_labels is None:
             continue
         pairs = zip(found.boxes.tolist(), found.box_labels.tolist(), strict=True)
         boxes = tuple(Box(names[label], tuple(corners)) for corners, label in pairs)
-        add(of, scene, Answer(boxes, found.mask), place)
+        add(of, scene, Answer(boxes, found.mask), name)
     return Answers(of, tells_empty=False, masks=source.classes.masks)

@@ -38,10 +38,10 @@ def propose(
         open_ = [scene for scene in scenes if not found[scene.id].annotated and not found[scene.id].boxes]
         for scene, (boxes, uncertainty) in zip(open_, predict(open_), strict=True):
             found[scene.id] = _proposal(scene, boxes, by=run, uncertainty=uncertainty)
-    return sorted(found.values(), key=_place)
+    return sorted(found.values(), key=_by_uncertainty)
 
 
-def _place(proposal: Proposal) -> float:
+def _by_uncertainty(proposal: Proposal) -> float:
     return 1.0 if proposal.uncertainty is None else -proposal.uncertainty
 
 
@@ -51,7 +51,7 @@ def _known(scene: Scene, classes: Classes) -> Proposal:
         names = classes.boxes or ()
         pairs = zip(scene.boxes.tolist(), scene.box_labels.tolist(), strict=True)
         return _proposal(scene, tuple(Box(names[label], tuple(box)) for box, label in pairs), annotated=True)
-    if isinstance(scene.mask, Path) and (boxes := mask_boxes(read_mask(scene.mask), _called(scene, classes))):
+    if isinstance(scene.mask, Path) and (boxes := mask_boxes(read_mask(scene.mask), class_called(scene, classes))):
         return _proposal(scene, boxes, by=MASK)
     return _proposal(scene, ())
 
@@ -67,7 +67,7 @@ def _proposal(
     return Proposal(scene.id, scene.image.name, scene.size, boxes, annotated, by, uncertainty)
 
 
-def _called(scene: Scene, classes: Classes) -> dict[int, str]:
+def class_called(scene: Scene, classes: Classes) -> dict[int, str]:
     """The class of the boxes around what a mask shows, by the number there; what boxes do not tell is not there.
 
     It is the mask's class of the same name. Where masks tell but one thing from the background, and boxes do not know

@@ -14,7 +14,7 @@ DETAIL = 0.8  # correlation of what thumbnails of 32 x 32 have beyond 8 x 8: at 
 # falls with the size: the 68 pairs found among the 70,000 of Fashion-MNIST show one garment each.
 SIDE = 192  # px of the shorter side from which all of DIFFERENCE is allowed
 THUMBNAIL = 32
-_BLOCK = 2048  # thumbnails compared with as many others at a time, to bound memory
+BLOCK = 2048  # thumbnails compared with as many others at a time, to bound memory
 
 
 def near_identical(
@@ -70,7 +70,7 @@ def _unit(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _blocks(count: int) -> Iterator[tuple[slice, slice]]:
     """Pairs of stretches of 0 ... count - 1, the first not after the second, that hold every pair of positions."""
-    starts = range(0, count, _BLOCK)
+    starts = range(0, count, BLOCK)
     for first in starts:
-        for second in starts[first // _BLOCK :]:
-            yield slice(first, min(first + _BLOCK, count)), slice(second, min(second + _BLOCK, count))
+        for second in starts[first // BLOCK :]:
+            yield slice(first, min(first + BLOCK, count)), slice(second, min(second + BLOCK, count))

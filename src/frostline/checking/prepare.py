@@ -28,7 +28,7 @@ from frostline.files import write_whole
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.pictures.writing import png
-from frostline.scenes.dataset import Dataset, replacing
+from frostline.scenes.dataset import Dataset, unread
 from frostline.scenes.faults import policies
 from frostline.scenes.layout import FORMAT, INFO, write_info, write_scenes
 from frostline.scenes.scene import SPLITS, Classes, Scene
@@ -85,10 +85,10 @@ def prepare(
             fingerprints = [known] if known else in_threads(fingerprint.of_scene, source.scenes(), workers)
             if note.read_text() == made_of(source, settings, fingerprints):
                 return existing
-        with replacing(out):  # told before the work, too
+        with unread(out):  # told before the work, too
             pass
         fingerprints = _make(source, partial, settings, workers)
-        with replacing(out):
+        with unread(out):
             note.unlink(missing_ok=True)  # before: it never stands beside another dataset than its own
             shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
             if out.exists():

@@ -197,9 +197,9 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: C
     """Splits without scenes, and classes without an example in a split that has any annotation of their kind."""
     faults = []
     for where, scenes in placed.items():
-        place = f"split {where}"
+        split = f"split {where}"
         if not scenes:
-            faults.append(Fault("split_empty", place, "has no usable scene"))
+            faults.append(Fault("split_empty", split, "has no usable scene"))
             continue
         counts = {
             "labels": Counter(scene.label for scene in scenes if scene.label is not None),
@@ -212,5 +212,5 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: C
             for number, name in enumerate(names or ()):
                 if not counts[kind][number]:
                     lacking = "class_untrained" if where == "train" else "class_absent"
-                    faults.append(Fault(lacking, place, f"has no example of '{name}' ({kind})"))
+                    faults.append(Fault(lacking, split, f"has no example of '{name}' ({kind})"))
     return faults

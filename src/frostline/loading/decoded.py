@@ -76,7 +76,7 @@ class Decoded:
             self.open()
         if self._entry is not None:
             return self._entry.read([row])[0]
-        return self._decode(self.scenes[row])
+        return self.decode(self.scenes[row])
 
     def open(self) -> None:
         """Decode what the store lacks, and take everything from there; where it fails, say so, and do without."""
@@ -105,7 +105,8 @@ class Decoded:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_entry": None}
 
-    def _decode(self, scene: Scene) -> Tensor:
+    def decode(self, scene: Scene) -> Tensor:
+        """A scene's picture or mask as it is, from its file."""
         if self.what == "picture":
             assert scene.image is not None  # it is a dataset's
             return square_picture(scene.image, self.size, self.fit, scene.size)
@@ -115,7 +116,7 @@ class Decoded:
 
     def _fill(self, entry: Entry) -> None:
         missing = self.rows[~entry.present[self.rows]]  # another process may have filled meanwhile
-        decoded = in_threads(lambda row: (row, self._decode(self.scenes[row])), missing.tolist())
+        decoded = in_threads(lambda row: (row, self.decode(self.scenes[row])), missing.tolist())
         title = f"decoding {self.what}s ({self.split}, {self.size} px)"
         pending: list[tuple[int, Tensor]] = []
         for pair in tqdm(decoded, desc=title, total=len(missing), leave=False, disable=not sys.stderr.isatty()):

@@ -203,7 +203,8 @@ class CopyPaste(Mix):
             )
         self.share = share
         self._object = np.zeros(256, np.uint8)  # of each value of a mask, whether it is an object's
-        self._object[_object_classes(dataset, classes)] = 1
+        self.objects = _object_classes(dataset, classes)
+        self._object[self.objects] = 1
 
     def mixed(self, item: Item, another: Callable[[], Item]) -> Item:
         other = another()

@@ -121,7 +121,7 @@ class SceneDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> SceneLoader:
         items = self.items("train")
-        sampler = ViewSampler(len(items), self.seed, self.batch_size, *_rank_of_world(), views=self.views)
+        sampler = ViewSampler(len(items), self.seed, self.batch_size, *rank_of_world(), views=self.views)
         return self._loader(items, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> SceneLoader:
@@ -136,7 +136,7 @@ class SceneDataModule(pl.LightningDataModule):
 
     def _eval_loader(self, split: str) -> SceneLoader:
         items = self.items(split)
-        sampler = ShardSampler(len(items), *_rank_of_world())
+        sampler = ShardSampler(len(items), *rank_of_world())
         return self._loader(items, batch_sampler=WholeBatches(sampler, self.batch_size))
 
     def _loader(self, items: SceneItems, **batches: Any) -> SceneLoader:
@@ -152,7 +152,8 @@ class SceneDataModule(pl.LightningDataModule):
         )
 
 
-def _rank_of_world() -> tuple[int, int]:
+def rank_of_world() -> tuple[int, int]:
+    """The rank of this process, and how many there are."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1

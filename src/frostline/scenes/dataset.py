@@ -77,7 +77,7 @@ class Dataset:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[None]:
+def unread(path: Path) -> Iterator[None]:
     """Within, nobody begins to read the dataset there. Raises FrostlineError where somebody does already."""
     with ExitStack() as stack:
         if path.exists():

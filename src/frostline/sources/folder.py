@@ -24,7 +24,7 @@ class Folder(Source):
         top = _folders(self.root)
         if top and all(split_named(folder.name) for folder in top):
             self._splits = {folder: split_named(folder.name) for folder in top}
-        names = sorted({folder.name for place in self._splits for folder in _folders(place)})
+        names = sorted({folder.name for top in self._splits for folder in _folders(top)})
         if not names:
             raise FrostlineError(f"{self.root} holds no folders: put the pictures of each class into its own folder.")
         self.classes = Classes(labels=tuple(names))
@@ -32,14 +32,14 @@ class Folder(Source):
     def scenes(self) -> Iterator[Scene]:
         found = [
             (split, label, path)
-            for place, split in self._splits.items()
+            for top, split in self._splits.items()
             for label, name in enumerate(self.classes.labels or ())
-            for path in picture_files(place / name)
+            for path in picture_files(top / name)
         ]
         ids = scene_ids(path.relative_to(self.root) for *_, path in found)
         for scene_id, (split, label, path) in zip(ids, found, strict=True):
             yield Scene(id=scene_id, image=path, label=label, split=split)
 
 
-def _folders(place: Path) -> list[Path]:
-    return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _folders(top: Path) -> list[Path]:
+    return sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -84,7 +84,7 @@ class Masks(Source):
         for scene_id, (split, path, line, text) in zip(ids, self._lines, strict=True):
             faults = []
             words = text.split()
-            found = [self._place(word) for word in words]
+            found = [self._file(word) for word in words]
             if len(words) != 2:
                 what = f"has {len(words)} word(s) where a picture and its mask are meant"
                 faults.append(Fault("annotation_unreadable", path, what, line))
@@ -98,14 +98,14 @@ class Masks(Source):
             image, mask = (file if file is not None and is_file(file) else None for file in found)
             yield self._scene(scene_id, image, mask, split, faults)
 
-    def _place(self, word: str) -> Path | None:
+    def _file(self, word: str) -> Path | None:
         """The file below `root` that a list means, there or not; None for one that lies elsewhere."""
-        place = inside(self.root, word)
-        if not word.startswith("/") or (place is not None and is_file(place)):
-            return place
+        file = inside(self.root, word)
+        if not word.startswith("/") or (file is not None and is_file(file)):
+            return file
         parts = PurePath(word).parts[1:]
         ends = (inside(self.root, "/".join(parts[at:])) for at in range(min(len(parts), _DEEP)))
-        return next((end for end in ends if end is not None and is_file(end)), place)
+        return next((end for end in ends if end is not None and is_file(end)), file)
 
     def _scene(
         self, scene_id: str, image: Path | None, mask: Path | None, split: str | None, faults: Sequence[Fault]

@@ -119,16 +119,16 @@ class Yolo(Source):
         for entry in entries if isinstance(entries, list) else [entries]:
             if not isinstance(entry, str):
                 raise FrostlineError(f"{self._data} has no path where pictures are meant: mend it.")
-            place = self._place(entry)
-            if place.is_dir():
-                yield from ((path, path.name, self._data, None) for path in picture_files(place))
+            path = self._path(entry)
+            if path.is_dir():
+                yield from ((picture, picture.name, self._data, None) for picture in picture_files(path))
                 continue
-            for line, name in read_lines(place):
-                found = [inside(self.root, name, start) for start in (self._base, place.parent)]
-                paths = [path for path in found if path is not None]
-                yield next((path for path in paths if is_file(path)), paths[0] if paths else None), name, place, line
+            for line, name in read_lines(path):
+                found = [inside(self.root, name, start) for start in (self._base, path.parent)]
+                inner = [picture for picture in found if picture is not None]
+                yield next((file for file in inner if is_file(file)), inner[0] if inner else None), name, path, line
 
-    def _place(self, entry: str) -> Path:
+    def _path(self, entry: str) -> Path:
         """The folder or list that an entry of data.yaml means."""
         for name in (entry, re.sub(r"^(\.\./)+", "", entry)):
             for start in (self._base, self._data.parent):
