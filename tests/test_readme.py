@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_what_the_readme_says_works(command, here, capsys):
         words = [*(w for w in words if not w.startswith("image_size")), *SMALL]
     assert main(words) == 0
     assert capsys.readouterr().out
+
+
+def test_what_the_readme_says_of_python_works(here, capsys, monkeypatch):
+    import frostline
+
+    block = re.search(
+        r"(?:^ {4}.*\n)*^ {4}import frostline\n(?:^ {4}.*\n)+", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    train, small = frostline.train, [*SMALL, *(f"dataset.source.{split}=8" for split in ("train", "val", "test"))]
+    monkeypatch.setattr(frostline, "train", lambda *overrides: train(*overrides, *small), raising=False)
+    (here / "path/to/cell.jpg").write_bytes((here / "path/to/cells/JPEGImages/0.jpg").read_bytes())
+    exec(compile(textwrap.dedent(block[0]), "README.md", "exec"), {})
+    assert "'objects'" in capsys.readouterr().out
 
 
 def test_the_readme_has_commands():
