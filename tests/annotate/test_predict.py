@@ -10,7 +10,7 @@ from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.runs.build import build_task
 from frostline.runs.load import Trained
-from frostline.tasks.predictions import Detected, Lie, Located
+from frostline.tasks.predictions import Detected, Located, Placement
 
 CLASSES = ("rose", "bud")
 
@@ -25,7 +25,7 @@ def predictor(monkeypatch, tmp_path):
         given = iter(predictions)
 
         def predict(outputs, batch):
-            return [kind(Lie.of(batch, row)) for row, kind in enumerate(next(given))]
+            return [kind(Placement.of(batch, row)) for row, kind in enumerate(next(given))]
 
         monkeypatch.setattr(task, "predict", predict)
         monkeypatch.setattr("frostline.annotate.predict.load", lambda folder: Trained("mine", config, task))

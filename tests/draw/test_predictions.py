@@ -10,7 +10,7 @@ from frostline.draw.marks import class_colours
 from frostline.draw.predictions import HOW, error_sheet, prediction_sheet
 from frostline.draw.schedule import write_picture
 from frostline.tasks.examples import Example, spread
-from frostline.tasks.predictions import Classified, Detected, Lie, Located, Segmented, Truth
+from frostline.tasks.predictions import Classified, Detected, Located, Placement, Segmented, Truth
 
 SIZE = 64
 CLASSES = ("a", "b", "c")
@@ -22,12 +22,12 @@ def example(number, prediction, truth=None, words="wrong", size=(SIZE, SIZE)):
     return Example(f"scene {number}", picture, size, prediction, truth or TRUTHS[type(prediction)], words)
 
 
-BOX, LIE = torch.tensor([[8.0, 8.0, 40.0, 56.0]]), Lie(SIZE, (0, 0, SIZE, SIZE), (SIZE, SIZE))
+BOX, PLACEMENT = torch.tensor([[8.0, 8.0, 40.0, 56.0]]), Placement(SIZE, (0, 0, SIZE, SIZE), (SIZE, SIZE))
 MASK = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
 PREDICTIONS = {
     "classification": Classified(CLASSES, torch.tensor([0.7, 0.2, 0.1])),
-    "localization": Located(CLASSES, torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.5, 0.5, 0.5, 0.5]), LIE),
-    "detection": Detected(CLASSES, BOX + 20, torch.tensor([0.9]), torch.tensor([2]), LIE),
+    "localization": Located(CLASSES, torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.5, 0.5, 0.5, 0.5]), PLACEMENT),
+    "detection": Detected(CLASSES, BOX + 20, torch.tensor([0.9]), torch.tensor([2]), PLACEMENT),
     "segmentation": Segmented(CLASSES, MASK),
 }
 TRUTHS = {
@@ -97,8 +97,10 @@ def test_predicted_areas_lie_in_the_colours_of_the_key_over_a_picture_that_stays
 
 def test_all_is_drawn_in_the_pictures_own_pixels(drawn, tmp_path):
     # A picture of 120 x 40 px, letterboxed into 64 px: catches boxes left in the square, and pictures stretched to it.
-    lie = Lie(SIZE, (0, 21, SIZE, 21), (120, 40))
-    found = Detected(CLASSES, torch.tensor([[0.0, 21.0, 32.0, 42.0]]), torch.tensor([0.9]), torch.tensor([0]), lie)
+    placement = Placement(SIZE, (0, 21, SIZE, 21), (120, 40))
+    found = Detected(
+        CLASSES, torch.tensor([[0.0, 21.0, 32.0, 42.0]]), torch.tensor([0.9]), torch.tensor([0]), placement
+    )
     truth = Truth(None, torch.tensor([[0.0, 0.0, 60.0, 40.0]]), torch.tensor([0]))
     prediction_sheet([example(1, found, truth, size=(120, 40))], tmp_path / "x.png", 1)
     axes = drawn[0].axes[0]
@@ -114,7 +116,7 @@ def test_a_run_without_errors_says_so(drawn, tmp_path):
 
 def test_of_many_boxes_the_surest_are_named_so_that_the_picture_stays_to_be_seen(drawn, tmp_path):
     scores = torch.linspace(0.95, 0.31, 20)
-    found = Detected(CLASSES, torch.rand(20, 4) * 64, scores, torch.zeros(20, dtype=torch.long), LIE)
+    found = Detected(CLASSES, torch.rand(20, 4) * 64, scores, torch.zeros(20, dtype=torch.long), PLACEMENT)
     nothing = Truth(None, BOX[:0], torch.zeros(0, dtype=torch.long))
     prediction_sheet([example(1, found, nothing)], tmp_path / "x.png", 1)
     axes = drawn[0].axes[0]

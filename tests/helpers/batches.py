@@ -3,7 +3,7 @@ import torch
 
 from frostline.config import compose
 from frostline.runs.build import build_task
-from frostline.tasks.predictions import Classified, Detected, Lie, Located, Segmented
+from frostline.tasks.predictions import Classified, Detected, Located, Placement, Segmented
 
 SIZE = 64
 CLASSES = ("a", "b", "c")
@@ -22,12 +22,12 @@ def classified(probabilities, classes=CLASSES):
 
 def located(probabilities, boxes, side=SIZE, classes=CLASSES):
     """Of (B, C), and (B, 4) centre x, centre y, width, height in 0..1."""
-    return [Located(classes, p, b, Lie.of(whole(side), 0)) for p, b in zip(probabilities, boxes, strict=True)]
+    return [Located(classes, p, b, Placement.of(whole(side), 0)) for p, b in zip(probabilities, boxes, strict=True)]
 
 
 def detected(found, side=SIZE, classes=CLASSES):
     """Of a mapping with boxes (n, 4), scores and labels (n,)."""
-    return Detected(classes, found["boxes"], found["scores"], found["labels"], Lie.of(whole(side), 0))
+    return Detected(classes, found["boxes"], found["scores"], found["labels"], Placement.of(whole(side), 0))
 
 
 def segmented(masks, classes=CLASSES):

@@ -12,7 +12,7 @@ from frostline.loading.batch import Batch
 from frostline.metrics.detection import Boxes, CocoAveragePrecision, VocAveragePrecision, matched
 from frostline.models.heads.base import DetectionHead
 from frostline.tasks.base import Mistake, Task, on_cpu
-from frostline.tasks.predictions import Detected, Lie
+from frostline.tasks.predictions import Detected, Placement
 
 
 class Detection(Task):
@@ -63,7 +63,7 @@ class Detection(Task):
             boxes, scores, labels = found["boxes"][sure], found["scores"][sure], found["labels"][sure]
             kept = batched_nms(boxes, scores, labels, self.nms_iou)[: self.max_boxes]
             boxes, scores, labels = on_cpu((boxes[kept], scores[kept], labels[kept]))
-            predictions.append(Detected(self.classes, boxes, scores, labels, Lie.of(batch, index)))
+            predictions.append(Detected(self.classes, boxes, scores, labels, Placement.of(batch, index)))
         return predictions
 
     def make_metrics(self) -> MetricCollection:

@@ -16,7 +16,7 @@ from frostline.loading.batch import Batch
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
 from frostline.tasks.base import Mistake, Task, probabilities
-from frostline.tasks.predictions import Lie, Located
+from frostline.tasks.predictions import Located, Placement
 
 
 def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Localization(Task):
         """outputs: scores (B, C), and boxes (B, 4) as centre x, centre y, width, height in 0..1."""
         scores, boxes = outputs
         pairs = zip(probabilities(scores).cpu(), boxes.cpu(), strict=True)
-        return [Located(self.classes, share, box, Lie.of(batch, n)) for n, (share, box) in enumerate(pairs)]
+        return [Located(self.classes, share, box, Placement.of(batch, n)) for n, (share, box) in enumerate(pairs)]
 
     def make_metrics(self) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {"boxes": BoxScores()}

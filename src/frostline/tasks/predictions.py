@@ -13,7 +13,7 @@ SURE = 0.3  # score from which on a detected box is shown, and can be a mistake:
 
 
 @dataclass(frozen=True)
-class Lie:
+class Placement:
     """How a picture lies in the square that the model sees.
 
     side: of the square, in pixels. place: left, top, width, height of the picture there. size: its own width and
@@ -62,18 +62,18 @@ class Located(Classified):
     """One class and one box. measured: (4,), centre x, centre y, width, height in 0..1 of the square."""
 
     measured: Tensor
-    lie: Lie
+    placement: Placement
 
     @property
     def in_square(self) -> Tensor:
         """(4,) x0 y0 x1 y1 in pixels of the square."""
         centre, half = self.measured[:2], self.measured[2:] / 2
-        return torch.cat([centre - half, centre + half]) * self.lie.side
+        return torch.cat([centre - half, centre + half]) * self.placement.side
 
     @property
     def box(self) -> Tensor:
         """(4,) x0 y0 x1 y1 in pixels of the picture, clipped to it."""
-        return self.lie.in_picture(self.in_square[None])[0]
+        return self.placement.in_picture(self.in_square[None])[0]
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "box": self.box.tolist()}
@@ -90,17 +90,17 @@ class Detected:
     in_square: Tensor
     scores: Tensor
     labels: Tensor
-    lie: Lie
+    placement: Placement
 
     @property
     def boxes(self) -> Tensor:
         """(n, 4) x0 y0 x1 y1 in pixels of the picture, clipped to it."""
-        return self.lie.in_picture(self.in_square)
+        return self.placement.in_picture(self.in_square)
 
     def sure(self, score: float = SURE) -> "Detected":
         """Only the boxes of at least this score."""
         good = self.scores >= score
-        return Detected(self.classes, self.in_square[good], self.scores[good], self.labels[good], self.lie)
+        return Detected(self.classes, self.in_square[good], self.scores[good], self.labels[good], self.placement)
 
     def to_json(self) -> dict[str, Any]:
         rows = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
@@ -139,7 +139,7 @@ class Truth:
     @classmethod
     def of(cls, batch: Mapping[str, Any], index: int) -> Self:
         """Of one scene of a batch of val or test, all of it on the CPU."""
-        boxes = Lie.of(batch, index).in_picture(batch["boxes"][index]) if "boxes" in batch else None
+        boxes = Placement.of(batch, index).in_picture(batch["boxes"][index]) if "boxes" in batch else None
         return cls(
             int(batch["label"][index]) if "label" in batch else None,
             boxes,
