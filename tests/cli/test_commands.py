@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -82,6 +84,24 @@ def test_dry_run_names_every_run_and_its_cost(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "classification-frozen" in text and "never trained" in text and "2 of 2 runs to train" in text
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [
+        ("grid: {head: [linear, yolo]}", "run yolo: head=yolo gives boxes, and task=classification reads scores"),
+        ("grid: {trainer.epochs: [1, 9]}\noverrides: [schedule=thaw]", "run 1: .* every phase needs an epoch"),
+        ("grid: {dataset.source.size: [64, 96]}", "two different datasets are called 'meadow'"),
+        ("grid: {trainer.epochs: [ten]}", "trainer.epochs is 'ten'; it is a whole number"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_dry_run_refuses_what_plan_refuses(dry, study, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "mine").mkdir(parents=True)
+    (tmp_path / "experiments" / "mine" / "study.yaml").write_text(study)
+    assert main(["plan", "experiments/mine", *dry]) == 2
+    assert re.search(words, capsys.readouterr().err) and not (tmp_path / "runs").exists()
 
 
 def test_every_schedule_is_listed_with_its_origin(capsys):

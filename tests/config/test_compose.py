@@ -30,7 +30,10 @@ def test_what_would_be_written_where_it_should_not_is_refused(override, words):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("phases: [{line: head}]\n", "conf/schedule/ has no name"), ("name: [\n", "is no YAML")],
+    [
+        ("phases: [{line: head}]\n", "conf/schedule/ has no name"),
+        ("name: [\n", r"schedule/mine.yaml is no YAML \(line 2: "),
+    ],
 )
 def test_a_file_of_ones_own_that_is_wrong_is_told(tmp_path, monkeypatch, text, words):
     shutil.copytree(conf_dir(), tmp_path / "conf")
