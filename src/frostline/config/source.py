@@ -19,14 +19,6 @@ def annotation(target: str, parameter: str) -> str | None:
             for argument in (*maker.args.args, *maker.args.kwonlyargs):
                 if argument.arg == parameter and argument.annotation is not None:
                     return ast.unparse(argument.annotation)
-        if isinstance(node, ast.ClassDef):
-            for field in node.body:  # of a dataclass
-                if (
-                    isinstance(field, ast.AnnAssign)
-                    and isinstance(field.target, ast.Name)
-                    and field.target.id == parameter
-                ):
-                    return ast.unparse(field.annotation)
     return None
 
 
