@@ -1,10 +1,13 @@
 """What the environment says to the libraries, before they load."""
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
+
+from frostline.environment import importing
 
 LOOK = (
     "import sys, os, {0}; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'], os.environ['DVC_NO_ANALYTICS'])"
@@ -27,3 +30,16 @@ def test_it_is_set_before_torch_and_where_the_user_has_not(module, given):
 def test_the_module_is_the_command():
     told = subprocess.run([sys.executable, "-m", "frostline", "--help"], capture_output=True, text=True, check=True)
     assert "usage: frostline" in told.stdout
+
+
+def test_what_is_imported_is_not_searched_for_garbage():
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with pytest.raises(ImportError), importing():
+            raise ImportError
+        assert not gc.isenabled()  # who has switched it off has it off
+    finally:
+        gc.enable()

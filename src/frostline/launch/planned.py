@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from frostline.config import read
+from frostline.environment import importing
 from frostline.errors import FrostlineError
 from frostline.launch.base import Job
 from frostline.runs.workplace import Workplace
@@ -49,8 +50,9 @@ def _finish(job: Job) -> tuple[Workplace, str]:
     from frostline.runs.beforehand import check_beforehand
 
     check_beforehand(job.config)
-    from frostline.runs.build import build_run  # imports torch
-    from frostline.runs.train import train
+    with importing():  # torch
+        from frostline.runs.build import build_run
+        from frostline.runs.train import train
 
     built = build_run(job.config, dataset, job.name)
     return workplace, train(built, workplace, f"frostline train --plan {job.plan}").summary

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frostline.config import Config, build, compose, to_yaml
+from frostline.environment import importing
 from frostline.runs.beforehand import check_beforehand
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, Workplace, identity, run_name
@@ -58,8 +59,9 @@ def train_alone(config: Config, command: str) -> Alone:
         return Alone(RunResult.read(done / "result.json"), done, False)
     workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
     if not workplace.finished:
-        from frostline.runs.build import build_run  # imports torch
-        from frostline.runs.train import train as fit_and_conclude
+        with importing():  # torch
+            from frostline.runs.build import build_run
+            from frostline.runs.train import train as fit_and_conclude
 
         fit_and_conclude(build_run(config, dataset, name), workplace, command)
     (workplace.results / mark.name).write_text(this)  # so that it is known as done

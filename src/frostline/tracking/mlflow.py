@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from frostline.environment import importing
 from frostline.files import write_whole
 from frostline.tracking.base import Run, Status, Tracker
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
@@ -39,7 +40,8 @@ class MlflowTracker(Tracker):
         check_reached(self.uri)
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        experiment = open_experiment(self.uri, run.study)
+        with importing():
+            experiment = open_experiment(self.uri, run.study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
