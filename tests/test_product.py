@@ -6,10 +6,12 @@ from functools import cache, partial
 import pytest
 import torch
 
-from frostline.config import build, compose, conf_dir
+from frostline.config import build, compose, conf_dir, conf_files
 from frostline.freezing.groups import check_partition
+from frostline.loading.batch import made_up
+from frostline.runs.anatomy import heads_on
 from frostline.runs.build import class_of, task_on
-from frostline.runs.catalogue import files, heads_on, node_of, shipped
+from frostline.runs.catalogue import node_of, shipped
 from frostline.runs.sizes import smallest_side
 from frostline.tasks.predictions import Classified, Detected, Located, Segmented
 
@@ -45,7 +47,7 @@ def works(name, task_name, head_name):
     task, side = assembled(name, task_name, head_name, copy=0)
     check_partition(task, task.model.groups)
     assert list(task.model.groups) == [*task.model.backbone.groups, "head"]
-    batch = batch_of(side)
+    batch = made_up(2, side, len(CLASSES))
 
     task.model.move_line(0)
     task.train()
@@ -94,7 +96,7 @@ def assembled(name, task_name, head_name, copy):
 
 
 # Read once: there are hundreds of pairs.
-head_files, node = cache(partial(files, "head")), cache(node_of)
+head_files, node = cache(partial(conf_files, "head")), cache(node_of)
 
 
 @cache
@@ -109,26 +111,6 @@ def composed(task_name):
     # So that untrained detectors say something that can be looked at.
     sure = ["task.min_score=0"] if task_name == "detection" else []
     return compose([f"task={task_name}", "schedule=full", "trainer.epochs=1", *sure])
-
-
-def batch_of(side):
-    generator = torch.Generator().manual_seed(0)
-    near, far = 0.1 * side, 0.8 * side
-    boxes = [torch.tensor([[near, near, far, far]]), torch.tensor([[near, near, 0.5 * side, far]])]
-    mask = (torch.arange(side) * len(CLASSES) // side).expand(2, side, side).contiguous()  # stripes
-    return {
-        "image": torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator),
-        "size": side,
-        "index": torch.arange(2),
-        "id": ["x", "y"],
-        "label": torch.tensor([0, 2]),
-        "boxes": boxes,
-        "box_labels": [torch.tensor([0]), torch.tensor([2])],
-        "mask": mask,
-        "native_mask": list(mask),
-        "place": [(0, 0, side, side)] * 2,
-        "picture_size": [(side, side)] * 2,
-    }
 
 
 def in_range(predictions, side):

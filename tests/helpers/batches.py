@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from frostline.config import compose
+from frostline.loading.batch import made_up
 from frostline.runs.build import build_task
 from frostline.tasks.predictions import Classified, Detected, Located, Placement, Segmented
 
@@ -37,22 +38,10 @@ def segmented(masks, classes=CLASSES):
 
 @pytest.fixture
 def batch():
-    generator = torch.Generator().manual_seed(0)
+    """Three scenes, of which one has no box and another a box over all of it."""
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 56.0]]), torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 64.0, 64.0]])]
-    mask = torch.arange(3).repeat_interleave(22)[:SIZE].expand(3, SIZE, SIZE).contiguous()  # three stripes
-    return {
-        "image": torch.rand(3, 3, SIZE, SIZE, generator=generator),
-        "size": SIZE,
-        "index": torch.arange(3),
-        "id": ["x", "y", "z"],
-        "label": torch.tensor([0, 1, 2]),
-        "boxes": boxes,
-        "box_labels": [torch.tensor([0]), torch.zeros(0, dtype=torch.long), torch.tensor([2])],
-        "mask": mask,
-        "native_mask": list(mask),
-        "picture_size": [(SIZE, SIZE)] * 3,
-        "place": [(0, 0, SIZE, SIZE)] * 3,
-    }
+    labels = [torch.tensor([0]), torch.zeros(0, dtype=torch.long), torch.tensor([2])]
+    return made_up(3, SIZE, len(CLASSES)) | {"id": ["x", "y", "z"], "boxes": boxes, "box_labels": labels}
 
 
 @pytest.fixture

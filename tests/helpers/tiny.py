@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from frostline.config import build, compose, conf_dir
 from frostline.freezing.callback import FrostLine
+from frostline.loading.batch import made_up
 from frostline.models.backbones import chain_of
 from frostline.models.heads.classification import LinearHead
 from frostline.tasks.classification import Classification
@@ -107,17 +108,7 @@ class Batches(Dataset):
     """The same few batches in each epoch, each different from the others."""
 
     def __init__(self, steps, size):
-        generator = torch.Generator().manual_seed(0)
-        self.batches = [
-            {
-                "image": torch.rand(3, 3, size, size, generator=generator),
-                "size": size,
-                "index": torch.arange(3),
-                "id": ["x", "y", "z"],
-                "label": torch.tensor([0, 1, 2]),
-            }
-            for _ in range(steps)
-        ]
+        self.batches = [made_up(3, size, 3, seed=step) for step in range(steps)]
 
     def __len__(self):
         return len(self.batches)

@@ -6,11 +6,11 @@ The trap: torchmetrics makes a bare number of every tensor with one element that
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers.batches import whole
 from torch.utils.data import DataLoader
 
 from frostline.config import compose, conf_dir
-from frostline.runs.train import build_task, class_of
+from frostline.loading.batch import made_up
+from frostline.runs.build import build_task, class_of
 
 SIDE = 96
 TASK_OF = {"scores": "classification", "scores and box": "localization", "boxes": "detection", "pixels": "segmentation"}
@@ -27,10 +27,8 @@ def batch_of_one(classes, side):
     """One scene that no untrained model predicts rightly; its class is the last."""
     mask = torch.full((1, side, side), classes - 1)
     mask[:, : side // 2] = 255
-    return whole(side) | {
-        "image": torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0)).byte(),
+    return made_up(1, side) | {
         "index": torch.tensor([4]),
-        "id": ["the one"],
         "label": torch.tensor([classes - 1]),
         "boxes": [torch.tensor([[1.0, 1.0, 5.0, 95.0]])],
         "box_labels": [torch.tensor([classes - 1])],

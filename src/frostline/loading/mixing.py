@@ -178,7 +178,7 @@ class CopyPaste(Mix):
     An object is a connected region of the mask's classes `classes`; None: of all but the background. share:
     chance of each one to be pasted. A box goes with the region that fills the most of it, and comes along, clipped to
     it; where boxes are asked for, a region without one is left. Boxes of what gets covered shrink to what is left, and
-    disappear where that is too little. p: chance per item.
+    disappear where that is too little. p: chance per item. objects: the numbers of these classes.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"mask"})
