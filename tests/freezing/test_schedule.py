@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from frostline.config import compose, conf_dir
 from frostline.errors import FrostlineError
+from frostline.freezing.phases import parse_schedule
 from frostline.freezing.schedule import (
     Plateau,
     depth_of,
     ended,
     frozen_groups,
-    parse_schedule,
     phase_at,
     state_at,
 )

@@ -7,13 +7,12 @@
 - Text is what stands there, so a name may be `010`, `on` or `1e-3`.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from frostline.errors import FrostlineError
+from frostline.errors import INF, FrostlineError, is_number
 
 TRUTH = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(("false", "no", "off"), False)
 WHOLE = re.compile(r"[-+]?[0-9]+")
@@ -102,11 +101,10 @@ def _made(value: Any, kind: Simple, written: str | None) -> Any:
             return value if isinstance(value, bool) else TRUTH.get(value.lower()) if isinstance(value, str) else None
         case "int":
             number = scalar(value)
-            return number if isinstance(number, int) and not isinstance(number, bool) else None
+            return number if is_number(number, -INF, whole=True) else None
         case "float":
             number = scalar(value)
-            real = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-            return float(number) if real else None
+            return float(number) if is_number(number, -INF) else None
         case _:
             if isinstance(value, str):
                 return value

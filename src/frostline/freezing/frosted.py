@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from frostline.freezing.groups import Groups, check_partition, count, keeps_statistics, labelled
+from frostline.freezing.phases import parse_schedule
 from frostline.freezing.rates import BASE
 from frostline.freezing.schedule import (
     Norms,
@@ -15,7 +16,6 @@ from frostline.freezing.schedule import (
     State,
     ended,
     frozen_groups,
-    parse_schedule,
     phase_at,
     state_at,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from frostline.config import Config
 from frostline.config.source import attribute
 from frostline.errors import FrostlineError
-from frostline.freezing.schedule import parse_spans
+from frostline.freezing.phases import parse_spans
 
 TIMM = "timm_backbone"  # the function that takes any name of timm's
 
