@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,15 @@ def test_a_name_is_text_whatever_it_looks_like(override):
     key, value = override.split("=")
     group = key.partition(".")[0]
     assert compose([override])[group]["name"] == value
+
+
+@pytest.mark.parametrize(
+    "name", ["März", "flowers (1)", "日本語 データ", "{x}", "it's", "a&b", "x[1]", "a=b", "a,b", "a#b"]
+)
+def test_a_path_stands_for_itself(name):
+    # Hydra's grammar has no word for any of these, and a person does not know that there is a grammar.
+    assert compose(["dataset=folder", f"dataset.root=/pictures/{name}"])["dataset"]["root"] == f"/pictures/{name}"
+
+
+def test_the_home_folder_is_found():
+    assert compose(["dataset=folder", "dataset.root=~/a (b)"])["dataset"]["root"] == str(Path.home() / "a (b)")

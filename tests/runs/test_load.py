@@ -186,3 +186,10 @@ def test_a_picture_is_a_file_its_bytes_or_its_pixels(tmp_path):
 def test_what_is_no_picture_is_told(picture, words):
     with pytest.raises(FrostlineError, match=words):
         load(OLD / "localization").predict([picture])
+
+
+def test_one_picture_is_no_list_of_pictures(train_small):
+    # A name is a row of letters, and pixels are rows.
+    _, folder = train_small("schedule=frozen", "trainer.epochs=1", "backbone=small_cnn", "tracking=none")
+    with pytest.raises(FrostlineError, match=r"this is one: write \[picture\]"):
+        load(folder).predict("picture.jpg")

@@ -333,3 +333,10 @@ def test_values_that_make_no_sense_are_refused_before_training(task, override, w
 def test_names_are_readable_and_fit_for_files():
     config = compose(["backbone=timm", "backbone.name=hf-hub:timm/resnet18", "task=detection", "seed=4"])
     assert run_name(config) == "detection-meadow-hf_hub_timm_resnet18-dense-thaw-4"
+
+
+def test_a_log_has_a_line_an_epoch(train_small, capsys):
+    train_small("schedule=full", "backbone=small_cnn", "trainer.epochs=2", "tracking=none")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.split(":")[0] for line in lines] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert all("train_loss" in line and "val_accuracy" in line for line in lines)

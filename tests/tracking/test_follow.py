@@ -83,7 +83,7 @@ def test_what_it_missed_is_told_when_it_answers_again(follow, journal, tracker, 
     tracker.down = True
     train(follow, journal, 1, 2)
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "the tracker takes nothing (nobody answers); the run goes on" in said
+    assert said.count("\n") == 1 and "the tracker takes nothing (nobody answers); the run needs none" in said
     tracker.down = False
     train(follow, journal, 3)
     assert epochs_of(tracker) == [0, 1, 2, 3] and capsys.readouterr().err == ""
@@ -118,13 +118,28 @@ def test_one_that_cannot_begin_stops_the_run(follow, journal, tracker, monkeypat
 
 
 def test_a_run_that_fails_is_told_as_failed_and_still_fails_as_it_did(follow, journal, tracker):
-    with pytest.raises(KeyboardInterrupt), follow:
+    with pytest.raises(ValueError), follow:
         train(follow, journal, 0)
-        raise KeyboardInterrupt
+        raise ValueError
     assert tracker.told[-1] == ("end", "failed")
     tracker.down = True
     with pytest.raises(ZeroDivisionError), follow:
         raise ZeroDivisionError
+
+
+def test_a_run_that_is_stopped_is_no_failed_one(follow, journal, tracker):
+    # It goes on from there.
+    with pytest.raises(KeyboardInterrupt), follow:
+        train(follow, journal, 0)
+        raise KeyboardInterrupt
+    assert tracker.told[-1] == ("end", "killed")
+
+
+def test_a_run_whose_files_are_not_taken_has_ended_all_the_same(follow, journal, tracker, monkeypatch, capsys):
+    monkeypatch.setattr(tracker, "files", lambda paths: 1 / 0)
+    train(follow, journal, 0)
+    follow.conclude({}, 1, [])
+    assert tracker.told[-1] == ("end", "finished") and "takes nothing" in capsys.readouterr().err
 
 
 def test_a_run_that_was_killed_after_its_last_epoch_is_told_whole(follow, journal, tracker):

@@ -23,16 +23,16 @@ def run(args: argparse.Namespace) -> None:
         names = write_plan(study)
         print(f"{len(names)} runs planned in {study.runs / 'plan'}")
         return
-    from rich.table import Table
-
-    from frostline.launch.cost import Estimator, repro_seconds
-
     runs = compose_runs(study)
     reasons = stale(study, runs)
+    from rich.table import Table
+
+    from frostline.launch.cost import Estimator, repro_seconds  # imports torch
+
     estimate = Estimator()
     todo = {name: config for name, config in runs.items() if name in reasons}
     seconds = {name: estimate(config) for name, config in todo.items()}
-    table = Table("run", "", "seconds", title=f"{study.name}: {study.question}")
+    table = Table("run", "state", "seconds", title=f"{study.name}: {study.question}")
     for name in runs:
         table.add_row(name, reasons.get(name, "up to date"), f"{seconds[name]:.0f}" if name in seconds else "")
     show(table)

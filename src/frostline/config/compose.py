@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -102,18 +103,9 @@ def _apart(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _change(config: Any, overrides: Sequence[str]) -> dict[str, str]:
     """Write values into a configuration, in place; returns the text of numbers and truth values, by key."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise FrostlineError(f"{one_line(str(error).partition('See https')[0])}: write KEY=VALUE.") from error
     written = {}
-    for override in parsed:
-        key, value = re.sub(r"\[(\d+)\]", r".\1", override.key_or_group), override.value()
-        if override.is_sweep_override():
-            raise FrostlineError(f"'{override.input_line}' names several values, and a run has one: a study has many.")
+    for override in overrides:
+        key, value = _parsed(override)
         try:
             _set(config, key.split("."), value)
         except LookupError:
@@ -122,8 +114,29 @@ def _change(config: Any, overrides: Sequence[str]) -> dict[str, str]:
                 "there are."
             ) from None
         if not isinstance(value, str | dict | list):
-            written[key] = str(override.input_line).partition("=")[2]
+            written[key] = override.partition("=")[2]
     return written
+
+
+def _parsed(override: str) -> tuple[str, Any]:
+    """Key and value. What Hydra's grammar has no word for, as in many a path, is text that stands for itself."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, _, text = override.partition("=")
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        key, value = parsed.key_or_group, parsed.value()
+    except HydraException as error:
+        if text.startswith(("[", "{", "'", '"')):
+            raise FrostlineError(f"{one_line(str(error).partition('See https')[0])}: write KEY=VALUE.") from error
+        value = os.path.expanduser(text)
+    else:
+        if parsed.is_sweep_override():
+            if not any(sign in text for sign in "/\\"):  # else a path that holds a comma
+                raise FrostlineError(f"'{override}' names several values, and a run has one: a study has many.")
+            value = text
+    return re.sub(r"\[(\d+)\]", r".\1", key), value
 
 
 def _set(node: Any, path: list[str], value: Any) -> None:

@@ -94,6 +94,9 @@ class CacheBelow(pl.Callback):
                 self._filled += reader.fill(trainer, self.model)
             except CacheError as error:
                 self._failed = True
+                for other in self._open.values():  # none is read any more, and the store may need their room
+                    other.close()
+                self._open = {}
                 print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
                 if reader is not None:
                     reader.close()

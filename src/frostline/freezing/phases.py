@@ -72,6 +72,11 @@ def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Span]:
     entries = config.get("phases")
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise FrostlineError(f"{where} has no phases: give a list of at least one.")
+    if epochs < len(entries):
+        raise FrostlineError(
+            f"{where} has {len(entries)} phases and the budget is {epochs} epoch{'s' if epochs > 1 else ''}: every phase "
+            f"needs an epoch, so set trainer.epochs={len(entries)} or more."
+        )
     spans: list[Span] = []
     end, reached = 0, 0.0  # the same, before it is rounded to whole epochs
     for number, entry in enumerate(entries, 1):

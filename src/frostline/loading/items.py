@@ -1,4 +1,4 @@
-"""Scenes as a model sees them: square, augmented, and stacked to batches."""
+"""Scenes as a model sees them: square, and augmented."""
 
 from collections.abc import Callable, Collection
 from hashlib import sha256

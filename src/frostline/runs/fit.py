@@ -40,6 +40,7 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
     if built.recipe is not None and data.store is not None:
         below.append(CacheBelow(task.model, data.store, data, built.recipe))
     bar = [TQDMProgressBar(leave=False)] if sys.stderr.isatty() else []
+    lines = [] if bar else [_Lines(task.primary)]
     trainer = pl.Trainer(
         max_epochs=task.model.planned.epochs,
         accelerator=settings.accelerator,
@@ -57,6 +58,7 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
             best,
             newest,
             *bar,
+            *lines,
         ],
         plugins=[WholeCheckpoints()],
         deterministic="warn",
@@ -78,6 +80,23 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
     metrics = {name.removeprefix("test_"): value for name, value in sorted(measured.items()) if name != "step"}
     best_epoch = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"]
     return Fitted(trainer, metrics, best_epoch, images_seen, train_seconds)
+
+
+class _Lines(pl.Callback):
+    """Where there is no bar, as in a log or a pipe, one line an epoch."""
+
+    def __init__(self, primary: str) -> None:
+        self.primary = f"val_{primary}"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch and trainer.is_global_zero:
+            print(f"going on after epoch {trainer.current_epoch} of {trainer.max_epochs}", flush=True)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            found = {key: float(trainer.callback_metrics[key]) for key in ("train_loss", self.primary)}
+            figures = "  ".join(f"{key} {value:.4f}" for key, value in found.items())
+            print(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {figures}", flush=True)
 
 
 class _EpochSeed(pl.Callback):

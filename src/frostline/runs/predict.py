@@ -31,6 +31,8 @@ def predict(task: Task, pictures: Iterable[Picture], size: int, fit: str) -> lis
 
     Raises FrostlineError for what is no picture.
     """
+    if isinstance(pictures, str | Path | bytes | np.ndarray):
+        raise FrostlineError("predict takes a list of pictures, and this is one: write [picture].")
     task.eval()
     predictions: list[Prediction] = []
     squares = in_threads(lambda numbered: _square(*numbered, size, fit), enumerate(pictures))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Status = Literal["finished", "failed"]
+Status = Literal["finished", "failed", "killed"]  # killed: stopped, and to go on
 
 
 @dataclass(frozen=True)

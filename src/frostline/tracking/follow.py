@@ -1,4 +1,4 @@
-"""A tracker follows the journal of a run, as well as it can: it never ends the run."""
+"""A tracker follows the journal of a run, as well as it can: once begun, it never ends the run."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytorch_lightning as pl
 
-from frostline.tracking.base import Run, Tracker
+from frostline.tracking.base import Run, Status, Tracker
 from frostline.words import one_line
 
 
@@ -40,7 +40,8 @@ class Follow(pl.Callback):
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is not None and self._begun:
-            self._try(lambda: self._tracker.end("failed"))
+            status: Status = "failed" if issubclass(kind, Exception) else "killed"
+            self._try(lambda: self._tracker.end(status))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if not self._begun and trainer.is_global_zero:
@@ -60,11 +61,12 @@ class Follow(pl.Callback):
                 self._begin()
             self._tell()
             self._tracker.epoch(metrics, step)
-            self._tracker.files(files)
-            self._tracker.end("finished")
 
         self._lost = False  # so that it is told if all of it was in vain
         self._try(tell)
+        if self._begun:
+            self._try(lambda: self._tracker.files(files))
+            self._try(lambda: self._tracker.end("finished"))
 
     def _begin(self) -> None:
         self._tracker.begin(self._run, self._params, self._tags)
@@ -86,7 +88,7 @@ class Follow(pl.Callback):
             if not self._lost:
                 reason = one_line(str(error))[:300] or type(error).__name__
                 print(
-                    f"frostline: the tracker takes nothing ({reason}); the run goes on, and has it in "
+                    f"frostline: the tracker takes nothing ({reason}); the run needs none, and has all in "
                     f"{self._journal.parent}.",
                     file=sys.stderr,
                     flush=True,

@@ -20,7 +20,7 @@ PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
 SAMPLE_EVERY = 1  # seconds
 PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # MLflow's limits
 TAGS = {"commit": "mlflow.source.git.commit"}  # which have a name of MLflow's own
-STATUS = {"finished": "FINISHED", "failed": "FAILED"}
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
 class MlflowTracker(Tracker):
