@@ -74,8 +74,8 @@ def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Span]:
         raise FrostlineError(f"{where} has no phases: give a list of at least one.")
     if epochs < len(entries):
         raise FrostlineError(
-            f"{where} has {len(entries)} phases and the budget is {epochs} epoch{'s' if epochs > 1 else ''}: every phase "
-            f"needs an epoch, so set trainer.epochs={len(entries)} or more."
+            f"{where} has {len(entries)} phases, and trainer.epochs is {epochs}: every phase needs an epoch, so set "
+            f"trainer.epochs={len(entries)} or more."
         )
     spans: list[Span] = []
     end, reached = 0, 0.0  # the same, before it is rounded to whole epochs
