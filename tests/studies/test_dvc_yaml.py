@@ -85,8 +85,8 @@ def test_the_cells_of_dvc_are_the_runs_whatever_the_values_are(checkout):
         (
             "study.yaml",
             "  task: [cl",
-            "  trainer.epochs: [1, 2]\n  task: [cl",
-            r"where 'trainer.epochs: .\"1\", \"2\".' has",
+            "  trainer.epochs: [3, 4]\n  task: [cl",
+            r"where 'trainer.epochs: .\"3\", \"4\".' has",
         ),
     ],
 )
@@ -125,3 +125,16 @@ def test_a_missing_pipeline_is_told_and_another_projects_is_not_replaced(checkou
     pipeline_of(study).write_text("stages: {mine: {cmd: make}}\n")
     with pytest.raises(FrostlineError, match="dvc.yaml is no study's pipeline: move it away first"):
         write_pipeline(study)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [("seed: [0, 1]", "seed: [0, 1]\n  image_siz: [64, 96]", "image_siz"), ("frozen", "frozn", "frozn")],
+)
+def test_no_pipeline_is_written_for_a_study_that_cannot_be_planned(checkout, capsys, old, new, words):
+    study = new_study("mine")
+    before = pipeline_of(study).read_text()
+    edit(study.folder / "study.yaml", old, new)
+    for command in (["study", "check"], ["study", "check", "--write"]):
+        assert main(command) == 2 and words in capsys.readouterr().err
+    assert pipeline_of(study).read_text() == before

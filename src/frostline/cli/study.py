@@ -12,7 +12,9 @@ def add(commands: Commands) -> None:
     new = verbs.add_parser("new", help="write experiments/NAME with a study that works as it is")
     new.add_argument("name", metavar="NAME")
     new.set_defaults(command=run_new)
-    check = verbs.add_parser("check", help="whether each dvc.yaml fits its study.yaml; 1 where one does not")
+    check = verbs.add_parser(
+        "check", help="whether each study can be planned and its dvc.yaml fits it; 1 where one does not"
+    )
     check.add_argument("folders", type=Path, nargs="*", metavar="FOLDER", help="by default every one in experiments/")
     check.add_argument("--write", action="store_true", help="write those anew that do not")
     check.set_defaults(command=run_check)
@@ -29,9 +31,12 @@ def run_new(args: argparse.Namespace) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     from frostline.studies.pipeline import all_studies, difference, write_pipeline
+    from frostline.studies.plan import composed
     from frostline.studies.study import read_study
 
     studies = [read_study(folder) for folder in args.folders or all_studies()]
+    for study in studies:
+        composed(study)  # a key or value that there is not is told before a pipeline is written for it
     told = {study.name: difference(study) for study in studies}
     for study in studies:
         if told[study.name] is not None:

@@ -25,6 +25,11 @@ def compose_runs(study: Study) -> dict[str, Config]:
     Raises FrostlineError where the study cannot be planned: all that `plan` refuses, `plan --dry-run` does, too.
     """
     check_pipeline(study)
+    return composed(study)
+
+
+def composed(study: Study) -> dict[str, Config]:
+    """As `compose_runs`, whatever its pipeline says."""
     runs: dict[str, Config] = {}
     for name, values in study.cells().items():
         try:
