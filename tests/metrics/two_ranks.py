@@ -35,7 +35,7 @@ def values_of(places):
         sheet.update(torch.tensor([n]), [float(n * 5 % 7)])  # some are equal, and some are 0
         scores = torch.rand(1, 2, generator=torch.Generator().manual_seed(n)).softmax(1)
         curves.update(scores, torch.tensor([n % 2]))
-    told |= {"worst": sheet.compute().tolist()} | {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
+    told |= {"worst": sheet.compute()} | {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
     classes = Classification.make_metrics(SimpleNamespace(classes="abcd", top_k=2))
     for n in places:
         eighths = torch.randperm(8, generator=torch.Generator().manual_seed(n))[:4]  # add up the same in any order
