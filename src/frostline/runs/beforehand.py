@@ -21,7 +21,12 @@ def check_beforehand(config: Config) -> None:
     check_parts(config)
     name = config["trainer"]["accelerator"]
     if name in ("gpu", "mps") and not may_have(name):
-        raise FrostlineError(f"trainer.accelerator is '{name}', and this machine has none: set it to cpu or auto.")
+        raise no_accelerator(name)
+
+
+def no_accelerator(name: str) -> FrostlineError:
+    """What to say where a run asks for one that is not there."""
+    return FrostlineError(f"trainer.accelerator is '{name}', and this machine has none: set it to cpu or auto.")
 
 
 def check_parts(config: Config) -> None:

@@ -1,14 +1,14 @@
 """A trained run, read back from the folder of its results."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from frostline.config import Config, read
+from frostline.config.build import targets
 from frostline.errors import FrostlineError
 from frostline.runs.build import build_task
 from frostline.runs.predict import Picture
@@ -68,12 +68,12 @@ def load(folder: str | Path) -> Trained:
         with safe_open(folder / "model.safetensors", "pt") as weights:
             told = json.loads((weights.metadata() or {}).get("classes", "null"))
             state = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 - it is no mapping
-        targets = [target for group in _BUILT for target in _targets(config[group])]
+        named = [target for group in _BUILT for target in targets(config[group])]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise FrostlineError(f"{folder} holds a run that cannot be read ({error}): train it again.") from error
     if not isinstance(told, list):
         raise FrostlineError(f"{folder} holds a run that does not tell its classes: train it again.")
-    if foreign := [target for target in targets if not _is_ours(str(target))]:
+    if foreign := [target for target in named if not _is_ours(str(target))]:
         raise FrostlineError(
             f"{folder / 'config.yaml'} names {foreign[0]}, which is no part of Frostline, so it is not loaded."
         )
@@ -102,13 +102,3 @@ def _is_ours(target: str) -> bool:
         return str(getattr(get_object(target), "__module__", "")).startswith(_OURS)
     except Exception:  # Hydra raises ImportError, AttributeError, ValueError, ...
         return False
-
-
-def _targets(node: Any) -> Iterator[Any]:
-    """Every `_target_` in a part of a configuration, however deep."""
-    if isinstance(node, dict):
-        yield from (value for key, value in node.items() if key == "_target_")
-        node = list(node.values())
-    if isinstance(node, list):
-        for value in node:
-            yield from _targets(value)

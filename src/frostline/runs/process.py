@@ -8,7 +8,7 @@ import warnings
 import pytorch_lightning as pl
 import torch
 
-from frostline.errors import FrostlineError
+from frostline.runs.beforehand import no_accelerator
 from frostline.runs.provenance import threads
 
 
@@ -36,7 +36,7 @@ def check_accelerator(name: str) -> None:
     """Raise FrostlineError where this machine has none of the kind that a run asks for."""
     mps = torch.backends.mps.is_available()
     if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
-        raise FrostlineError(f"trainer.accelerator is '{name}', and this machine has none: set it to cpu or auto.")
+        raise no_accelerator(name)
 
 
 def _quieten() -> None:

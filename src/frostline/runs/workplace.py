@@ -14,13 +14,14 @@ from filelock import FileLock, Timeout
 from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
+from frostline.runs.result import GROUPS
 
 RUNS = Path("runs")  # in the working directory
 
 
 def run_name(config: Config) -> str:
     """A readable, file-safe name of what is run, such as `detection-pets-resnet18-dense-thaw-0`."""
-    parts = [config[group]["name"] for group in ("task", "dataset", "backbone", "head", "schedule")]
+    parts = [config[group]["name"] for group in GROUPS]
     return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
 
 
