@@ -10,10 +10,13 @@ READY  := .venv/.ready
 STUDY  ?= quickstart
 PIPE   := $(if $(filter quickstart,$(STUDY)),dvc.yaml,experiments/$(STUDY)/dvc.yaml)
 PORT   ?= 5000
-# As in src/frostline/environment.py, for what make starts itself: MLflow asks nobody, DVC neither, and threads do not spin.
+# As in src/frostline/environment.py, for what make starts itself: MLflow asks nobody, DVC neither, and threads hardly spin.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
-export OMP_WAIT_POLICY ?= passive
+ifeq ($(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT),)
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 3000
+endif
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: setup repro test proofs ui lint bench catalogue lock help clean

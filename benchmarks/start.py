@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.row import Row
+from frostline.environment import THREADS
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = "f3277eebd2dd9aaeefe3a6888023b6ea71fa2ae8"
@@ -52,7 +53,7 @@ def start() -> list[Row]:
 
 def _seconds(code: Path, place: Path) -> float:
     # Threads wait alike on both sides: spinning ones, beside any other work, make the earlier state look far slower.
-    environment = {**os.environ, "PYTHONPATH": str(code / "src"), "OMP_WAIT_POLICY": "passive"}
+    environment = {**os.environ, "PYTHONPATH": str(code / "src"), **THREADS}
     environment.pop("MLFLOW_TRACKING_URI", None)
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", UNTIL_STEP, "train", *SMALL], cwd=place, env=environment, check=False)

@@ -9,7 +9,8 @@ from multiprocessing.pool import Pool
 from benchmarks.row import Row
 
 STEPS, TIMES = 6, 3
-BUSY_STEPS = 15
+PAIRS, BUSY_PAIRS = 60, 5
+READY: list[Callable[[], None]] = []  # the step, in a process that takes some
 
 
 def memory_kept() -> list[Row]:
@@ -23,46 +24,47 @@ def memory_kept() -> list[Row]:
 
 
 def busy() -> list[Row]:
-    """Steps that use every core, in processes of their own: alone and beside a busy one, with threads that wait
-    passively, as all of Frostline's do, and without that setting."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        rounds = [
-            {(passive, beside): _beside(pool, passive, beside) for beside in (False, True) for passive in (True, False)}
-            for _ in range(TIMES)
-        ]
-    alone, beside = ({p: statistics.median(r[p, b] for r in rounds) for p in (True, False)} for b in (False, True))
-    slower = statistics.median(r[True, True] / r[True, False] for r in rounds)
-    idle = statistics.median(r[True, False] / r[False, False] for r in rounds)
+    """Steps that use every core, in two processes that take turns, with the threads of Frostline and with those that
+    torch has where nothing is set: alone, and beside a busy process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, _begin, (True,)) as ours, context.Pool(1, _begin, (False,)) as unset:
+        alone = [_turns(ours, unset, even) for even in range(PAIRS)]
+        other = context.Process(target=_spin, daemon=True)
+        other.start()
+        try:
+            beside = [_turns(ours, unset, even) for even in range(BUSY_PAIRS)]
+        finally:
+            other.terminate()
+            other.join()
+    one, unset_one = (statistics.median(side) for side in zip(*alone, strict=True))
+    two, unset_two = (statistics.median(side) for side in zip(*beside, strict=True))
     return [
         Row(
             "busy",
             "a training step that uses every core, beside one busy process, times the step alone",
-            slower,
+            two / one,
             "<= 2.5",
-            f"{beside[True]:.2f} s beside, {alone[True]:.2f} s alone",
-            f"without OMP_WAIT_POLICY=passive {beside[False]:.2f} s beside, {alone[False]:.2f} s alone",
+            f"{two:.2f} s beside, {one:.2f} s alone",
+            f"with torch's own threads {unset_two:.2f} s beside, {unset_one:.2f} s alone",
         ),
         Row(
             "busy_idle",
-            "the same step on an idle machine, times the step without OMP_WAIT_POLICY=passive",
-            idle,
+            "the same step on an idle machine, times the step with torch's own threads",
+            statistics.median(first / second for first, second in alone),
             "<= 1.03",
-            f"{alone[True]:.3f} s",
-            f"{alone[False]:.3f} s",
+            f"{one:.3f} s",
+            f"{unset_one:.3f} s",
         ),
     ]
 
 
-def _beside(pool: Pool, passive: bool, beside: bool) -> float:
-    other = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
-    if beside:
-        other.start()
-    try:
-        return float(pool.apply(_wall_seconds, (passive,)))
-    finally:
-        if beside:
-            other.terminate()
-            other.join()
+def _turns(ours: Pool, unset: Pool, turn: int) -> tuple[float, float]:
+    """Seconds of one step each. Who goes first changes from turn to turn."""
+    found = {}
+    for pool in (ours, unset) if turn % 2 else (unset, ours):
+        time.sleep(0.02)  # the other's threads spin no more
+        found[pool] = float(pool.apply(_wall_seconds))
+    return found[ours], found[unset]
 
 
 def _spin() -> None:
@@ -70,15 +72,16 @@ def _spin() -> None:
         pass
 
 
-def _wall_seconds(passive: bool) -> float:
-    """Seconds of a step of a classification; torch, which reads the setting, loads here."""
+def _begin(ours: bool) -> None:
+    """A classification's step is made ready; torch, which reads what is set, loads here."""
     import os
 
-    import frostline  # noqa: F401  its settings are made
+    from frostline.environment import THREADS  # importing it has set them
 
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    if not passive:
-        del os.environ["OMP_WAIT_POLICY"]
+    for name, value in THREADS.items():
+        os.environ[name] = value
+        if not ours:
+            del os.environ[name]
     import torch
 
     from frostline.config import compose
@@ -89,13 +92,19 @@ def _wall_seconds(passive: bool) -> float:
     torch.set_num_threads(cores())
     task = build_task(compose(["schedule=full"]), tuple("abc")).train()
     image, label = torch.randint(0, 256, (32, 3, 128, 128), dtype=torch.uint8), torch.arange(32) % 3
-    seconds = []
-    for _ in range(1 + BUSY_STEPS):
-        start = time.perf_counter()
+
+    def step() -> None:
         task.zero_grad()
         torch.nn.functional.cross_entropy(task(image), label).backward()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
+
+    READY.append(step)
+    step()
+
+
+def _wall_seconds() -> float:
+    start = time.perf_counter()
+    READY[0]()
+    return time.perf_counter() - start
 
 
 def _step_seconds(kept: bool) -> float:

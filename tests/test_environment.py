@@ -9,22 +9,25 @@ import pytest
 
 from frostline.environment import importing
 
-LOOK = (
-    "import sys, os, {0}; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'], os.environ['DVC_NO_ANALYTICS'])"
-)
+SET = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "DVC_NO_ANALYTICS")
+LOOK = "import sys, os, {0}; print('torch' in sys.modules, *(os.environ.get(name) for name in " + repr(SET) + "))"
 
 
 @pytest.mark.parametrize("module", ["frostline", "frostline.cli", "frostline.launch.worker"])
-@pytest.mark.parametrize("given", [None, "active"])
-def test_it_is_set_before_torch_and_where_the_user_has_not(module, given):
-    environment = {
-        key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "DVC_NO_ANALYTICS")
-    }
-    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+@pytest.mark.parametrize(
+    "given, found",
+    [
+        ({}, ["passive", "3000"]),
+        ({"OMP_WAIT_POLICY": "active"}, ["active", "None"]),  # not one of each: the number would undo the word
+        ({"GOMP_SPINCOUNT": "7"}, ["None", "7"]),
+    ],
+)
+def test_it_is_set_before_torch_and_where_the_user_has_not(module, given, found):
+    environment = {key: value for key, value in os.environ.items() if key not in SET} | given
     told = subprocess.run(
         [sys.executable, "-c", LOOK.format(module)], env=environment, capture_output=True, text=True, check=True
     )
-    assert told.stdout.split() == ["False", given or "passive", "true"]
+    assert told.stdout.split() == ["False", *found, "true"]
 
 
 def test_the_module_is_the_command():

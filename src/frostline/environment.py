@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# OpenMP's threads otherwise spin while they wait for one that was put aside, so that with anything else at work on the
+# machine a step takes 4 to 10 times as long. Not to spin at all costs a tenth on an idle machine: GNU's threads, which
+# torch has on Linux, spin some microseconds (see benchmarks/, `busy`). torch reads both when it loads.
+THREADS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "3000"}
 DEFAULTS = {
-    # OpenMP's threads otherwise spin while they wait for one that was put aside, so that with anything else at work on
-    # the machine a step takes 4 to 10 times as long (see benchmarks/, `busy`). torch reads it when it loads.
-    "OMP_WAIT_POLICY": "passive",
     # MLflow asks nobody, DVC neither.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "true",
@@ -21,7 +22,8 @@ DEFAULTS = {
 
 
 def settle() -> None:
-    for name, value in DEFAULTS.items():
+    threads = {} if THREADS.keys() & os.environ.keys() else THREADS  # who has set one of the two means it
+    for name, value in {**DEFAULTS, **threads}.items():
         os.environ.setdefault(name, value)
 
 
@@ -33,5 +35,6 @@ def importing() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # nor does it become any: later searches leave it out, those between training steps too
         if enabled:
             gc.enable()
