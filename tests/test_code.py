@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frostline.code import ACTIVATIONS, DATASET, PACKAGE, RESULTS, SQUARES, code_hash, files_of, meaning
+from frostline.code import ACTIVATIONS, DATASET, PACKAGE, RESULTS, SQUARES, code_hash, files_of, known, meaning
 from frostline.studies.plan import CODE
 
 # What a run loads and what changes no figure of it.
@@ -80,6 +80,7 @@ def test_what_a_change_of_each_file_makes_anew(tmp_path: Path, monkeypatch: pyte
     """Catches a result that outlives a change, and one that a picture, a reader or a comment throws away."""
     copy = shutil.copytree(PACKAGE, tmp_path / "frostline", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr("frostline.code.PACKAGE", copy)
+    monkeypatch.setattr("frostline.code.KNOWN", tmp_path / "known.json")
     sets = {"d": DATASET, "s": SQUARES, "a": ACTIVATIONS, "r": RESULTS, "p": CODE["prepare"], "c": CODE["compare"]}
 
     def hashes() -> dict[str, str]:
@@ -114,3 +115,26 @@ def test_comments_and_docstrings_mean_nothing() -> None:
         plain
     )
     assert meaning(plain) != meaning(plain.replace("1", "2"))
+
+
+def test_what_is_known_of_a_file_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a hash that is kept for a file that has changed, and one that is found anew in every process."""
+    monkeypatch.setattr("frostline.code.PACKAGE", tmp_path)
+    monkeypatch.setattr("frostline.code.KNOWN", tmp_path / "known.json")
+    (tmp_path / "part.py").write_text("x = 1")
+
+    def asked() -> str:
+        code_hash.cache_clear()
+        known.cache_clear()  # as in another process
+        return code_hash("part.py")
+
+    first = asked()
+    read: list[str] = []
+    monkeypatch.setattr("frostline.code.meaning", lambda source: read.append(source) or source)
+    assert asked() == first and read == []
+    (tmp_path / "part.py").write_text("x = 2")
+    assert asked() != first and read == ["x = 2"]
+    (tmp_path / "known.json").write_text("{")
+    assert asked() != first and read == ["x = 2"] * 2
+    code_hash.cache_clear()
+    known.cache_clear()

@@ -46,3 +46,16 @@ def test_what_is_imported_is_not_searched_for_garbage():
         assert not gc.isenabled()  # who has switched it off has it off
     finally:
         gc.enable()
+
+
+def test_what_is_loaded_first_is_left_out_of_later_searches_and_nothing_else():
+    """A run that ends while it is left out would keep its memory for as long as the process lives."""
+    look = "from frostline.environment import importing; import gc, weakref\n"
+    look += "with importing(): import statistics\n"
+    look += "first = gc.get_freeze_count()\n"
+    look += "class Run: pass\n"
+    look += "run = Run(); run.itself = run; seen = weakref.ref(run)\n"
+    look += "with importing(): import email.message\n"
+    look += "del run; gc.collect(); print(first > 1000, seen() is None)"
+    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "True"]

@@ -35,6 +35,7 @@ def importing() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()  # nor does it become any: later searches leave it out, those between training steps too
+        if not gc.get_freeze_count():  # nor does it become any: later searches, between training steps, leave it out;
+            gc.freeze()  # but what a run holds while more is loaded will be garbage
         if enabled:
             gc.enable()
