@@ -6,27 +6,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassF1Score
-from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score
 
 # Evenly spaced in log-odds: what sure models say lies close to 0 and 1, where an even grid would see one point.
 THRESHOLDS = torch.linspace(-20, 16, 481).sigmoid()
-
-
-def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
-    """`CalibrationError` of probabilities (n, C) and labels (n,), in 0..1."""
-    classes = probabilities.shape[1]
-    return multiclass_calibration_error(_below_one(probabilities), labels, classes, n_bins=bins)
-
-
-def f1_by_class(found: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """`F1ByClass` of predicted and true labels (n,): (classes,)."""
-    scores = multiclass_f1_score(found, labels, classes, average="none")
-    return torch.where(torch.bincount(labels, minlength=classes) > 0, scores, -1.0)
-
-
-def precision_recall(probabilities: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """`PrecisionRecall` of probabilities (n, C) and labels (n,)."""
-    return _curves(_counted(probabilities, labels))
 
 
 class CalibrationError(MulticlassCalibrationError):
@@ -36,7 +18,7 @@ class CalibrationError(MulticlassCalibrationError):
     """
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(_below_one(preds), target)
+        super().update(preds.float().clamp(max=1 - torch.finfo(torch.float32).eps / 2), target)
 
 
 class F1ByClass(MulticlassF1Score):
@@ -66,41 +48,29 @@ class PrecisionRecall(Metric):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
+        # Between which thresholds (first: below all), of which class, no or yes.
         zeros = torch.zeros(len(THRESHOLDS) + 1, classes, 2, dtype=torch.long)
         self.add_state("counts", zeros, dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
-        self.counts += _counted(probabilities, labels)
+        bins, classes = len(THRESHOLDS) + 1, probabilities.shape[1]
+        reached = torch.bucketize(probabilities, THRESHOLDS.to(probabilities), right=True)  # (B, C): how many of them
+        kinds = torch.arange(classes, device=labels.device)
+        cells = (reached * classes + kinds) * 2 + (labels[:, None] == kinds)
+        self.counts += torch.bincount(cells.flatten(), minlength=2 * bins * classes).view(bins, classes, 2)
 
     def compute(self) -> dict[str, Tensor]:
-        return _curves(self.counts)
-
-
-def _below_one(probabilities: Tensor) -> Tensor:
-    return probabilities.float().clamp(max=1 - torch.finfo(torch.float32).eps / 2)
-
-
-def _counted(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """How many scenes lie between two thresholds, first those below all: (thresholds + 1, C, no or yes)."""
-    bins, classes = len(THRESHOLDS) + 1, probabilities.shape[1]
-    reached = torch.bucketize(probabilities, THRESHOLDS.to(probabilities), right=True)  # (n, C): how many of them
-    kinds = torch.arange(classes, device=labels.device)
-    cells = (reached * classes + kinds) * 2 + (labels[:, None] == kinds)
-    return torch.bincount(cells.flatten(), minlength=2 * bins * classes).view(bins, classes, 2)
-
-
-def _curves(counts: Tensor) -> dict[str, Tensor]:
-    counts = counts.cpu()  # not every accelerator has float64
-    # From the highest bin down: of the scenes at or above each threshold, (thresholds, C).
-    wrong, right = counts.flip(0).cumsum(0).flip(0)[1:].double().unbind(2)
-    total = counts[..., 1].sum(0)
-    precision = torch.where(right + wrong > 0, right / (right + wrong).clamp(min=1), 1.0)
-    recall = right / total.clamp(min=1)
-    end = torch.zeros_like(recall[:1])
-    recall, precision = torch.cat([recall, end]).T, torch.cat([precision, end + 1]).T
-    area = ((recall[:, :-1] - recall[:, 1:]) * precision[:, :-1]).sum(1)
-    curve, occurs = torch.stack([recall, precision], 2).float(), total > 0
-    return {
-        "curve": torch.where(occurs[:, None, None], curve, torch.nan),
-        "ap_by_class": torch.where(occurs, area, -1.0).float(),
-    }
+        counts = self.counts.cpu()  # not every accelerator has float64
+        # From the highest bin down: of the scenes at or above each threshold, (thresholds, C).
+        wrong, right = counts.flip(0).cumsum(0).flip(0)[1:].double().unbind(2)
+        total = counts[..., 1].sum(0)
+        precision = torch.where(right + wrong > 0, right / (right + wrong).clamp(min=1), 1.0)
+        recall = right / total.clamp(min=1)
+        end = torch.zeros_like(recall[:1])
+        recall, precision = torch.cat([recall, end]).T, torch.cat([precision, end + 1]).T
+        area = ((recall[:, :-1] - recall[:, 1:]) * precision[:, :-1]).sum(1)
+        curve, occurs = torch.stack([recall, precision], 2).float(), total > 0
+        return {
+            "curve": torch.where(occurs[:, None, None], curve, torch.nan),
+            "ap_by_class": torch.where(occurs, area, -1.0).float(),
+        }

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from hotcoco import COCO, COCOeval
 from torch import Tensor
-from torchmetrics import Metric
 from torchvision.ops import box_iou
+
+from frostline.metrics.base import RowMetric
 
 Boxes = Mapping[str, Tensor]  # boxes (n, 4), labels (n,), and of predictions scores (n,)
 Floats = npt.NDArray[np.float64]
@@ -104,84 +105,53 @@ def voc_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classe
     }
 
 
-class BoxMetric(Metric):
+class BoxMetric(RowMetric):
     """Keeps all predictions and truths of a split; the same value for any batch size and number of ranks.
 
     classes: how many.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
     names: tuple[str, ...]
-
-    _COLUMNS = {
-        "found_boxes": (0, 4),
-        "found_scores": (0,),
-        "found_labels": (0,),
-        "true_boxes": (0, 4),
-        "true_labels": (0,),
-        "counts": (0, 3),
+    columns = {
+        "found_boxes": torch.zeros(0, 4, dtype=torch.float64),  # so that nothing is rounded
+        "found_scores": torch.zeros(0, dtype=torch.float64),
+        "found_labels": torch.zeros(0, dtype=torch.long),
+        "true_boxes": torch.zeros(0, 4, dtype=torch.float64),
+        "true_labels": torch.zeros(0, dtype=torch.long),
+        "counts": torch.zeros(0, 3, dtype=torch.long),  # of a scene: its place in the split, boxes found, true boxes
     }
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        for column in self._COLUMNS:
-            self.add_state(column, [], dist_reduce_fx="cat")
 
     def update(self, found: Sequence[Boxes], truth: Sequence[Boxes], places: Sequence[int] | None = None) -> None:
         """Count scenes in. places: where each stands in its split, by which equal scores are put into order."""
-        seen = sum(len(counts) for counts in self._column("counts"))
-        for n, (one, real) in enumerate(zip(found, truth, strict=True)):
-            place = seen + n if places is None else int(places[n])
-            self._column("found_boxes").append(one["boxes"].detach().to(self.device, self._kind))
-            self._column("found_scores").append(one["scores"].detach().to(self.device, self._kind))
-            self._column("found_labels").append(one["labels"].detach().to(self.device))
-            self._column("true_boxes").append(real["boxes"].to(self.device, self._kind))
-            self._column("true_labels").append(real["labels"].to(self.device))
-            self._column("counts").append(
-                torch.tensor([[place, len(one["boxes"]), len(real["boxes"])]], device=self.device)
+        if places is None:
+            seen = len(self.column("counts"))
+            places = range(seen, seen + len(truth))
+        for one, real, place in zip(found, truth, places, strict=True):
+            self.keep(
+                found_boxes=one["boxes"],
+                found_scores=one["scores"],
+                found_labels=one["labels"],
+                true_boxes=real["boxes"],
+                true_labels=real["labels"],
+                counts=torch.tensor([[int(place), len(one["boxes"]), len(real["boxes"])]]),
             )
 
     def scenes(self) -> tuple[list[Boxes], list[Boxes]]:
         """All predictions and truths, in the order of the split."""
-        columns = {name: self._joined(name).cpu() for name in self._COLUMNS}
-        places, of_found, of_true = columns["counts"].long().unbind(1)
-        found_parts = [columns[f"found_{key}"].split(of_found.tolist()) for key in ("boxes", "scores", "labels")]
-        true_parts = [columns[f"true_{key}"].split(of_true.tolist()) for key in ("boxes", "labels")]
+        places, of_found, of_true = self.column("counts").cpu().unbind(1)
         order = places.argsort(stable=True).tolist()
-        found: list[Boxes] = [
-            dict(zip(("boxes", "scores", "labels"), (part[n] for part in found_parts), strict=True)) for n in order
-        ]
-        truth: list[Boxes] = [
-            dict(zip(("boxes", "labels"), (part[n] for part in true_parts), strict=True)) for n in order
-        ]
-        return found, truth
 
-    @property
-    def _kind(self) -> torch.dtype:
-        """Float64, the same in all ranks, so that nothing is rounded; Apple's MPS lacks it, so nothing comes in it."""
-        return torch.float32 if self.device.type == "mps" else torch.float64
+        def split(kind: str, keys: Sequence[str], counts: list[int]) -> list[Boxes]:
+            parts = [self.column(f"{kind}_{key}").cpu().split(counts) for key in keys]
+            return [{key: part[n] for key, part in zip(keys, parts, strict=True)} for n in order]
 
-    def _column(self, name: str) -> list[Tensor]:
-        return cast(list[Tensor], getattr(self, name))
-
-    def _joined(self, name: str) -> Tensor:
-        column = getattr(self, name)
-        if isinstance(column, Tensor):  # after a synchronisation
-            return column
-        return torch.cat(column) if column else self._nothing(name)
-
-    def _nothing(self, name: str) -> Tensor:
-        kind = torch.long if name.endswith(("labels", "counts")) else self._kind
-        return torch.zeros(self._COLUMNS[name], dtype=kind, device=self.device)
-
-    def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
-        for name in self._COLUMNS:
-            if not self._column(name):  # a rank without a scene must still take part
-                self._column(name).append(self._nothing(name))
-        super()._sync_dist(*args, **kwargs)
+        found = split("found", ("boxes", "scores", "labels"), of_found.tolist())
+        return found, split("true", ("boxes", "labels"), of_true.tolist())
 
 
 class CocoAveragePrecision(BoxMetric):

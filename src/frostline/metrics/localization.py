@@ -7,18 +7,8 @@ from torchvision.ops import box_iou
 
 from frostline.metrics.detection import MATCH
 
-NAMES = ("iou", "iou50", "iou50_and_class")
 ONE = 1 << 32  # an IoU of 1: sums of whole numbers are the same in any order, and every accelerator has them
 BLOCK = 256
-
-
-def box_scores(found: Tensor, truth: Tensor, right: Tensor) -> dict[str, Tensor]:
-    """Scores of boxes (n, 4) x0 y0 x1 y1, each against the true one; right: (n,), whether its class is the true one.
-
-    iou: the mean of intersection over union. iou50: the share that reaches an IoU of 0.5; iou50_and_class: and whose
-    class is right. -1 where there is no box at all.
-    """
-    return _shares(_sums(found, truth, right), len(truth))
 
 
 def overlaps(found: Tensor, truth: Tensor) -> Tensor:
@@ -29,11 +19,15 @@ def overlaps(found: Tensor, truth: Tensor) -> Tensor:
 
 
 class BoxScores(Metric):
-    """`box_scores` over a split; the same for any batch size and number of ranks."""
+    """Scores of boxes over a split; the same for any batch size and number of ranks.
+
+    iou: the mean of intersection over union. iou50: the share that reaches an IoU of 0.5; iou50_and_class: and whose
+    class is right. -1 where there is no box at all.
+    """
 
     is_differentiable = False
     full_state_update = False
-    names = NAMES
+    names = ("iou", "iou50", "iou50_and_class")
     sums: Tensor
     count: Tensor
 
@@ -43,22 +37,15 @@ class BoxScores(Metric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, found: Tensor, truth: Tensor, right: Tensor) -> None:
-        """Count boxes in, as `box_scores` takes them."""
-        self.sums = self.sums + _sums(found, truth, right).to(self.sums)
+        """Count in boxes (n, 4) x0 y0 x1 y1, each against the true one; right: (n,), whether it has the right class."""
+        # Not every accelerator has float64. A box that is no number covers nothing.
+        iou = overlaps(found, truth).cpu().double().nan_to_num(0)
+        reached = iou >= MATCH
+        shares = torch.stack([iou, reached, reached & right.cpu()])
+        self.sums = self.sums + (shares * ONE).round().long().sum(1).to(self.sums)
         self.count = self.count + len(truth)
 
     def compute(self) -> dict[str, Tensor]:
-        return _shares(self.sums, int(self.count))
-
-
-def _sums(found: Tensor, truth: Tensor, right: Tensor) -> Tensor:
-    # Not every accelerator has float64. A box that is no number covers nothing.
-    iou = overlaps(found, truth).cpu().double().nan_to_num(0)
-    reached = iou >= MATCH
-    shares = torch.stack([iou, reached, reached & right.cpu()])
-    return (shares * ONE).round().long().sum(1)
-
-
-def _shares(sums: Tensor, count: int) -> dict[str, Tensor]:
-    shares = sums.cpu().double() / ONE / count if count else torch.full((3,), -1.0)
-    return dict(zip(NAMES, shares.float(), strict=True))
+        count = int(self.count)
+        shares = self.sums.cpu().double() / ONE / count if count else torch.full((3,), -1.0)
+        return dict(zip(self.names, shares.float(), strict=True))
