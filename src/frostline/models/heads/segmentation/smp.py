@@ -6,8 +6,8 @@ many places, which is right for sides of 32 n + 1 px, and would move what lies n
 cell of the enlarged map: 14 px from 1/32, and elsewhere in a crop than in the whole picture.
 """
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch.nn.functional as F
 from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
@@ -32,26 +32,20 @@ STRIDES = (2, 4, 8, 16, 32)  # of the ladder of maps that the decoders climb
 class SmpHead(Head):
     """A decoder of the library, and a convolution from its channels to classes; what is left is interpolated.
 
-    make: from the channels of the picture and of the maps at STRIDES, 0 where none is read, to the decoder.
+    settings: of the decoder, as `make` takes them.
     reads: strides of the maps that the decoder reads. needs: those that there must be, all of them if not given.
-    width: channels of what the decoder gives. kernel: of the convolution.
+    kernel: of the convolution.
     """
 
     gives = "pixels"
     reads_embedding = False
+    reads: Sequence[int] = STRIDES[1:]
+    needs: Sequence[int] | None = None
+    kernel = 1
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        classes: int,
-        make: Callable[[list[int]], nn.Module],
-        width: int,
-        reads: Sequence[int] = STRIDES[1:],
-        needs: Sequence[int] | None = None,
-        kernel: int = 1,
-    ) -> None:
+    def __init__(self, backbone: Backbone, classes: int, **settings: Any) -> None:
         super().__init__()
-        needs = reads if needs is None else needs
+        needs = self.reads if self.needs is None else self.needs
         by_stride = dict(zip(backbone.strides, backbone.channels, strict=True))
         if len(by_stride) < len(backbone.strides) or not set(needs) <= set(by_stride) <= set(STRIDES):
             raise FrostlineError(
@@ -59,14 +53,22 @@ class SmpHead(Head):
                 f"most one at each halving of the picture and none beyond 1/32, and {backbone.has}: "
                 "choose another backbone or head."
             )
-        self.maps = [i for i, stride in enumerate(backbone.strides) if stride in reads]
+        self.maps = [i for i, stride in enumerate(backbone.strides) if stride in self.reads]
         self.strides = [backbone.strides[i] for i in self.maps]
         # A stride the backbone skips is a skip connection without channels, as smp itself does for timm's encoders.
-        self.decoder = make([3, *(by_stride[s] if s in self.strides else 0 for s in STRIDES)])
+        encoder = [3, *(by_stride[s] if s in self.strides else 0 for s in STRIDES)]
+        self.decoder, width = self.make(encoder, **settings)
         _enlarge_by_cells(self.decoder)
-        self.out = nn.Conv2d(width, classes, kernel, padding=kernel // 2)
+        self.out = nn.Conv2d(width, classes, self.kernel, padding=self.kernel // 2)
         initialize_decoder(self.decoder)
         initialize_head(self.out)
+
+    def make(self, encoder: list[int], *args: Any, **settings: Any) -> tuple[nn.Module, int]:
+        """The decoder, and how many channels it gives.
+
+        encoder: channels of the picture and of the maps at STRIDES, 0 where none is read.
+        """
+        raise NotImplementedError
 
     @property
     def name(self) -> str:
@@ -102,55 +104,40 @@ class UnetHead(SmpHead):
     decoder_channels: of each of its blocks, from 1/16 of the resolution up; with four, the last one is at 1/2.
     """
 
+    needs = (32,)
+    kernel = 3
+
     def __init__(
         self, backbone: Backbone, classes: int, decoder_channels: Sequence[int] = (128, 64, 48, 32, 16)
     ) -> None:
-        blocks = list(decoder_channels)
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: UnetDecoder(encoder, blocks, n_blocks=len(blocks)),
-            blocks[-1],
-            reads=STRIDES[max(0, 4 - len(blocks)) :],
-            needs=(32,),
-            kernel=3,
-        )
+        self.reads = STRIDES[max(0, 4 - len(decoder_channels)) :]
+        super().__init__(backbone, classes, blocks=list(decoder_channels))
+
+    def make(self, encoder: list[int], blocks: list[int]) -> tuple[nn.Module, int]:
+        return UnetDecoder(encoder, blocks, n_blocks=len(blocks)), blocks[-1]
 
 
 class UnetPlusPlusHead(SmpHead):
     """U-Net++ (Zhou et al. 2018, arXiv:1807.10165). decoder_channels: of its five blocks, from 1/16 up."""
 
-    def __init__(
-        self, backbone: Backbone, classes: int, decoder_channels: Sequence[int] = (96, 64, 48, 32, 16)
-    ) -> None:
-        blocks = list(decoder_channels)
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: UnetPlusPlusDecoder(encoder, blocks),
-            blocks[-1],
-            reads=STRIDES,
-            kernel=3,
-        )
+    reads = STRIDES
+    kernel = 3
+
+    def make(self, encoder: list[int], decoder_channels: Sequence[int] = (96, 64, 48, 32, 16)) -> tuple[nn.Module, int]:
+        return UnetPlusPlusDecoder(encoder, list(decoder_channels)), decoder_channels[-1]
 
 
 class FpnHead(SmpHead):
     """Feature pyramid (Kirillov et al. 2019, arXiv:1901.02446). pyramid_channels, segmentation_channels: its widths."""
 
-    def __init__(
+    def make(
         self,
-        backbone: Backbone,
-        classes: int,
+        encoder: list[int],
         pyramid_channels: int = 128,
         segmentation_channels: int = 64,
         dropout: float = 0.2,
-    ) -> None:
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: FPNDecoder(encoder, 5, pyramid_channels, segmentation_channels, dropout),
-            segmentation_channels,
-        )
+    ) -> tuple[nn.Module, int]:
+        return FPNDecoder(encoder, 5, pyramid_channels, segmentation_channels, dropout), segmentation_channels
 
 
 class PspNetHead(SmpHead):
@@ -160,15 +147,11 @@ class PspNetHead(SmpHead):
     paper has 1/8. So fine things are lost. What it pooled is enlarged corner upon corner, as in the paper's own code.
     """
 
-    def __init__(self, backbone: Backbone, classes: int, out_channels: int = 128, dropout: float = 0.2) -> None:
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: PSPDecoder(encoder, out_channels=out_channels, dropout=dropout),
-            out_channels,
-            reads=(32,),
-            kernel=3,
-        )
+    reads = (32,)
+    kernel = 3
+
+    def make(self, encoder: list[int], out_channels: int = 128, dropout: float = 0.2) -> tuple[nn.Module, int]:
+        return PSPDecoder(encoder, out_channels=out_channels, dropout=dropout), out_channels
 
 
 class DeepLabV3PlusHead(SmpHead):
@@ -179,22 +162,16 @@ class DeepLabV3PlusHead(SmpHead):
     its outer weights see nothing but padding, and learn nothing: `learns_from`.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        classes: int,
-        out_channels: int = 96,
-        rates: Sequence[int] = (3, 6, 9),
-        dropout: float = 0.2,
-    ) -> None:
-        def make(encoder: list[int]) -> nn.Module:
-            decoder: nn.Module = DeepLabV3PlusDecoder(encoder, 5, out_channels, tuple(rates), 16, True, dropout)
-            # From 1/32 to 1/4; the library knows 1/16 and 1/8 alone.
-            decoder.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=False)
-            return decoder
+    reads = (4, 32)
 
-        super().__init__(backbone, classes, make, out_channels, reads=(4, 32))
+    def make(
+        self, encoder: list[int], out_channels: int = 96, rates: Sequence[int] = (3, 6, 9), dropout: float = 0.2
+    ) -> tuple[nn.Module, int]:
         self.learns_from = 32 * (max(rates) + 1)
+        decoder = DeepLabV3PlusDecoder(encoder, 5, out_channels, tuple(rates), 16, True, dropout)
+        # From 1/32 to 1/4; the library knows 1/16 and 1/8 alone.
+        decoder.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=False)
+        return decoder, out_channels
 
 
 class PanHead(SmpHead):
@@ -205,43 +182,30 @@ class PanHead(SmpHead):
 
     smallest = 256
     learns_from = 512
+    kernel = 3
 
-    def __init__(self, backbone: Backbone, classes: int, decoder_channels: int = 48) -> None:
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: PANDecoder(encoder, 5, decoder_channels),
-            decoder_channels,
-            kernel=3,
-        )
+    def make(self, encoder: list[int], decoder_channels: int = 48) -> tuple[nn.Module, int]:
+        return PANDecoder(encoder, 5, decoder_channels), decoder_channels
 
 
 class LinknetHead(SmpHead):
     """LinkNet (Chaurasia & Culurciello 2017, arXiv:1707.03718): skips are added. width: of its last block."""
 
-    def __init__(self, backbone: Backbone, classes: int, width: int = 32) -> None:
-        super().__init__(backbone, classes, lambda encoder: LinknetDecoder(encoder, width), width, reads=STRIDES)
+    reads = STRIDES
+
+    def make(self, encoder: list[int], width: int = 32) -> tuple[nn.Module, int]:
+        return LinknetDecoder(encoder, width), width
 
 
 class UperNetHead(SmpHead):
     """UPerNet (Xiao et al. 2018, arXiv:1807.10221): pyramid pooling on top of a feature pyramid."""
 
-    def __init__(self, backbone: Backbone, classes: int, decoder_channels: int = 64) -> None:
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: UPerNetDecoder(encoder, 5, decoder_channels),
-            decoder_channels,
-        )
+    def make(self, encoder: list[int], decoder_channels: int = 64) -> tuple[nn.Module, int]:
+        return UPerNetDecoder(encoder, 5, decoder_channels), decoder_channels
 
 
 class SegformerHead(SmpHead):
     """The all-MLP decoder of SegFormer (Xie et al. 2021, arXiv:2105.15203)."""
 
-    def __init__(self, backbone: Backbone, classes: int, segmentation_channels: int = 96) -> None:
-        super().__init__(
-            backbone,
-            classes,
-            lambda encoder: SegformerDecoder(encoder, 5, segmentation_channels),
-            segmentation_channels,
-        )
+    def make(self, encoder: list[int], segmentation_channels: int = 96) -> tuple[nn.Module, int]:
+        return SegformerDecoder(encoder, 5, segmentation_channels), segmentation_channels
