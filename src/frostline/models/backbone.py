@@ -101,12 +101,15 @@ def in_floats(image: Tensor) -> Tensor:
 
 def fetched(name: str, error: Exception) -> FrostlineError:
     """What to say where pretrained weights can neither be found nor be fetched."""
-    told = str(error).splitlines()[0] if str(error) else type(error).__name__
     return FrostlineError(
-        f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched ({told}): "
+        f"The pretrained weights of '{name}' are not in the local cache and cannot be fetched ({first_line(error)}): "
         "run once with a network, or set backbone.pretrained=false, "
         "or take backbone=efficientnet_lite0, whose weights are installed."
     )
+
+
+def first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def check_name(name: str, own: str) -> None:

@@ -7,7 +7,7 @@ pretrained classifier stood on: pooling, final norm, class token and all.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
-from frostline.models.backbone import Backbone, check_name, fetched
+from frostline.models.backbone import Backbone, check_name, fetched, first_line
 from frostline.models.chain import ChainBackbone, Ends, cut
 from frostline.models.grouping import end_of_stem, units_of
 from frostline.models.timm_facts import facts_of, is_fixed_size
 from frostline.models.wrapped import WrappedBackbone
 
 PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
+# timm names the insides of its blocks as the places where maps leave, which a chain cannot be cut at.
+XCEPTION: Ends = {"act2": None, "block1": None, "block2": (256, 8), "block11": (728, 16), "act4": (2048, 32)}
 
 
 def timm_backbone(
@@ -37,9 +39,9 @@ def timm_backbone(
         near = difflib.get_close_matches(name, timm.list_models(), n=4)
         hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
         raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
+    model = _create(name, pretrained, image_size)
     if name.split(".")[0] == "legacy_xception":
-        return _xception(name, pretrained, with_embedding)
-    model = _create(name, pretrained, image_size, num_classes=0)
+        return _cut(name, model, XCEPTION, with_embedding)
     backbone = chain_of(name, model, with_embedding) or _wrap(name, model, with_embedding, image_size)
     if image_size and is_fixed_size(name):
         backbone.sides = (image_size,)
@@ -54,7 +56,9 @@ def xception(
     Its first convolutions are not padded, so its maps at 1/2 and 1/4 miss cells, and only those from 1/8 on leave.
     """
     check_name(name, "xception")
-    return _xception(name, pretrained, with_embedding)
+    backbone = timm_backbone("legacy_xception", pretrained, with_embedding)
+    backbone.name = name
+    return backbone
 
 
 def efficientnet_lite0(
@@ -94,58 +98,44 @@ def chain_of(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone
     try:
         with torch.no_grad():
             expected = model(image)
-        backbone = _cut(name, model, with_embedding=True)
-        backbone.eval()
+        ends = _ends(model)
+        whole = _cut(name, model, ends, with_embedding=True).eval()
         with torch.no_grad():
-            features, embedding = backbone(image * cast(Tensor, backbone.std) + cast(Tensor, backbone.mean))
+            features, embedding = whole(image * cast(Tensor, whole.std) + cast(Tensor, whole.mean))
             agrees = torch.allclose(embedding, expected, rtol=1e-3, atol=1e-4)
     except (AssertionError, TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError):
         return None
-    shapes = [f.shape[1] for f in features]
-    if not agrees or shapes != backbone.channels:
+    if not agrees or [f.shape[1] for f in features] != whole.channels:
         return None
-    even = _lie_evenly(features, backbone.strides, PROBE_SIZE)
-    chosen = backbone if with_embedding else _cut(name, model, with_embedding=False)
-    chosen.keep_maps(even)
-    return chosen.train()
+    leaving = [end for end, found in ends.items() if found]
+    even = dict(zip(leaving, _lie_evenly(features, whole.strides, PROBE_SIZE), strict=True))
+    ends = {end: found if even.get(end) else None for end, found in ends.items()}
+    return _cut(name, model, ends, with_embedding).train()
 
 
-def _xception(name: str, pretrained: bool, with_embedding: bool) -> ChainBackbone:
-    model = _create("legacy_xception", pretrained, None, num_classes=0)
-    # timm names the insides of its blocks as the places where maps leave, which a chain cannot be cut at.
-    ends: Ends = {"act2": None, "block1": None, "block2": (256, 8), "block11": (728, 16), "act4": (2048, 32)}
-    return _cut(name, model, with_embedding, ends)
-
-
-def _create(name: str, pretrained: bool, image_size: int | None, **options: Any) -> nn.Module:
+def _create(name: str, pretrained: bool, image_size: int | None) -> nn.Module:
+    options: dict[str, Any] = {"num_classes": 0}
     if image_size and is_fixed_size(name):
         options["img_size"] = image_size
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
-        if not pretrained or not _can_build(name, options):
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FrostlineError(f"timm cannot build '{name}': {told}") from error
-        raise fetched(name, error) from error
+        if pretrained:
+            _create(name, False, image_size)  # raises where it is not only the weights that are missing
+            raise fetched(name, error) from error
+        raise FrostlineError(f"timm cannot build '{name}': {first_line(error)}") from error
 
 
-def _can_build(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether it is only the weights that are missing."""
-    try:
-        timm.create_model(name, pretrained=False, **options)
-    except Exception:
-        return False
-    return True
+def _ends(model: nn.Module) -> Ends:
+    """Where a chain of timm's is cut: where its feature maps leave, and where its stem ends."""
+    maps = facts_of(model).maps
+    units = units_of(model, list(maps))
+    stem = units[end_of_stem(units, list(maps)) - 1][0]
+    return {stem: None, **maps}
 
 
-def _cut(name: str, model: nn.Module, with_embedding: bool, ends: Ends | None = None) -> ChainBackbone:
-    """A chain of timm's, cut where its feature maps leave, and where its stem ends."""
+def _cut(name: str, model: nn.Module, ends: Ends, with_embedding: bool) -> ChainBackbone:
     facts = facts_of(model)
-    if ends is None:
-        maps = {leaving.module: (leaving.channels, leaving.stride) for leaving in facts.maps}
-        units = units_of(model, list(maps))
-        stem = units[end_of_stem(units, list(maps)) - 1][0]
-        ends = {stem: None, **maps}
     backbone = cut(name, model, ends, (facts.mean, facts.std), facts.embedding_size, with_embedding)
     backbone.input_size, backbone.weights = facts.input_size, facts.weights
     return backbone

@@ -16,7 +16,8 @@ Ends = Mapping[str, tuple[int, int] | None]
 class ChainBackbone(Backbone):
     """Stages that run one after another.
 
-    stages: `stem, stage1 … stageN`. maps: stage -> channels and stride of the feature map that leaves after it.
+    stages: `stem, stage1 … stageN`. maps: stage -> channels and stride of the feature map that leaves after it, finest
+    first.
     tail: the layers between the last stage and the classifier (global pooling, and in some models a last convolution);
     they belong to the last stage. Heads that only read feature maps leave them out.
     """
@@ -34,28 +35,20 @@ class ChainBackbone(Backbone):
         super().__init__(name, mean, std)
         self.stages = nn.ModuleDict(stages)
         self.tail = tail
-        self.yields = [stage in maps for stage in stages]  # does a feature map leave after this stage?
-        self.channels = [maps[stage][0] for stage in stages if stage in maps]
-        self.strides = [maps[stage][1] for stage in stages if stage in maps]
+        self.ends = list(maps)  # stages after which a feature map leaves
+        self.channels = [channels for channels, _ in maps.values()]
+        self.strides = [stride for _, stride in maps.values()]
         self.embedding_size = embedding_size
         self.groups = {group: [stage] for group, stage in self.stages.items()}
         if tail is not None:
             self.groups[list(stages)[-1]].append(tail)
 
-    def keep_maps(self, kept: Sequence[bool]) -> None:
-        """Let only these of the feature maps leave: those that lie upon the picture cell by cell."""
-        ends = [stage for stage, leaves in zip(self.stages, self.yields, strict=True) if leaves]
-        chosen = {end for end, keeps in zip(ends, kept, strict=True) if keeps}
-        self.yields = [stage in chosen for stage in self.stages]
-        self.channels = [c for c, keeps in zip(self.channels, kept, strict=True) if keeps]
-        self.strides = [s for s, keeps in zip(self.strides, kept, strict=True) if keeps]
-
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         x = self.normalise(image)
         features = []
-        for stage, leaves in zip(self.stages.values(), self.yields, strict=True):
+        for name, stage in self.stages.items():
             x = stage(x)
-            if leaves:
+            if name in self.ends:
                 features.append(x)
         return features, self._embed(x)
 
@@ -64,8 +57,7 @@ class ChainBackbone(Backbone):
 
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
         stages = list(self.stages)
-        ends = [stage for stage, leaves in zip(stages, self.yields, strict=True) if leaves]
-        needed = {ends[i] for i in maps}
+        needed = {self.ends[i] for i in maps}
         if depth < len(stages):  # the next stage goes on from the last one left out
             needed.add(stages[depth - 1])
         kept = [stage for stage in stages[:depth] if stage in needed]
@@ -87,9 +79,9 @@ class ChainBackbone(Backbone):
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
         x: Tensor | None = None
         features: list[Tensor | None] = []
-        for k, ((name, stage), leaves) in enumerate(zip(self.stages.items(), self.yields, strict=True)):
+        for k, (name, stage) in enumerate(self.stages.items()):
             x = activations.get(name) if k < depth else stage(x)
-            if leaves:
+            if name in self.ends:
                 features.append(x)
         embedding = activations.get(EMBEDDING)
         if embedding is None and x is not None:

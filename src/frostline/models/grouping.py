@@ -50,17 +50,6 @@ def groups_by_name(model: nn.Module, ends: Sequence[str]) -> dict[str, list[nn.M
         # what follows the last feature map (a final norm) belongs to the last stage
         k = min(k, len(cuts) if cuts[-1] != names.index(ends[-1]) + 1 else len(cuts) - 1)
         groups.setdefault("stem" if k == 0 else f"stage{k}", []).append(unit)
-    loose = [name for name, _ in model.named_parameters(recurse=False)]
-    if loose:  # class token, position embedding: read right after the patches
-        holder = Loose(model, loose)
-        groups["stem"].append(holder)
+    if loose := dict(model.named_parameters(recurse=False)):  # class token, position embedding
+        groups["stem"].append(nn.ParameterDict(loose))  # read right after the patches
     return groups
-
-
-class Loose(nn.Module):
-    """A handle on parameters that a model holds itself, so that they can be a member of a group."""
-
-    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        super().__init__()
-        for name in names:
-            self.register_parameter(name, dict(model.named_parameters(recurse=False))[name])

@@ -12,22 +12,12 @@ from frostline.models.backbone import FROM_SCRATCH
 
 
 @dataclass(frozen=True)
-class Leaving:
-    """A feature map as timm announces it: the module after which it leaves, its channels and its stride."""
-
-    module: str
-    channels: int
-    stride: int
-
-
-@dataclass(frozen=True)
 class Facts:
-    """maps: finest first. mean, std: of the colours that the weights were trained with. input_size: px.
-
-    weights: where pretrained ones are fetched.
+    """maps: the module after which each leaves -> its channels and stride, finest first. mean, std: of the colours that
+    the weights were trained with. input_size: px. weights: where pretrained ones are fetched.
     """
 
-    maps: list[Leaving]
+    maps: dict[str, tuple[int, int]]
     mean: Sequence[float]
     std: Sequence[float]
     input_size: int
@@ -41,7 +31,7 @@ def facts_of(model: nn.Module) -> Facts:
     data = resolve_model_data_config(model)
     config = getattr(model, "pretrained_cfg", {})
     return Facts(
-        [Leaving(str(one["module"]), int(one["num_chs"]), int(one["reduction"])) for one in maps],
+        {str(one["module"]): (int(one["num_chs"]), int(one["reduction"])) for one in maps},
         data["mean"],
         data["std"],
         int(data["input_size"][-1]),

@@ -27,20 +27,21 @@ class WrappedBackbone(Backbone):
         facts = facts_of(model)
         super().__init__(name, facts.mean, facts.std)
         count = len(facts.maps)
-        columnar = count > QUARTERS and len({leaving.stride for leaving in facts.maps}) == 1
+        columnar = count > QUARTERS and len({stride for _, stride in facts.maps.values()}) == 1
         chosen = [(k + 1) * count // QUARTERS - 1 for k in range(QUARTERS)] if columnar else list(range(count))
         cast(Any, model).prune_intermediate_layers(chosen, prune_norm=not with_embedding, prune_head=not with_embedding)
         self.model, self.chosen, self.with_embedding = model, chosen, with_embedding
         self.kept = [True] * len(chosen)  # does the map leave?
-        self.channels = [facts.maps[i].channels for i in chosen]
-        strides = [facts.maps[i].stride for i in chosen]
+        ends = [list(facts.maps)[i] for i in chosen]
+        self.channels = [facts.maps[end][0] for end in ends]
+        strides = [facts.maps[end][1] for end in ends]
         self.scales = PYRAMID if columnar and strides[0] % PYRAMID[0] == 0 else [1.0] * len(chosen)
         self.strides = [int(stride / scale) for stride, scale in zip(strides, self.scales, strict=True)]
         self.embedding_size, self.input_size, self.weights = facts.embedding_size, facts.input_size, facts.weights
-        self.groups = groups_by_name(model, [facts.maps[i].module for i in chosen])
+        self.groups = groups_by_name(model, ends)
 
     def keep_maps(self, kept: Sequence[bool]) -> None:
-        """As in `ChainBackbone`."""
+        """Let only these of the feature maps leave: those that lie upon the picture cell by cell."""
         self.kept = list(kept)
         self.channels, self.strides = self._kept(self.channels), self._kept(self.strides)
         self.scales = self._kept(self.scales)
