@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torchvision.ops import clip_boxes_to_image
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
+from frostline.models.heads.base import DetectionHead
 
 STRIDES = (8, 16, 32)  # of the maps that a pyramid is made of
 CANDIDATES = 1000  # cells of a scene that are looked at, the best first
@@ -36,6 +38,9 @@ class Cells:
         return int((self.centres + self.strides[:, None] / 2).max())
 
 
+AnyCells = TypeVar("AnyCells", bound=Cells)
+
+
 def cells_of(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Centres (N, 2), x y in pixels, and strides (N,) of the cells of these maps (B, C, h, w), row by row."""
     centres, sides = [], []
@@ -60,17 +65,20 @@ def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:
     return maps
 
 
-def decode_cells(cells: Cells) -> list[dict[str, Tensor]]:
-    """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""
-    size = cells.size
-    scores = cells.objectness.sigmoid()[..., None] * cells.classes.softmax(-1)
-    found = []
-    for score, boxes in zip(scores, cells.boxes, strict=True):
-        best, label = score.max(1)
-        best, order = best.topk(min(CANDIDATES, len(best)))
-        inside = clip_boxes_to_image(boxes[order], (size, size))
-        found.append({"boxes": inside, "scores": best, "labels": label[order]})
-    return found
+class CellsHead(DetectionHead[AnyCells]):
+    """A head whose outputs are cells."""
+
+    def decode(self, outputs: AnyCells) -> list[dict[str, Tensor]]:
+        """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""
+        size = outputs.size
+        scores = outputs.objectness.sigmoid()[..., None] * outputs.classes.softmax(-1)
+        found = []
+        for score, boxes in zip(scores, outputs.boxes, strict=True):
+            best, label = score.max(1)
+            best, order = best.topk(min(CANDIDATES, len(best)))
+            inside = clip_boxes_to_image(boxes[order], (size, size))
+            found.append({"boxes": inside, "scores": best, "labels": label[order]})
+        return found
 
 
 def assign_batch(

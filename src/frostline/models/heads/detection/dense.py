@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss
 
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
     Cells,
+    CellsHead,
     assign_batch,
     cells_of,
     convolution,
-    decode_cells,
     maps_at,
     nearest,
     paired_iou,
@@ -28,7 +27,7 @@ CENTRE_RADIUS = 1.5  # cells; a cell this near to the centre of a box is assigne
 REACH = 6  # a level has the boxes whose longer side is at most this many of its strides
 
 
-class DenseHead(DetectionHead[Cells]):
+class DenseHead(CellsHead[Cells]):
     """Objectness, class and box for every cell of a feature pyramid; no anchors.
 
     A cell predicts its distances to the four sides of the box, as in FCOS (Tian et al. 2019, arXiv:1904.01355).
@@ -73,9 +72,6 @@ class DenseHead(DetectionHead[Cells]):
             "class": F.cross_entropy(outputs.classes[scenes, cells], classes, reduction="sum") / count,
             "box": 2 * generalized_box_iou_loss(predicted, truths, reduction="sum") / count,
         }
-
-    def decode(self, outputs: Cells) -> list[dict[str, Tensor]]:
-        return decode_cells(outputs)
 
 
 def _assign(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,15 +39,15 @@ class Pyramid:
 class TorchvisionHead(DetectionHead[Pyramid]):
     """A detector of torchvision, whose backbone is replaced by the maps that a neck makes of ours.
 
-    background: it counts classes from 1, and 0 is what is none of them.
+    first: the number of its first class; 1 where 0 is what is none of them.
     What it says and learns is computed in full precision, whatever that of the backbone and the neck: anchors and boxes
     of sixteen bits would be off by pixels.
     """
 
-    def __init__(self, maps: list[int], stride: int, neck: nn.Module, detector: nn.Module, background: bool) -> None:
+    def __init__(self, maps: list[int], stride: int, neck: nn.Module, detector: nn.Module, first: int) -> None:
         super().__init__()
-        self.maps, self.stride = maps, stride
-        self.neck, self.detector, self.background = neck, detector, background
+        self.maps, self.stride, self.first = maps, stride, first
+        self.neck, self.detector = neck, detector
         self.detector.transform = _AsTheyAre()  # pictures are squares, normalised, all of one size
 
     def forward(self, features: list[Tensor]) -> Pyramid:
@@ -64,19 +64,17 @@ class TorchvisionHead(DetectionHead[Pyramid]):
 
     def losses(self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Those of the detector, under torchvision's names."""
-        shift = int(self.background)
-        targets = [{"boxes": b, "labels": n + shift} for b, n in zip(boxes, labels, strict=True)]
+        targets = [{"boxes": b, "labels": n + self.first} for b, n in zip(boxes, labels, strict=True)]
         with self._mode(True), _same_draws(outputs.maps[0].device):
             return cast(dict[str, Tensor], self._run(outputs, targets))
 
     def decode(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
         with self._mode(False):
             found = self._run(outputs, None)
-        shift = int(self.background)
         ordered = []
         for one in found:
             order = one["scores"].argsort(descending=True, stable=True)[:CANDIDATES]
-            ordered.append({key: one[key][order] - (shift if key == "labels" else 0) for key in one})
+            ordered.append({key: one[key][order] - (self.first if key == "labels" else 0) for key in one})
         return ordered
 
     def _run(self, outputs: Pyramid, targets: list[dict[str, Tensor]] | None) -> Any:
@@ -119,7 +117,7 @@ class FcosHead(TorchvisionHead):
             topk_candidates=CANDIDATES,
             **ALL,
         )
-        super().__init__(maps, STRIDES[0], neck, detector, background=False)
+        super().__init__(maps, STRIDES[0], neck, detector, first=0)
 
 
 class RetinaNetHead(TorchvisionHead):
@@ -136,7 +134,7 @@ class RetinaNetHead(TorchvisionHead):
         detector = RetinaNet(
             _Given(width), classes, anchor_generator=anchors, head=layers, topk_candidates=CANDIDATES, **ALL
         )
-        super().__init__(maps, STRIDES[0], neck, detector, background=False)
+        super().__init__(maps, STRIDES[0], neck, detector, first=0)
 
 
 class SsdliteHead(TorchvisionHead):
@@ -151,7 +149,7 @@ class SsdliteHead(TorchvisionHead):
             channels, boxes.num_anchors_per_location(), classes + 1, partial(nn.BatchNorm2d, eps=1e-3, momentum=0.03)
         )
         detector = SSD(_Given(0), boxes, (1, 1), classes + 1, head=layers, topk_candidates=CANDIDATES, **ALL)
-        super().__init__(maps, STRIDES[1], _Coarser(channels[len(maps) - 1], extra), detector, background=True)
+        super().__init__(maps, STRIDES[1], _Coarser(channels[len(maps) - 1], extra), detector, first=1)
 
 
 class FasterRcnnHead(TorchvisionHead):
@@ -177,7 +175,7 @@ class FasterRcnnHead(TorchvisionHead):
             box_batch_size_per_image=128,
             **{f"box_{key}": value for key, value in ALL.items()},
         )
-        super().__init__(maps, STRIDES[0], neck, detector, background=True)
+        super().__init__(maps, STRIDES[0], neck, detector, first=1)
 
 
 @contextmanager

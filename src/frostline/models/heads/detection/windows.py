@@ -16,8 +16,7 @@ from torchvision.ops import generalized_box_iou_loss
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone, in_floats
-from frostline.models.heads.base import DetectionHead
-from frostline.models.heads.detection.cells import Cells, assign_batch, decode_cells
+from frostline.models.heads.detection.cells import Cells, CellsHead, assign_batch
 from frostline.models.small_cnn import STRIDE, SmallCnn
 from frostline.pictures.fit import GREY
 
@@ -43,7 +42,7 @@ class Windows(Cells):
         return self.side
 
 
-class SlidingWindowHead(DetectionHead[Windows]):
+class SlidingWindowHead(CellsHead[Windows]):
     """Objectness, class and box of a window of 64 px, by dense layers on what the small network says of it.
 
     The window slides over the picture, which is resized to each of `sizes`, in steps of 8 px, and MARGIN beyond it,
@@ -107,19 +106,17 @@ class SlidingWindowHead(DetectionHead[Windows]):
 
     def sample_windows(self, boxes: Tensor, side: int) -> Tensor:
         """(crops, 4) windows, as far beyond the picture as others, from torch's random stream. boxes: (n, 4)."""
-        device = boxes.device
+        device, half = boxes.device, self.crops // 2
         # Windows as they come when whole pictures are scored: from the finest size to the whole.
         least = math.log(WINDOW / max(self.sizes))
         extent = side * torch.exp(torch.empty(self.crops, device=device).uniform_(least, 0.0))
         centre = torch.rand(self.crops, 2, device=device) * side
         if len(boxes):
-            around = slice(0, self.crops // 2)
-            count = self.crops // 2
-            chosen = boxes[torch.randint(len(boxes), (count,), device=device)]
+            chosen = boxes[torch.randint(len(boxes), (half,), device=device)]
             longer = (chosen[:, 2:] - chosen[:, :2]).amax(1)
-            extent[around] = longer / torch.empty(count, device=device).uniform_(*FILLED)
-            offset = torch.empty(count, 2, device=device).uniform_(-NEAR, NEAR)
-            centre[around] = (chosen[:, :2] + chosen[:, 2:]) / 2 + offset * extent[around, None]
+            extent[:half] = longer / torch.empty(half, device=device).uniform_(*FILLED)
+            offset = torch.empty(half, 2, device=device).uniform_(-NEAR, NEAR)
+            centre[:half] = (chosen[:, :2] + chosen[:, 2:]) / 2 + offset * extent[:half, None]
         extent = extent.clamp(side * WINDOW / max(self.sizes), side)[:, None]
         beyond = extent * MARGIN / WINDOW
         corner = (centre - extent / 2).clamp(-beyond, side - extent + beyond)
@@ -143,7 +140,7 @@ class SlidingWindowHead(DetectionHead[Windows]):
 
     def decode(self, outputs: Windows) -> list[dict[str, Tensor]]:
         empty = outputs.objectness.sigmoid() < self.min_objectness
-        return decode_cells(replace(outputs, objectness=outputs.objectness.masked_fill(empty, -torch.inf)))
+        return super().decode(replace(outputs, objectness=outputs.objectness.masked_fill(empty, -torch.inf)))
 
     def _score(self, backbone: Backbone, crops: Tensor) -> Tensor:
         """(n, 3, 64, 64) -> (n, 1 + classes + 4)."""

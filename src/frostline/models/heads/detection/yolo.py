@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import DetectionHead
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
     Cells,
+    CellsHead,
     assign_batch,
     cells_of,
     convolution,
-    decode_cells,
     maps_at,
     nearest,
 )
@@ -29,7 +28,7 @@ SURE, EXACT = 0.5, 6.0  # how much the score and the IoU count where cells are a
 CHOSEN = 10  # cells that are assigned to a box, at most
 
 
-class YoloHead(DetectionHead["YoloCells"]):
+class YoloHead(CellsHead["YoloCells"]):
     """Objectness, class and box for every cell of a pyramid; no anchors, and cells are assigned by how well they do.
 
     Neck: top-down, then bottom-up (PANet, Liu et al. 2018, arXiv:1803.01534). Two towers, one for the class, one for
@@ -96,9 +95,6 @@ class YoloHead(DetectionHead["YoloCells"]):
             "box": 2 * (box_loss * rank).sum() / total,
             "sides": 0.5 * (side_loss * rank).sum() / total,
         }
-
-    def decode(self, outputs: "YoloCells") -> list[dict[str, Tensor]]:
-        return decode_cells(outputs)
 
 
 @dataclass(frozen=True)
