@@ -14,7 +14,7 @@ from frostline.config import build, compose
 from frostline.errors import FrostlineError
 from frostline.loading.batch import collate
 from frostline.loading.module import SceneDataModule
-from frostline.loading.samplers import ShardSampler, ViewSampler, WholeBatches
+from frostline.loading.samplers import ViewSampler, whole_batches
 from frostline.scenes.needs import check_serves
 from frostline.scenes.scene import SPLITS, VOID, Classes, Scene
 from frostline.store.rows import Store
@@ -304,9 +304,14 @@ def test_a_dataset_that_cannot_serve_says_so(tmp_path, listed, drawn):
         check_serves(dataset, "detection", {"boxes"})
 
 
-def test_shards_are_disjoint_complete_and_unpadded():
-    for count, world in [(10, 3), (9, 3), (2, 3)]:
-        shards = [list(ShardSampler(count, rank, world)) for rank in range(world)]
+def test_shards_are_disjoint_complete_and_unpadded(dataset, monkeypatch):
+    data = module(dataset)
+    count = len(data.items("val"))
+    for world in (2, 3, count, count + 1):
+        shards = []
+        for rank in range(world):
+            monkeypatch.setattr("frostline.loading.module.rank_of_world", lambda at=(rank, world): at)
+            shards.append([key for batch in data.val_dataloader().batch_sampler for key in batch])
         assert sorted(sum(shards, [])) == [(position, 0) for position in range(count)]
         assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
@@ -348,8 +353,8 @@ def test_pictures_in_files_are_what_models_see(dataset):
 )
 def test_evaluation_has_no_last_batch_of_one(count, size, sizes):
     # The trap: a batch of one takes other kernels, so that a figure would depend on the size of the batches.
-    batches = WholeBatches(ShardSampler(count), size)
-    assert [len(batch) for batch in batches] == sizes and len(batches) == len(sizes)
+    batches = whole_batches([(position, 0) for position in range(count)], size)
+    assert [len(batch) for batch in batches] == sizes
     assert [position for batch in batches for position, _ in batch] == list(range(count))
 
 

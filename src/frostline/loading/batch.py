@@ -1,7 +1,7 @@
 """A batch: what a loader gives and a task takes. Stacked of items, packed into rows for a cache, or made up."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Required, TypeAlias, TypedDict, final
+from typing import Any, Required, TypeAlias, TypedDict, cast, final
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ Shortcut: TypeAlias = Callable[[Keys], Activations]  # from the keys of a batch 
 
 
 def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
-    """Pictures (3, S, S) as one tensor (B, 3, S, S); channels that lie last stay there, as models like them."""
+    """Pictures (3, S, S), or masks (S, S), as one tensor; channels that lie last stay there, as models like them."""
     if pictures[0].is_contiguous():
         return torch.stack(list(pictures))
     return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
@@ -68,26 +68,15 @@ def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
 def collate(items: Sequence[Item]) -> Pictures:
     """Items to a batch, with the annotations that the first one has."""
     first = items[0]
-    batch: Pictures = {
-        "image": stack_pictures([item["image"].as_subclass(Tensor) for item in items]),
-        "size": first["image"].shape[-1],
-        "index": torch.tensor([item["index"] for item in items]),
-        "id": [item["id"] for item in items],
-    }
+    batch: dict[str, Any] = {key: [item[key] for item in items] for key in first}
+    batch["image"] = stack_pictures([image.as_subclass(Tensor) for image in batch["image"]])
+    batch["size"] = first["image"].shape[-1]
+    batch["index"] = torch.tensor(batch["index"])
     if "label" in first:
-        batch["label"] = torch.stack([torch.as_tensor(item["label"]) for item in items])
-    if "boxes" in first:
-        batch["boxes"] = [item["boxes"] for item in items]
-        batch["box_labels"] = [item["box_labels"] for item in items]
+        batch["label"] = torch.stack([torch.as_tensor(label) for label in batch["label"]])
     if "mask" in first:
-        batch["mask"] = torch.stack([item["mask"].as_subclass(Tensor) for item in items]).long()
-    if "place" in first:
-        batch["place"] = [item["place"] for item in items]
-    if "picture_size" in first:
-        batch["picture_size"] = [item["picture_size"] for item in items]
-    if "native_mask" in first:
-        batch["native_mask"] = [item["native_mask"] for item in items]
-    return batch
+        batch["mask"] = torch.stack([mask.as_subclass(Tensor) for mask in batch["mask"]]).long()
+    return cast(Pictures, batch)
 
 
 def made_up(scenes: int, size: int, classes: int = 1, seed: int = 0) -> Pictures:
@@ -152,9 +141,5 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def packed_names(needs: frozenset[str]) -> list[str]:
     """Names of the arrays that `pack` makes for a task with these needs."""
-    return [
-        name
-        for need, names in (("label", ["label"]), ("mask", ["mask"]), ("boxes", ["boxes", "box_labels"]))
-        for name in names
-        if need in needs
-    ]
+    names: list[str] = [name for name in ("label", "mask", "boxes") if name in needs]
+    return [*names, "box_labels"] if "boxes" in needs else names

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +119,7 @@ class Decoded:
         missing = self.rows[~entry.present[self.rows]]  # another process may have filled meanwhile
         decoded = in_threads(lambda row: (row, self.decode(self.scenes[row])), missing.tolist())
         title = f"decoding {self.what}s ({self.split}, {self.size} px)"
-        pending: list[tuple[int, Tensor]] = []
-        for pair in tqdm(decoded, desc=title, total=len(missing), leave=False, disable=not sys.stderr.isatty()):
-            pending.append(pair)
-            if len(pending) == AT_ONCE:
-                _write(entry, pending)
-                pending = []
-        if pending:
-            _write(entry, pending)
-
-
-def _write(entry: Entry, decoded: list[tuple[int, Tensor]]) -> None:
-    rows, values = zip(*decoded, strict=True)
-    entry.write(rows, stack_pictures(values) if values[0].ndim == 3 else torch.stack(values))
+        shown = iter(tqdm(decoded, desc=title, total=len(missing), leave=False, disable=not sys.stderr.isatty()))
+        while some := list(islice(shown, AT_ONCE)):
+            rows, values = zip(*some, strict=True)
+            entry.write(rows, stack_pictures(values))

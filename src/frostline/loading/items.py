@@ -66,15 +66,13 @@ class SceneItems(TorchDataset[Item]):
 
     def open(self) -> None:
         """Have pictures and masks decoded and at hand, as far as the store can keep them."""
-        for decoded in (self._pictures, self._masks):
-            if decoded is not None:
-                decoded.open()
+        for decoded in filter(None, (self._pictures, self._masks)):
+            decoded.open()
 
     def close(self) -> None:
         """Let the store make room of them."""
-        for decoded in (self._pictures, self._masks):
-            if decoded is not None:
-                decoded.close()
+        for decoded in filter(None, (self._pictures, self._masks)):
+            decoded.close()
 
     def __len__(self) -> int:
         return len(self.scenes)

@@ -228,7 +228,11 @@ class CopyPaste(Mix):
             return result
         left, left_labels = self._uncovered(item, pasted)
         mine = [number for number, owner in enumerate(owners) if chosen[owner]]
-        come = [_meet(boxes[number].tolist(), box_around(regions == owners[number])) for number in mine]
+        around = [box_around(regions == owners[number]) for number in mine]
+        come = [
+            np.clip(boxes[number].tolist(), (x0, y0, x0, y0), (x1, y1, x1, y1)).tolist()
+            for number, (x0, y0, x1, y1) in zip(mine, around, strict=True)
+        ]
         result["boxes"] = tv_tensors.wrap(torch.tensor([*left, *come]).reshape(-1, 4), like=item["boxes"])
         result["box_labels"] = torch.cat([left_labels, labels[mine]])
         return result
@@ -290,12 +294,6 @@ def _whole(box: Sequence[float], size: int) -> tuple[int, int, int, int]:
     """The pixels whose centres lie in a box, as x0 y0 x1 y1 within a square picture."""
     x0, y0, x1, y1 = (min(size, max(0, round(side))) for side in box)
     return x0, y0, x1, y1
-
-
-def _meet(box: Sequence[float], other: Sequence[float]) -> list[float]:
-    """What two boxes have in common."""
-    low = [max(one, two) for one, two in zip(box[:2], other[:2], strict=True)]
-    return low + [min(one, two) for one, two in zip(box[2:], other[2:], strict=True)]
 
 
 def _refuse_unless(fits: bool, mix: Mix, why: str) -> None:

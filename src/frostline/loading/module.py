@@ -14,9 +14,9 @@ from torchvision.transforms import v2
 from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate
 from frostline.loading.items import Augment, SceneItems
 from frostline.loading.mixing import Mix
-from frostline.loading.samplers import ShardSampler, ViewSampler, WholeBatches
+from frostline.loading.samplers import ViewSampler, whole_batches
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.needs import check_serves, class_names, lacks
+from frostline.scenes.needs import check_serves, class_names
 from frostline.scenes.scene import SPLITS
 from frostline.store.rows import Store
 
@@ -84,15 +84,24 @@ class SceneDataModule(pl.LightningDataModule):
         self.views = 1 if self.augment is None and mix is None else views
         self.seed, self.workers, self.store = seed, workers, store
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
-        serving = {
-            split: sum(lacks(scene, self.needs, self.dataset.classes) is None for scene in self.dataset.scenes(split))
+        self._items = {
+            split: SceneItems(
+                self.dataset,
+                split,
+                self.needs,
+                image_size,
+                self.augment if split == "train" else None,
+                seed if self.views is None else 0,
+                store,
+                mix if split == "train" else None,
+                fit,
+            )
             for split in SPLITS
         }
-        self.left_out = {split: len(self.dataset.scenes(split)) - serving[split] for split in SPLITS}
+        self.left_out = {split: len(self.dataset.scenes(split)) - len(self._items[split]) for split in SPLITS}
         if any(self.left_out.values()):
             counts = ", ".join(f"{split} {number}" for split, number in self.left_out.items())
             log.info("left out of dataset '%s' for want of %s: %s", self.dataset.name, "/".join(sorted(needs)), counts)
-        self._items: dict[str, SceneItems] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -101,18 +110,6 @@ class SceneDataModule(pl.LightningDataModule):
 
     def items(self, split: str) -> SceneItems:
         """The split's items; those of "train" are augmented, by the view in their key."""
-        if split not in self._items:
-            self._items[split] = SceneItems(
-                self.dataset,
-                split,
-                self.needs,
-                self.image_size,
-                self.augment if split == "train" else None,
-                self.seed if self.views is None else 0,
-                self.store,
-                self.mix if split == "train" else None,
-                self.fit,
-            )
         return self._items[split]
 
     def teardown(self, stage: str | None = None) -> None:
@@ -132,12 +129,12 @@ class SceneDataModule(pl.LightningDataModule):
 
     def loader_of(self, split: str, keys: Keys) -> SceneLoader:
         """Batches of these keys, pairs (position, view), in their order."""
-        return self._loader(self.items(split), batch_sampler=WholeBatches(keys, self.batch_size))
+        return self._loader(self.items(split), batch_sampler=whole_batches(keys, self.batch_size))
 
     def _eval_loader(self, split: str) -> SceneLoader:
-        items = self.items(split)
-        sampler = ShardSampler(len(items), *rank_of_world())
-        return self._loader(items, batch_sampler=WholeBatches(sampler, self.batch_size))
+        """Each scene comes in one process alone; shares are never padded, and can be empty."""
+        rank, world = rank_of_world()
+        return self.loader_of(split, [(position, 0) for position in range(rank, len(self.items(split)), world)])
 
     def _loader(self, items: SceneItems, **batches: Any) -> SceneLoader:
         return SceneLoader(

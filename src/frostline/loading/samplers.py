@@ -1,50 +1,26 @@
 """Which scenes come in which order, in which view, to which process."""
 
-from collections.abc import Iterator, Sequence, Sized
-from typing import cast
+from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch.utils.data import Sampler
 
 from frostline.errors import FrostlineError
+from frostline.loading.batch import Keys
 from frostline.loading.items import mixed_seed
 
 
-class ShardSampler(Sampler[tuple[int, int]]):
-    """Pairs (position, view = 0) of this process's shard; shards are disjoint, complete and never padded.
-
-    Their sizes differ by at most one, and a shard can be empty where there are more processes than scenes.
-    """
-
-    def __init__(self, count: int, rank: int = 0, world_size: int = 1) -> None:
-        self.shard = range(rank, count, world_size)
-
-    def __len__(self) -> int:
-        return len(self.shard)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(position, 0) for position in self.shard])
-
-
-class WholeBatches(Sampler[list[tuple[int, int]]]):
+def whole_batches(keys: Keys, batch_size: int) -> list[Keys]:
     """Batches of keys in their order; one key that would be left over goes with the last batch.
 
     A batch of one takes other kernels than any larger one, which give other last bits: without it, what a model says
     of a picture does not depend on the size of the batches.
     """
-
-    def __init__(self, keys: "Sampler[tuple[int, int]] | Sequence[tuple[int, int]]", batch_size: int) -> None:
-        self.keys, self.batch_size = keys, batch_size
-
-    def __len__(self) -> int:
-        full, left = divmod(len(cast(Sized, self.keys)), self.batch_size)
-        return full + (left > 1 or (left == 1 and full == 0))
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        keys, batches = list(self.keys), len(self)
-        for i in range(batches):
-            end = (i + 1) * self.batch_size if i + 1 < batches else len(keys)
-            yield keys[i * self.batch_size : end]
+    starts = list(range(0, len(keys), batch_size))
+    if len(starts) > 1 and len(keys) - starts[-1] == 1 < batch_size:
+        starts.pop()
+    return [keys[start:end] for start, end in pairwise([*starts, len(keys)])]
 
 
 class ViewSampler(Sampler[tuple[int, int]]):

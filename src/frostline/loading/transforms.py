@@ -1,7 +1,7 @@
 """Transforms that torchvision.transforms.v2 lacks, or has but slow; mixed freely with its own in conf/augment."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,11 @@ from frostline.scenes.scene import VOID
 Interval = Sequence[float]  # two numbers, from and to
 
 FILL: dict[type, int] = {tv_tensors.Image: GREY, tv_tensors.Mask: VOID}
+MOVES: dict[type, Callable[[torch.Tensor, Matrix], torch.Tensor]] = {
+    tv_tensors.Image: move_picture,
+    tv_tensors.Mask: move_mask,
+    tv_tensors.BoundingBoxes: move_boxes,
+}
 MIN_VISIBLE = 0.2
 
 
@@ -138,18 +143,9 @@ class RandomGeometry(v2.Transform):
         return {"matrix": matrix}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return moved(inpt, params["matrix"])
-
-
-def moved(inpt: Any, matrix: Matrix) -> Any:
-    """A picture, mask or boxes (tv_tensors) under a (2, 3) matrix from old to new places; anything else as it is."""
-    if isinstance(inpt, tv_tensors.Image):
-        return tv_tensors.wrap(move_picture(inpt, matrix), like=inpt)
-    if isinstance(inpt, tv_tensors.Mask):
-        return tv_tensors.wrap(move_mask(inpt, matrix), like=inpt)
-    if isinstance(inpt, tv_tensors.BoundingBoxes):
-        return tv_tensors.wrap(move_boxes(inpt, matrix), like=inpt)
-    return inpt
+        if type(inpt) not in MOVES:
+            return inpt
+        return tv_tensors.wrap(MOVES[type(inpt)](inpt, params["matrix"]), like=inpt)
 
 
 class RandomColour(v2.Transform):
@@ -210,9 +206,8 @@ class RandomErasing(v2.Transform):
         x0, y0, x1, y1 = params["hidden"]
         result = inpt.as_subclass(torch.Tensor).clone()
         if isinstance(inpt, tv_tensors.BoundingBoxes):
-            shared = [torch.clamp(result[:, 2], max=x1) - torch.clamp(result[:, 0], min=x0)]
-            shared += [torch.clamp(result[:, 3], max=y1) - torch.clamp(result[:, 1], min=y0)]
-            hidden = shared[0].clamp(min=0) * shared[1].clamp(min=0)
+            low, high = result.new_tensor([x0, y0]), result.new_tensor([x1, y1])
+            hidden = (result[:, 2:].minimum(high) - result[:, :2].maximum(low)).clamp(min=0).prod(1)
             area = (result[:, 2:] - result[:, :2]).prod(1)
             result[area - hidden < MIN_VISIBLE * area] = 0
         elif isinstance(inpt, (tv_tensors.Image, tv_tensors.Mask)):
@@ -249,21 +244,19 @@ def _interval(name: str, ends: Interval, low: float, high: float) -> tuple[float
     return float(ends[0]), float(ends[1])
 
 
-def keep_visible(boxes: torch.Tensor, size: int, min_visible: float = MIN_VISIBLE) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clip boxes, (n, 4) x0 y0 x1 y1, to a square picture; drop those that keep less than `min_visible` of their area.
+def keep_visible(boxes: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clip boxes, (n, 4) x0 y0 x1 y1, to a square picture; drop those that keep less than MIN_VISIBLE of their area.
 
     Returns the remaining boxes, (m, 4), and which of the n remain, (n,) bool. A box without area never remains.
     """
-    return visible_in(boxes, (0, 0, size, size), min_visible)
+    return visible_in(boxes, (0, 0, size, size))
 
 
-def visible_in(
-    boxes: torch.Tensor, window: tuple[float, float, float, float], min_visible: float = MIN_VISIBLE
-) -> tuple[torch.Tensor, torch.Tensor]:
+def visible_in(boxes: torch.Tensor, window: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
     """As `keep_visible`, for a window x0 y0 x1 y1 of a picture; places stay those in the picture."""
     low, high = boxes.new_tensor(window[:2]).repeat(2), boxes.new_tensor(window[2:]).repeat(2)
     clipped = boxes.clamp(low, high)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     left = (clipped[:, 2:] - clipped[:, :2]).clamp(min=0).prod(1)
-    kept = (left > 0) & (left >= min_visible * area)
+    kept = (left > 0) & (left >= MIN_VISIBLE * area)
     return clipped[kept], kept
