@@ -111,6 +111,7 @@ def test_suppression_keeps_the_best_of_overlapping_boxes_of_a_class(make):
         boxes=torch.tensor([[box, near, beside, apart]]),
         centres=torch.tensor([[4.0, 4.0], [60.0, 60.0], [28.0, 28.0], [36.0, 36.0]]),
         strides=torch.full((4,), 8.0),
+        size=64,
     )
     kept = task.predict(output, whole(64))[0]
     assert kept.boxes.tolist() == [box, beside, apart]  # near: IoU 0.95, gone; beside: 0.48, stays

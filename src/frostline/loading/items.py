@@ -134,21 +134,18 @@ class SceneItems(TorchDataset[Item]):
         scene = self.scenes[position]
         assert scene.size is not None  # it is a dataset's
         native: dict[str, Any] = {"place": place(*scene.size, self.size, self.fit), "picture_size": scene.size}
-        return native | {"native_mask": self._native_mask(scene)} if "mask" in self.needs else native
-
-    def _native_mask(self, scene: Scene) -> Tensor:
-        path = scene.mask
-        assert isinstance(path, Path)  # it is a dataset's
-        native = torch.from_numpy(read_mask(path))
-        if int(most := native.where(native != VOID, 0).max()) >= self.mask_classes:
-            raise FrostlineError(
-                f"The mask {path} holds the class number {int(most)}, and there are {self.mask_classes} classes: "
-                "prepare the dataset anew."
-            )
+        if "mask" in self.needs:
+            assert isinstance(scene.mask, Path)
+            mask = native["native_mask"] = torch.from_numpy(read_mask(scene.mask))
+            if int(most := mask.where(mask != VOID, 0).max()) >= self.mask_classes:
+                raise FrostlineError(
+                    f"The mask {scene.mask} holds the class number {int(most)}, and there are {self.mask_classes} "
+                    "classes: prepare the dataset anew."
+                )
         return native
 
     def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        if one_box(self.needs) and not has_box(scene):
+        if not has_box(scene):
             return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
         assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
         boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.box_labels)

@@ -13,6 +13,9 @@ from frostline.models.grouping import units_of
 Ends = Mapping[str, tuple[int, int] | None]
 
 
+PICTURE = "picture"  # normalised: from which all stages can run
+
+
 class ChainBackbone(Backbone):
     """Stages that run one after another.
 
@@ -44,13 +47,8 @@ class ChainBackbone(Backbone):
             self.groups[list(stages)[-1]].append(tail)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        x = self.normalise(image)
-        features = []
-        for name, stage in self.stages.items():
-            x = stage(x)
-            if name in self.ends:
-                features.append(x)
-        return features, self._embed(x)
+        features, embedding = self.above({PICTURE: self.normalise(image)}, 0)
+        return cast(list[Tensor], features), embedding
 
     def _embed(self, last: Tensor) -> Tensor | None:
         return None if self.tail is None else cast(Tensor, self.tail(last)).flatten(1)
@@ -77,7 +75,7 @@ class ChainBackbone(Backbone):
         return found
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
-        x: Tensor | None = None
+        x = activations.get(PICTURE)
         features: list[Tensor | None] = []
         for k, (name, stage) in enumerate(self.stages.items()):
             x = activations.get(name) if k < depth else stage(x)

@@ -26,20 +26,18 @@ class SmallCnn(Backbone):
         widths: Sequence[int] = (24, 48, 64),
     ) -> None:
         super().__init__(name, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.stages = nn.ModuleDict()
+        self.stages, self.groups = nn.Sequential(), {}
         channels = 3
         for stage, width, kernel in zip(("stem", "stage1", "stage2"), widths, (5, 3, 3), strict=True):
-            self.stages[stage] = nn.Sequential(
-                nn.Conv2d(channels, width, kernel, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)
-            )
+            convolution = nn.Conv2d(channels, width, kernel, bias=False)
+            layers = nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2))
+            self.stages.add_module(stage, layers)
+            self.groups[stage] = [layers]
             channels = width
         self.channels, self.strides, self.embedding_size = [channels], [STRIDE], channels
-        self.groups = {group: [stage] for group, stage in self.stages.items()}
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        x = self.normalise(image)
-        for stage in self.stages.values():
-            x = stage(x)
+        x = self.stages(self.normalise(image))
         return [x], x.mean((2, 3))
 
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:

@@ -109,39 +109,35 @@ def plain_picture(image: Image.Image) -> tuple[Image.Image, list[tuple[str, str]
     The very same object where nothing had to be done. Transparent pixels are laid over white, 16 bits are cut to 8, an
     animation gives its first frame. Raises UnreadablePictureError where that cannot be done.
     """
+    odd = []
     try:
-        return _plain(image)
+        palette = image.mode == "P" and image.format != "GIF"  # a GIF has nothing else
+        if image.info.get("frostline_16_bit") or image.mode.startswith("I"):
+            odd.append(("picture_16_bit", "has 16 bits per channel"))
+        if (orientation := orientation_of(image)) != 1:
+            odd.append(("picture_rotated", f"is to be turned (EXIF orientation {orientation})"))
+            image = image.transpose(TURNS[orientation])
+        if palette:
+            odd.append(("picture_palette", "has its colours in a palette"))
+        if image.mode == "CMYK":
+            odd.append(("picture_cmyk", "has the colours of print (CMYK)"))
+        if image.mode.startswith("I"):
+            values = np.asarray(image)
+            if values.min() < 0 or values.max() > 65535:
+                raise UnreadablePictureError("has pixel values that 16 bits cannot hold")
+            image = Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+        elif image.mode == "F":
+            raise UnreadablePictureError("has floating-point pixels, whose range nobody knows")
+        elif image.has_transparency_data:
+            odd.append(("picture_alpha", "has an alpha channel"))
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        elif image.mode not in ("RGB", "L"):
+            image = image.convert("RGB")
     except UnreadablePictureError:
         raise
     except Exception as error:
         raise UnreadablePictureError(f"cannot be converted to RGB ({error})") from error
-
-
-def _plain(image: Image.Image) -> tuple[Image.Image, list[tuple[str, str]]]:
-    odd = []
-    palette = image.mode == "P" and image.format != "GIF"  # a GIF has nothing else
-    if image.info.get("frostline_16_bit") or image.mode.startswith("I"):
-        odd.append(("picture_16_bit", "has 16 bits per channel"))
-    if (orientation := orientation_of(image)) != 1:
-        odd.append(("picture_rotated", f"is to be turned (EXIF orientation {orientation})"))
-        image = image.transpose(TURNS[orientation])
-    if palette:
-        odd.append(("picture_palette", "has its colours in a palette"))
-    if image.mode == "CMYK":
-        odd.append(("picture_cmyk", "has the colours of print (CMYK)"))
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise UnreadablePictureError("has pixel values that 16 bits cannot hold")
-        image = Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    elif image.mode == "F":
-        raise UnreadablePictureError("has floating-point pixels, whose range nobody knows")
-    elif image.has_transparency_data:
-        odd.append(("picture_alpha", "has an alpha channel"))
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    elif image.mode not in ("RGB", "L"):
-        image = image.convert("RGB")
     return image, odd
 
 

@@ -98,10 +98,9 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, how)
-        except BlockingIOError:
-            raise
-        except OSError:  # some file systems have no locks: nobody is heeded there
-            pass
+        except OSError as error:  # some file systems have no locks: nobody is heeded there
+            if isinstance(error, BlockingIOError):
+                raise
         yield
     finally:
         let_go(handle)

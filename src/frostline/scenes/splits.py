@@ -87,6 +87,11 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
     boxes, is shared out to within a scene or two. A unit of several labels goes with the commonest. Where a label has
     at least as many units as there are splits, each split gets one.
     """
+
+    def order(unit: list[int]) -> tuple[int, tuple[str, ...], str]:
+        first = min((scenes[position] for position in unit), key=lambda scene: scene.content)
+        return -len(unit), first.annotations, sha256(f"{seed}:{first.content}".encode()).hexdigest()
+
     units: dict[object, list[int]] = {}
     for position, scene in enumerate(scenes):
         units.setdefault(("alone", position) if scene.unit is None else scene.unit, []).append(position)
@@ -96,15 +101,11 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
         by_label.setdefault(label, []).append(unit)
     result = [""] * len(scenes)
     for dealing in by_label.values():
-        first = {
-            id(unit): min((scenes[position] for position in unit), key=lambda scene: scene.content) for unit in dealing
-        }
-        dealing.sort(key=lambda unit: (-len(unit), first[id(unit)].annotations, _random(seed, first[id(unit)].content)))
+        dealing.sort(key=order)
         counts: Counter[str] = Counter()
         chosen = []
-        dealt = 0
         for unit in dealing:
-            dealt += len(unit)
+            dealt = counts.total() + len(unit)
             lagging = max(shares, key=lambda name: round(shares[name] * dealt - counts[name], 9))
             chosen.append(lagging)
             counts[lagging] += len(unit)
@@ -117,7 +118,3 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
             for position in unit:
                 result[position] = name
     return result
-
-
-def _random(seed: int, content: str) -> str:
-    return sha256(f"{seed}:{content}".encode()).hexdigest()

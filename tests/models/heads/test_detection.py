@@ -106,9 +106,8 @@ def cells(boxes, centres, objectness=None, classes=2, strides=None):
     boxes, centres = torch.tensor([boxes], dtype=torch.float32), torch.tensor(centres, dtype=torch.float32)
     n = len(centres)
     sure = torch.zeros(1, n) if objectness is None else torch.tensor([objectness])
-    return YoloCells(
-        sure, torch.zeros(1, n, classes), boxes, centres, torch.tensor(strides or [8.0] * n), torch.zeros(1, n, 4, BINS)
-    )
+    strides = torch.tensor(strides or [8.0] * n)
+    return YoloCells(sure, torch.zeros(1, n, classes), boxes, centres, strides, 32, torch.zeros(1, n, 4, BINS))
 
 
 def answers(outputs, boxes, labels):

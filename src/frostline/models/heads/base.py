@@ -5,7 +5,9 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 
+from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
+from frostline.words import listed
 
 Outputs = TypeVar("Outputs")
 
@@ -29,6 +31,20 @@ class Head(nn.Module):
     smallest: ClassVar[int] = 1
     learns_from: int = 1
     maps: list[int]
+
+
+def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:
+    """Numbers of the backbone's feature maps at these strides, finest first.
+
+    head: its name, for the error. Raises FrostlineError where there is not just one map at each.
+    """
+    maps = [i for i, stride in enumerate(backbone.strides) if stride in wanted]
+    if [backbone.strides[i] for i in maps] != list(wanted):
+        raise FrostlineError(
+            f"The {head} head needs one feature map at each of the strides {listed([str(s) for s in wanted])}, and "
+            f"{backbone.has}: choose another backbone or head."
+        )
+    return maps
 
 
 class DetectionHead(Head, Generic[Outputs]):

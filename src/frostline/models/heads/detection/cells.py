@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
-from frostline.errors import FrostlineError
-from frostline.models.backbone import Backbone
 from frostline.models.heads.base import DetectionHead
 
 STRIDES = (8, 16, 32)  # of the maps that a pyramid is made of
@@ -23,7 +21,7 @@ class Cells:
     """Outputs for N cells over all levels.
 
     objectness: (B, N) and classes: (B, N, C), before sigmoid and softmax. boxes: (B, N, 4), x0 y0 x1 y1 in pixels of
-    the picture. centres: (N, 2), x y in pixels. strides: (N,), pixels.
+    the picture. centres: (N, 2), x y in pixels. strides: (N,), pixels. size: of the picture, pixels.
     """
 
     objectness: Tensor
@@ -31,11 +29,7 @@ class Cells:
     boxes: Tensor
     centres: Tensor
     strides: Tensor
-
-    @property
-    def size(self) -> int:
-        """Of the picture, in pixels: where the last cell of any level ends."""
-        return int((self.centres + self.strides[:, None] / 2).max())
+    size: int
 
 
 AnyCells = TypeVar("AnyCells", bound=Cells)
@@ -54,29 +48,17 @@ def cells_of(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Te
     return torch.cat(centres), torch.cat(sides)
 
 
-def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:
-    """Numbers of the backbone's feature maps at these strides; raises FrostlineError where it lacks one."""
-    maps = [i for i, stride in enumerate(backbone.strides) if stride in wanted]
-    if [backbone.strides[i] for i in maps] != list(wanted):
-        raise FrostlineError(
-            f"The {head} head needs one feature map at each of the strides {', '.join(map(str, wanted[:-1]))} and "
-            f"{wanted[-1]}, and {backbone.has}: choose another backbone or head."
-        )
-    return maps
-
-
 class CellsHead(DetectionHead[AnyCells]):
     """A head whose outputs are cells."""
 
     def decode(self, outputs: AnyCells) -> list[dict[str, Tensor]]:
         """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""
-        size = outputs.size
         scores = outputs.objectness.sigmoid()[..., None] * outputs.classes.softmax(-1)
         found = []
         for score, boxes in zip(scores, outputs.boxes, strict=True):
             best, label = score.max(1)
             best, order = best.topk(min(CANDIDATES, len(best)))
-            inside = clip_boxes_to_image(boxes[order], (size, size))
+            inside = clip_boxes_to_image(boxes[order], (outputs.size, outputs.size))
             found.append({"boxes": inside, "scores": best, "labels": label[order]})
         return found
 

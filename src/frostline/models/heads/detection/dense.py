@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss
 
 from frostline.models.backbone import Backbone
+from frostline.models.heads.base import maps_at
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
@@ -18,7 +19,6 @@ from frostline.models.heads.detection.cells import (
     assign_batch,
     cells_of,
     convolution,
-    maps_at,
     nearest,
     paired_iou,
 )
@@ -47,6 +47,7 @@ class DenseHead(CellsHead[Cells]):
 
     def forward(self, features: list[Tensor]) -> Cells:
         pyramid = self.pyramid({str(i): features[i] for i in self.maps})
+        size = features[self.maps[0]].shape[-1] * STRIDES[0]
         objectness, classes, boxes = [], [], []
         centres, strides = cells_of(list(pyramid.values()), STRIDES)
         for level, (stride, feature) in enumerate(zip(STRIDES, pyramid.values(), strict=True)):
@@ -57,7 +58,7 @@ class DenseHead(CellsHead[Cells]):
             objectness.append(out[..., 0])
             classes.append(out[..., 1:-4])
             boxes.append(torch.cat([centre - reach[..., :2], centre + reach[..., 2:]], -1))
-        return Cells(torch.cat(objectness, 1), torch.cat(classes, 1), torch.cat(boxes, 1), centres, strides)
+        return Cells(torch.cat(objectness, 1), torch.cat(classes, 1), torch.cat(boxes, 1), centres, strides, size)
 
     def losses(self, outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Binary cross-entropy of objectness over all cells; class and GIoU over those assigned to a box."""

@@ -21,8 +21,8 @@ from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiSc
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import DetectionHead
-from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, maps_at
+from frostline.models.heads.base import DetectionHead, maps_at
+from frostline.models.heads.detection.cells import CANDIDATES, STRIDES
 
 # Nothing is thrown away unless `set_rule` says so.
 ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}

@@ -31,15 +31,10 @@ FILLED = (0.25, 0.95)  # and whose longer side is between these parts of its own
 class Windows(Cells):
     """Outputs for N windows. windows: (N, 4), or (B, N, 4) where each picture has its own; x0 y0 x1 y1 in pixels.
 
-    The boxes are in pixels of the picture as well, the centres and strides those of the windows. side: of the picture.
+    The boxes are in pixels of the picture as well, the centres and strides those of the windows.
     """
 
     windows: Tensor
-    side: int
-
-    @property
-    def size(self) -> int:
-        return self.side
 
 
 class SlidingWindowHead(CellsHead[Windows]):
@@ -206,6 +201,6 @@ def _outputs(scores: Tensor, windows: Tensor, side: int) -> Windows:
         torch.cat([centre - half, centre + half], -1),
         corner + extent / 2,
         extent[..., 0],
-        windows,
         side,
+        windows,
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from frostline.models.backbone import Backbone
+from frostline.models.heads.base import maps_at
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
@@ -19,7 +20,6 @@ from frostline.models.heads.detection.cells import (
     assign_batch,
     cells_of,
     convolution,
-    maps_at,
     nearest,
 )
 
@@ -71,7 +71,7 @@ class YoloHead(CellsHead["YoloCells"]):
         sides = rest[..., 1:].unflatten(-1, (4, BINS))
         reach = (sides.softmax(-1) * cast(Tensor, self.distances)).sum(-1) * strides[:, None]
         boxes = torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], -1)
-        return YoloCells(rest[..., 0], classes, boxes, centres, strides, sides)
+        return YoloCells(rest[..., 0], classes, boxes, centres, strides, maps[0].shape[-1] * STRIDES[0], sides)
 
     def losses(self, outputs: "YoloCells", boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Objectness over all cells; class, box and its sides over those that are assigned, each by its rank.

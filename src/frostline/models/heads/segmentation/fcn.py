@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import Head
+from frostline.models.heads.base import Head, maps_at
 
 STRIDES = (8, 16, 32)
 
@@ -29,20 +29,12 @@ class FcnHead(Head):
         super().__init__()
         if finest not in STRIDES:
             raise FrostlineError(f"head.finest is {finest}; an FCN has 8, 16 or 32.")
-        self.wanted = [stride for stride in reversed(STRIDES) if stride >= finest]
-        if any(backbone.strides.count(stride) != 1 for stride in self.wanted):
-            raise FrostlineError(
-                f"The fcn{finest}s head needs one feature map at each of the strides {self.wanted}, and "
-                f"{backbone.has}: choose another backbone or head."
-            )
-        self.maps = sorted(backbone.strides.index(stride) for stride in self.wanted)
-        self.scores = nn.ModuleList(
-            [nn.Conv2d(backbone.channels[backbone.strides.index(stride)], classes, 1) for stride in self.wanted]
-        )
+        self.maps = maps_at(backbone, f"fcn{finest}s", STRIDES[STRIDES.index(finest) :])
+        self.scores = nn.ModuleList([nn.Conv2d(backbone.channels[i], classes, 1) for i in reversed(self.maps)])
         for score in self.scores:
             nn.init.zeros_(cast(Tensor, score.weight))
             nn.init.zeros_(cast(Tensor, score.bias))
-        self.doublings = nn.ModuleList([enlargement(classes, 2) for _ in self.wanted[1:]])
+        self.doublings = nn.ModuleList([enlargement(classes, 2) for _ in self.maps[1:]])
         self.finest = finest
 
     def forward(self, features: list[Tensor]) -> Tensor:
