@@ -39,12 +39,6 @@ def square_picture(
     return torch.from_numpy(square(image, size, fit, Image.Resampling.BILINEAR, GREY, shape)).permute(2, 0, 1)
 
 
-def square_mask(mask: Path | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
-    """A mask as `square_picture` has the picture: (size, size) uint8, each pixel the nearest one's class, else VOID."""
-    image = Image.fromarray(read_mask(mask) if isinstance(mask, Path) else mask)
-    return torch.from_numpy(square(image, size, fit, Image.Resampling.NEAREST, VOID))
-
-
 class Decoded:
     """The pictures, or the masks, of one split's scenes; a row is the scene's index in the split.
 
@@ -107,13 +101,15 @@ class Decoded:
         return self.__dict__ | {"_entry": None}
 
     def decode(self, scene: Scene) -> Tensor:
-        """A scene's picture or mask as it is, from its file."""
+        """A scene's picture or mask as it is, from its file; of a mask, each pixel is the nearest one's class."""
         if self.what == "picture":
             assert scene.image is not None  # it is a dataset's
             return square_picture(scene.image, self.size, self.fit, scene.size)
         if scene.mask is None:  # which only a mix would read
             return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
-        return square_mask(scene.mask, self.size, self.fit)
+        assert isinstance(scene.mask, Path)  # it is a dataset's
+        mask = Image.fromarray(read_mask(scene.mask))
+        return torch.from_numpy(square(mask, self.size, self.fit, Image.Resampling.NEAREST, VOID))
 
     def _fill(self, entry: Entry) -> None:
         missing = self.rows[~entry.present[self.rows]]  # another process may have filled meanwhile

@@ -143,12 +143,9 @@ class Mosaic(Mix):
         low, high = self.centre
         x, y = (round(size * (low + (high - low) * draw)) for draw in torch.rand(2, dtype=torch.float64).tolist())
         pixels = np.empty((size, size, 3), np.uint8)
-        boxes: list[Tensor] = []
-        labels: list[Tensor] = []
-        for quarter in ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)):
-            found = self._put(pixels, quarter, item if not boxes else another())
-            boxes.append(found[0])
-            labels.append(found[1])
+        quarters = ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size))
+        parts = [self._put(pixels, quarter, another() if n else item) for n, quarter in enumerate(quarters)]
+        boxes, labels = zip(*parts, strict=True)
         return item | {
             "image": tv_tensors.Image(picture_of(pixels)),
             "boxes": tv_tensors.wrap(torch.cat(boxes), like=item["boxes"]),

@@ -44,11 +44,10 @@ def groups_by_name(model: nn.Module, ends: Sequence[str]) -> dict[str, list[nn.M
     groups: dict[str, list[nn.Module]] = {"stem": []}
     units = units_of(model, ends)
     names = [name for name, _ in units]
-    cuts = sorted({end_of_stem(units, ends), *(names.index(end) + 1 for end in ends)} - {len(units)})
+    last = names.index(ends[-1]) + 1  # what follows the last feature map (a final norm) belongs to the last stage
+    cuts = {end_of_stem(units, ends), *(names.index(end) + 1 for end in ends)} - {last}
     for i, (_, unit) in enumerate(units):
         k = sum(i >= cut for cut in cuts)
-        # what follows the last feature map (a final norm) belongs to the last stage
-        k = min(k, len(cuts) if cuts[-1] != names.index(ends[-1]) + 1 else len(cuts) - 1)
         groups.setdefault("stem" if k == 0 else f"stage{k}", []).append(unit)
     if loose := dict(model.named_parameters(recurse=False)):  # class token, position embedding
         groups["stem"].append(nn.ParameterDict(loose))  # read right after the patches

@@ -1,10 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
 from helpers.batches import whole
 
 from frostline.config import compose
 from frostline.errors import FrostlineError
-from frostline.models.heads.detection.cells import CANDIDATES
+from frostline.models.heads.detection.cells import CANDIDATES, assign_batch
 from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
 from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, assign, distribution_focal_loss
@@ -111,7 +113,8 @@ def cells(boxes, centres, objectness=None, classes=2, strides=None):
 
 
 def answers(outputs, boxes, labels):
-    found = assign(outputs, [torch.tensor(boxes, dtype=torch.float32)], [torch.tensor(labels)])
+    boxes = [torch.tensor(boxes, dtype=torch.float32)]
+    found = assign_batch(partial(assign, outputs), boxes, [torch.tensor(labels)], more=2)
     return [column.tolist() for column in found]
 
 

@@ -119,11 +119,9 @@ class SlidingWindowHead(CellsHead[Windows]):
 
     def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Objectness over all windows; class and box over those that are assigned to one."""
-
-        def assign_scene(scene: int, own: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-            return assign(outputs.windows if outputs.windows.ndim == 2 else outputs.windows[scene], own)
-
-        scenes, places, truths, classes = assign_batch(assign_scene, boxes, labels)
+        windows = outputs.windows.expand(len(boxes), -1, -1)
+        assigned = assign_batch(lambda scene, own, kinds: assign(windows[scene], own), boxes, labels)
+        scenes, places, truths, classes = assigned
         there = torch.zeros_like(outputs.objectness)
         there[scenes, places] = 1
         count = max(1, len(scenes))

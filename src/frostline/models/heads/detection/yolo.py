@@ -79,7 +79,8 @@ class YoloHead(CellsHead["YoloCells"]):
         TOOD weighs all by the IoU as well. Here only objectness does, as else small objects, whose IoU is small for
         long, are hardly learnt.
         """
-        scenes, cells, truths, classes, rank, quality = assign(outputs, boxes, labels)
+        found = assign_batch(partial(assign, outputs), boxes, labels, more=2)
+        scenes, cells, truths, classes, rank, quality = found
         sure = torch.zeros_like(outputs.objectness)
         sure[scenes, cells] = (rank * quality).to(sure.dtype)
         total = rank.sum().clamp(min=1)
@@ -105,17 +106,12 @@ class YoloCells(Cells):
 
 
 @torch.no_grad()
-def assign(outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """As `assign_batch`: scenes (n,), cells (n,), boxes (n, 4), labels (n,), with ranks (n,) and qualities (n,).
+def assign(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """The cells (k,) of a scene that are assigned to a box, to which of them, their ranks and their qualities.
 
     The rank is 1 for a box's best cell, and for the others less, as their score and IoU are. The quality is the IoU of
     the box's best one.
     """
-    return assign_batch(partial(_assign_scene, outputs), boxes, labels, more=2)
-
-
-def _assign_scene(outputs: Cells, scene: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    """The cells of a scene that are assigned to a box, to which of them, their ranks and their qualities."""
     centres = outputs.centres
     reach = torch.cat([centres[:, None] - boxes[:, :2], boxes[:, 2:] - centres[:, None]], 2)  # (N, n, 4)
     inside = (reach > 0).all(2)
