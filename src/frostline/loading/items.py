@@ -38,8 +38,8 @@ class SceneItems(TorchDataset[Item]):
     `collate` takes. Items of "val" and "test" tell the pictures' own size as well, and have masks of it.
 
     scenes: those of the split that serve; indices: for each, its index within the split. store: where decoded pictures
-    come from once `open` has been called; until then, and without a store, they come from their files.
-    mix: makes one item of several, after each is augmented. fit: how pictures come into the square, one of FITS.
+    come from once `open` has been called; until then, and without a store, they come from their files. augment, mix: of
+    "train" alone. fit: how pictures come into the square, one of FITS.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class SceneItems(TorchDataset[Item]):
         needs: Collection[str],
         size: int,
         augment: Augment | None = None,
+        mix: Mix | None = None,
         seed: int = 0,
         store: Store | None = None,
-        mix: Mix | None = None,
         fit: str = "stretch",
     ) -> None:
         scenes = dataset.scenes(split)
         self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs, dataset.classes) is None]
         self.scenes = [scenes[index] for index in self.indices]
-        self.split, self.needs, self.size, self.augment, self.seed = split, frozenset(needs), size, augment, seed
-        self.mix, self.fit = mix, fit
+        self.split, self.needs, self.size, self.seed, self.fit = split, frozenset(needs), size, seed, fit
+        self.augment, self.mix = (augment, mix) if split == "train" else (None, None)
         self.mask_classes = len(dataset.classes.masks or ())
-        reads_mask = "mask" in self.needs or (mix is not None and "mask" in mix.reads)
+        reads_mask = "mask" in self.needs or (self.mix is not None and "mask" in self.mix.reads)
         self._pictures = Decoded("picture", dataset, split, self.indices, size, fit, store)
         self._masks = Decoded("mask", dataset, split, self.indices, size, fit, store) if reads_mask else None
 

@@ -84,18 +84,9 @@ class SceneDataModule(pl.LightningDataModule):
         self.views = 1 if self.augment is None and mix is None else views
         self.seed, self.workers, self.store = seed, workers, store
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
+        own = seed if self.views is None else 0
         self._items = {
-            split: SceneItems(
-                self.dataset,
-                split,
-                self.needs,
-                image_size,
-                self.augment if split == "train" else None,
-                seed if self.views is None else 0,
-                store,
-                mix if split == "train" else None,
-                fit,
-            )
+            split: SceneItems(self.dataset, split, self.needs, image_size, self.augment, mix, own, store, fit)
             for split in SPLITS
         }
         self.left_out = {split: len(self.dataset.scenes(split)) - len(self._items[split]) for split in SPLITS}

@@ -116,9 +116,9 @@ class RandomGeometry(v2.Transform):
         ratio: Interval = (1.0, 1.0),
     ) -> None:
         super().__init__()
-        self.flip, self.flip_vertical = _share("flip", flip), _share("flip_vertical", flip_vertical)
+        self.flip, self.flip_vertical = _number("flip", flip), _number("flip_vertical", flip_vertical)
         self.rotate, self.shear = _number("rotate", rotate, 0, 180), _number("shear", shear, 0, 80)
-        self.zoom, self.shift = _interval("zoom", zoom, 1e-3, 1e3), _number("shift", shift, 0, 1)
+        self.zoom, self.shift = _interval("zoom", zoom, 1e-3, 1e3), _number("shift", shift)
         self.crop, self.ratio = _interval("crop", crop, 1e-3, 1), _interval("ratio", ratio, 1e-2, 1e2)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -160,8 +160,8 @@ class RandomColour(v2.Transform):
         self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0
     ) -> None:
         super().__init__()
-        self.brightness, self.contrast = _share("brightness", brightness), _share("contrast", contrast)
-        self.saturation, self.hue = _share("saturation", saturation), _number("hue", hue, 0, 0.5)
+        self.brightness, self.contrast = _number("brightness", brightness), _number("contrast", contrast)
+        self.saturation, self.hue = _number("saturation", saturation), _number("hue", hue, 0, 0.5)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         brightness, contrast, saturation, hue = (2 * draw - 1 for draw in _draws(4))
@@ -186,7 +186,7 @@ class RandomErasing(v2.Transform):
 
     def __init__(self, p: float = 0.5, area: Interval = (0.02, 0.2), ratio: Interval = (0.3, 3.3)) -> None:
         super().__init__()
-        self.p, self.area = _share("p", p), _interval("area", area, 1e-4, 1)
+        self.p, self.area = _number("p", p), _interval("area", area, 1e-4, 1)
         self.ratio = _interval("ratio", ratio, 1e-2, 1e2)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -228,14 +228,10 @@ def _between_factors(interval: Interval, draw: float) -> float:
     return interval[0] * math.pow(interval[1] / interval[0], draw)
 
 
-def _number(name: str, value: float, low: float, high: float) -> float:
+def _number(name: str, value: float, low: float = 0, high: float = 1) -> float:
     if not is_number(value, low, high):
         raise ValueError(f"{name} is {value!r}, not a number from {low:g} to {high:g}")
     return float(value)
-
-
-def _share(name: str, value: float) -> float:
-    return _number(name, value, 0, 1)
 
 
 def _interval(name: str, ends: Interval, low: float, high: float) -> tuple[float, float]:

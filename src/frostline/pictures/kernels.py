@@ -85,14 +85,7 @@ def move_mask(mask: Tensor, matrix: Matrix) -> Tensor:
     """(H, W) uint8 -> the same size, each pixel the nearest one, VOID from outside. matrix: (2, 3)."""
     classes = mask.as_subclass(Tensor).numpy()
     size = (classes.shape[1], classes.shape[0])
-    moved = cv2.warpAffine(
-        classes,
-        _from_centres(matrix),
-        size,
-        flags=cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=[VOID],
-    )
+    moved = cv2.warpAffine(classes, _from_centres(matrix), size, None, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, [VOID])
     return torch.from_numpy(np.asarray(moved, np.uint8))
 
 
