@@ -1,6 +1,7 @@
 """Backbones that are no chain of modules, such as vision transformers: timm's own forward pass, grouped."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any, cast
 
 import torch.nn.functional as F
@@ -43,11 +44,8 @@ class WrappedBackbone(Backbone):
     def keep_maps(self, kept: Sequence[bool]) -> None:
         """Let only these of the feature maps leave: those that lie upon the picture cell by cell."""
         self.kept = list(kept)
-        self.channels, self.strides = self._kept(self.channels), self._kept(self.strides)
-        self.scales = self._kept(self.scales)
-
-    def _kept(self, of_all: Sequence[Any]) -> list[Any]:
-        return [one for one, kept in zip(of_all, self.kept, strict=True) if kept]
+        self.channels, self.strides = list(compress(self.channels, kept)), list(compress(self.strides, kept))
+        self.scales = list(compress(self.scales, kept))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor | None]:
         features, embedding = self._own(image)
@@ -57,9 +55,10 @@ class WrappedBackbone(Backbone):
         """The maps that leave, as large as timm's model has them, and the embedding."""
         model, x = cast(Any, self.model), self.normalise(image)
         if not self.with_embedding:
-            return self._kept(model.forward_intermediates(x, indices=self.chosen, intermediates_only=True)), None
+            features = model.forward_intermediates(x, indices=self.chosen, intermediates_only=True)
+            return list(compress(features, self.kept)), None
         last, features = model.forward_intermediates(x, indices=self.chosen)
-        return self._kept(features), model.forward_head(last, pre_logits=True).flatten(1)
+        return list(compress(features, self.kept)), model.forward_head(last, pre_logits=True).flatten(1)
 
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
         if depth < len(self.groups):
