@@ -9,6 +9,7 @@ import stat
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -161,10 +162,10 @@ def read_mask(file: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return np.array(image).astype(np.uint8)
 
 
-def displayed_size(path: Path) -> tuple[int, int] | None:
+def displayed_size(file: Path | IO[bytes]) -> tuple[int, int] | None:
     """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             width, height = image.size
             # PIL turns a TIFF by itself, and its size with it.
             turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS
