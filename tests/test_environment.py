@@ -13,7 +13,7 @@ SET = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "DVC_NO_ANALYTICS")
 LOOK = "import sys, os, {0}; print('torch' in sys.modules, *(os.environ.get(name) for name in " + repr(SET) + "))"
 
 
-@pytest.mark.parametrize("module", ["frostline", "frostline.cli", "frostline.launch.worker"])
+@pytest.mark.parametrize("module", ["frostline", "frostline.cli", "frostline.launch.local"])
 @pytest.mark.parametrize(
     "given, found",
     [

@@ -11,11 +11,11 @@ import torch
 
 from frostline.errors import FrostlineError
 from frostline.launch import local
-from frostline.launch.worker import Worker
+from frostline.launch.local import Worker
 
 PARENT = """
 import time
-from frostline.launch.worker import Worker
+from frostline.launch.local import Worker
 idle, busy = Worker(), Worker()
 for worker in (idle, busy):
     worker.do(time.sleep, 0.1)

@@ -8,8 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, wait
 
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
-from frostline.launch.base import Job, Launcher
 from frostline.launch.local import Local
+from frostline.launch.planned import Job
 from frostline.launch.progress import Progress
 from frostline.studies.stale import stale
 from frostline.studies.study import Study
@@ -17,12 +17,11 @@ from frostline.studies.study import Study
 LOOK = 1.0  # seconds between two looks at how far the runs are
 
 
-def train_ahead(study: Study, launch: Callable[[list[Config]], Launcher] = Local) -> None:
+def train_ahead(study: Study, launch: Callable[[list[Config]], Local] = Local) -> None:
     """Train every planned run that is stale, several at once.
 
-    launch: makes the launcher for these configurations.
-    A run that fails does not stop the others, nor one whose process is killed. Raises FrostlineError at the end, naming
-    those that failed.
+    launch: makes what trains jobs of these configurations. A run that fails does not stop the others, nor one whose
+    process is killed. Raises FrostlineError at the end, naming those that failed.
     """
     plans = {path.stem: path for path in sorted((study.runs / "plan").glob("*.yaml"))}
     if not plans:
@@ -40,7 +39,7 @@ def train_ahead(study: Study, launch: Callable[[list[Config]], Launcher] = Local
         raise FrostlineError("\n".join([head, *lines]))
 
 
-def _train(study: str, jobs: Collection[Job], launcher: Launcher) -> dict[str, str]:
+def _train(study: str, jobs: Collection[Job], launcher: Local) -> dict[str, str]:
     """What each job failed by that did."""
     failed: dict[str, str] = {}
     with Progress(f"{study}, {launcher.at_once} at a time", jobs) as progress:

@@ -1,23 +1,31 @@
-"""This machine as a launcher: processes that have started already, and a GPU for each where there are any.
+"""Runs trained on this machine, several at once, by processes that have started already.
 
 Importing the libraries takes ten seconds or so, often longer than a short run: so here each process trains many.
 """
 
+import multiprocessing
 import os
 import queue
+import signal
+import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any
 
 from frostline.config import Config
-from frostline.launch.base import Job
-from frostline.launch.planned import train_ahead_of_dvc
-from frostline.launch.worker import Worker
+from frostline.errors import FrostlineError
+from frostline.launch.planned import Job, train_ahead_of_dvc
 from frostline.runs.beforehand import may_have
 from frostline.runs.provenance import cores
 
 
 class Local:
-    """As many jobs at once as trainer.threads leaves room for on this machine."""
+    """Trains jobs, as many at once as trainer.threads leaves room for, each finished in its workplace.
+
+    Where there are GPUs, each process has one of its own.
+    """
 
     def __init__(self, configs: Collection[Config], work: Callable[[Job], str] = train_ahead_of_dvc) -> None:
         """configs: of the jobs to come. work: what a process does with a job."""
@@ -31,6 +39,7 @@ class Local:
         self._threads = ThreadPoolExecutor(self.at_once)
 
     def submit(self, job: Job) -> Future[str]:
+        """Have it trained once there is a place; in the end, one line on how it went, or what it failed by."""
         return self._threads.submit(self._train, job)
 
     def _train(self, job: Job) -> str:
@@ -41,6 +50,7 @@ class Local:
             self._free.put(worker)
 
     def stop(self) -> None:
+        """End what is under way, and begin nothing more."""
         for worker in self._workers:
             worker.stop()
         self._threads.shutdown(cancel_futures=True)
@@ -49,6 +59,79 @@ class Local:
         self._threads.shutdown()
         for worker in self._workers:
             worker.close()
+
+
+class Worker:
+    """One process, started when there is work, and started anew where it was killed.
+
+    It ends with this process, also where that is killed. gpu: the one that it alone sees, as CUDA_VISIBLE_DEVICES names
+    it.
+    """
+
+    def __init__(self, gpu: str | None = None) -> None:
+        self.gpu = gpu
+        self._stopped = False
+        self._start()
+
+    def _start(self) -> None:
+        # Spawned, because a forked copy of a process with threads can hang.
+        context = multiprocessing.get_context("spawn")
+        self._process = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self.gpu,))
+        self._pid: Future[int] | None = None
+
+    def _restart(self) -> None:
+        self.close()
+        self._start()
+
+    def do(self, work: Callable[..., str], *args: Any) -> str:
+        """What `work` returns there, or raises. Raises FrostlineError where the process is killed while it works."""
+        try:
+            future = self._submit(work, *args)
+        except BrokenProcessPool:  # killed since its last work
+            self._restart()
+            future = self._submit(work, *args)
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self._restart()
+            raise FrostlineError(
+                "its process was killed, perhaps for want of memory: it goes on from its last epoch, and has more "
+                "memory alone (frostline train --plan)"
+            ) from None
+
+    def _submit(self, work: Callable[..., str], *args: Any) -> Future[str]:
+        if self._stopped:
+            raise FrostlineError("it was stopped before it began")
+        if self._pid is None:
+            self._pid = self._process.submit(os.getpid)
+        return self._process.submit(work, *args)
+
+    def stop(self) -> None:
+        """It takes no work any more, and ends what it does: a run is asked to, and ends after its batch."""
+        self._stopped = True
+        if self._pid is not None:
+            with suppress(CancelledError, BrokenProcessPool, TimeoutError, ProcessLookupError):
+                os.kill(self._pid.result(timeout=30), signal.SIGTERM)  # it may only now be starting
+        self._process.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        self._process.shutdown()
+
+
+def _begin(gpu: str | None) -> None:
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # Lightning takes the first that it sees
+    # Ctrl+C reaches every process of a terminal; the parent tells this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    # Left alone, it would wait for work that nobody can give it any more, and keep its memory.
+    def end() -> None:
+        parent.join()
+        os._exit(1)  # the main thread may be anywhere, so nothing is tidied up, as in any kill
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def places(configs: Collection[Config]) -> tuple[int, int, list[str]]:

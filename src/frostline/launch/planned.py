@@ -8,14 +8,41 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from frostline.config import read
+from frostline.config import Config, read
 from frostline.environment import importing
 from frostline.errors import FrostlineError
-from frostline.launch.base import Job
 from frostline.runs.workplace import Workplace
 from frostline.scenes.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned run. plan: its resolved file, `runs/<study>/plan/<run>.yaml`; config: the content of that."""
+
+    plan: Path
+    config: Config
+
+    @property
+    def name(self) -> str:
+        return self.plan.stem
+
+    @property
+    def runs(self) -> Path:
+        """Of the study."""
+        return self.plan.parent.parent
+
+    @property
+    def journal(self) -> Path:
+        """Where it writes a line for each epoch, as long as it is under way."""
+        return self.runs / "work" / self.name / "epochs.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """Where goes what its process says."""
+        return self.runs / "logs" / f"{self.name}.txt"
 
 
 def train_planned(plan: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from frostline.config.source import attribute
-from frostline.launch.base import Job
+from frostline.launch.planned import Job
 from frostline.scenes.dataset import Dataset
 from frostline.words import decimal
 
