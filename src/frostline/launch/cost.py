@@ -1,10 +1,9 @@
 """What a study will cost, from a few training steps on this machine."""
 
 import heapq
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -19,6 +18,7 @@ from frostline.models.backbone import FROM_SCRATCH
 from frostline.runs.build import TrainerSettings, build_task, task_class
 from frostline.runs.process import keep_memory
 from frostline.runs.provenance import threads
+from frostline.runs.timing import now
 from frostline.scenes.needs import class_names, lacks
 from frostline.scenes.scene import SPLITS
 from frostline.scenes.splits import Split
@@ -33,17 +33,16 @@ SAME = ("seed", "arm", "study", "tracking")  # what changes no second of a run
 DTYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 Step = Callable[[], object]
+Fills = dict[Hashable, float]  # all that decides what is computed once and kept -> seconds to compute it
 
 
 def timed(step: Step, device: torch.device) -> float:
     """Seconds of a step, the least of some."""
     times = []
     for _ in range(STEPS):
-        start = time.perf_counter()
+        start = now(device)
         step()
-        if device.type != "cpu":  # it computes while we go on
-            torch.accelerator.synchronize(device)
-        times.append(time.perf_counter() - start)
+        times.append(now(device) - start)
     return min(times)
 
 
@@ -71,14 +70,6 @@ def scenes_of(dataset: Mapping[str, Any], needs: Collection[str]) -> dict[str, i
     return {name: round(serving.total() * split.shares[name] / sum(split.shares.values())) for name in SPLITS}
 
 
-@dataclass
-class _Cost:
-    """Seconds of a run. fills: of what it computes once and keeps, by all that decides it, so that others read it."""
-
-    always: float = RUN_SECONDS
-    fills: dict[Hashable, float] = field(default_factory=dict)
-
-
 class Estimator:
     """Seconds of each run of a study, by timing steps once for each network, size and frost line that runs share.
 
@@ -90,26 +81,22 @@ class Estimator:
         keep_memory()  # as runs do
         self._seconds = seconds
         self._steps: dict[Hashable, float] = {}
-        self._costs: dict[str, _Cost] = {}
+        self._costs: dict[str, tuple[float, Fills]] = {}
         self._scenes: dict[Hashable, dict[str, int]] = {}
-        self._kept: set[Hashable] = set()
+        self._kept: Fills = {}
 
     def __call__(self, config: Config) -> float:
         same = to_yaml({key: value for key, value in config.items() if key not in SAME})
         if same not in self._costs:
-            self._costs[same] = self._cost(config)
-        cost = self._costs[same]
-        new = cost.fills.keys() - self._kept
+            dataset, needs = config["dataset"], task_class(config).needs
+            here = (str(dataset), needs)
+            if here not in self._scenes:
+                self._scenes[here] = scenes_of(dataset, needs)
+            self._costs[same] = _Run(config, self._scenes[here], self._timed).cost()
+        seconds, fills = self._costs[same]
+        new = {key: fill for key, fill in fills.items() if key not in self._kept}
         self._kept |= new
-        return cost.always + sum(cost.fills[key] for key in new)
-
-    def _cost(self, config: Config) -> _Cost:
-        dataset, needs = config["dataset"], task_class(config).needs
-        here = (str(dataset), needs)
-        if here not in self._scenes:
-            self._scenes[here] = scenes_of(dataset, needs)
-        run = _Run(config, self._scenes[here], self._timed)
-        return run.cost()
+        return seconds + sum(new.values())
 
     def _timed(self, key: Hashable, own_threads: int | None, device: torch.device, step: Step) -> float:
         """Seconds of a step, with the threads that the run will have."""
@@ -142,33 +129,33 @@ class _Run:
         self.drawn = config["backbone"].get("pretrained") is False or self.task.model.backbone.weights == FROM_SCRATCH
         self.network = (config["task"]["name"], *(to_yaml(config[group]) for group in ("backbone", "head")))
 
-    def cost(self) -> _Cost:
-        model, cost = self.task.model, _Cost()
+    def cost(self) -> tuple[float, Fills]:
+        """Seconds, and those of what it keeps for others to read, besides."""
+        model, seconds = self.task.model, RUN_SECONDS
+        config, size = self.config, self.config["image_size"]
         trained: set[str] = set()  # groups that have moved so far
-        mine: dict[Hashable, float] = {}
+        own: Fills = {}
+        shared: Fills = {}
         for epoch in range(model.planned.epochs):
             state = model.move_line(epoch)
             frozen = tuple(part for part, scale in state.items() if scale is None)
             depth = depth_of(state)
             names = model.activations(depth) if self.keeps and depth else None
             moved = tuple(sorted(trained & set(list(model.groups)[:depth])))
-            for split, side in (("train", self._side()), ("val", self.config["image_size"])):
+            for split, side in (("train", int(config["augment"].get("side") or size)), ("val", size)):
                 view = 0 if split == "val" else None if self.views is None else epoch % self.views
                 read = names if view is not None else None
-                cost.always += self.scenes[split] * self._step(split, side, frozen, depth, read)
+                seconds += self.scenes[split] * self._step(split, side, frozen, depth, read)
                 if read:
                     by = self.recipe if split == "train" and self.augmented else {}
-                    key = (self._kept(read), split, view, side, to_yaml(by))
                     # What it has trained itself, or drawn by its seed, no other run reads.
-                    fills: dict[Hashable, float] = mine if self.drawn or moved else cost.fills
-                    fills[key, moved] = self.scenes[split] * self._below(side, read)
+                    fills = own if self.drawn or moved else shared
+                    fills[self._kept(read), split, view, side, to_yaml(by), moved] = self.scenes[split] * self._clocked(
+                        ("below", side, *read), partial(self._activations, self._batch(side), read), train=False
+                    )
             trained |= {part.partition("/")[0] for part, scale in state.items() if scale is not None}
-        cost.always += self.scenes["test"] * self._step("test", self.config["image_size"], (), 0, None)
-        cost.always += sum(mine.values())
-        return cost
-
-    def _side(self) -> int:
-        return int(self.config["augment"].get("side") or self.config["image_size"])
+        seconds += self.scenes["test"] * self._step("test", size, (), 0, None)
+        return seconds + sum(own.values()), shared
 
     def _kept(self, names: Collection[str]) -> Hashable:
         """What, beside the pictures, decides activations."""
@@ -181,7 +168,10 @@ class _Run:
         train = split == "train"
         batch = self._batch(side)
         if read:
-            batch = self._shortened(batch, read, depth)
+            with torch.no_grad():
+                found = self._activations(batch, read)
+            rest = {key: value for key, value in batch.items() if key != "image"}
+            batch = cast(Activations, rest | {"activations": found, "depth": depth})
 
         def step() -> None:
             outputs = self.task.answers(batch)
@@ -193,10 +183,6 @@ class _Run:
 
         key = (train, side, frozen if train else (), depth if read else 0)
         return self._clocked(key, step, train)
-
-    def _below(self, side: int, names: Collection[str]) -> float:
-        batch = self._batch(side)
-        return self._clocked(("below", side, *names), lambda: self._activations(batch, names), False)
 
     def _clocked(self, key: tuple[Any, ...], step: Step, train: bool) -> float:
         device, dtype = self.task.device, DTYPES.get(self.trainer.precision)
@@ -215,9 +201,3 @@ class _Run:
 
     def _activations(self, batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
         return self.task.model.below(cast(Tensor, batch["image"]), list(names))  # type: ignore[typeddict-item]
-
-    def _shortened(self, batch: Batch, names: Collection[str], depth: int) -> Batch:
-        with torch.no_grad():
-            found = self._activations(batch, names)
-        rest = {key: value for key, value in batch.items() if key != "image"}
-        return cast(Activations, rest | {"activations": found, "depth": depth})

@@ -136,15 +136,16 @@ def predict_ms(task: Task, data: SceneDataModule) -> float:
         for position in range(min(len(items), 1 + TIMED)):
             batch = collate([items.plain(position)])
             picture = batch["image"].to(task.device)
-            start = _now(task.device)
+            start = now(task.device)
             task.predict(task(picture), batch)
-            seconds.append(_now(task.device) - start)
+            seconds.append(now(task.device) - start)
             if sum(seconds) > ENOUGH:
                 break
     return 1e3 * statistics.median(seconds[1:] or seconds)  # the first one also allocates
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Seconds, of a clock that is read once the device has computed what it was told to."""
     if device.type != "cpu":  # it computes while we go on
         torch.accelerator.synchronize(device)
     return time.perf_counter()
