@@ -10,7 +10,7 @@ from frostline.config import build, compose, conf_dir, conf_files
 from frostline.freezing.groups import check_partition
 from frostline.loading.batch import made_up
 from frostline.runs.anatomy import heads_on
-from frostline.runs.build import class_of, task_on
+from frostline.runs.build import build_task, class_of
 from frostline.runs.catalogue import node_of, shipped
 from frostline.runs.sizes import smallest_side
 from frostline.tasks.predictions import Classified, Detected, Located, Segmented
@@ -92,7 +92,7 @@ def assembled(name, task_name, head_name, copy):
     backbone = made(name, reads, side, copy)
     torch.manual_seed(copy)
     config |= {"backbone": node(name), "head": head, "image_size": side}
-    return task_on(config, backbone, CLASSES), side
+    return build_task(config, CLASSES, backbone=backbone), side
 
 
 # Read once: there are hundreds of pairs.

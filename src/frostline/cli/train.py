@@ -59,7 +59,9 @@ def _train(config: "Config", command: str) -> None:
     """One run that is no part of a study, unless it is done."""
     from frostline.runs.alone import train_alone
 
-    run = train_alone(config, command)
-    print(f"{run.result.summary}  -> {run.folder}")
-    if not run.trained:
-        print(f"This run was done before: nothing is trained. To train it anew, remove its results: rm -r {run.folder}")
+    result, trained = train_alone(config, command)
+    print(f"{result.summary}  -> {result.folder}")
+    if not trained:
+        print(
+            f"This run was done before: nothing is trained. To train it anew, remove its results: rm -r {result.folder}"
+        )

@@ -2,18 +2,17 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import torch
 from pytorch_lightning.utilities import move_data_to_device
-from torch import Tensor
 
 from frostline.config import Config, to_yaml
 from frostline.freezing.schedule import depth_of
 from frostline.launch.local import places
-from frostline.loading.batch import Activations, Batch, made_up
+from frostline.loading.batch import Activations, Batch, Pictures, made_up
 from frostline.models.backbone import FROM_SCRATCH
 from frostline.runs.build import TrainerSettings, build_task, task_class
 from frostline.runs.process import keep_memory
@@ -151,27 +150,27 @@ class _Run:
                     # What it has trained itself, or drawn by its seed, no other run reads.
                     fills = own if self.drawn or moved else shared
                     fills[self._kept(read), split, view, side, to_yaml(by), moved] = self.scenes[split] * self._clocked(
-                        ("below", side, *read), partial(self._activations, self._batch(side), read), train=False
+                        ("below", side, *read), partial(model.below, self._batch(side)["image"], read), train=False
                     )
             trained |= {part.partition("/")[0] for part, scale in state.items() if scale is not None}
         seconds += self.scenes["test"] * self._step("test", size, (), 0, None)
         return seconds + sum(own.values()), shared
 
-    def _kept(self, names: Collection[str]) -> Hashable:
+    def _kept(self, names: Sequence[str]) -> Hashable:
         """What, beside the pictures, decides activations."""
         config = self.config
         pictures = (str(config["dataset"]), config["image_size"], config["fit"])
         return (to_yaml(config["backbone"]), tuple(names), *pictures, self.trainer.precision, self.trainer.threads)
 
-    def _step(self, split: str, side: int, frozen: tuple[str, ...], depth: int, read: Collection[str] | None) -> float:
+    def _step(self, split: str, side: int, frozen: tuple[str, ...], depth: int, read: Sequence[str] | None) -> float:
         """Seconds that a scene takes in an epoch. read: activations that stand in place of its picture."""
         train = split == "train"
-        batch = self._batch(side)
+        pictures: Any = self._batch(side)
+        batch: Batch = pictures
         if read:
             with torch.no_grad():
-                found = self._activations(batch, read)
-            rest = {key: value for key, value in batch.items() if key != "image"}
-            batch = cast(Activations, rest | {"activations": found, "depth": depth})
+                found = self.task.model.below(pictures.pop("image"), read)
+            batch = cast(Activations, pictures | {"activations": found, "depth": depth})
 
         def step() -> None:
             outputs = self.task.answers(batch)
@@ -195,9 +194,6 @@ class _Run:
         named = (*self.network, self.trainer.batch_size, self.trainer.precision, device.type, *key)
         return self.clock(named, self.trainer.threads, device, within) / self.trainer.batch_size
 
-    def _batch(self, side: int) -> Batch:
-        classes = len(self.task.classes)
-        return cast(Batch, move_data_to_device(made_up(self.trainer.batch_size, side, classes), self.task.device))
-
-    def _activations(self, batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
-        return self.task.model.below(cast(Tensor, batch["image"]), list(names))  # type: ignore[typeddict-item]
+    def _batch(self, side: int) -> Pictures:
+        batch = made_up(self.trainer.batch_size, side, len(self.task.classes))
+        return cast(Pictures, move_data_to_device(batch, self.task.device))

@@ -2,8 +2,6 @@
 
 import shlex
 from hashlib import sha256
-from pathlib import Path
-from typing import NamedTuple
 
 from frostline.config import Config, build, compose, to_yaml
 from frostline.environment import importing
@@ -11,14 +9,6 @@ from frostline.runs.beforehand import check_beforehand
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, Workplace, identity, run_name
 from frostline.scenes.dataset import Dataset
-
-
-class Alone(NamedTuple):
-    """folder: of its results. trained: whether it was trained now, and not before."""
-
-    result: RunResult
-    folder: Path
-    trained: bool
 
 
 def prepare(*overrides: str) -> Dataset:
@@ -32,7 +22,7 @@ def train(*overrides: str) -> RunResult:
     The dataset is prepared where it is not yet; results lie in runs/STUDY/results/, in the result's `folder`, and a run
     that is done is not trained again. Raises FrostlineError where something is wrong with them.
     """
-    return train_alone(compose(overrides), shlex.join(["frostline", "train", *overrides])).result
+    return train_alone(compose(overrides), shlex.join(["frostline", "train", *overrides]))[0]
 
 
 def prepared(config: Config) -> Dataset:
@@ -43,9 +33,10 @@ def prepared(config: Config) -> Dataset:
     return prepare_from_config(config["dataset"], out)
 
 
-def train_alone(config: Config, command: str) -> Alone:
-    """Train a run of its own, unless it is done. command: what trains it again, to record.
+def train_alone(config: Config, command: str) -> tuple[RunResult, bool]:
+    """Train a run of its own, unless it is done; its result, and whether it was trained now.
 
+    command: what trains it again, to record.
     Raises FrostlineError where something is wrong with it, before anything is prepared wherever that can be known.
     """
     check_beforehand(config)
@@ -56,7 +47,7 @@ def train_alone(config: Config, command: str) -> Alone:
     done = runs / "results" / folder
     mark, this = done / "identity", identity(config, dataset.data_hash)
     if mark.is_file() and mark.read_text() == this:
-        return Alone(RunResult.read(done / "result.json"), done, False)
+        return RunResult.read(done / "result.json"), False
     workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
     if not workplace.finished:
         with importing():  # torch
@@ -66,7 +57,7 @@ def train_alone(config: Config, command: str) -> Alone:
         fit_and_conclude(build_run(config, dataset, name), workplace, command)
     (workplace.results / mark.name).write_text(this)  # so that it is known as done
     workplace.deliver(done)
-    return Alone(RunResult.read(done / "result.json"), done, True)
+    return RunResult.read(done / "result.json"), True
 
 
 def _digest(config: Config, letters: int) -> str:

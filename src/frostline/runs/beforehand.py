@@ -31,17 +31,23 @@ def no_accelerator(name: str) -> FrostlineError:
 
 def check_parts(config: Config) -> None:
     """Raise FrostlineError where the parts of a run do not fit each other, as far as can be told at once."""
-    head, task = config["head"], config["task"]
-    gives, reads = attribute(str(head.get("_target_")), "gives"), attribute(str(task.get("_target_")), "reads")
-    if gives is not None and reads is not None and gives != reads:
-        raise FrostlineError(
-            f"head={head['name']} gives {gives}, and task={task['name']} reads {reads}: leave the head out, and the "
-            "task takes its own."
-        )
+    gives = attribute(str(config["head"].get("_target_")), "gives")
+    reads = attribute(str(config["task"].get("_target_")), "reads")
+    if gives is not None and reads is not None:
+        check_head(config, gives, reads)
     if config["trainer"]["images"] is None:  # else the budget in epochs depends on how many scenes there are
         parse_spans(config["schedule"], config["trainer"]["epochs"])
     if str(config["backbone"].get("_target_")).endswith(f".{TIMM}"):
         check_timm(config["backbone"]["name"])
+
+
+def check_head(config: Config, gives: str, reads: str) -> None:
+    """Raise FrostlineError where a head gives what its task does not read."""
+    if gives != reads:
+        raise FrostlineError(
+            f"head={config['head']['name']} gives {gives}, and task={config['task']['name']} reads {reads}: leave the "
+            "head out, and the task takes its own."
+        )
 
 
 def check_timm(name: str) -> None:

@@ -10,6 +10,7 @@ from frostline.config import Config, build, to_yaml
 from frostline.errors import FrostlineError
 from frostline.loading.module import SceneDataModule
 from frostline.models.backbone import Backbone
+from frostline.runs.beforehand import check_head
 from frostline.runs.process import check_accelerator, settle
 from frostline.runs.result import GROUPS
 from frostline.runs.sizes import check_size
@@ -112,31 +113,19 @@ def build_data(config: Config, dataset: Dataset) -> SceneDataModule:
     )
 
 
-def build_task(config: Config, classes: tuple[str, ...], epochs: int | None = None) -> Task:
-    """The backbone, the head on it, and the task over both. Raises FrostlineError for a head of another task.
+def build_task(
+    config: Config, classes: tuple[str, ...], epochs: int | None = None, backbone: Backbone | None = None
+) -> Task:
+    """The backbone, the head on it, and the task over both.
 
-    epochs: the budget, where it is not trainer.epochs.
+    epochs, backbone: the budget and the network below the head, where they are not those of the configuration.
+    Raises FrostlineError for a head of another task, or one that the backbone cannot feed.
     """
-    head_class, reads = class_of(config["head"]["_target_"]), task_class(config).reads
-    if head_class.gives != reads:
-        raise FrostlineError(
-            f"head={config['head']['name']} gives {head_class.gives}, and task={config['task']['name']} reads {reads}: "
-            "leave the head out, and the task takes its own."
-        )
-    backbone: Backbone = build(
-        config["backbone"],
-        with_embedding=head_class.reads_embedding,
-        image_size=config["image_size"],
-        without=["sides"],
-    )
-    return task_on(config, backbone, classes, epochs)
-
-
-def task_on(config: Config, backbone: Backbone, classes: tuple[str, ...], epochs: int | None = None) -> Task:
-    """The head and the task of a configuration on this backbone. Raises FrostlineError where it cannot feed the head.
-
-    epochs: the budget, where it is not trainer.epochs.
-    """
+    head_class = class_of(config["head"]["_target_"])
+    check_head(config, head_class.gives, task_class(config).reads)
+    if backbone is None:
+        embedding, size = head_class.reads_embedding, config["image_size"]
+        backbone = build(config["backbone"], with_embedding=embedding, image_size=size, without=["sides"])
     head = build(config["head"], backbone, len(classes), without=["name"])
     check_size(config, backbone, head)
     metric = config.get("metric") or {}  # none in what older versions wrote

@@ -2,7 +2,6 @@
 
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,8 @@ def resume_from(newest: Path, best: ModelCheckpoint, best_path: Path) -> Path | 
     """
     for leftover in newest.parent.glob(".*.ckpt"):  # of a kill while it was written
         leftover.unlink()
-    found = False
-    for last in _kept(newest):
-        found = True
+    found = _kept(newest)
+    for last in found:
         if (score := _best_score(last, best)) is None:
             continue
         for candidate in _kept(best_path):
@@ -65,8 +63,8 @@ def resume_from(newest: Path, best: ModelCheckpoint, best_path: Path) -> Path | 
     return None
 
 
-def _kept(path: Path) -> Iterator[Path]:
-    yield from (each for each in (path, _before(path)) if each.exists())
+def _kept(path: Path) -> list[Path]:
+    return [each for each in (path, _before(path)) if each.exists()]
 
 
 def _before(path: Path) -> Path:

@@ -14,7 +14,9 @@ from frostline.runs.provenance import threads
 
 def settle(seed: int, own_threads: int | None) -> None:
     """Before a run is built. own_threads: None for all that this process was given."""
-    _quieten()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(own_threads or threads())
     keep_memory()
@@ -37,10 +39,4 @@ def check_accelerator(name: str) -> None:
     mps = torch.backends.mps.is_available()
     if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
         raise no_accelerator(name)
-
-
-def _quieten() -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")

@@ -1,16 +1,30 @@
-"""One run, from what it is built of to the folder of its results."""
+"""One run, from what it is built of to the folder of its results: trained, timed, drawn, all of it written down."""
 
+import json
+import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+from safetensors.torch import save_file
+
+from frostline.files import write_whole
+from frostline.freezing.groups import count
+from frostline.runs import provenance
 from frostline.runs.build import Built
-from frostline.runs.conclude import Origin, conclude
-from frostline.runs.fit import fit
+from frostline.runs.fit import Fitted, fit
 from frostline.runs.result import RunResult
-from frostline.runs.timing import HoldStill, Stopwatch
+from frostline.runs.timing import HoldStill, Stopwatch, predict_ms
 from frostline.runs.workplace import Workplace
+from frostline.scenes.scene import SPLITS
+from frostline.tasks.examples import examples, spread
 from frostline.tracking.base import Run
 from frostline.tracking.follow import Follow
 from frostline.tracking.journal import Journal
+
+SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
 
 
 def train(built: Built, workplace: Workplace, command: str) -> RunResult:
@@ -18,25 +32,101 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
 
     A killed run goes on from the last epoch that the workplace has. command: what trains this run again, to record.
     """
-    origin = Origin.of(command)
-    _say_what_is_left_out(built)
+    commit, dirty = provenance.commit()  # as the code is now: it may change while a run is trained
+    origin = {"commit": commit, "dirty": dirty, "command": command}
+    data = built.data
+    if any(data.left_out.values()):
+        counts = ", ".join(f"{number} of {split}" for split, number in data.left_out.items())
+        needs = " and ".join(sorted(built.task.needs))
+        print(f"{built.name}: left out scenes without {needs}: {counts}", flush=True)
     tags = {**built.names, **built.arm, "seed": str(built.seed)}
-    tags |= {"data_hash": built.data.dataset.data_hash, "commit": origin.commit}
+    tags |= {"data_hash": data.dataset.data_hash, "commit": commit}
     journal, stopwatch = Journal(workplace.folder / "epochs.jsonl"), Stopwatch()
     run = Run(built.study, built.name, workplace.folder)
     with ExitStack() as stack:
-        stack.callback(built.data.teardown)  # what is held cannot make room for others
-        stack.enter_context(built.data.dataset.held())
+        stack.callback(data.teardown)  # what is held cannot make room for others
+        stack.enter_context(data.dataset.held())
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
         follow = Follow(built.tracker, run, built.params, tags, journal.path, stopwatch.leave_out)
         stack.enter_context(follow)
         fitted = fit(built, workplace.folder, others, [journal, follow])
-        return conclude(built, fitted, workplace, origin, others, follow)
+        return _conclude(built, fitted, workplace, origin, others, follow)
 
 
-def _say_what_is_left_out(built: Built) -> None:
-    left_out = built.data.left_out
-    if any(left_out.values()):
-        counts = ", ".join(f"{number} of {split}" for split, number in left_out.items())
-        needs = " and ".join(sorted(built.task.needs))
-        print(f"{built.name}: left out scenes without {needs}: {counts}", flush=True)
+def _conclude(
+    built: Built, fitted: Fitted, workplace: Workplace, origin: Mapping[str, Any], others: HoldStill, follow: Follow
+) -> RunResult:
+    """Time it, draw it, and leave the results in the workplace, and with the tracker."""
+    task, trainer = built.task, fitted.trainer
+    built.data.dataset.check_same()  # DVC clears what a stage has made before it makes it anew, whoever reads it
+    task.to(trainer.strategy.root_device)
+    with others.alone(), trainer.precision_plugin.forward_context():
+        milliseconds = predict_ms(task, built.data)
+    result = _result(built, fitted, origin, milliseconds)
+    with others.busy():
+        folder = workplace.results
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copy(workplace.folder / "epochs.jsonl", folder)
+        _draw(built, folder)
+        weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors", {"run": built.name, "classes": json.dumps(task.classes)})
+        write_whole(folder / "config.yaml", built.text)
+        # Last and at once, because it tells that the rest is whole, with the tracker, too.
+        aside = workplace.folder / "result.json"
+        write_whole(aside, json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n")
+        tested = {f"test_{name}": value for name, value in result.metrics.items()}
+        follow.conclude(tested, result.epochs, [*sorted(folder.iterdir()), aside])
+        aside.rename(folder / "result.json")
+    return result
+
+
+def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], milliseconds: float) -> RunResult:
+    task, data, epochs = built.task, built.data, built.task.model.planned.epochs
+    return RunResult(
+        study=built.study,
+        run=built.name,
+        arm=dict(built.arm),
+        names=dict(built.names),
+        seed=built.seed,
+        metrics=fitted.metrics,
+        by_class=task.tested.by_class,
+        confusion=task.tested.confusion,
+        primary=task.primary,
+        epochs=epochs,
+        best_epoch=fitted.best_epoch,
+        images_seen=fitted.images_seen,
+        train_seconds=round(fitted.train_seconds, 3),
+        images_per_second=round(fitted.images_seen / fitted.train_seconds, 2),
+        predict_ms=round(milliseconds, 3),
+        params_total=count(task.parameters()),
+        params_trainable_last=task.model.trainable_at(epochs - 1),
+        image_size=data.image_size,
+        scenes={split: len(data.items(split)) for split in SPLITS},
+        scenes_left_out=data.left_out,
+        **origin,
+        data_hash=data.dataset.data_hash,
+        machine=provenance.machine(),
+        versions=provenance.versions(),
+        meanings=task.meanings,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _draw(built: Built, folder: Path) -> None:
+    from frostline.draw.curves import confusion_picture, precision_recall_picture
+    from frostline.draw.predictions import error_sheet, prediction_sheet
+    from frostline.draw.schedule import write_picture
+
+    task, tested, items = built.task.cpu(), built.task.tested, built.data.items("test")
+    epochs = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+    write_picture(task.model, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
+    prediction_sheet(examples(task, items, spread(SHOWN, len(items))), folder / "predictions.png")
+    worst = [items.indices.index(index) for index in tested.worst[:WORST]]
+    error_sheet(examples(task, items, worst), len(tested.worst), len(items), folder / "errors.png")
+    if tested.confusion is not None:
+        confusion_picture(tested.confusion, task.classes, folder / "confusion.png")
+    if tested.curve is not None:
+        average, of = task.curves
+        areas = [tested.by_class[average][name] for name in task.classes]
+        precision_recall_picture(tested.curve, areas, task.classes, of, folder / "precision_recall.png")
