@@ -81,7 +81,7 @@ def test_other_runs_are_refused(predictor):
 
 
 def test_more_scenes_than_a_batch_keep_their_order(predictor, flowers, monkeypatch):
-    monkeypatch.setattr("frostline.runs.predict.BATCH", 3)
+    monkeypatch.setattr("frostline.runs.load.BATCH", 3)
     rows = [detected(([0, 0, 32, 32], 0, score)) for score in (0.9, 0.8, 0.7, 0.6)]
     found = predictor("detection", rows[:3], rows[3:])(flowers.scenes("train"))
     assert [uncertainty for _, uncertainty in found] == pytest.approx([0.1, 0.2, 0.3, 0.4])

@@ -87,21 +87,16 @@ class CacheBelow(pl.Callback):
         if self._failed or not names:
             return None
         if (split, view) not in self._open:
-            reader = None
+            reader = self._open[split, view] = _Reader(self.data, split, view, depth)
             try:
-                keys = self._keys(trainer, names, split, view)
-                reader = _Reader(self.store, keys, self.data, split, view, depth)
+                reader.open(self.store, self._keys(trainer, names, split, view))
                 self._filled += reader.fill(trainer, self.model)
             except CacheError as error:
                 self._failed = True
-                for other in self._open.values():  # none is read any more, and the store may need their room
-                    other.close()
-                self._open = {}
+                self.close()  # none is read any more, and the store may need their room
+                self._depth = depth
                 print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
-                if reader is not None:
-                    reader.close()
                 return None
-            self._open[split, view] = reader
         return self._open[split, view]
 
     def _keys(self, trainer: pl.Trainer, names: Sequence[str], split: str, view: int) -> dict[str, dict[str, Any]]:
@@ -136,32 +131,23 @@ class CacheBelow(pl.Callback):
 class _Reader:
     """The arrays of one split and view; called with the keys of a batch, it gives the batch without its pictures."""
 
-    def __init__(
-        self,
-        store: Store,
-        keys: Mapping[str, Mapping[str, Any]],
-        data: SceneDataModule,
-        split: str,
-        view: int,
-        depth: int,
-    ) -> None:
+    def __init__(self, data: SceneDataModule, split: str, view: int, depth: int) -> None:
         self.data, self.split, self.view, self.depth = data, split, view, depth
         self.items = data.items(split)
         self.size = self.items[0, view]["image"].shape[-1]  # augmentation may cut smaller squares out
         self.rows = np.array(self.items.indices)
         self.ids = [scene.id for scene in self.items.scenes]
         self.annotations = packed_names(data.needs)
-        scenes = data.dataset.scenes(split)
-        self.most_boxes = max((len(s.boxes) for s in scenes if s.boxes is not None), default=0)
+        self.scenes = data.dataset.scenes(split)
+        self.most_boxes = max((len(s.boxes) for s in self.scenes if s.boxes is not None), default=0)
         if self.items.mix is not None:
             self.most_boxes *= self.items.mix.scenes
         self.entries: dict[str, Entry] = {}
-        try:
-            for name, key in keys.items():
-                self.entries[name] = store.open(key, len(scenes))
-        except CacheError:
-            self.close()
-            raise
+
+    def open(self, store: Store, keys: Mapping[str, Mapping[str, Any]]) -> None:
+        """Hold the array of each key until `close`. Raises CacheError where the store fails."""
+        for name, key in keys.items():
+            self.entries[name] = store.open(key, len(self.scenes))
 
     def __call__(self, keys: Keys) -> Activations:
         positions = [position for position, _ in keys]

@@ -5,7 +5,6 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
 
-from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of, phase_at
@@ -23,12 +22,6 @@ class FrostLine(pl.Callback):
         self.model = model
         self._best: float | None = None  # of the phase under way
         self._waited = 0  # epochs since then
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.max_epochs != self.model.planned.epochs:
-            raise FrostlineError(
-                f"The schedule was laid out for {self.model.planned.epochs} epochs, not {trainer.max_epochs}."
-            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model = self.model
@@ -55,17 +48,11 @@ class FrostLine(pl.Callback):
         for config in trainer.lr_scheduler_configs:
             if config.reduce_on_plateau:  # before the checkpoint, see Task.lr_scheduler_step
                 cast(Any, config.scheduler).step(float(trainer.callback_metrics[str(config.monitor)]))
-        schedule = self.model.schedule
-        number, phase = phase_at(schedule, epoch)
+        number, phase = phase_at(self.model.schedule, epoch)
         if phase.plateau is not None:
-            metric = trainer.callback_metrics.get(phase.plateau.metric)
-            if metric is None:
-                raise FrostlineError(
-                    f"schedule '{schedule.name}', phase {number + 1} waits for a plateau of "
-                    f"'{phase.plateau.metric}', which was not logged in epoch {epoch}."
-                )
-            if phase.plateau.better(float(metric), self._best):
-                self._best, self._waited = float(metric), 0
+            value = float(trainer.callback_metrics[phase.plateau.metric])
+            if phase.plateau.better(value, self._best):
+                self._best, self._waited = value, 0
             else:
                 self._waited += 1
             if self._waited >= phase.plateau.patience and epoch + 1 < phase.end:

@@ -1,6 +1,6 @@
 """A backbone and its head, of which a schedule freezes some groups and trains the others: what moves the frost line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -10,15 +10,7 @@ from torch.optim import Optimizer
 from frostline.freezing.groups import Groups, check_partition, count, keeps_statistics, labelled
 from frostline.freezing.phases import parse_schedule
 from frostline.freezing.rates import BASE
-from frostline.freezing.schedule import (
-    Norms,
-    Schedule,
-    State,
-    ended,
-    frozen_groups,
-    phase_at,
-    state_at,
-)
+from frostline.freezing.schedule import Norms, Schedule, State, ended, frozen_groups, phase_at, state_at
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 
@@ -107,15 +99,14 @@ class Frosted(nn.Module):
         base learning-rate schedule drives its rate, and `set_rates` gives each part its own from it. Weights decay;
         decay pulls towards zero, which for biases and norms means nothing.
         """
-        return [{"params": [], "name": BASE}, *self._parameter_groups(weight_decay)]
-
-    def _parameter_groups(self, weight_decay: float) -> Iterator[dict[str, Any]]:
+        groups: list[dict[str, Any]] = [{"params": [], "name": BASE}]
         for part, parameters in self.parts.items():
             weights = [parameter for parameter in parameters if parameter.ndim > 1]
             others = [parameter for parameter in parameters if parameter.ndim <= 1]
             for members, decay in ((weights, weight_decay), (others, 0.0)):
                 if members:
-                    yield {"params": members, "weight_decay": decay, "name": part}
+                    groups.append({"params": members, "weight_decay": decay, "name": part})
+        return groups
 
     def set_rates(self, optimizer: Optimizer, epoch: float) -> None:
         """Give each part its rate at this point of training (epochs since the start); 0 where it is frozen."""

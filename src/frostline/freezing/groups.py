@@ -14,11 +14,10 @@ def check_partition(model: nn.Module, groups: Groups) -> None:
     """Every parameter of the model lies in exactly one group. Raises FrostlineError naming those that do not."""
     home: dict[int, str] = {}
     twice = []
-    for group in groups:
-        for parameter in parameters_of(groups, group):
-            if id(parameter) in home:
-                twice.append(f"{home[id(parameter)]}/{group}")
-            home[id(parameter)] = group
+    for group, parameter in members(groups):
+        if id(parameter) in home:
+            twice.append(f"{home[id(parameter)]}/{group}")
+        home[id(parameter)] = group
     own = dict(model.named_parameters())
     missing = [name for name, parameter in own.items() if id(parameter) not in home]
     if twice:
@@ -32,10 +31,9 @@ def check_partition(model: nn.Module, groups: Groups) -> None:
     raise FrostlineError(f"This model cannot be frozen group by group ({wrong}): choose another backbone.name.")
 
 
-def parameters_of(groups: Groups, group: str) -> Iterator[nn.Parameter]:
-    """The parameters of one group."""
-    for module in groups[group]:
-        yield from module.parameters()
+def members(groups: Groups) -> Iterator[tuple[str, nn.Parameter]]:
+    """Every parameter with its group, group by group."""
+    return ((group, p) for group, modules in groups.items() for module in modules for p in module.parameters())
 
 
 def labelled(model: nn.Module, groups: Groups) -> dict[str, nn.Parameter]:
@@ -47,10 +45,9 @@ def labelled(model: nn.Module, groups: Groups) -> dict[str, nn.Parameter]:
     of_norms = {id(p) for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     labels: dict[str, nn.Parameter] = {}
-    for group in groups:
-        for parameter in parameters_of(groups, group):
-            kind = "norm" if id(parameter) in of_norms else "bias" if parameter.ndim <= 1 else "weight"
-            labels[f"{group}/{kind}/{names[id(parameter)]}"] = parameter
+    for group, parameter in members(groups):
+        kind = "norm" if id(parameter) in of_norms else "bias" if parameter.ndim <= 1 else "weight"
+        labels[f"{group}/{kind}/{names[id(parameter)]}"] = parameter
     return labels
 
 

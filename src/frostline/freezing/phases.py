@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, get_args
 
 from frostline.errors import FrostlineError, is_number
@@ -10,16 +10,6 @@ from frostline.freezing.schedule import Norms, Phase, Plateau, Schedule
 
 OTHERS = "others"  # the pattern for every parameter that no other pattern of its phase matches
 KEYS = {"line", "only", "rates", "scale", "decay", "norms", "warmup", "until"}
-
-
-@dataclass(frozen=True)
-class Span:
-    """What a phase of a schedule file says for any model; see `Phase`."""
-
-    norms: Norms
-    warmup: float
-    end: int
-    plateau: Plateau | None
 
 
 def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]) -> Schedule:
@@ -52,9 +42,7 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
             raise FrostlineError(f"{here}: a line that moves step by step cannot wait for a plateau; give it an end.")
         # Where there are fewer epochs than steps, the line moves by more than one group at a time.
         steps = {start + round(step * (span.end - start) / len(settings)): s for step, s in enumerate(settings, 1)}
-        phases += [
-            Phase(scales, span.norms, span.warmup, stop, span.plateau) for stop, scales in steps.items() if stop > start
-        ]
+        phases += [replace(span, scales=scales, end=stop) for stop, scales in steps.items() if stop > start]
         start = span.end
     parts = _parts(labels, [phase.scales for phase in phases])
     by_part = [
@@ -63,8 +51,8 @@ def parse_schedule(config: Mapping[str, Any], epochs: int, labels: Sequence[str]
     return Schedule(name, tuple(by_part), parts)
 
 
-def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Span]:
-    """How long each phase of a schedule file lasts under a budget, which needs no model to be told.
+def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Phase]:
+    """The phases of a schedule file under a budget, but for their scales, which need a model to be told.
 
     Raises FrostlineError as `parse_schedule` does, where a phase is out of order, or leaves nothing for the next.
     """
@@ -77,7 +65,7 @@ def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Span]:
             f"{where} has {len(entries)} phases, and trainer.epochs is {epochs}: every phase needs an epoch, so set "
             f"trainer.epochs={len(entries)} or more."
         )
-    spans: list[Span] = []
+    spans: list[Phase] = []
     end, reached = 0, 0.0  # the same, before it is rounded to whole epochs
     for number, entry in enumerate(entries, 1):
         here = f"{where}, phase {number}"
@@ -87,7 +75,7 @@ def parse_spans(config: Mapping[str, Any], epochs: int) -> list[Span]:
             raise FrostlineError(f"{here}: norms is '{norms}'; choose train or keep.")
         warmup = _duration(entry["warmup"], epochs, f"{here}: warmup") if entry.get("warmup") is not None else 0.0
         end, reached, plateau = _end(entry.get("until"), end, reached, epochs, len(entries) - number, here)
-        spans.append(Span(norms, warmup, end, plateau))
+        spans.append(Phase({}, norms, warmup, end, plateau))
     return spans
 
 

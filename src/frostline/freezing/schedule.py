@@ -6,6 +6,7 @@ see the same one. Where a phase ends on a plateau, the epoch at which it did bec
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 Norms = Literal["train", "keep"]
@@ -106,11 +107,8 @@ def ended(schedule: Schedule, number: int, epoch: int) -> Schedule:
 
 def frozen_groups(state: State) -> list[str]:
     """Groups of which nothing trains, from the stem upwards."""
-    frozen: dict[str, bool] = {}
-    for part, scale in state.items():
-        group = part.split("/")[0]
-        frozen[group] = frozen.get(group, True) and scale is None
-    return [group for group, whole in frozen.items() if whole]
+    groups = groupby(state, key=lambda part: part.split("/")[0])
+    return [group for group, parts in groups if all(state[part] is None for part in parts)]
 
 
 def depth_of(state: State) -> int:

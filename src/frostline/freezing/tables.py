@@ -7,7 +7,6 @@ from rich.table import Table
 
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
-from frostline.freezing.schedule import state_at
 
 COLUMNS = 12  # epochs that a table shows at most
 
@@ -63,7 +62,7 @@ def parameters_table(model: Frosted) -> Table:
 
 def rates_of(model: Frosted, base: Sequence[float]) -> dict[str, list[float | None]]:
     """Learning rate of each part in the middle of each epoch, None where it is frozen."""
-    states = [state_at(model.schedule, epoch + 0.5) for epoch in range(len(base))]
+    states = [model.state_at(epoch + 0.5) for epoch in range(len(base))]
     return {
         part: [
             None if (scale := state[part]) is None else scale * rate for state, rate in zip(states, base, strict=True)

@@ -1,24 +1,38 @@
-"""A trained run, read back from the folder of its results."""
+"""A trained run, read back from the folder of its results, and what it says of pictures that lie in no dataset."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias, cast
 
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from frostline.config import Config, read
 from frostline.config.build import targets
 from frostline.errors import FrostlineError
+from frostline.loading.batch import Batch, stack_pictures
+from frostline.loading.decoded import square_picture
+from frostline.parallel import in_threads
+from frostline.pictures.fit import place
+from frostline.pictures.reading import QUARTER_TURNS, UnreadablePictureError, orientation_of, read_file
 from frostline.runs.build import build_task
-from frostline.runs.predict import Picture
-from frostline.runs.predict import predict as predict_with
 from frostline.runs.result import RunResult
 from frostline.tasks.base import Task
 from frostline.tasks.predictions import Prediction
 
 _BUILT = ("task", "backbone", "head", "optimizer", "rate")  # groups of the configuration that are built here
 _OURS = ("frostline.", "torch.optim")
+BATCH = 16  # pictures that are predicted at once
+
+Picture: TypeAlias = str | Path | bytes | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -29,13 +43,25 @@ class Trained:
     config: Config
     task: Task
 
+    @torch.inference_mode()
     def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
         """What the run says of each picture, in their order and in their own pixels, computed where the task is.
 
         pictures: files of any kind that `prepare` reads, their bytes, or RGB pixels (h, w, 3) uint8.
         Raises FrostlineError for what is no picture.
         """
-        return predict_with(self.task, pictures, self.image_size, self.fit)
+        if isinstance(pictures, str | Path | bytes | np.ndarray):
+            raise FrostlineError("predict takes a list of pictures, and this is one: write [picture].")
+        self.task.eval()
+        size = self.image_size
+        predictions: list[Prediction] = []
+        squares = in_threads(lambda numbered: _square(*numbered, size, self.fit), enumerate(pictures))
+        while some := list(islice(squares, BATCH)):
+            sizes = [shown for _, shown in some]
+            batch = {"size": size, "place": [place(*shown, size, self.fit) for shown in sizes], "picture_size": sizes}
+            images = stack_pictures([image for image, _ in some]).to(self.task.device)
+            predictions += self.task.predict(self.task(images), cast(Batch, batch))
+        return predictions
 
     @property
     def image_size(self) -> int:
@@ -102,3 +128,32 @@ def _is_ours(target: str) -> bool:
         return str(getattr(get_object(target), "__module__", "")).startswith(_OURS)
     except Exception:  # Hydra raises ImportError, AttributeError, ValueError, ...
         return False
+
+
+def _square(number: int, picture: Picture, size: int, fit: str) -> tuple[Tensor, tuple[int, int]]:
+    """A picture as the task sees it, (3, size, size), and its own width and height as displayed."""
+    name = str(picture) if isinstance(picture, str | Path) else f"The picture at index {number}"
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            shape = " x ".join(map(str, picture.shape))
+            raise FrostlineError(f"{name} is {shape} {picture.dtype}: give RGB pixels, height x width x 3 uint8.")
+        shown = picture.shape[1], picture.shape[0]
+        return square_picture(picture, size, fit, shown), shown
+    try:
+        data = picture if isinstance(picture, bytes) else read_file(Path(picture))
+        shown = _shown_size(data)
+        return square_picture(data, size, fit, shown), shown
+    except UnreadablePictureError as error:
+        raise FrostlineError(f"{name} {error}: leave it out, or save it anew.") from error
+    except OSError as error:
+        raise FrostlineError(f"{name} cannot be read ({error.strerror or error}).") from error
+
+
+def _shown_size(data: bytes) -> tuple[int, int]:
+    """Without decoding it, as a large JPEG is decoded at a part of its size."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            width, height = image.size
+            return (height, width) if orientation_of(image) in QUARTER_TURNS else (width, height)
+    except Exception as error:  # of many kinds on damaged files
+        raise UnreadablePictureError("is no picture") from error
