@@ -21,8 +21,7 @@ from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
 from frostline.tasks.examples import examples, spread
 from frostline.tracking.base import Run
-from frostline.tracking.follow import Follow
-from frostline.tracking.journal import Journal
+from frostline.tracking.journal import Follow, Journal
 
 SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
 

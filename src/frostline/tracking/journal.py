@@ -1,13 +1,18 @@
-"""What is written down of every epoch: one JSON line in the run's folder, whatever becomes of the tracker."""
+"""The journal of a run, a JSON line an epoch in its folder; and a tracker follows it, as well as it can."""
 
 import json
 import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 
 from frostline.files import write_whole
+from frostline.tracking.base import Run, Status, Tracker
+from frostline.words import one_line
 
 
 class Journal(pl.Callback):
@@ -44,6 +49,94 @@ class Journal(pl.Callback):
         line = {"epoch": trainer.current_epoch, **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+class Follow(pl.Callback):
+    """Begins a tracker after the first step, tells it each line of the journal, and the test's figures and files last.
+
+    Raises FrostlineError as the tracker's `begin`. Whatever it raises afterwards is one line on the terminal; what it
+    has missed is told again with the next epoch. leave_out: told the seconds that were no training.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        run: Run,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        journal: Path,
+        leave_out: Callable[[float], None],
+    ) -> None:
+        self._tracker, self._run, self._params, self._tags = tracker, run, params, tags
+        self._journal, self._leave_out = journal, leave_out
+        self._begun = self._lost = False
+        self._lines_told = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and self._begun:
+            status: Status = "failed" if issubclass(kind, Exception) else "killed"
+            self._try(lambda: self._tracker.end(status))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not self._begun and trainer.is_global_zero:
+            since = time.perf_counter()
+            self._begin()
+            self._leave_out(time.perf_counter() - since)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._try(self._tell)
+
+    def conclude(self, metrics: Mapping[str, float], step: int, files: Sequence[Path]) -> None:
+        """The figures of the test, what the run has made, and that it has ended."""
+
+        def tell() -> None:
+            if not self._begun:  # it was killed after its last epoch
+                self._begin()
+            self._tell()
+            self._tracker.epoch(metrics, step)
+
+        self._lost = False  # so that it is told if all of it was in vain
+        self._try(tell)
+        if self._begun:
+            self._try(lambda: self._tracker.files(files))
+            self._try(lambda: self._tracker.end("finished"))
+
+    def _begin(self) -> None:
+        self._tracker.begin(self._run, self._params, self._tags)
+        self._begun = True
+
+    def _tell(self) -> None:
+        lines = self._journal.read_text(encoding="utf-8").splitlines()
+        for line in lines[self._lines_told :]:
+            held = json.loads(line)
+            # null is how JSON says that a value is no number
+            metrics = {
+                key: math.nan if value is None else value
+                for key, value in held.items()
+                if key != "epoch" and not key.startswith("lr_")
+            }
+            self._tracker.epoch(metrics, int(held["epoch"]))
+            self._lines_told += 1
+
+    def _try(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as error:  # of whatever kind: it is another's code, and often another's machine
+            if not self._lost:
+                reason = one_line(str(error))[:300] or type(error).__name__
+                print(
+                    f"frostline: the tracker takes nothing ({reason}); the run needs none, and has all in "
+                    f"{self._journal.parent}.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            self._lost = True
+        else:
+            self._lost = False
 
 
 def _epoch(line: str) -> float:

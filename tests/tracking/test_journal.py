@@ -8,7 +8,7 @@ import pytest
 
 from frostline.errors import FrostlineError
 from frostline.tracking.base import Run, Tracker
-from frostline.tracking.follow import Follow
+from frostline.tracking.journal import Follow
 
 FIRST = SimpleNamespace(is_global_zero=True)
 
