@@ -10,9 +10,8 @@ from frostline.config import build, compose, conf_dir, conf_files
 from frostline.freezing.groups import check_partition
 from frostline.loading.batch import made_up
 from frostline.runs.anatomy import heads_on
-from frostline.runs.build import build_task, class_of
+from frostline.runs.build import build_task, class_of, smallest_side
 from frostline.runs.catalogue import node_of, shipped
-from frostline.runs.sizes import smallest_side
 from frostline.tasks.predictions import Classified, Detected, Located, Segmented
 
 CLASSES = ("a", "b", "c")

@@ -41,7 +41,8 @@ class Progress:
             journal = _journal(job)
             news, self._done[job.name] = journal[self._done[job.name] :], len(journal)
             for epoch in news if self._bar is None else ():
-                self._say(f"{self._so_far()}: {job.name} {_told(job, epoch, self._total[job.name])}")
+                so_far = f"{sum(self._done.values())} of {sum(self._total.values())} epochs, {self._left()}"
+                self._say(f"{self._title}, {so_far}: {job.name} {_told(job, epoch, self._total[job.name])}")
         if self._bar is not None:
             self._bar.n = sum(self._done.values())
             self._bar.set_postfix_str(self._left(), refresh=False)
@@ -63,9 +64,6 @@ class Progress:
             print(line, flush=True)
         else:
             self._bar.write(line)
-
-    def _so_far(self) -> str:
-        return f"{self._title}, {sum(self._done.values())} of {sum(self._total.values())} epochs, {self._left()}"
 
     def _left(self) -> str:
         """Runs that are done, and the time that the others will take, by what has been done since the start."""

@@ -7,7 +7,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -44,42 +44,35 @@ def open_experiment(uri: str, name: str) -> str:
     under a lock. Raises FrostlineError where the store cannot be reached or written.
     """
     check_reached(uri)
-    if not uri.startswith("sqlite:"):
-        return _experiment(uri, name, None)
-    folder = _folder_of(uri)
-    import mlflow  # noqa: F401  here, so that nobody waits for it at the lock
-
-    try:
-        with FileLock(folder / ".lock", timeout=WAIT):
-            return _experiment(uri, name, (folder / "artifacts").resolve().as_uri())
-    except Timeout:
-        raise FrostlineError(
-            f"The tracking store {uri} has been held by another process for more than {WAIT} seconds: stop what hangs "
-            f"there (it has {folder / '.lock'} open), and train again."
-        ) from None
-
-
-def _experiment(uri: str, name: str, artifacts: str | None) -> str:
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient  # here, so that nobody waits for it at the lock
     from mlflow.exceptions import MlflowException
 
-    with refusing(uri):
-        client = MlflowClient(uri)
-        if found := client.get_experiment_by_name(name):
+    folder = _folder_of(uri) if uri.startswith("sqlite:") else None
+    try:
+        with FileLock(folder / ".lock", timeout=WAIT) if folder else nullcontext(), refusing(uri):
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                artifacts = (folder / "artifacts").resolve().as_uri() if folder else None
+                # MLflow's pages open as a model's experiment, not as a chat application's.
+                kind = {"mlflow.experimentKind": "custom_model_development"}
+                try:
+                    return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
+                except MlflowException:  # somebody else was quicker
+                    found = client.get_experiment_by_name(name)
+                    if found is None:
+                        raise
             if found.lifecycle_stage == "deleted":
                 raise FrostlineError(
                     f"The experiment '{name}' is in the trash of {without_password(uri)}: restore it there, or choose "
                     "another study name."
                 )
             return str(found.experiment_id)
-        try:
-            # MLflow's pages open as a model's experiment, not as a chat application's.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
-        except MlflowException:  # somebody else was quicker
-            if found := client.get_experiment_by_name(name):
-                return str(found.experiment_id)
-            raise
+    except Timeout:
+        raise FrostlineError(
+            f"The tracking store {uri} has been held by another process for more than {WAIT} seconds: stop what hangs "
+            f"there (it has {folder}/.lock open), and train again."
+        ) from None
 
 
 # Before the last @, without a slash or after a colon that is not a port's; files have no host, so none of it.
