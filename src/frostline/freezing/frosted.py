@@ -95,9 +95,8 @@ class Frosted(nn.Module):
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """What one optimizer holds from the first step: every part, frozen ones included (they have no gradient).
 
-        So its state never changes shape, whatever the schedule does. The first group, `base`, has no parameters; the
-        base learning-rate schedule drives its rate, and `set_rates` gives each part its own from it. Weights decay;
-        decay pulls towards zero, which for biases and norms means nothing.
+        So its state never changes shape, whatever the schedule does. The first group, `base`, is for the base rate, see
+        `rates`. Weights decay; decay pulls towards zero, which for biases and norms means nothing.
         """
         groups: list[dict[str, Any]] = [{"params": [], "name": BASE}]
         for part, parameters in self.parts.items():

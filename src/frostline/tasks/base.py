@@ -1,8 +1,4 @@
-"""What the four tasks share: one way to train, to predict and to measure what is predicted.
-
-A task says what it needs of a scene, how outputs become losses and predictions, and how predictions are measured:
-`needs`, `primary`, `criterion`, `predict`, `make_metrics`, `update`, and what is wrong with one, `mistakes`.
-"""
+"""What the four tasks share: one way to train, to predict and to measure what is predicted."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence

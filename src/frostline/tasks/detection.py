@@ -38,11 +38,9 @@ class Detection(Task):
 
     @property
     def detector(self) -> DetectionHead[Any]:
-        """The head."""
         return cast(DetectionHead[Any], self.model.head)
 
     def forward(self, image: Tensor) -> Any:
-        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
         if self.detector.sees_pictures:
             return self.detector.detect(self.model.backbone, image)
         return super().forward(image)
@@ -56,7 +54,6 @@ class Detection(Task):
         return self.detector.losses(outputs, batch["boxes"], batch["box_labels"])
 
     def predict(self, outputs: Any, batch: Batch) -> list[Detected]:
-        """outputs: as the head gives them."""
         predictions = []
         for index, found in enumerate(self.detector.decode(outputs)):
             sure = found["scores"] >= self.min_score
