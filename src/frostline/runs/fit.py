@@ -39,8 +39,7 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
     below = []
     if built.recipe is not None and data.store is not None:
         below.append(CacheBelow(task.model, data.store, data, built.recipe))
-    bar = [TQDMProgressBar(leave=False)] if sys.stderr.isatty() else []
-    lines = [] if bar else [_Lines(task.primary)]
+    terminal = sys.stderr.isatty()
     trainer = pl.Trainer(
         max_epochs=task.model.planned.epochs,
         accelerator=settings.accelerator,
@@ -57,15 +56,14 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
             *writers,
             best,
             newest,
-            *bar,
-            *lines,
+            TQDMProgressBar(leave=False) if terminal else _Lines(task.primary),
         ],
         plugins=[WholeCheckpoints()],
         deterministic="warn",
         use_distributed_sampler=False,  # ours neither pads nor repeats
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=bool(bar),
+        enable_progress_bar=terminal,
         default_root_dir=folder,
     )
     try:

@@ -49,9 +49,7 @@ class MlflowTracker(Tracker):
             self._client = MlflowClient(self.uri)
             kept = run.folder / "mlflow_run_id"
             known = kept.read_text().strip() if kept.exists() else ""
-            if known and self._is_there(known):
-                self._go_on(known)
-            else:  # another store, or removed since: a new run
+            if not known or not self._go_on(known):  # another store, or removed since: a new run
                 self._start(experiment, run.name, params, tags)
                 write_whole(kept, self._id)
             self._watch()
@@ -63,13 +61,14 @@ class MlflowTracker(Tracker):
             return
         check_reached(self.uri)
         now = int(time.time() * 1000)
-        named = [Metric(_name(key), value, now, step) for key, value in metrics.items()]
+        # MLflow takes no other letters in names.
+        names = {key: re.sub(r"[^\w/. -]+", "", key, flags=re.ASCII) for key in metrics}
+        named = [Metric(names[key], value, now, step) for key, value in metrics.items()]
         for some in _chunks(named, METRICS_A_CALL):
             self._client.log_batch(self._id, metrics=some)
         self._steps.add(step)
-        if (
-            self._monitor is not None and not self._monitor._process.is_alive()
-        ):  # it ends where a server does not answer
+        # It ends where a server does not answer.
+        if self._monitor is not None and not self._monitor._process.is_alive():
             self._watch()
 
     def files(self, paths: Sequence[Path]) -> None:
@@ -101,21 +100,21 @@ class MlflowTracker(Tracker):
         for some in _chunks([Param(key, value[:PARAM_LIMIT]) for key, value in shown.items()], PARAMS_A_CALL):
             self._client.log_batch(self._id, params=some)
 
-    def _is_there(self, identifier: str) -> bool:
+    def _go_on(self, identifier: str) -> bool:
+        """In the run that a killed process left; whether it is still there."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return bool(self._client.get_run(identifier).info.lifecycle_stage == "active")
+            if self._client.get_run(identifier).info.lifecycle_stage != "active":
+                return False
         except MlflowException:
             return False
-
-    def _go_on(self, identifier: str) -> None:
-        """In the run that a killed process left. MLflow does not take a finished one up again by itself."""
-        self._id = identifier
+        self._id = identifier  # MLflow does not take a finished one up again by itself
         self._client.update_run(identifier, status="RUNNING")
         # A batch is there as a whole or not at all, so one metric of each kind tells.
         histories = (self._client.get_metric_history(identifier, name) for name in ("images_seen", "test_loss"))
         self._steps = {point.step for history in histories for point in history}
+        return True
 
     def _watch(self) -> None:
         if not self.system_metrics:
@@ -130,10 +129,6 @@ class MlflowTracker(Tracker):
             tracking_uri=self.uri,
         )
         self._monitor.start()
-
-
-def _name(metric: str) -> str:
-    return re.sub(r"[^\w/. -]+", "", metric, flags=re.ASCII)  # MLflow takes no others
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
