@@ -39,22 +39,19 @@ def members(groups: Groups) -> Iterator[tuple[str, nn.Parameter]]:
 def labelled(model: nn.Module, groups: Groups) -> dict[str, nn.Parameter]:
     """Every parameter by the label that a schedule's patterns match: `group/kind/name`, group by group.
 
-    kind: `norm` for a parameter of a normalisation layer, else `bias` for one of at most one dimension, else `weight`.
-    name: as `named_parameters` has it. Example: `stage2/norm/backbone.stages.stage2.blocks_1.0.bn1.weight`.
+    kind: `norm` for a parameter of a normalisation layer (torch's, or one named like them), else `bias` for one of at
+    most one dimension, else `weight`. name: as `named_parameters` has it.
+    Example: `stage2/norm/backbone.stages.stage2.blocks_1.0.bn1.weight`.
     """
-    of_norms = {id(p) for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)}
+    known = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)  # timm's derive from torch's
+    norms = [m for m in model.modules() if isinstance(m, known) or "Norm" in type(m).__name__]
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     labels: dict[str, nn.Parameter] = {}
     for group, parameter in members(groups):
         kind = "norm" if id(parameter) in of_norms else "bias" if parameter.ndim <= 1 else "weight"
         labels[f"{group}/{kind}/{names[id(parameter)]}"] = parameter
     return labels
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether this is a normalisation layer: of torch, of timm (which derives from torch's), or one named like them."""
-    known = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
-    return isinstance(module, known) or "Norm" in type(module).__name__
 
 
 def keeps_statistics(module: nn.Module) -> bool:

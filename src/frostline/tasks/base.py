@@ -1,7 +1,7 @@
 """What the four tasks share: one way to train, to predict and to measure what is predicted."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
@@ -138,7 +138,7 @@ class Task(pl.LightningModule):
         """Count the predictions for a batch into the metrics."""
         raise NotImplementedError
 
-    def mistakes(self, predictions: Sequence[Any], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Any], batch: Batch) -> Iterator[Mistake]:
         """What is wrong with the predictions for each scene of a batch, all of it on the CPU."""
         raise NotImplementedError
 

@@ -1,17 +1,13 @@
 """Classification: which class is the picture of?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-)
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
 from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
@@ -67,12 +63,10 @@ class Classification(Task):
         labels = batch["label"]
         metrics.update(torch.stack([found.probabilities for found in predictions]).to(labels.device), labels)
 
-    def mistakes(self, predictions: Sequence[Classified], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Classified], batch: Batch) -> Iterator[Mistake]:
         """Amount: -log of the true class's probability, its cross-entropy, where another one is likelier."""
-        mistakes = []
         for found, truth in zip(predictions, batch["label"].tolist(), strict=True):
             sure = found.probabilities.float()
             words = f"{found.name} {float(sure[found.label]):.0%}, is {self.classes[truth]}"
             surprise = -float(sure[truth].clamp(min=1e-30).log())
-            mistakes.append(Mistake(0.0 if found.label == truth else surprise, words))
-        return mistakes
+            yield Mistake(0.0 if found.label == truth else surprise, words)

@@ -1,6 +1,6 @@
 """Detection: where are all the objects, and what are they?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
@@ -71,17 +71,15 @@ class Detection(Task):
         truth = [_truth(batch, index) for index in range(len(predictions))]
         metrics.update([_measured(found) for found in predictions], on_cpu(truth), batch.get("index"))
 
-    def mistakes(self, predictions: Sequence[Detected], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Detected], batch: Batch) -> Iterator[Mistake]:
         """Amount: boxes that were missed, and the scores of those that are wrong; `matched`, scores from SURE up."""
-        mistakes = []
         for index, found in enumerate(predictions):
             found = found.sure()
             right, seen = matched(_measured(found), _truth(batch, index))
             missed, wrong = int((~seen).sum()), int((~right).sum())
             words = [f"missed {missed} of {len(seen)}"] if missed else []
             words += [f"{wrong} too many"] if wrong else []
-            mistakes.append(Mistake(missed + float(found.scores[~right].sum()), ", ".join(words)))
-        return mistakes
+            yield Mistake(missed + float(found.scores[~right].sum()), ", ".join(words))
 
 
 def _truth(batch: Batch, index: int) -> Boxes:

@@ -39,7 +39,7 @@ def examples(task: Task, items: SceneItems, positions: Sequence[int]) -> list[Ex
     batch = collate([items.plain(position) for position in positions])
     task.eval()
     predictions = task.predict(task(batch["image"].to(task.device)), batch)
-    mistakes = task.mistakes(predictions, on_cpu(batch))
+    mistakes = list(task.mistakes(predictions, on_cpu(batch)))
     return [
         Example(
             batch["id"][n],

@@ -1,6 +1,6 @@
 """Localization: where is the one object, and what is it?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -84,13 +84,12 @@ class Localization(Task):
         for name in {"accuracy", "confusion"} & set(metrics):
             metrics[name].update(shares, labels)
 
-    def mistakes(self, predictions: Sequence[Located], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Located], batch: Batch) -> Iterator[Mistake]:
         """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU at least 0.5."""
         boxes, truths, has_box = _corners(predictions, batch)
         overlap = overlaps(boxes, truths)
         iou = torch.ones(len(has_box), dtype=overlap.dtype)  # nothing is wrong with a box that nobody asked for
         iou[has_box] = overlap
-        mistakes = []
         for found, truth, share, boxed in zip(
             predictions, batch["label"].tolist(), iou.tolist(), has_box.tolist(), strict=True
         ):
@@ -98,8 +97,7 @@ class Localization(Task):
             words = [f"{found.name}, is {self.classes[truth]}"] if wrong else []
             words += [f"IoU {share:.2f}"] if boxed else []
             right = not wrong and share >= MATCH
-            mistakes.append(Mistake(0.0 if right else wrong + 1 - share, ", ".join(words)))
-        return mistakes
+            yield Mistake(0.0 if right else wrong + 1 - share, ", ".join(words))
 
 
 def _corners(predictions: Sequence[Located], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Semantic segmentation: which class is each pixel of?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -135,21 +135,19 @@ class Segmentation(Task):
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
             metrics.update(found.mask.to(mask.device), mask)
 
-    def mistakes(self, predictions: Sequence[Segmented], batch: Batch) -> list[Mistake]:
+    def mistakes(self, predictions: Sequence[Segmented], batch: Batch) -> Iterator[Mistake]:
         """Amount: 1 - the mean IoU of the scene, over the classes that occur in its truth or prediction."""
-        mistakes, count = [], len(self.classes)
+        count = len(self.classes)
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
             confusion = pixel_confusion(found.mask, mask, count)
             if confusion.trace() == confusion.sum():  # also where nothing is known
-                mistakes.append(Mistake(0.0, ""))
+                yield Mistake(0.0, "")
                 continue
             miou = float(pixel_scores(confusion)["miou"])
             wrong = confusion.clone().fill_diagonal_(0)
             truth, taken = divmod(int(wrong.argmax()), count)
             share = float(wrong[truth, taken] / confusion[truth].sum())
-            words = f"mIoU {miou:.2f}, {share:.0%} of {self.classes[truth]} as {self.classes[taken]}"
-            mistakes.append(Mistake(1 - miou, words))
-        return mistakes
+            yield Mistake(1 - miou, f"mIoU {miou:.2f}, {share:.0%} of {self.classes[truth]} as {self.classes[taken]}")
 
 
 def _likeliest(scores: Tensor, size: Sequence[int]) -> Tensor:
