@@ -139,8 +139,7 @@ def _scales(entry: Mapping[str, Any], chosen: Sequence[str], groups: Sequence[st
 def _by_pattern(rates: Any, labels: Sequence[str], here: str) -> dict[str, float | None]:
     if not isinstance(rates, Mapping) or not rates:
         raise FrostlineError(f"{here}: rates maps patterns to a learning-rate scale or 'frozen'.")
-    scales: dict[str, float | None] = {}
-    home: dict[str, str] = {}
+    home: dict[str, Any] = {}  # of each label, the pattern that matches it
     for pattern, rate in rates.items():
         if rate != "frozen" and not _above_zero(rate):
             raise FrostlineError(f"{here}: '{pattern}' has the rate {rate!r}; give a number above 0, or frozen.")
@@ -158,17 +157,16 @@ def _by_pattern(rates: Any, labels: Sequence[str], here: str) -> dict[str, float
         for label in matched:
             if label in home:
                 raise FrostlineError(f"{here}: both '{home[label]}' and '{pattern}' match '{label}'; let one do so.")
-            home[label] = str(pattern)
-            scales[label] = None if rate == "frozen" else float(rate)
+            home[label] = pattern
     rest = [label for label in labels if label not in home]
     if rest and OTHERS not in rates:
         raise FrostlineError(f"{here}: no pattern matches '{rest[0]}' and {len(rest) - 1} more; add one, or 'others'.")
     if OTHERS in rates and not rest:
         raise FrostlineError(f"{here}: the patterns match every parameter, so 'others' has none; take it away.")
-    scales |= dict.fromkeys(rest, None if rates.get(OTHERS) == "frozen" else rates.get(OTHERS))
-    if all(scale is None for scale in scales.values()):
+    home |= dict.fromkeys(rest, OTHERS)
+    if all(rates[pattern] == "frozen" for pattern in home.values()):
         raise FrostlineError(f"{here} leaves nothing to train: give a pattern a rate.")
-    return scales
+    return {label: None if rates[pattern] == "frozen" else float(rates[pattern]) for label, pattern in home.items()}
 
 
 def _parts(labels: Sequence[str], phases: Sequence[Mapping[str, float | None]]) -> dict[str, tuple[str, ...]]:
