@@ -149,9 +149,9 @@ class _Run:
                     by = self.recipe if split == "train" and self.augmented else {}
                     # What it has trained itself, or drawn by its seed, no other run reads.
                     fills = own if self.drawn or moved else shared
-                    fills[self._kept(read), split, view, side, to_yaml(by), moved] = self.scenes[split] * self._clocked(
-                        ("below", side, *read), partial(model.below, self._batch(side)["image"], read), train=False
-                    )
+                    key = (self._kept(read), split, view, side, to_yaml(by), moved)
+                    below = partial(model.below, self._batch(side)["image"], read)
+                    fills[key] = self.scenes[split] * self._clocked(("below", side, *read), below, train=False)
             trained |= {part.partition("/")[0] for part, scale in state.items() if scale is not None}
         seconds += self.scenes["test"] * self._step("test", size, (), 0, None)
         return seconds + sum(own.values()), shared
