@@ -161,12 +161,13 @@ def test_a_picture_is_a_file_its_bytes_or_its_pixels(tmp_path):
     file = OLD / "two.png"
     with Image.open(file) as image:
         pixels = np.array(image)
-        turned = tmp_path / "turned.png"
-        exif = image.getexif()
+        turned = [tmp_path / "turned.png", tmp_path / "turned.tif"]  # PIL turns a TIFF by itself, and no other
+        exif = Image.Exif()
         exif[0x0112] = 6
-        image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
-    found = trained.predict([file, str(file), file.read_bytes(), pixels, turned])
-    assert all(torch.equal(one.box, found[0].box) for one in found) and len(found) == 5
+        for path in turned:
+            image.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    found = trained.predict([file, str(file), file.read_bytes(), pixels, *turned])
+    assert all(torch.equal(one.box, found[0].box) for one in found) and len(found) == 6
     many = trained.predict(pixels for _ in range(20))
     assert len(many) == 20 and all(torch.allclose(one.box, found[0].box, atol=1e-3) for one in many)
     assert trained.predict([]) == []

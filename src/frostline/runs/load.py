@@ -11,7 +11,6 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from frostline.loading.batch import Batch, stack_pictures
 from frostline.loading.decoded import square_picture
 from frostline.parallel import in_threads
 from frostline.pictures.fit import place
-from frostline.pictures.reading import QUARTER_TURNS, UnreadablePictureError, orientation_of, read_file
+from frostline.pictures.reading import UnreadablePictureError, displayed_size, read_file
 from frostline.runs.build import build_task
 from frostline.runs.result import RunResult
 from frostline.tasks.base import Task
@@ -141,19 +140,10 @@ def _square(number: int, picture: Picture, size: int, fit: str) -> tuple[Tensor,
         return square_picture(picture, size, fit, shown), shown
     try:
         data = picture if isinstance(picture, bytes) else read_file(Path(picture))
-        shown = _shown_size(data)
+        if (shown := displayed_size(BytesIO(data))) is None:
+            raise UnreadablePictureError("is no picture")
         return square_picture(data, size, fit, shown), shown
     except UnreadablePictureError as error:
         raise FrostlineError(f"{name} {error}: leave it out, or save it anew.") from error
     except OSError as error:
         raise FrostlineError(f"{name} cannot be read ({error.strerror or error}).") from error
-
-
-def _shown_size(data: bytes) -> tuple[int, int]:
-    """Without decoding it, as a large JPEG is decoded at a part of its size."""
-    try:
-        with Image.open(BytesIO(data)) as image:
-            width, height = image.size
-            return (height, width) if orientation_of(image) in QUARTER_TURNS else (width, height)
-    except Exception as error:  # of many kinds on damaged files
-        raise UnreadablePictureError("is no picture") from error
