@@ -47,7 +47,6 @@ def run_show(args: argparse.Namespace) -> None:
         check_out("--out", args.out, (".png", ".svg"), "a picture of a schedule")
     config = compose([f"schedule={args.name}", *args.overrides])
     check_parts(config)
-    from frostline.draw.schedule import write_picture
     from frostline.freezing.rates import base_rates
     from frostline.freezing.tables import parameters_table, phases_table, rates_table
     from frostline.runs.build import build_task
@@ -62,5 +61,7 @@ def run_show(args: argparse.Namespace) -> None:
     print("Learning rate in the middle of each epoch; a dot is frozen:")
     show(rates_table(task.model, base))
     if args.out is not None:
+        from frostline.draw.schedule import write_picture
+
         write_picture(task.model, base, args.out)
         print(f"drawn: {args.out}")

@@ -3,8 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from rich.markup import escape
+from rich.table import Table
 from tqdm import tqdm
 
 from frostline.checking.record import Record
@@ -16,9 +17,6 @@ from frostline.scenes.faults import KINDS
 from frostline.scenes.scene import Scene
 from frostline.scenes.splits import Split
 from frostline.sources.base import Source
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def diagnose(
@@ -38,11 +36,8 @@ def diagnose(
     return examine(scenes, source.classes, split, policy, source.derived)
 
 
-def table(examined: Examined, name: str) -> "Table":
+def table(examined: Examined, name: str) -> Table:
     """One row a kind of fault that was found: how often, what `prepare` would do, and where first."""
-    from rich.markup import escape
-    from rich.table import Table
-
     found = Counter(finding.fault.kind for finding in examined.findings)
     rows = Table(title=escape(f"{name}: {summary(examined)}"))
     for heading in ("fault", "count", "prepare", "what it is", "the first one"):

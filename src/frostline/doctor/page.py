@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment
 from PIL import Image, ImageDraw
 
 from frostline.checking.whole import Examined, Finding
@@ -20,8 +21,6 @@ THUMBNAIL = 180  # px, the longer side
 
 def to_html(examined: Examined, name: str) -> str:
     """One page that needs nothing else: the faults by kind, each with thumbnails of the pictures that it is about."""
-    from jinja2 import Environment
-
     kinds = []
     for kind, known in KINDS.items():
         findings = [finding for finding in examined.findings if finding.fault.kind == kind]

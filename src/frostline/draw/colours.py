@@ -5,6 +5,9 @@ Those of Okabe and Ito (2008, Color Universal Design), which colour-blind eyes t
 
 from collections.abc import Sequence
 
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
 BLUE, ORANGE, GREEN, PINK, RED, SKY = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"
 INK, QUIET, FAINT, PALE = "#1f2933", "#66737f", "#c3ccd4", "#e6eaee"
 
@@ -17,9 +20,6 @@ PALETTES = (
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
     """A colour for each name, the same for the same list."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
     ramp = colormaps["viridis"].resampled(len(names) + 1)  # its last colour is too pale for lines
     palettes = [*PALETTES, [to_hex(ramp(i)) for i in range(len(names))]]
     return dict(zip(names, next(palette for palette in palettes if len(palette) >= len(names)), strict=False))

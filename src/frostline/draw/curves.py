@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from frostline.draw.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED, SKY
 from frostline.draw.png import save
 from frostline.draw.style import bare, headline, names_as_they_are
 from frostline.words import quantity, short
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,8 +30,6 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
 
     confusion: (C, C), counts of scenes or pixels. A class that does not occur has an empty row.
     """
-    from matplotlib.figure import Figure
-
     counts = np.array(confusion, dtype=float)
     n, totals = len(counts), counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
@@ -66,8 +63,6 @@ def precision_recall_picture(
     precision, -1 for such a class. of: what is right or wrong, for the headline.
     Of more than CURVES classes, those with the lowest average precision are named, the others grey.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7.2, 4.6), layout="constrained", dpi=DPI)
     axes = figure.subplots()
     there = sorted((n for n in range(len(classes)) if average[n] >= 0), key=lambda n: average[n])
@@ -98,7 +93,7 @@ def precision_recall_picture(
     save(figure, path)
 
 
-def _write_cells(axes: "Axes", counts: Floats, shares: Floats) -> None:
+def _write_cells(axes: Axes, counts: Floats, shares: Floats) -> None:
     """Shares, and counts below them where there is room."""
     n = len(counts)
     size = 9.5 if n <= 5 else 8 if n <= COUNTED else max(5.5, 9.5 - 0.17 * n)
@@ -109,7 +104,7 @@ def _write_cells(axes: "Axes", counts: Floats, shares: Floats) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink, linespacing=1.3)
 
 
-def _name_classes(axes: "Axes", names: Sequence[str], side: float) -> None:
+def _name_classes(axes: Axes, names: Sequence[str], side: float) -> None:
     """Along both axes, of `side` inches, at most NAMED of them."""
     n = len(names)
     shown = range(0, n, -(-n // NAMED))

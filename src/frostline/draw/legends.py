@@ -1,21 +1,20 @@
 """The one legend below a picture: what colours and marks mean, in as many lines as that takes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from frostline.draw.colours import INK
 from frostline.draw.style import reserve
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 MARK = 7  # letters that a mark takes, with the air around it
 LINE = 1.9  # heights of a letter from line to line
 
 
-def lines_of(legends: "Sequence[Sequence[Artist]]", width: float, size: float = 10.0) -> "list[list[Artist]]":
+def lines_of(legends: Sequence[Sequence[Artist]], width: float, size: float = 10.0) -> list[list[Artist]]:
     """The lines that a legend is cut into, each no wider than `width` inches. Each of `legends` starts a new one.
 
     size: of the letters, in points.
@@ -34,13 +33,13 @@ def lines_of(legends: "Sequence[Sequence[Artist]]", width: float, size: float = 
     return lines
 
 
-def height_of(legends: "Sequence[Sequence[Artist]]", width: float, size: float = 10.0) -> float:
+def height_of(legends: Sequence[Sequence[Artist]], width: float, size: float = 10.0) -> float:
     """Inches that `legend` needs below a picture that many inches wide."""
     lines = len(lines_of(legends, width, size))
     return (0.5 + LINE * lines) * size / 72 if lines else 0.0
 
 
-def legend(figure: "Figure", legends: "Sequence[Sequence[Artist]]", size: float = 10.0) -> None:
+def legend(figure: Figure, legends: Sequence[Sequence[Artist]], size: float = 10.0) -> None:
     """Below the picture. A layout engine leaves it room; a picture that is placed by hand has to have left it.
 
     legends: each starts a new line.
@@ -56,8 +55,6 @@ def legend(figure: "Figure", legends: "Sequence[Sequence[Artist]]", size: float 
     reserve(figure, below=height_of(legends, width, size))
 
 
-def mark(label: str, colour: str, marker: str = "", line: Any = "", size: float = 7.0) -> "Line2D":
+def mark(label: str, colour: str, marker: str = "", line: Any = "", size: float = 7.0) -> Line2D:
     """An entry of a legend: a mark, a line or both."""
-    from matplotlib.lines import Line2D
-
     return Line2D([], [], color=colour, marker=marker, linestyle=line, lw=2, ms=size, label=label)

@@ -3,30 +3,28 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from frostline.draw.colours import INK
 from frostline.draw.style import names_as_they_are
 from frostline.files import replacing
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 COLOURS = 256
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # of a picture's size, tried in turn
 
 
 @names_as_they_are
-def save(figure: "Figure", path: Path, dpi: float | None = None) -> None:
+def save(figure: Figure, path: Path, dpi: float | None = None) -> None:
     """Into a PNG, whole or not at all. dpi: in place of the figure's own."""
     with replacing(path) as aside:
         _drawn(figure, dpi).save(aside, "PNG", compress_level=3)  # a quarter of a second less, for few more bytes
 
 
-def png_of(figure: "Figure", dpi: float) -> bytes:
+def png_of(figure: Figure, dpi: float) -> bytes:
     """A chart as a PNG in few colours."""
     return _png(in_few_colours(_drawn(figure, dpi)))
 
@@ -92,10 +90,8 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(figure: "Figure", dpi: float | None) -> Image.Image:
+def _drawn(figure: Figure, dpi: float | None) -> Image.Image:
     """Drawn once, where `savefig` draws twice for the sake of a layout engine."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     if dpi:
         figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from frostline.draw.colours import GREEN, ORANGE, PALE, QUIET, RED
@@ -19,10 +22,6 @@ from frostline.scenes.scene import BACKGROUND
 from frostline.tasks.examples import LONGEST, Example
 from frostline.tasks.predictions import Classified, Detected, Located, Prediction, Segmented, Truth
 from frostline.words import short
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 NAMED = 6  # boxes of a picture that are named, wrong or surest ones first, so that names leave something to be seen
 LIKELIEST = 4  # classes whose probability is shown
@@ -43,8 +42,6 @@ HOW: dict[type[Prediction], str] = {  # which scenes have a mistake, which come 
 @names_as_they_are
 def prediction_sheet(examples: Sequence[Example], path: Path, columns: int = 6) -> None:
     """Write a PNG of predictions, each over its picture with the truth."""
-    from matplotlib.figure import Figure
-
     rows, key = -(-len(examples) // columns), _key(examples)
     side, gap, above = 1.62, 0.08, 0.3  # inches; above: a caption
     width = columns * (side + gap) + gap
@@ -65,8 +62,6 @@ def error_sheet(worst: Sequence[Example], mistaken: int, scenes: int, path: Path
 
     mistaken: how many of the split's `scenes` have a mistake. Where none has, it says so.
     """
-    from matplotlib.figure import Figure
-
     rows, key = -(-len(worst) // columns), _key(worst)
     side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34  # inches
     width = columns * (2 * side + gap + margin) - margin + 2 * LEFT
@@ -90,7 +85,7 @@ def error_sheet(worst: Sequence[Example], mistaken: int, scenes: int, path: Path
     save(figure, path)
 
 
-def _draw(axes: "Axes", found: Prediction, truth: Truth) -> None:
+def _draw(axes: Axes, found: Prediction, truth: Truth) -> None:
     """What was predicted for one picture, and the truth, over the picture that `axes` shows."""
     match found:
         case Located():
@@ -114,7 +109,7 @@ def _draw(axes: "Axes", found: Prediction, truth: Truth) -> None:
                 _borders(axes, truth.mask)
 
 
-def _draw_pair(left: "Axes", right: "Axes", found: Prediction, truth: Truth) -> None:
+def _draw_pair(left: Axes, right: Axes, found: Prediction, truth: Truth) -> None:
     """One scene side by side, as it is annotated and as it was predicted; both show its picture."""
     match found:
         case Located():
@@ -133,7 +128,7 @@ def _draw_pair(left: "Axes", right: "Axes", found: Prediction, truth: Truth) -> 
             _veil(right, found.mask, found.classes)
 
 
-def _draw_judged(left: "Axes", right: "Axes", found: Detected, truth: Truth) -> None:
+def _draw_judged(left: Axes, right: Axes, found: Detected, truth: Truth) -> None:
     assert truth.boxes is not None and truth.labels is not None
     correct, seen = matched(
         {"boxes": found.boxes, "scores": found.scores, "labels": found.labels},
@@ -152,25 +147,25 @@ def _named(found: Classified, truth: Truth) -> str:
     return "" if truth.label is None else found.classes[truth.label]
 
 
-def _show(axes: "Axes", example: Example) -> None:
+def _show(axes: Axes, example: Example) -> None:
     """The picture, in coordinates of its own pixels."""
     width, height = example.size
     axes.imshow(example.picture, extent=(0, width, height, 0))
 
 
-def _caption(axes: "Axes", text: str, right: bool, truth: str) -> None:
+def _caption(axes: Axes, text: str, right: bool, truth: str) -> None:
     """Name what was predicted above a picture, and the truth where it was something else."""
     axes.set_title(text if right else f"{text}\nis {truth}", fontsize=7, color=RIGHT if right else WRONG)
 
 
-def _rectangle(axes: "Axes", box: Tensor, text: str = "", truth: bool = False) -> None:
+def _rectangle(axes: Axes, box: Tensor, text: str = "", truth: bool = False) -> None:
     """A box, x0 y0 x1 y1 in pixels."""
     outline(axes, box.tolist(), "white" if truth else FOUND, "--" if truth else "-")
     if text:
         tag(axes, float(box[0]), float(box[1]), text, FOUND)
 
 
-def _judged(axes: "Axes", box: Tensor, text: str, right: bool, outlined: bool = True) -> None:
+def _judged(axes: Axes, box: Tensor, text: str, right: bool, outlined: bool = True) -> None:
     """A box, x0 y0 x1 y1 in pixels, and its name within its upper edge, in the colour of what is right or wrong."""
     colour = RIGHT if right else WRONG
     if outlined:
@@ -181,7 +176,7 @@ def _judged(axes: "Axes", box: Tensor, text: str, right: bool, outlined: bool = 
         tag(axes, x, y, short(text, 24), colour, va="top", clip_on=True, fontsize=5.5)
 
 
-def _shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: int) -> None:
+def _shares(axes: Axes, probabilities: Tensor, classes: Sequence[str], truth: int) -> None:
     """The likeliest classes as bars in place of the picture, the true one among them and in the colour of right.
 
     probabilities: (C,).
@@ -201,13 +196,13 @@ def _shares(axes: "Axes", probabilities: Tensor, classes: Sequence[str], truth: 
         axes.text(1, row - 0.08, f"{share:.1%}", fontsize=7, color=colour, va="bottom", ha="right")
 
 
-def _veil(axes: "Axes", mask: Tensor, classes: Sequence[str]) -> None:
+def _veil(axes: Axes, mask: Tensor, classes: Sequence[str]) -> None:
     """Class numbers (H, W) in their colours over the picture."""
     numbers, extent = _thinned(mask)
     axes.imshow(veil(numbers, classes), extent=extent)
 
 
-def _borders(axes: "Axes", mask: Tensor) -> None:
+def _borders(axes: Axes, mask: Tensor) -> None:
     """The outlines of the areas of class numbers (H, W), in white."""
     numbers, extent = _thinned(mask)
     lines = np.zeros((*numbers.shape, 4))
@@ -222,10 +217,8 @@ def _thinned(mask: Tensor) -> tuple[Any, tuple[float, float, float, float]]:
     return mask.numpy()[::step, ::step], (0, width, height, 0)
 
 
-def _key(examples: Sequence[Example]) -> "list[Artist]":
+def _key(examples: Sequence[Example]) -> list[Patch]:
     """The classes in masks; the names of all else stand in the pictures."""
-    from matplotlib.patches import Patch
-
     seen: set[int] = set()
     classes: Sequence[str] = ()
     for example in examples:

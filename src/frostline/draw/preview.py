@@ -1,9 +1,13 @@
 """A contact sheet of what training sees: scenes as they are, and their first augmented views beside them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from frostline.draw.colours import INK, QUIET
@@ -15,11 +19,6 @@ from frostline.loading.module import SceneDataModule
 from frostline.scenes.scene import BACKGROUND
 from frostline.words import short
 
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 SIDE, GAP, CAPTION = 1.62, 0.07, 0.19  # inches: a picture, what is between two, and the line with a label below it
 NAMES, TOP, BOTTOM = 0.15, 0.58, 0.1  # inches around them, for the scenes' names and the headings
 NAMED = 12  # classes at the bottom at most
@@ -28,7 +27,7 @@ SMALL = 6.5  # points
 
 
 @names_as_they_are
-def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) -> "Figure":
+def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) -> Figure:
     """A row for each of so many training scenes: the plain picture and then its views, those of the first epochs.
 
     The scenes are spread over the split. With boxes, masks (VOID is hatched) and labels, as far as the task has them.
@@ -50,10 +49,8 @@ def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) ->
     return figure
 
 
-def _grid(rows: int, columns: int, caption: float, key: "Sequence[Artist]") -> "tuple[Figure, list[list[Axes]]]":
+def _grid(rows: int, columns: int, caption: float, key: Sequence[Artist]) -> tuple[Figure, list[list[Axes]]]:
     """Square cells of one size, whatever their number. caption: inches below each. key: what goes below all."""
-    from matplotlib.figure import Figure
-
     left = LEFT + NAMES
     width = left + columns * (SIDE + GAP) + GAP + 0.08  # the plain pictures stand a little apart
     height = TOP + rows * (SIDE + caption + GAP) + BOTTOM + height_of([key], width, SMALL)
@@ -65,7 +62,7 @@ def _grid(rows: int, columns: int, caption: float, key: "Sequence[Artist]") -> "
     return figure, grid
 
 
-def _draw(axes: "Axes", item: dict[str, Any], items: SceneItems, classes: tuple[str, ...]) -> None:
+def _draw(axes: Axes, item: dict[str, Any], items: SceneItems, classes: tuple[str, ...]) -> None:
     size, colours = items.size, class_colours(len(classes))
     axes.imshow(item["image"].as_subclass(Tensor).permute(1, 2, 0).numpy(), extent=(0, size, size, 0))
     if "mask" in item:
@@ -95,9 +92,7 @@ def label_text(label: int | Tensor, classes: Sequence[str]) -> str:
     return ", ".join(f"{short(name, 11)} {share:.0%}" for share, name in shares if share >= 0.005)
 
 
-def _key(classes: tuple[str, ...], masks: bool) -> "list[Artist]":
-    from matplotlib.patches import Patch
-
+def _key(classes: tuple[str, ...], masks: bool) -> list[Artist]:
     colours = class_colours(len(classes))
     named = [
         Patch(color=tuple(colour), label=short(name, LETTERS))

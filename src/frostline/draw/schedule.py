@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from frostline.draw.colours import INK, QUIET
 from frostline.draw.png import save
@@ -13,9 +16,6 @@ from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of
 from frostline.freezing.tables import rates_of
 from frostline.words import quantity
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ICE, LINE = "#dce9f2", "#0b3c5d"
 
@@ -31,12 +31,8 @@ def write_picture(model: Frosted, base: Sequence[float], path: Path) -> None:
         save(figure, path)
 
 
-def schedule_figure(model: Frosted, base: Sequence[float]) -> "Figure":
+def schedule_figure(model: Frosted, base: Sequence[float]) -> Figure:
     """Epochs across, depth down, colour = learning rate, pale = frozen; the frost line drawn through."""
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-
     rates = rates_of(model, base)
     parts = list(reversed(list(model.parts)))  # the head at the top, as the line goes down
     epochs = len(base)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axes._base import _AxesBase
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from frostline.draw.colours import FAINT, INK, PALE, QUIET
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axes._base import _AxesBase
-    from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,8 +45,6 @@ def names_as_they_are(draw: Callable[P, T], **style: Any) -> Callable[P, T]:
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        from matplotlib import rc_context
-
         settings: Any = {**style, "text.parse_math": False}
         with rc_context(settings):
             return draw(*args, **kwargs)
@@ -58,7 +57,7 @@ def chart(draw: Callable[P, T]) -> Callable[P, T]:
     return names_as_they_are(draw, **CHART)
 
 
-def headline(figure: "Figure", title: str, below: str = "", size: float = 11.0) -> None:
+def headline(figure: Figure, title: str, below: str = "", size: float = 11.0) -> None:
     """A title at the upper left, and how to read the picture in the line below it. A layout engine leaves them room."""
     width, height = figure.get_size_inches()
     line = 1.45 * size / 72
@@ -69,10 +68,8 @@ def headline(figure: "Figure", title: str, below: str = "", size: float = 11.0) 
     reserve(figure, above=ABOVE + line + (1.8 * small / 72 if below else 0.0))
 
 
-def reserve(figure: "Figure", above: float = 0.0, below: float = 0.0) -> None:
+def reserve(figure: Figure, above: float = 0.0, below: float = 0.0) -> None:
     """Have a layout engine leave so many inches more free at the edges of the picture."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         left, bottom, width, height = engine.get()["rect"]
@@ -80,7 +77,7 @@ def reserve(figure: "Figure", above: float = 0.0, below: float = 0.0) -> None:
         engine.set(rect=(left, bottom + below / total, width, height - (above + below) / total), h_pad=0.06)
 
 
-def place(figure: "Figure", left: float, top: float, side: float) -> "Axes":
+def place(figure: Figure, left: float, top: float, side: float) -> Axes:
     """A bare square for a picture, in inches from the upper left corner. For as many, layout engines take a second."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
@@ -90,7 +87,7 @@ def place(figure: "Figure", left: float, top: float, side: float) -> "Axes":
     return axes
 
 
-def bare(axes: "_AxesBase") -> None:
+def bare(axes: _AxesBase) -> None:
     """Without spines and ticks; what is named along the axes stays."""
     axes.tick_params(length=0)
     for spine in axes.spines.values():

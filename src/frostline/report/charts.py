@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from frostline.draw.colours import INK, QUIET
@@ -13,10 +14,6 @@ from frostline.draw.style import headline
 from frostline.report.arms import Arm, Panel
 from frostline.report.looks import Look
 from frostline.report.results import Run
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
 HEAD = 0.68  # inches of a headline
 TITLE = 14.0  # points
@@ -64,9 +61,7 @@ def speed(panels: Sequence[Panel], look: Look) -> Figure:
     return figure
 
 
-def canvas(
-    panels: Sequence[Panel], height: float, legends: Sequence[Sequence["Line2D"]]
-) -> "tuple[Figure, list[Axes]]":
+def canvas(panels: Sequence[Panel], height: float, legends: Sequence[Sequence[Line2D]]) -> tuple[Figure, list[Axes]]:
     """A figure with axes of `height` inches for each panel, room for a headline, and the legends below."""
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -83,14 +78,14 @@ def canvas(
     return figure, all_axes
 
 
-def name_panel(left: "Axes", right: "Axes", panel: Panel) -> None:
+def name_panel(left: Axes, right: Axes, panel: Panel) -> None:
     """Task and metric at the left, the dataset at the right."""
     left.set_title(panel.task.capitalize(), loc="left", fontsize=11.5, fontweight="bold", color=INK)
     right.set_title(panel.dataset, loc="right", fontsize=9, color=QUIET)
     left.set_ylabel(panel.primary)
 
 
-def fit(axes: "Axes", values: Sequence[float], above: float = 0.08) -> None:
+def fit(axes: Axes, values: Sequence[float], above: float = 0.08) -> None:
     """Limits with some air, never a scale so narrow that it makes noise look like a difference."""
     finite = [value for value in values if math.isfinite(value)]
     if finite:
@@ -101,7 +96,7 @@ def fit(axes: "Axes", values: Sequence[float], above: float = 0.08) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _draw_arm(axes: "Axes", arm: Arm, x: float, width: float, look: Look, arms: int) -> None:
+def _draw_arm(axes: Axes, arm: Arm, x: float, width: float, look: Look, arms: int) -> None:
     """Dots, bar and number around x. arms: how many share the panel."""
     colour, n, crowded = look.colour(arm), len(arm.values), arms > 10
     # Seeds stand side by side, in their order, so that equal values stay visible.

@@ -1,11 +1,12 @@
 """The chart of learning curves: the validation metric at equal images and at equal seconds, and what was frozen."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 
 from frostline.draw.colours import INK, QUIET
@@ -15,10 +16,6 @@ from frostline.report.arms import Arm, Panel
 from frostline.report.charts import HEAD, TITLE, fit, name_panel
 from frostline.report.curve import Curve, Span, Unit
 from frostline.report.looks import Line, Look
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.gridspec import SubplotSpec
 
 WIDTH, HEIGHT, ROW = 9.0, 2.75, 0.17  # inches: of the picture, of a panel, of a row of a strip
 SHADE, SHADE_KEY = "#eff2f5", "#dbe1e7"
@@ -64,7 +61,7 @@ def has_phases(arm: Arm) -> bool:
     return arm.curve is not None and len(arm.curve.spans("images")) > 1
 
 
-def _draw_panel(figure: Figure, cell: "SubplotSpec", panel: Panel, arms: list[Arm], rows: Rows, look: Look) -> None:
+def _draw_panel(figure: Figure, cell: SubplotSpec, panel: Panel, arms: list[Arm], rows: Rows, look: Look) -> None:
     """Two axes that share their values, each above its strip where there are rows for one."""
     curves = [curve for arm in arms if (curve := arm.curve)]
     if rows:
@@ -96,7 +93,7 @@ def _draw_panel(figure: Figure, cell: "SubplotSpec", panel: Panel, arms: list[Ar
     right.axvspan(0, min(curve.seconds[-1] for curve in curves), color=SHADE, lw=0, zorder=0)
 
 
-def _draw_curve(axes: "Axes", curve: Curve, unit: Unit, colour: str, line: Line, crowded: bool) -> None:
+def _draw_curve(axes: Axes, curve: Curve, unit: Unit, colour: str, line: Line, crowded: bool) -> None:
     """Line, band and ticks of one arm; where many share the panel, thinner and paler and without dots."""
     x = getattr(curve, unit)
     axes.fill_between(x, curve.low, curve.high, color=colour, alpha=0.05 if crowded else 0.14, linewidth=0)
@@ -121,7 +118,7 @@ def _strip_rows(arms: Sequence[Arm], look: Look) -> Rows:
     return labelled
 
 
-def _draw_strip(strip: "Axes", rows: Rows, unit: Unit, look: Look) -> None:
+def _draw_strip(strip: Axes, rows: Rows, unit: Unit, look: Look) -> None:
     """A row for each: thin lines while training, bars while something is frozen, the darker the more of it."""
     for y, (_, members) in enumerate(rows):
         colours = {look.colour(arm) for arm in members}
@@ -133,7 +130,7 @@ def _draw_strip(strip: "Axes", rows: Rows, unit: Unit, look: Look) -> None:
     strip.spines["bottom"].set_visible(False)
 
 
-def _draw_row(strip: "Axes", row: int, members: list[list[Span]], colour: str) -> None:
+def _draw_row(strip: Axes, row: int, members: list[list[Span]], colour: str) -> None:
     """members: the spans of the arms that share the row. They need the same images for a phase, but each its own time:
     where they differ, each has its part of the height.
     """
