@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from frostline.draw.style import chart
 from frostline.report.arms import panels_of
-from frostline.report.charts import comparison, cost, speed
+from frostline.report.charts import against, comparison
 from frostline.report.learning import learning_curves
 from frostline.report.looks import look_of
 
@@ -23,8 +23,8 @@ def look_at(runs):
     return panels, look_of(panels, axes_of(runs))
 
 
-def drawn(kind, runs):
-    return chart(kind)(*look_at(runs))
+def drawn(kind, runs, *cost):
+    return chart(kind)(*look_at(runs), *cost)
 
 
 def bars(strip):
@@ -59,15 +59,15 @@ def test_a_run_that_failed_is_told_and_not_drawn_as_zero():
 
 def test_costs_are_what_each_run_took():
     runs = [made_run(schedule=name, train_seconds=s, predict_ms=s / 4) for name, s in (("thaw", 8.0), ("full", 16.0))]
-    for kind, xs in ((cost, [8, 16]), (speed, [2, 4])):
-        (axes,) = drawn(kind, runs).axes
+    for cost, xs in (("train_seconds", [8, 16]), ("predict_ms", [2, 4])):
+        (axes,) = drawn(against, runs, cost).axes
         assert [float(marks.get_offsets()[0, 0]) for marks in marks_of(axes)] == xs
 
 
 def test_means_are_marked_where_an_arm_has_several_seeds():
     # Catches a pale mark behind the only seed, which says nothing and hides what lies under it.
     for seeds, marks in {1: 1, 3: 2}.items():
-        figure = drawn(cost, [made_run(seed=seed, value=0.5 + seed / 10) for seed in range(seeds)])
+        figure = drawn(against, [made_run(seed=seed, value=0.5 + seed / 10) for seed in range(seeds)], "train_seconds")
         assert len(marks_of(figure.axes[0])) == marks
         assert any("a large pale one" in text.get_text() for text in figure.texts) == (marks == 2)
 
@@ -76,7 +76,7 @@ def test_without_another_axis_eight_heads_have_a_look_of_their_own():
     # Catches marks that start anew after the seventh, and one colour for all.
     heads = [f"head{i}" for i in range(8)]
     runs = [made_run("detection", "full", 0, 0.5 + i / 100, head=head) for i, head in enumerate(heads)]
-    figure = drawn(speed, runs)
+    figure = drawn(against, runs, "predict_ms")
     looks = {
         (tuple(marks.get_facecolor()[0][:3]), marks.get_paths()[0].vertices.tobytes())
         for marks in marks_of(figure.axes[0])
@@ -101,7 +101,7 @@ def test_the_schedule_has_colours_and_all_other_axes_have_marks_together():
     ]  # fmt: skip
     assert len({look.colour(arm) for arm in arms}) == 2 and len({look.marker(arm) for arm in arms}) == 4
     assert len({(look.colour(arm), look.marker(arm)) for arm in arms}) == 8
-    figure = chart(cost)(panels, look)
+    figure = chart(against)(panels, look, "train_seconds")
     assert labels_of(figure)[:2] != labels_of(figure)[2:] and set(labels_of(figure)) == {"thaw", "full", *look.kinds}
 
 
@@ -217,7 +217,7 @@ def test_legends_are_as_wide_as_the_picture_and_no_text_lies_over_another(boxes,
         for n in range(kinds)
         for name in ("frozen", "thaw", "full")
     ]
-    figure = drawn(cost, runs)
+    figure = drawn(against, runs, "train_seconds")
     found = chart(boxes)(figure)
     page = figure.bbox
     assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 <= box.y1 <= page.y1 for _, box in found)

@@ -10,7 +10,7 @@ from frostline.errors import FrostlineError
 from frostline.report.curve import Curve, curve_of
 from frostline.report.results import Run
 from frostline.runs.result import GROUPS
-from frostline.words import decimal
+from frostline.words import decimal, quantity
 
 ARCHITECTURE = [group for group in GROUPS if group not in ("task", "dataset")]  # whose values need no word beside them
 
@@ -66,29 +66,14 @@ class Arm:
             for metric in shared
         }
 
-    @property
-    def seconds(self) -> float:
-        """Mean training time of one run."""
-        return fmean(run.result.train_seconds for run in self.runs)
+    def mean_of(self, fact: str) -> float:
+        """Mean over the seeds of a number of `RunResult`, such as train_seconds."""
+        return fmean(getattr(run.result, fact) for run in self.runs)
 
     @property
-    def images_per_second(self) -> float:
-        return fmean(run.result.images_per_second for run in self.runs)
-
-    @property
-    def predict_ms(self) -> float:
-        """Mean milliseconds to predict one picture."""
-        return fmean(run.result.predict_ms for run in self.runs)
-
-    @property
-    def trainable(self) -> float:
-        """Parameters that train in the last epoch."""
-        return fmean(run.result.params_trainable_last for run in self.runs)
-
-    @property
-    def total(self) -> float:
-        """All parameters."""
-        return fmean(run.result.params_total for run in self.runs)
+    def parameters(self) -> str:
+        """How many train in the last epoch, and how many there are."""
+        return " / ".join(quantity(self.mean_of(fact), 4) for fact in ("params_trainable_last", "params_total"))
 
 
 @dataclass(frozen=True, eq=False)

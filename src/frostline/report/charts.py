@@ -1,7 +1,7 @@
 """The charts of results: every run's primary test metric, by what was varied, and against what it cost."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,10 +13,13 @@ from frostline.draw.legends import height_of, legend
 from frostline.draw.style import headline
 from frostline.report.arms import Arm, Panel
 from frostline.report.looks import Look
-from frostline.report.results import Run
 
 HEAD = 0.68  # inches of a headline
 TITLE = 14.0  # points
+COSTS = {
+    "train_seconds": ("training time", "seconds of training"),
+    "predict_ms": ("the time to predict", "milliseconds to predict a picture"),
+}
 BY = {"schedule": "freezing schedule"}  # what an axis is called in a headline, where that is not its name
 
 
@@ -47,17 +50,33 @@ def comparison(panels: Sequence[Panel], look: Look) -> Figure:
     return figure
 
 
-def cost(panels: Sequence[Panel], look: Look) -> Figure:
-    """The primary test metric of every run against its training time, with the arm's mean."""
-    figure = _against(panels, look, lambda run: run.result.train_seconds, "seconds of training")
-    headline(figure, "Test-set results against training time", _how(panels), TITLE)
-    return figure
-
-
-def speed(panels: Sequence[Panel], look: Look) -> Figure:
-    """The primary test metric of every run against the time to predict one picture, with the arm's mean."""
-    figure = _against(panels, look, lambda run: run.result.predict_ms, "milliseconds to predict a picture")
-    headline(figure, "Test-set results against the time to predict", _how(panels), TITLE)
+def against(panels: Sequence[Panel], look: Look, cost: str) -> Figure:
+    """The primary test metric of every run against what it cost, one of COSTS, with the arm's mean."""
+    arms = [arm for panel in panels for arm in panel.arms]
+    figure, all_axes = canvas(panels, 2.9, look.legends(arms))
+    what, label = COSTS[cost]
+    for axes, panel in zip(all_axes, panels, strict=True):
+        longest, shortest = 0.0, math.inf
+        for arm in panel.arms:
+            colour, marker = look.colour(arm), look.marker(arm)
+            costs = [getattr(run.result, cost) for run in arm.runs]
+            longest, shortest = max(longest, *costs), min(shortest, *costs)
+            axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
+            if len(costs) > 1:
+                mean = sum(costs) / len(costs)
+                axes.scatter([mean], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
+        fit(axes, [value for arm in panel.arms for value in arm.values])
+        if longest > 10 * shortest > 0:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        elif longest > 0:
+            axes.set_xlim(0, longest * 1.08)
+        axes.set_xlabel(label)
+    several = any(len(arm.values) > 1 for arm in arms)
+    marks = "a small mark is one run, a large pale one the mean of its arm" if several else "a mark is one run"
+    headline(figure, f"Test-set results against {what}", f"up and left is better; {marks}", TITLE)
     return figure
 
 
@@ -116,34 +135,3 @@ def _draw_arm(axes: Axes, arm: Arm, x: float, width: float, look: Look, arms: in
         fontsize=6 if crowded else 9 if arms <= 6 else 7,
         zorder=5,
     )
-
-
-def _against(panels: Sequence[Panel], look: Look, fact: Callable[[Run], float], label: str) -> Figure:
-    arms = [arm for panel in panels for arm in panel.arms]
-    figure, all_axes = canvas(panels, 2.9, look.legends(arms))
-    for axes, panel in zip(all_axes, panels, strict=True):
-        longest, shortest = 0.0, math.inf
-        for arm in panel.arms:
-            colour, marker = look.colour(arm), look.marker(arm)
-            costs = [fact(run) for run in arm.runs]
-            longest, shortest = max(longest, *costs), min(shortest, *costs)
-            axes.scatter(costs, arm.values, s=24, color=colour, ec="white", lw=0.6, marker=marker, zorder=4)
-            if len(costs) > 1:
-                mean = sum(costs) / len(costs)
-                axes.scatter([mean], [arm.mean], s=190, color=colour, alpha=0.3, lw=0, marker=marker, zorder=3)
-        fit(axes, [value for arm in panel.arms for value in arm.values])
-        if longest > 10 * shortest > 0:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        elif longest > 0:
-            axes.set_xlim(0, longest * 1.08)
-        axes.set_xlabel(label)
-    return figure
-
-
-def _how(panels: Sequence[Panel]) -> str:
-    several = any(len(arm.values) > 1 for panel in panels for arm in panel.arms)
-    marks = "a small mark is one run, a large pale one the mean of its arm" if several else "a mark is one run"
-    return f"up and left is better; {marks}"

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from frostline.report.learning import has_phases, is_frozen
 from frostline.report.pictures import SHEETS, sheet_name
 from frostline.report.results import Results
 from frostline.report.verdict import answer
-from frostline.runs.result import RunResult
 from frostline.scenes.scene import SPLITS
-from frostline.words import decimal, listed, one_line, quantity, score
+from frostline.words import decimal, listed, one_line, score
 
 METRICS = {
     "accuracy": "share of the scenes whose class is right",
@@ -142,9 +142,8 @@ def _result(panel: Panel, arm: Arm, seeds: int) -> list[str]:
     names, ran, value = _names(panel, arm), len(arm.runs), mean_sd(arm)
     if arm is panel.best:
         names, value = [f"**{name}**" for name in names], f"**{value}**"
-    facts = [decimal(arm.seconds), decimal(arm.images_per_second), decimal(arm.predict_ms)]
-    sizes = f"{quantity(arm.trainable, 4)} / {quantity(arm.total, 4)}"
-    return [*names, f"{ran} of {seeds}" if seeds > ran else str(ran), value, *facts, sizes]
+    facts = [decimal(arm.mean_of(fact)) for fact in ("train_seconds", "images_per_second", "predict_ms")]
+    return [*names, f"{ran} of {seeds}" if seeds > ran else str(ran), value, *facts, arm.parameters]
 
 
 def _budgets(panel: Panel) -> Table | None:
@@ -212,21 +211,19 @@ def _sheets(panels: Sequence[Panel], pictures: Sequence[str]) -> list[dict[str, 
 def _notes(results: Results) -> Mapping[str, Any]:
     """What a reader must know before believing the numbers."""
     found = [run.result for run in results.runs]
-    hashes: dict[str, set[str]] = {}
-    for result in found:
-        hashes.setdefault(result.names["dataset"], set()).add(result.data_hash)
+    seen = Counter(name for name, _ in {(result.names["dataset"], result.data_hash) for result in found})
     facts = {"commits": "commit", "machines": "machine"}
     if "image_size" not in results.study.axes:
         facts["image sizes"] = "image_size"
     return {
-        "broken": {r.run: bad for r in found if (bad := _not_finite(r))},
+        "broken": {
+            r.run: bad
+            for r in found
+            if (bad := sorted(n for n, value in r.metrics.items() if not math.isfinite(value)))
+        },
         "without_curve": [run.result.run for run in results.runs if not run.epochs],
         "not_prepared": [dataset for dataset, kinds in results.derived.items() if kinds is None],
         "mixed": [what for what, fact in facts.items() if len({getattr(result, fact) for result in found}) > 1],
         "dirty": any(result.dirty for result in found),
-        "changed_datasets": sorted(dataset for dataset, known in hashes.items() if len(known) > 1),
+        "changed_datasets": sorted(dataset for dataset, versions in seen.items() if versions > 1),
     }
-
-
-def _not_finite(result: RunResult) -> list[str]:
-    return sorted(metric for metric, value in result.metrics.items() if not math.isfinite(value))

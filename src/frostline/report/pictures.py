@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from PIL import Image
 
 from frostline.draw.png import montage, png_of, small_png
 from frostline.draw.style import chart
 from frostline.report.arms import Arm, Panel
-from frostline.report.charts import comparison, cost, speed
+from frostline.report.charts import against, comparison
 from frostline.report.learning import learning_curves
 from frostline.report.looks import look_of
 
@@ -27,12 +26,13 @@ def draw(panels: Sequence[Panel], axes: Mapping[str, Sequence[str]]) -> dict[str
     axes: of the study. Names of sheets are `KIND-TASK-DATASET.png`, as `sheet_name` gives them.
     """
     look = look_of(panels, axes)
+    speeds_differ = any({"backbone", "head", "image_size"} & set(panel.columns) for panel in panels)
     curves = learning_curves(panels, look)
     return {
         "comparison.png": png_of(comparison(panels, look), DPI),
         "curves.png": png_of(curves, DPI) if curves else None,
-        "cost.png": png_of(cost(panels, look), DPI),
-        "speed.png": png_of(speed(panels, look), DPI) if any(map(_models_differ, panels)) else None,
+        "cost.png": png_of(against(panels, look, "train_seconds"), DPI),
+        "speed.png": png_of(against(panels, look, "predict_ms"), DPI) if speeds_differ else None,
         "predictions.png": predictions(panels),
         **sheets(panels),
     }
@@ -42,9 +42,8 @@ def predictions(panels: Sequence[Panel]) -> bytes | None:
     """One run's predictions.png of the arm with the highest mean, per task, one below the other; None without any."""
     shown = []
     for panel in panels:
-        if panel.best and (file := _of_a_run("predictions.png", panel.best)):
-            with Image.open(file) as picture:
-                shown.append((f"{panel.where}: {panel.best.name}", picture.convert("RGB")))
+        if panel.best and (picture := _of_a_run("predictions", panel.best)):
+            shown.append((f"{panel.where}: {panel.best.name}", picture))
     return small_png(montage(shown, MONTAGE), MAX_MONTAGE_BYTES) if shown else None
 
 
@@ -53,9 +52,8 @@ def sheets(panels: Sequence[Panel]) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     for panel in panels:
         for kind in SHEETS:
-            if panel.best and (file := _of_a_run(f"{kind}.png", panel.best)):
-                with Image.open(file) as picture:
-                    found[sheet_name(kind, panel)] = small_png(picture.convert("RGB"), MAX_SHEET_BYTES)
+            if panel.best and (picture := _of_a_run(kind, panel.best)):
+                found[sheet_name(kind, panel)] = small_png(picture, MAX_SHEET_BYTES)
     return found
 
 
@@ -64,11 +62,10 @@ def sheet_name(kind: str, panel: Panel) -> str:
     return "-".join([kind, panel.task, re.sub(r"[^\w.]+", "_", panel.dataset)]) + ".png"
 
 
-def _models_differ(panel: Panel) -> bool:
-    """Whether some arms may be quicker than others to predict a picture."""
-    return bool({"backbone", "head", "image_size"} & set(panel.columns))
-
-
-def _of_a_run(name: str, arm: Arm) -> Path | None:
-    """This file of the first run of an arm that has it."""
-    return next((file for run in arm.runs if (file := run.folder / name).is_file()), None)
+def _of_a_run(name: str, arm: Arm) -> Image.Image | None:
+    """This picture of the first run of an arm that has it."""
+    for run in arm.runs:
+        if (file := run.folder / f"{name}.png").is_file():
+            with Image.open(file) as picture:
+                return picture.convert("RGB")
+    return None

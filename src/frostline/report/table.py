@@ -14,7 +14,7 @@ from frostline.errors import FrostlineError
 from frostline.report.arms import mean_sd, panels_of
 from frostline.report.results import Run
 from frostline.runs.result import GROUPS, RunResult
-from frostline.words import decimal, quantity
+from frostline.words import decimal
 
 FACTS = {
     "epochs": int,
@@ -78,9 +78,9 @@ def terminal_table(runs: Sequence[Run]) -> str:
                 *(arm.facets[column] for column in panel.columns),
                 str(len(arm.runs)),
                 mean_sd(arm),
-                decimal(arm.seconds),
-                decimal(arm.images_per_second),
-                f"{quantity(arm.trainable, 4)} / {quantity(arm.total, 4)}",
+                decimal(arm.mean_of("train_seconds")),
+                decimal(arm.mean_of("images_per_second")),
+                arm.parameters,
             )
         console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
