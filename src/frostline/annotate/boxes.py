@@ -19,11 +19,15 @@ Sizes = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Box:
-    """label: name of its class. corners: x0 y0 x1 y1 in pixels of the picture. score: 0..1, of a predicted box."""
+    """label: name of its class. corners: x0 y0 x1 y1 in pixels of the picture. score: 0..1, of a predicted box.
+
+    turned: whether it is the upright box around one that people had turned.
+    """
 
     label: str
     corners: Corners
     score: float | None = None
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,10 @@ def note(count: int, one: str, many: str) -> tuple[str, ...]:
     return () if count == 0 else (f"{count} {one if count == 1 else many}",)
 
 
-def note_on_turned(count: int) -> tuple[str, ...]:
+def note_on_turned(of: Mapping[str, Answer]) -> tuple[str, ...]:
     """The note on turned boxes."""
     return note(
-        count,
+        sum(box.turned for answer in of.values() for box in answer.boxes),
         "box was turned: the upright box around it was taken",
         "boxes were turned: the upright boxes around them were taken",
     )

@@ -76,25 +76,22 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
     if root.tag != "annotations" or root.find("track") is not None:
         raise FrostlineError(f"{file} is not CVAT's XML for images: export as 'CVAT for images 1.1'.")
     of: dict[str, Answer] = {}
-    turned = 0
     for picture in root.findall("image"):
         scene = scene_named(picture.get("name"), sizes, file)
         where = f"{file}, scene '{scene}',"
         check_size(tuple(map(_whole, (picture.get("width"), picture.get("height")))), scene, sizes, where)
         if strange := [shape.tag for shape in picture if shape.tag not in _NO_SHAPE]:
             raise FrostlineError(f"{where} has a <{strange[0]}>, and only boxes are read: draw a box in its place.")
-        boxes = [_box(shape, sizes[scene], where) for shape in picture.findall("box")]
-        turned += sum(is_turned for _, is_turned in boxes)
-        add(of, scene, Answer(tuple(box for box, _ in boxes)), file)
-    return Answers(of, tells_empty=False, notes=note_on_turned(turned))
+        boxes = tuple(_box(shape, sizes[scene], where) for shape in picture.findall("box"))
+        add(of, scene, Answer(boxes), file)
+    return Answers(of, tells_empty=False, notes=note_on_turned(of))
 
 
 def _whole(text: str | None) -> Any:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _box(shape: Element, size: tuple[int, int], where: str) -> tuple[Box, bool]:
-    """A box, and whether it was turned."""
+def _box(shape: Element, size: tuple[int, int], where: str) -> Box:
     label = shape.get("label")
     if not label:
         raise FrostlineError(f"{where} has a box without a label: give it one.")
@@ -104,9 +101,9 @@ def _box(shape: Element, size: tuple[int, int], where: str) -> tuple[Box, bool]:
     except ValueError as error:
         raise FrostlineError(f"{where} has a box that cannot be read ({error}): export again.") from error
     if not degrees:
-        return Box(label, (x0, y0, x1, y1)), False
+        return Box(label, (x0, y0, x1, y1))
     # CVAT turns a box about its centre.
     turn, width, height = math.radians(degrees), x1 - x0, y1 - y0
     x = (x0 + x1) / 2 - (width * math.cos(turn) - height * math.sin(turn)) / 2
     y = (y0 + y1) / 2 - (width * math.sin(turn) + height * math.cos(turn)) / 2
-    return Box(label, upright(x, y, width, height, degrees, size)), True
+    return Box(label, upright(x, y, width, height, degrees, size), turned=True)

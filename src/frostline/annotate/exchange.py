@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from frostline.annotate import coco, cvat, label_studio
+from frostline.annotate import cvat, label_studio
 from frostline.annotate.boxes import Answers, Proposal, Sizes, box_names
 from frostline.annotate.corrected import Corrected
-from frostline.annotate.layouts import read_coco, read_voc, read_yolo
+from frostline.annotate.layouts import read_coco, read_voc, read_yolo, write_coco
 from frostline.annotate.proposals import MASK, Predict, propose
 from frostline.checking.prepare import prepare
 from frostline.errors import FrostlineError
@@ -75,7 +75,7 @@ def export(
     elif to == "cvat":
         texts = [cvat.write(proposals, names, dataset.name)]
     else:
-        texts = [_json(coco.write(proposals, names, dataset.name))]
+        texts = [_json(write_coco(proposals, names, dataset.name))]
     for file, text in zip(files, texts, strict=True):
         write_whole(file, text)
     return files, summary(proposals)

@@ -105,7 +105,7 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
             f"{file} is no list of Label Studio's tasks with their annotations: export as JSON, not as JSON-MIN."
         )
     of: dict[str, Answer] = {}
-    skipped = several = turned = 0
+    skipped = several = 0
     for task in tasks:
         scene = _scene(task, sizes, file)
         where = f"{file}, scene '{scene}',"
@@ -116,16 +116,15 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
         if not done:
             continue
         _, _, newest = max((_time(found, where), position, found) for position, found in enumerate(done))
-        boxes = [_box(region, scene, sizes, where) for region in newest["result"]]
-        turned += sum(is_turned for _, is_turned in boxes)
-        add(of, scene, Answer(tuple(box for box, _ in boxes)), file)
+        boxes = tuple(_box(region, scene, sizes, where) for region in newest["result"])
+        add(of, scene, Answer(boxes), file)
     notes = note(skipped, "scene was skipped and stays as it was", "scenes were skipped and stay as they were")
     notes += note(
         several,
         "scene has several annotations, of which the newest holds",
         "scenes have several annotations, of which the newest hold",
     )
-    return Answers(of, tells_empty=True, notes=notes + note_on_turned(turned))
+    return Answers(of, tells_empty=True, notes=notes + note_on_turned(of))
 
 
 def _is_task(task: Any) -> bool:
@@ -160,8 +159,7 @@ def _time(annotation: dict[str, Any], where: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _box(region: Any, scene: str, sizes: Sizes, where: str) -> tuple[Box, bool]:
-    """A region as a box, and whether it was turned."""
+def _box(region: Any, scene: str, sizes: Sizes, where: str) -> Box:
     if not isinstance(region, dict) or region.get("type") != _KIND or not isinstance(region.get("value"), dict):
         kind = region.get("type") if isinstance(region, dict) else region
         raise FrostlineError(
@@ -186,5 +184,5 @@ def _box(region: Any, scene: str, sizes: Sizes, where: str) -> tuple[Box, bool]:
         raise FrostlineError(f"{where} has a rectangle that cannot be read ({error}): export again.") from error
     x, y, w, h = x * width, y * height, w * width, h * height
     if degrees:
-        return Box(labels[0], upright(x, y, w, h, degrees, (width, height))), True
-    return Box(labels[0], (x, y, x + w, y + h)), False
+        return Box(labels[0], upright(x, y, w, h, degrees, (width, height)), turned=True)
+    return Box(labels[0], (x, y, x + w, y + h))

@@ -1,16 +1,34 @@
-"""Answers in COCO's, VOC's and YOLO's layouts, read as any dataset in them is read (frostline.sources)."""
+"""COCO's layout out; and answers in COCO's, VOC's and YOLO's, read as any dataset in them (frostline.sources)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from frostline.annotate.boxes import Answer, Answers, Box, Sizes, add, check_size, scene_named
+from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Sizes, add, check_size, scene_named
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import displayed_size
 from frostline.scenes.dataset import Dataset
+from frostline.scenes.layout import coco
 from frostline.sources.base import Source
 from frostline.sources.coco import Coco
 from frostline.sources.voc import Voc
 from frostline.sources.yolo import Yolo
+
+
+def write_coco(proposals: Sequence[Proposal], names: Sequence[str], name: str) -> dict[str, Any]:
+    """COCO's instance annotations of the dataset `name`, as JSON can hold them, in the order of the proposals.
+
+    A `file_name` is relative to the dataset's folder `images`. A predicted box has its `score`, as in COCO's results.
+    """
+    numbers = {label: number for number, label in enumerate(names)}
+    pictures = []
+    for proposal in proposals:
+        width, height = proposal.size
+        scores = [{} if box.score is None else {"score": box.score} for box in proposal.boxes]
+        boxes = [(numbers[box.label], box.corners, score) for box, score in zip(proposal.boxes, scores, strict=True)]
+        pictures.append(({"file_name": proposal.file, "width": width, "height": height}, boxes))
+    return coco({"description": f"{name}, boxes to correct"}, pictures, names)
 
 
 def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Answers:

@@ -1,6 +1,7 @@
 """What is drawn on a picture before people see it, and which picture they see first."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,34 +38,21 @@ def propose(
     if predict is not None:
         open_ = [scene for scene in scenes if not found[scene.id].annotated and not found[scene.id].boxes]
         for scene, (boxes, uncertainty) in zip(open_, predict(open_), strict=True):
-            found[scene.id] = _proposal(scene, boxes, by=run, uncertainty=uncertainty)
-    return sorted(found.values(), key=_by_uncertainty)
-
-
-def _by_uncertainty(proposal: Proposal) -> float:
-    return 1.0 if proposal.uncertainty is None else -proposal.uncertainty
+            found[scene.id] = replace(found[scene.id], boxes=boxes, by=run, uncertainty=uncertainty)
+    return sorted(found.values(), key=lambda found: 1.0 if found.uncertainty is None else -found.uncertainty)
 
 
 def _known(scene: Scene, classes: Classes) -> Proposal:
     """What is known of a scene without a run."""
+    assert isinstance(scene.image, Path) and scene.size is not None  # as in every prepared dataset
+    blank = Proposal(scene.id, scene.image.name, scene.size)
     if scene.boxes is not None and scene.box_labels is not None:
         names = classes.boxes or ()
         pairs = zip(scene.boxes.tolist(), scene.box_labels.tolist(), strict=True)
-        return _proposal(scene, tuple(Box(names[label], tuple(box)) for box, label in pairs), annotated=True)
+        return replace(blank, boxes=tuple(Box(names[label], tuple(box)) for box, label in pairs), annotated=True)
     if isinstance(scene.mask, Path) and (boxes := mask_boxes(read_mask(scene.mask), class_called(scene, classes))):
-        return _proposal(scene, boxes, by=MASK)
-    return _proposal(scene, ())
-
-
-def _proposal(
-    scene: Scene,
-    boxes: tuple[Box, ...],
-    annotated: bool = False,
-    by: str | None = None,
-    uncertainty: float | None = None,
-) -> Proposal:
-    assert isinstance(scene.image, Path) and scene.size is not None  # as in every prepared dataset
-    return Proposal(scene.id, scene.image.name, scene.size, boxes, annotated, by, uncertainty)
+        return replace(blank, boxes=boxes, by=MASK)
+    return blank
 
 
 def class_called(scene: Scene, classes: Classes) -> dict[int, str]:
