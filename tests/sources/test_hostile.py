@@ -208,7 +208,7 @@ def damaged(content, rng):
 def examined(source):
     """What is found wrong with scenes, none where one sentence refuses the whole."""
     try:
-        found = diagnose(source(), Split(), POLICY, "hostile", workers=1)
+        found = diagnose(source(), Split(), POLICY, "hostile")
     except FrostlineError as error:
         assert "\n" not in str(error) and len(str(error)) < 4000, str(error)[:5000]
         return []

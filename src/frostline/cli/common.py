@@ -31,6 +31,12 @@ every key and its default: `frostline train --show`
 """
 
 
+def add_overrides(parser: argparse.ArgumentParser, such_as: str | None = None) -> None:
+    """Have a command take overrides, and explain them below its help."""
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=such_as)
+    parser.epilog, parser.formatter_class = OVERRIDES, argparse.RawDescriptionHelpFormatter
+
+
 def check_out(option: str, path: Path, suffixes: tuple[str, ...], what: str) -> None:
     """Raise FrostlineError where a file that is asked for cannot be written, before anything is done."""
     if suffixes and path.suffix not in suffixes:

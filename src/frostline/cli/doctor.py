@@ -2,12 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from frostline.cli.common import Commands, check_out, show
-
-if TYPE_CHECKING:
-    from frostline.sources.base import Source
 
 
 def add(commands: Commands) -> None:
@@ -32,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from frostline.doctor.page import to_html
     from frostline.scenes.faults import policies
     from frostline.scenes.splits import Split
+    from frostline.sources.base import Source
     from frostline.sources.configured import configured
 
     for option, file in (("--json", args.json), ("--html", args.html)):

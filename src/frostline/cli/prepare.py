@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frostline.cli.common import OVERRIDES, Commands
+from frostline.cli.common import Commands, add_overrides
 from frostline.errors import FrostlineError
 
 
@@ -11,11 +11,9 @@ def add(commands: Commands) -> None:
     prepare = commands.add_parser(
         "prepare",
         help="check, split and store the pictures of a study or of one dataset",
-        epilog=OVERRIDES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     prepare.add_argument("--study", type=Path, metavar="FOLDER", help="prepare the datasets that its plan names")
-    prepare.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as dataset=folder dataset.root=PATH")
+    add_overrides(prepare, "such as dataset=folder dataset.root=PATH")
     prepare.set_defaults(command=run)
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frostline.cli.common import OVERRIDES, Commands, check_out
+from frostline.cli.common import Commands, add_overrides, check_out
 from frostline.errors import FrostlineError
 
 
@@ -12,10 +12,8 @@ def add(commands: Commands) -> None:
         "preview",
         help="draw a contact sheet of augmented scenes, with their boxes and masks",
         description="Write a picture of what training will see: scenes as they are, and their first views beside them.",
-        epilog=OVERRIDES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    preview.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as augment=strong task=detection")
+    add_overrides(preview, "such as augment=strong task=detection")
     preview.add_argument("--out", type=Path, metavar="FILE", default=Path("preview.png"), help="by default preview.png")
     preview.add_argument("--scenes", type=int, default=6, metavar="N", help="rows (6)")
     preview.add_argument("--views", type=int, default=5, metavar="N", help="columns beside the plain picture (5)")

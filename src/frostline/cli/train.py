@@ -3,13 +3,9 @@
 import argparse
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from frostline.cli.common import OVERRIDES, Commands
+from frostline.cli.common import Commands, add_overrides
 from frostline.errors import FrostlineError
-
-if TYPE_CHECKING:
-    from frostline.config import Config
 
 
 def add(commands: Commands) -> None:
@@ -19,15 +15,13 @@ def add(commands: Commands) -> None:
         description="Train one run and evaluate its best epoch on the test split; results go to runs/STUDY/results/. "
         "Stopped, the same command goes on; done, it says so. It takes some ten seconds to begin, and then as long as "
         "pictures, backbone and epochs want; what is wrong with the values is told at once.",
-        epilog=OVERRIDES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument(
         "--plan", type=Path, metavar="FILE", help="a run that `frostline plan` wrote, instead of overrides"
     )
     train.add_argument("--study", type=Path, metavar="FOLDER", help="all stale runs of a study, before `dvc repro`")
     train.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
-    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    add_overrides(train)
     train.set_defaults(command=run)
 
 
@@ -51,17 +45,11 @@ def run(args: argparse.Namespace) -> None:
         config = compose(args.overrides)
         if args.show:
             print(to_yaml(config), end="")
-        else:
-            _train(config, shlex.join(["frostline", "train", *args.overrides]))
+            return
+        from frostline.runs.alone import train_alone
 
-
-def _train(config: "Config", command: str) -> None:
-    """One run that is no part of a study, unless it is done."""
-    from frostline.runs.alone import train_alone
-
-    result, trained = train_alone(config, command)
-    print(f"{result.summary}  -> {result.folder}")
-    if not trained:
-        print(
-            f"This run was done before: nothing is trained. To train it anew, remove its results: rm -r {result.folder}"
-        )
+        result, trained = train_alone(config, shlex.join(["frostline", "train", *args.overrides]))
+        print(f"{result.summary}  -> {result.folder}")
+        if not trained:
+            again = f"To train it anew, remove its results: rm -r {result.folder}"
+            print(f"This run was done before: nothing is trained. {again}")

@@ -22,23 +22,12 @@ def conf_dir() -> Path:
 
 def conf_files(group: str) -> dict[str, Config]:
     """What stands in conf/GROUP/, by file, as nothing is composed. Raises FrostlineError where one is no YAML."""
-    found: dict[str, Config] = {}
-    for path in sorted((conf_dir() / group).glob("*.yaml")):
-        try:
-            found[path.stem] = _load(path)
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise FrostlineError(f"{path} is no YAML ({why(error)}): mend it.") from error
-    return found
+    return {path.stem: _load(path, "mend it") for path in sorted((conf_dir() / group).glob("*.yaml"))}
 
 
 def read(path: Path) -> Config:
     """A resolved configuration that `plan` wrote."""
-    try:
-        config = _load(path)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise FrostlineError(
-            f"The configuration {path} cannot be read ({why(error)}): run `frostline plan`."
-        ) from error
+    config = _load(path, "run `frostline plan`")
     if not isinstance(config, dict):
         raise FrostlineError(f"{path} holds no configuration: run `frostline plan` again.")
     return config
@@ -49,8 +38,11 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config, sort_keys=True, allow_unicode=True)
 
 
-def _load(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def _load(path: Path, mend: str) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise FrostlineError(f"The configuration {path} cannot be read ({why(error)}): {mend}.") from error
 
 
 def why(error: Exception) -> str:

@@ -4,7 +4,6 @@ The other keys of a group are checked by what it builds.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from frostline.config.files import Config
 from frostline.config.values import ANY, Kind
@@ -64,7 +63,8 @@ def kind_at(path: str) -> Kind | None:
 def check_ranges(config: Config) -> None:
     """Raise FrostlineError where a value is of the right kind, and yet none that a run can have."""
     for name, key in KEYS.items():
-        value = _value(config, name)
+        group, _, own = name.rpartition(".")
+        value = (config[group] if group else config).get(own)  # some groups lack some of their keys
         if value is None:
             continue
         if key.choices and value not in key.choices:
@@ -81,12 +81,6 @@ def check_ranges(config: Config) -> None:
     mix = config["augment"].get("mix")
     if mix is not None and not isinstance(mix, dict):
         raise FrostlineError(f"augment.mix is '{mix}'; choose a file of conf/augment/mix/, such as augment/mix=mixup.")
-
-
-def _value(config: Config, name: str) -> Any:
-    """Of a key; None where the group has no such key."""
-    group, _, key = name.rpartition(".")
-    return (config[group] if group else config).get(key)
 
 
 def _check_names(config: Config) -> None:

@@ -19,20 +19,13 @@ from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 
 
-def diagnose(
-    source: Source,
-    split: Split,
-    policy: Mapping[str, str],
-    name: str,
-    max_pixels: int = MAX_PIXELS,
-    workers: int | None = None,
-) -> Examined:
+def diagnose(source: Source, split: Split, policy: Mapping[str, str], name: str) -> Examined:
     """Check every scene as `prepare` would, and write nothing. policy: of each kind of fault (`faults.policies`)."""
 
     def work(scene: Scene) -> Record:
-        return check(scene, source.classes, max_pixels).record
+        return check(scene, source.classes, MAX_PIXELS).record
 
-    scenes = tqdm(in_threads(work, source.scenes(), workers), desc=f"doctor {name}", unit=" pictures", disable=None)
+    scenes = tqdm(in_threads(work, source.scenes()), desc=f"doctor {name}", unit=" pictures", disable=None)
     return examine(scenes, source.classes, split, policy, source.derived)
 
 

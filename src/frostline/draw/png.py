@@ -18,15 +18,16 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # of a picture's size, tried 
 
 
 @names_as_they_are
-def save(figure: Figure, path: Path, dpi: float | None = None) -> None:
-    """Into a PNG, whole or not at all. dpi: in place of the figure's own."""
+def save(figure: Figure, path: Path) -> None:
+    """Into a PNG, whole or not at all."""
     with replacing(path) as aside:
-        _drawn(figure, dpi).save(aside, "PNG", compress_level=3)  # a quarter of a second less, for few more bytes
+        _drawn(figure).save(aside, "PNG", compress_level=3)  # a quarter of a second less, for few more bytes
 
 
 def png_of(figure: Figure, dpi: float) -> bytes:
     """A chart as a PNG in few colours."""
-    return _png(in_few_colours(_drawn(figure, dpi)))
+    figure.set_dpi(dpi)
+    return _png(in_few_colours(_drawn(figure)))
 
 
 def small_png(picture: Image.Image, most: int) -> bytes:
@@ -90,10 +91,8 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(figure: Figure, dpi: float | None) -> Image.Image:
+def _drawn(figure: Figure) -> Image.Image:
     """Drawn once, where `savefig` draws twice for the sake of a layout engine."""
-    if dpi:
-        figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -92,10 +92,9 @@ def _draw(axes: Axes, found: Prediction, truth: Truth) -> None:
             for real in () if truth.boxes is None else truth.boxes[:1]:
                 _rectangle(axes, real, truth=True)
             _rectangle(axes, found.box)
-            _caption(axes, found.name, found.label == truth.label, _named(found, truth))
+            _caption(axes, found.name, found, truth)
         case Classified():
-            share = float(found.probabilities[found.label])
-            _caption(axes, f"{found.name} {share:.0%}", found.label == truth.label, _named(found, truth))
+            _caption(axes, f"{found.name} {float(found.probabilities[found.label]):.0%}", found, truth)
         case Detected():
             for real in () if truth.boxes is None else truth.boxes:
                 _rectangle(axes, real, truth=True)
@@ -153,9 +152,11 @@ def _show(axes: Axes, example: Example) -> None:
     axes.imshow(example.picture, extent=(0, width, height, 0))
 
 
-def _caption(axes: Axes, text: str, right: bool, truth: str) -> None:
+def _caption(axes: Axes, text: str, found: Classified, truth: Truth) -> None:
     """Name what was predicted above a picture, and the truth where it was something else."""
-    axes.set_title(text if right else f"{text}\nis {truth}", fontsize=7, color=RIGHT if right else WRONG)
+    right = found.label == truth.label
+    text = text if right else f"{text}\nis {_named(found, truth)}"
+    axes.set_title(text, fontsize=7, color=RIGHT if right else WRONG)
 
 
 def _rectangle(axes: Axes, box: Tensor, text: str = "", truth: bool = False) -> None:

@@ -212,15 +212,12 @@ def _notes(results: Results) -> Mapping[str, Any]:
     """What a reader must know before believing the numbers."""
     found = [run.result for run in results.runs]
     seen = Counter(name for name, _ in {(result.names["dataset"], result.data_hash) for result in found})
+    broken = {r.run: sorted(metric for metric, value in r.metrics.items() if not math.isfinite(value)) for r in found}
     facts = {"commits": "commit", "machines": "machine"}
     if "image_size" not in results.study.axes:
         facts["image sizes"] = "image_size"
     return {
-        "broken": {
-            r.run: bad
-            for r in found
-            if (bad := sorted(n for n, value in r.metrics.items() if not math.isfinite(value)))
-        },
+        "broken": {run: metrics for run, metrics in broken.items() if metrics},
         "without_curve": [run.result.run for run in results.runs if not run.epochs],
         "not_prepared": [dataset for dataset, kinds in results.derived.items() if kinds is None],
         "mixed": [what for what, fact in facts.items() if len({getattr(result, fact) for result in found}) > 1],
