@@ -71,7 +71,7 @@ def test_proposals_count_only_once_somebody_has_said_so(flowers, tmp_path):
         import_(flowers.path, tmp_path / "tasks.json", "label-studio", tmp_path / "new")
     for form in ("cvat", "coco"):
         export(flowers.path, form, tmp_path / form)
-        new = import_(flowers.path, tmp_path / form, form, tmp_path / f"{form}-new").dataset
+        new, _ = import_(flowers.path, tmp_path / form, form, tmp_path / f"{form}-new")
         assert new.classes.boxes == ("rose", "tulip") and new.classes.labels == flowers.classes.labels
         old = every(flowers)
         for scene in every(new).values():
@@ -118,28 +118,28 @@ def answered(tmp_path, flowers, boxes):
 
 def test_new_classes_come_after_the_old_ones_sorted(flowers, boxed, tmp_path):
     file = answered(tmp_path, flowers, {"f00": [("wasp", 0, 0, 50, 50), ("tulip", 50, 50, 50, 50)], "f01": []})
-    found = import_(flowers.path, file, "label-studio", tmp_path / "new")
-    assert found.dataset.classes.boxes == ("rose", "tulip", "wasp") and "new classes of boxes: wasp" in found.notes
-    new, old = every(found.dataset), every(flowers)
+    found, notes = import_(flowers.path, file, "label-studio", tmp_path / "new")
+    assert found.classes.boxes == ("rose", "tulip", "wasp") and "new classes of boxes: wasp" in notes
+    new, old = every(found), every(flowers)
     assert new["f00"].boxes.tolist() == [[0, 0, 30, 20], [30, 20, 60, 40]] and new["f00"].box_labels.tolist() == [2, 1]
     assert new["f01"].boxes.shape == (0, 4)
     assert all(new[name].boxes is None for name in new if name not in ("f00", "f01"))
     assert all(same(old[name], new[name], boxes=False) for name in old)
-    assert found.notes[-1] == "2 scenes annotated, 1 of them without a box; 10 as before"
+    assert notes[-1] == "2 scenes annotated, 1 of them without a box; 10 as before"
     (tmp_path / "tasks.json").unlink()
     (tmp_path / "tasks.config.xml").unlink()
     ants = {"b01": [("mite", 0, 0, 50, 50)], "b04": [("bee", 1, 1, 50, 50)]}
-    found = import_(boxed.path, answered(tmp_path, boxed, ants), "label-studio", tmp_path / "more")
-    assert found.dataset.classes.boxes == ("zebra", "ant", "bee", "mite")
-    assert every(found.dataset)["b04"].box_labels.tolist() == [2]
-    assert all(same(every(boxed)[name], scene) for name, scene in every(found.dataset).items() if name not in ants)
+    found, notes = import_(boxed.path, answered(tmp_path, boxed, ants), "label-studio", tmp_path / "more")
+    assert found.classes.boxes == ("zebra", "ant", "bee", "mite")
+    assert every(found)["b04"].box_labels.tolist() == [2]
+    assert all(same(every(boxed)[name], scene) for name, scene in every(found).items() if name not in ants)
 
 
 def test_what_slips_from_a_hand_is_mended(flowers, tmp_path):
     file = answered(tmp_path, flowers, {"f00": [("rose", 0, 0, 0, 50), ("rose", 50, 50, 60, 50)]})
-    found = import_(flowers.path, file, "label-studio", tmp_path / "new")
-    assert every(found.dataset)["f00"].boxes.tolist() == [[30, 20, 60, 40]]
-    assert "2 faults of boxes were mended, see dataset.json" in found.notes
+    found, notes = import_(flowers.path, file, "label-studio", tmp_path / "new")
+    assert every(found)["f00"].boxes.tolist() == [[30, 20, 60, 40]]
+    assert "2 faults of boxes were mended, see dataset.json" in notes
 
 
 def test_pictures_without_boxes(boxed, tmp_path):
@@ -149,23 +149,23 @@ def test_pictures_without_boxes(boxed, tmp_path):
         for box in image.findall("box"):
             image.remove(box)
     ElementTree.ElementTree(root).write(tmp_path / "export.xml")
-    careful = import_(boxed.path, tmp_path / "export.xml", "cvat", tmp_path / "careful")
+    careful, notes = import_(boxed.path, tmp_path / "export.xml", "cvat", tmp_path / "careful")
     # Of those annotated before, somebody took all boxes away; of the others nobody knows.
-    assert [name for name, scene in every(careful.dataset).items() if scene.boxes is None] == ["b04", "b05"]
-    assert any("2 pictures without boxes stay not annotated" in note for note in careful.notes)
-    assert all(len(scene.boxes) == 0 for scene in every(careful.dataset).values() if scene.boxes is not None)
-    complete = import_(boxed.path, tmp_path / "export.xml", "cvat", tmp_path / "complete", complete=True)
-    assert all(len(scene.boxes) == 0 for scene in every(complete.dataset).values())
+    assert [name for name, scene in every(careful).items() if scene.boxes is None] == ["b04", "b05"]
+    assert any("2 pictures without boxes stay not annotated" in note for note in notes)
+    assert all(len(scene.boxes) == 0 for scene in every(careful).values() if scene.boxes is not None)
+    complete, notes = import_(boxed.path, tmp_path / "export.xml", "cvat", tmp_path / "complete", complete=True)
+    assert all(len(scene.boxes) == 0 for scene in every(complete).values())
 
 
 def test_a_new_dataset_can_be_trained_on_and_corrected_again(flowers, tmp_path):
     boxes = {f"f{number:02}": [("rose", 5, 5, 50, 50)] for number in range(6)}
-    first = import_(flowers.path, answered(tmp_path, flowers, boxes), "label-studio", tmp_path / "first").dataset
+    first, _ = import_(flowers.path, answered(tmp_path, flowers, boxes), "label-studio", tmp_path / "first")
     config = compose(["dataset=prepared", f"dataset.root={first.path}"])["dataset"]
     again = prepare_from_config(config, tmp_path / "again")  # no tulip has a box, which is let be
     assert all(same(every(first)[name], scene) for name, scene in every(again).items())
     export(first.path, "coco", tmp_path / "coco.json", only_missing=True)
-    second = import_(first.path, tmp_path / "coco.json", "coco", tmp_path / "second").dataset
+    second, _ = import_(first.path, tmp_path / "coco.json", "coco", tmp_path / "second")
     assert sum(scene.boxes is not None for scene in every(second).values()) == 6 + 3
     assert second.info["derived"]["boxes"] == (
         "6 scenes have theirs from export.json; 3 scenes have theirs from coco.json"
@@ -209,7 +209,7 @@ def test_an_earlier_import_is_never_replaced(flowers, tmp_path):
 
 def test_outlines_in_coco_bring_a_mask(flowers, tmp_path):
     thorn = instance(1, 3, [10, 10, 20, 5], [[10, 10, 30, 10, 30, 15, 10, 15]])
-    found = import_(flowers.path, coco_answer(flowers, tmp_path / "c.json", [thorn]), "coco", tmp_path / "new").dataset
+    found, _ = import_(flowers.path, coco_answer(flowers, tmp_path / "c.json", [thorn]), "coco", tmp_path / "new")
     assert found.classes.masks == ("background", "flower", "thorn", "rose")
     assert found.classes.boxes == ("rose", "tulip", "thorn")
     scene = every(found)["f01"]
@@ -237,7 +237,7 @@ def yolo(flowers, tmp_path):
 
 @pytest.mark.parametrize("place", ["", "data.yaml"])
 def test_yolo_is_read(flowers, yolo, tmp_path, place):
-    found = import_(flowers.path, yolo / place, "yolo", tmp_path / "new", complete=True).dataset
+    found, _ = import_(flowers.path, yolo / place, "yolo", tmp_path / "new", complete=True)
     new = every(found)
     assert found.classes.boxes == ("rose", "tulip", "bud")
     assert np.allclose(new["f01"].boxes, [[15, 10, 45, 30], [12, 8, 18, 12]], atol=1e-4)
@@ -271,7 +271,7 @@ def voc(flowers, tmp_path):
 
 
 def test_voc_is_read(flowers, voc, tmp_path):
-    found = import_(flowers.path, voc("bee"), "voc", tmp_path / "new").dataset
+    found, _ = import_(flowers.path, voc("bee"), "voc", tmp_path / "new")
     scene = every(found)["f05"]
     assert scene.boxes.tolist() == [[0, 0, 60, 40], [10, 5, 20, 10]]  # VOC counts pixels from 1
     assert [found.classes.boxes[label] for label in scene.box_labels] == ["dog", "bee"]
@@ -285,7 +285,7 @@ def test_masks_in_voc_come_in_where_their_numbers_are_told(flowers, voc, tmp_pat
         Image.fromarray(mask).save(root / "SegmentationClass" / "f05.png")
         return root
 
-    found = import_(flowers.path, masked(voc("cat")), "voc", tmp_path / "new").dataset
+    found, _ = import_(flowers.path, masked(voc("cat")), "voc", tmp_path / "new")
     mask = np.asarray(Image.open(every(found)["f05"].mask))
     assert (mask[5:9] == found.classes.masks.index("dog")).all() and mask.sum() == mask[5:9].sum()
     assert np.asarray(Image.open(every(found)["f00"].mask)).max() == 1 == found.classes.masks.index("flower")
@@ -299,7 +299,7 @@ def test_outlines_in_yolo_bring_a_mask(flowers, yolo, tmp_path):
         (yolo / f"labels/train/{name}.txt").unlink()
         (yolo / f"images/train/{name}.png").unlink()
     (yolo / "labels/train/f01.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
-    found = import_(flowers.path, yolo, "yolo", tmp_path / "new").dataset
+    found, _ = import_(flowers.path, yolo, "yolo", tmp_path / "new")
     mask = np.asarray(Image.open(every(found)["f01"].mask))
     expected = np.zeros((40, 60), np.uint8)
     expected[10:20, 15:30] = found.classes.masks.index("bud")

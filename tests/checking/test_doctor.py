@@ -187,13 +187,10 @@ def injected(tmp_path_factory):
     return Injected(tmp_path_factory.mktemp("injected"))
 
 
-@pytest.fixture(autouse=True)
-def small_pictures_are_large(monkeypatch):
-    monkeypatch.setattr("frostline.doctor.diagnosis.MAX_PIXELS", 10_000)
-
-
 def examined(source, split=None, policy=None):
-    return diagnose(source, split or Split(given=True), policy or policies("fail", {}), "injected")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("frostline.doctor.diagnosis.MAX_PIXELS", 10_000)
+        return diagnose(source, split or Split(given=True), policy or policies("fail", {}), "injected")
 
 
 def places(found):

@@ -10,8 +10,9 @@ from PIL import Image
 from frostline.errors import FrostlineError
 from frostline.report import pictures
 from frostline.report.arms import panels_of
-from frostline.report.compare import compare, table
+from frostline.report.compare import compare
 from frostline.report.pictures import MAX_MONTAGE_BYTES, MAX_SHEET_BYTES, predictions, sheets
+from frostline.report.table import read_csv, terminal_table
 
 GRID = {"task": ["classification", "detection"], "schedule": ["thaw", "frozen"], "seed": [0]}
 
@@ -31,20 +32,17 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "DPI", 30)
     folder = write_study(tmp_path, GRID, runs())
 
-    def again(**options):
-        return compare(folder, tmp_path / "runs/s", **options)
-
-    return folder, again
+    return folder, lambda: compare(folder, tmp_path / "runs/s")
 
 
 def content(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_second_comparison_writes_the_same_bytes_and_leaves_nothing_beside(study):
+def test_a_second_comparison_writes_the_same_bytes_and_leaves_nothing_beside(study, capsys):
     folder, again = study
-    shown = []
-    again(show=shown.append)
+    again()
+    shown = capsys.readouterr().out
     first = content(folder)
     assert set(first) == {
         *("study.yaml", "results.csv", "report.md"),
@@ -52,7 +50,7 @@ def test_a_second_comparison_writes_the_same_bytes_and_leaves_nothing_beside(stu
     }
     linked = re.findall(r"\]\((plots/[^)]*)\)", first["report.md"].decode())
     assert sorted(linked) == sorted(name for name in first if name.startswith("plots/"))
-    assert shown == [table(folder)] and "detection on meadow" in shown[0]
+    assert shown.strip() == terminal_table(read_csv(folder / "results.csv")).strip() and "detection on meadow" in shown
     again()
     assert content(folder) == first
 
@@ -112,4 +110,4 @@ def test_predictions_and_sheets_are_those_of_the_best_arm_and_small(tmp_path):
 
 def test_the_table_as_it_stands_needs_results(tmp_path):
     with pytest.raises(FrostlineError, match=r"There is no .*results\.csv: run `frostline compare"):
-        table(tmp_path)
+        read_csv(tmp_path / "results.csv")

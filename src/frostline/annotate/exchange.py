@@ -4,7 +4,7 @@ import errno
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -81,21 +81,14 @@ def export(
     return files, summary(proposals)
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What `import_` did: the new dataset, and sentences on how it came about."""
-
-    dataset: Dataset
-    notes: tuple[str, ...]
-
-
-def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = False) -> Imported:
+def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = False) -> tuple[Dataset, list[str]]:
     """Prepare the dataset in `folder` anew in `out`, with the boxes that people left in `file`, and the same splits.
 
     form: label-studio, cvat, coco, voc or yolo. Scenes that the file says nothing of stay as they were.
     complete: somebody looked at every picture in the file; without that, a picture without boxes stays as it was, too,
     if it was not annotated before and the format does not tell "looked, found none" from "not looked at", which only
     Label Studio's does.
+    Returns the new dataset, and sentences on how it came about.
     Raises FrostlineError for a file that cannot be read or names other scenes, for one that says nothing, where `out`
     is there already, and as `prepare` does.
     """
@@ -130,7 +123,7 @@ def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = Fal
     notes.append(
         f"{len(answers.of)} scenes annotated, {empty} of them without a box; {len(scenes) - len(answers.of)} as before"
     )
-    return Imported(dataset, tuple(notes))
+    return dataset, notes
 
 
 def read(file: Path, form: str, dataset: Dataset) -> Answers:

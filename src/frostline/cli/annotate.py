@@ -49,15 +49,11 @@ def _annotate_export(args: argparse.Namespace) -> None:
 
     splits = SPLITS if args.split is None else (args.split,)
     files, told = export(args.dataset, args.to, args.out, args.run, splits, args.only_missing, args.url_prefix)
-    print(told)
-    for file in files:
-        print(file)
+    print(told, *files, sep="\n")
 
 
 def _annotate_import(args: argparse.Namespace) -> None:
     from frostline.annotate.exchange import import_
 
-    imported = import_(args.dataset, args.file, args.form, args.out, args.complete)
-    for note in imported.notes:
-        print(note)
-    print(imported.dataset.path)
+    dataset, notes = import_(args.dataset, args.file, args.form, args.out, args.complete)
+    print(*notes, dataset.path, sep="\n")

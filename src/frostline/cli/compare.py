@@ -17,10 +17,11 @@ def run(args: argparse.Namespace) -> None:
     from frostline.studies.study import read_study
 
     study = read_study(args.study)
-    from frostline.report.compare import compare, table
+    from frostline.report.compare import compare
+    from frostline.report.table import read_csv, terminal_table
 
     if args.table:
-        print(table(study.folder))
+        print(terminal_table(read_csv(study.folder / "results.csv")))
     else:
-        compare(study.folder, study.runs, show=print)
+        compare(study.folder, study.runs)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")

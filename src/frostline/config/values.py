@@ -98,7 +98,7 @@ def _made(value: Any, kind: Simple, written: str | None) -> Any:
         return None
     match kind:
         case "bool":
-            return value if isinstance(value, bool) else TRUTH.get(value.lower()) if isinstance(value, str) else None
+            return TRUTH.get(str(value).lower())
         case "int":
             number = scalar(value)
             return number if is_number(number, -INF, whole=True) else None

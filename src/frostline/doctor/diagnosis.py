@@ -8,25 +8,20 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from frostline.checking.record import Record
 from frostline.checking.scene import check
 from frostline.checking.whole import Examined, examine
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.scenes.faults import KINDS
-from frostline.scenes.scene import Scene
 from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 
 
 def diagnose(source: Source, split: Split, policy: Mapping[str, str], name: str) -> Examined:
     """Check every scene as `prepare` would, and write nothing. policy: of each kind of fault (`faults.policies`)."""
-
-    def work(scene: Scene) -> Record:
-        return check(scene, source.classes, MAX_PIXELS).record
-
-    scenes = tqdm(in_threads(work, source.scenes()), desc=f"doctor {name}", unit=" pictures", disable=None)
-    return examine(scenes, source.classes, split, policy, source.derived)
+    records = in_threads(lambda scene: check(scene, source.classes, MAX_PIXELS).record, source.scenes())
+    shown = tqdm(records, desc=f"doctor {name}", unit=" pictures", disable=None)
+    return examine(shown, source.classes, split, policy, source.derived)
 
 
 def table(examined: Examined, name: str) -> Table:

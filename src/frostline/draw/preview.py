@@ -21,6 +21,7 @@ from frostline.words import short
 
 SIDE, GAP, CAPTION = 1.62, 0.07, 0.19  # inches: a picture, what is between two, and the line with a label below it
 NAMES, TOP, BOTTOM = 0.15, 0.58, 0.1  # inches around them, for the scenes' names and the headings
+APART = 0.08  # inches that the plain pictures stand apart
 NAMED = 12  # classes at the bottom at most
 LETTERS = 24  # of a name
 SMALL = 6.5  # points
@@ -36,30 +37,23 @@ def contact_sheet(data: SceneDataModule, scenes: int, views: int, title: str) ->
     views = min(views, data.views or views)  # there are no others
     positions = np.unique(np.linspace(0, len(items) - 1, min(scenes, len(items))).round().astype(int)).tolist()
     key = [] if data.needs == {"label"} else _key(data.classes, "mask" in data.needs)
-    figure, grid = _grid(len(positions), 1 + views, CAPTION if "label" in data.needs else 0.0, key)
-    for row, position in zip(grid, positions, strict=True):
-        row[0].set_ylabel(short(items.scenes[position].id, LETTERS), fontsize=6, color=QUIET, labelpad=3)
-        for number, axes in enumerate(row):
+    across, down = SIDE + GAP, SIDE + GAP + (CAPTION if "label" in data.needs else 0.0)
+    width = LEFT + NAMES + (1 + views) * across + GAP + APART
+    height = TOP + len(positions) * down + BOTTOM + height_of([key], width, SMALL)
+    figure = Figure(figsize=(width, height), dpi=130)
+    for row, position in enumerate(positions):
+        for number in range(1 + views):
+            left = LEFT + NAMES + number * across + (APART if number else 0)
+            axes = place(figure, left, TOP + row * down, SIDE)
             item = items.plain(position) if number == 0 else items[position, number - 1]
             _draw(axes, item, items, data.classes)
-    for number, axes in enumerate(grid[0]):
-        axes.set_title("as it is" if number == 0 else f"view {number}", fontsize=8, color=INK, pad=4)
+            if number == 0:
+                axes.set_ylabel(short(items.scenes[position].id, LETTERS), fontsize=6, color=QUIET, labelpad=3)
+            if row == 0:
+                axes.set_title(f"view {number}" if number else "as it is", fontsize=8, color=INK, pad=4)
     headline(figure, title)
     legend(figure, [key], SMALL)
     return figure
-
-
-def _grid(rows: int, columns: int, caption: float, key: Sequence[Artist]) -> tuple[Figure, list[list[Axes]]]:
-    """Square cells of one size, whatever their number. caption: inches below each. key: what goes below all."""
-    left = LEFT + NAMES
-    width = left + columns * (SIDE + GAP) + GAP + 0.08  # the plain pictures stand a little apart
-    height = TOP + rows * (SIDE + caption + GAP) + BOTTOM + height_of([key], width, SMALL)
-    figure = Figure(figsize=(width, height), dpi=130)
-    grid = []
-    for row in range(rows):
-        lefts = [left + column * (SIDE + GAP) + (0.08 if column else 0) for column in range(columns)]
-        grid.append([place(figure, x, TOP + row * (SIDE + caption + GAP), SIDE) for x in lefts])
-    return figure, grid
 
 
 def _draw(axes: Axes, item: dict[str, Any], items: SceneItems, classes: tuple[str, ...]) -> None:

@@ -51,7 +51,12 @@ def csv_text(runs: Sequence[Run]) -> str:
 
 
 def read_csv(path: Path) -> list[Run]:
-    """What `csv_text` wrote, with no more of each result than stands there. Raises FrostlineError for another file."""
+    """What `csv_text` wrote, with no more of each result than stands there.
+
+    Raises FrostlineError where there is no such file, or another.
+    """
+    if not path.is_file():
+        raise FrostlineError(f"There is no {path}: run `frostline compare {path.parent}` without --table first.")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     try:
