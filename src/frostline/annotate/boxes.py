@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -82,31 +82,56 @@ def box_names(classes: Classes) -> tuple[str, ...]:
     return classes.labels or tuple(name for name in classes.masks or () if name != BACKGROUND)
 
 
-def scene_named(name: Any, sizes: Sizes, file: str) -> str:
-    """The scene whose picture a tool calls so, folders and suffix aside. Raises FrostlineError where there is none."""
-    stem = PurePosixPath(name.replace("\\", "/")).stem if isinstance(name, str) else ""
-    if stem not in sizes:
-        raise FrostlineError(
-            f"{file} names the picture {name!r}, which is no scene of this dataset: import it into the dataset that it "
-            "was exported from, and keep the pictures' names."
+@dataclass
+class Reading:
+    """The answers in a tool's file as they are read.
+
+    file: its name in messages. sizes: width and height of every scene. of: what was read so far, by the scene's id.
+    """
+
+    file: str
+    sizes: Sizes
+    of: dict[str, Answer] = field(default_factory=dict)
+
+    def where(self, scene: str) -> str:
+        """How messages begin that are about a scene."""
+        return f"{self.file}, scene '{scene}',"
+
+    def scene(self, name: Any) -> str:
+        """The scene whose picture is called so, folders and suffix aside. Raises FrostlineError where there is none."""
+        stem = PurePosixPath(name.replace("\\", "/")).stem if isinstance(name, str) else ""
+        if stem not in self.sizes:
+            raise FrostlineError(
+                f"{self.file} names the picture {name!r}, which is no scene of this dataset: import it into the "
+                "dataset that it was exported from, and keep the pictures' names."
+            )
+        return stem
+
+    def add(self, scene: str, answer: Answer) -> None:
+        """Raises FrostlineError for a second answer to a scene."""
+        if scene in self.of:
+            raise FrostlineError(
+                f"{self.file} has the scene '{scene}' twice: nobody knows which holds, so take one out."
+            )
+        self.of[scene] = answer
+
+    def check_size(self, found: tuple[Any, Any], scene: str) -> None:
+        """Raise FrostlineError where the tool saw the picture in another size: its boxes would lie elsewhere."""
+        width, height = self.sizes[scene]
+        if found != (width, height):
+            raise FrostlineError(
+                f"{self.where(scene)} gives its picture {found[0]} x {found[1]} pixels, and the dataset's has "
+                f"{width} x {height}: annotate the dataset's own pictures."
+            )
+
+    def answers(self, tells_empty: bool, masks: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Answers:
+        """All of them, with a note on the boxes that were turned."""
+        turned = note(
+            sum(box.turned for answer in self.of.values() for box in answer.boxes),
+            "box was turned: the upright box around it was taken",
+            "boxes were turned: the upright boxes around them were taken",
         )
-    return stem
-
-
-def add(of: dict[str, Answer], scene: str, answer: Answer, file: str) -> None:
-    """Put a scene's answer to the others. Raises FrostlineError for a second one."""
-    if scene in of:
-        raise FrostlineError(f"{file} has the scene '{scene}' twice: nobody knows which holds, so take one out.")
-    of[scene] = answer
-
-
-def check_size(found: tuple[Any, Any], scene: str, sizes: Sizes, where: str) -> None:
-    """Raise FrostlineError where a tool saw the scene's picture in another size: the boxes would lie elsewhere."""
-    if found != sizes[scene]:
-        raise FrostlineError(
-            f"{where} gives its picture {found[0]} x {found[1]} pixels, and the dataset's has "
-            f"{sizes[scene][0]} x {sizes[scene][1]}: annotate the dataset's own pictures."
-        )
+        return Answers(self.of, tells_empty, masks, notes + turned)
 
 
 def number(value: Any) -> float:
@@ -129,12 +154,3 @@ def upright(x: float, y: float, width: float, height: float, degrees: float, siz
 def note(count: int, one: str, many: str) -> tuple[str, ...]:
     """A note on `count` scenes or boxes, and none where there are none."""
     return () if count == 0 else (f"{count} {one if count == 1 else many}",)
-
-
-def note_on_turned(of: Mapping[str, Answer]) -> tuple[str, ...]:
-    """The note on turned boxes."""
-    return note(
-        sum(box.turned for answer in of.values() for box in answer.boxes),
-        "box was turned: the upright box around it was taken",
-        "boxes were turned: the upright boxes around them were taken",
-    )

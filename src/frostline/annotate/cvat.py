@@ -11,19 +11,7 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostr
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from frostline.annotate.boxes import (
-    Answer,
-    Answers,
-    Box,
-    Proposal,
-    Sizes,
-    add,
-    check_size,
-    note_on_turned,
-    number,
-    scene_named,
-    upright,
-)
+from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Reading, Sizes, number, upright
 from frostline.errors import FrostlineError
 
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -75,16 +63,15 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
         raise FrostlineError(f"{file} is no readable XML ({error}): export from CVAT again.") from error
     if root.tag != "annotations" or root.find("track") is not None:
         raise FrostlineError(f"{file} is not CVAT's XML for images: export as 'CVAT for images 1.1'.")
-    of: dict[str, Answer] = {}
+    reading = Reading(file, sizes)
     for picture in root.findall("image"):
-        scene = scene_named(picture.get("name"), sizes, file)
-        where = f"{file}, scene '{scene}',"
-        check_size(tuple(map(_whole, (picture.get("width"), picture.get("height")))), scene, sizes, where)
+        scene = reading.scene(picture.get("name"))
+        where = reading.where(scene)
+        reading.check_size((_whole(picture.get("width")), _whole(picture.get("height"))), scene)
         if strange := [shape.tag for shape in picture if shape.tag not in _NO_SHAPE]:
             raise FrostlineError(f"{where} has a <{strange[0]}>, and only boxes are read: draw a box in its place.")
-        boxes = tuple(_box(shape, sizes[scene], where) for shape in picture.findall("box"))
-        add(of, scene, Answer(boxes), file)
-    return Answers(of, tells_empty=False, notes=note_on_turned(of))
+        reading.add(scene, Answer(tuple(_box(shape, sizes[scene], where) for shape in picture.findall("box"))))
+    return reading.answers(tells_empty=False)
 
 
 def _whole(text: str | None) -> Any:

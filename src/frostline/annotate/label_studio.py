@@ -10,20 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from frostline.annotate.boxes import (
-    Answer,
-    Answers,
-    Box,
-    Proposal,
-    Sizes,
-    add,
-    check_size,
-    note,
-    note_on_turned,
-    number,
-    scene_named,
-    upright,
-)
+from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Reading, Sizes, note, number, upright
 from frostline.errors import FrostlineError
 
 _CONTROL, _PICTURE, _KIND = "label", "image", "rectanglelabels"
@@ -104,27 +91,25 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
         raise FrostlineError(
             f"{file} is no list of Label Studio's tasks with their annotations: export as JSON, not as JSON-MIN."
         )
-    of: dict[str, Answer] = {}
+    reading = Reading(file, sizes)
     skipped = several = 0
     for task in tasks:
-        scene = _scene(task, sizes, file)
-        where = f"{file}, scene '{scene}',"
+        scene = _scene(task, reading)
         annotations = task.get("annotations", [])
         done = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
         skipped += bool(annotations) and not done
         several += len(done) > 1
         if not done:
             continue
-        _, _, newest = max((_time(found, where), position, found) for position, found in enumerate(done))
-        boxes = tuple(_box(region, scene, sizes, where) for region in newest["result"])
-        add(of, scene, Answer(boxes), file)
+        _, _, newest = max((_time(found, reading.where(scene)), position, found) for position, found in enumerate(done))
+        reading.add(scene, Answer(tuple(_box(region, scene, reading) for region in newest["result"])))
     notes = note(skipped, "scene was skipped and stays as it was", "scenes were skipped and stay as they were")
     notes += note(
         several,
         "scene has several annotations, of which the newest holds",
         "scenes have several annotations, of which the newest hold",
     )
-    return Answers(of, tells_empty=True, notes=notes + note_on_turned(of))
+    return reading.answers(tells_empty=True, notes=notes)
 
 
 def _is_task(task: Any) -> bool:
@@ -136,16 +121,16 @@ def _is_task(task: Any) -> bool:
     )
 
 
-def _scene(task: dict[str, Any], sizes: Sizes, file: str) -> str:
+def _scene(task: dict[str, Any], reading: Reading) -> str:
     """The scene that the task tells; where it tells none, the one that its picture is of."""
     meta = task.get("meta")
     ids = [task["data"].get("scene"), meta.get("scene") if isinstance(meta, dict) else None]
     for scene in ids:
-        if isinstance(scene, str) and scene in sizes:
+        if isinstance(scene, str) and scene in reading.sizes:
             return scene
     address = task["data"].get("image")
     named = next((scene for scene in ids if scene is not None), None)
-    return scene_named(named or (unquote(address) if isinstance(address, str) else address), sizes, file)
+    return reading.scene(named or (unquote(address) if isinstance(address, str) else address))
 
 
 def _time(annotation: dict[str, Any], where: str) -> datetime:
@@ -159,7 +144,8 @@ def _time(annotation: dict[str, Any], where: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _box(region: Any, scene: str, sizes: Sizes, where: str) -> Box:
+def _box(region: Any, scene: str, reading: Reading) -> Box:
+    where = reading.where(scene)
     if not isinstance(region, dict) or region.get("type") != _KIND or not isinstance(region.get("value"), dict):
         kind = region.get("type") if isinstance(region, dict) else region
         raise FrostlineError(
@@ -175,8 +161,8 @@ def _box(region: Any, scene: str, sizes: Sizes, where: str) -> Box:
             f"{where} was annotated on a turned picture, where boxes lie elsewhere: turn it back and submit it again."
         )
     if "original_width" in region:
-        check_size((region["original_width"], region.get("original_height")), scene, sizes, where)
-    width, height = sizes[scene]
+        reading.check_size((region["original_width"], region.get("original_height")), scene)
+    width, height = reading.sizes[scene]
     try:
         x, y, w, h = (number(value.get(key)) / 100 for key in ("x", "y", "width", "height"))
         degrees = number(value.get("rotation") or 0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Sizes, add, check_size, scene_named
+from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Reading, Sizes
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import displayed_size
 from frostline.scenes.dataset import Dataset
@@ -35,11 +35,12 @@ def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Ans
     """COCO's instance annotations of the dataset's own pictures. content: of the file. Raises FrostlineError."""
     # A file of any name and place; its pictures are looked for in the dataset.
     source = Coco(dataset.path, annotations=str(file.absolute()), images="images")
+    reading = Reading(str(file), sizes)
     for image in json.loads(content)["images"]:
-        scene = scene_named(image.get("file_name"), sizes, str(file))
+        scene = reading.scene(image.get("file_name"))
         if "width" in image and "height" in image:
-            check_size((image["width"], image["height"]), scene, sizes, f"{file}, scene '{scene}',")
-    return answers(source, sizes, str(file))
+            reading.check_size((image["width"], image["height"]), scene)
+    return _answers(source, reading)
 
 
 def read_voc(folder: Path, sizes: Sizes) -> Answers:
@@ -53,33 +54,31 @@ def read_voc(folder: Path, sizes: Sizes) -> Answers:
             f"{folder} cannot be read with its masks ({str(error).rstrip('.')}): for the boxes alone, take its folder "
             "SegmentationClass away."
         ) from error
-    return answers(source, sizes, str(folder))
+    return _answers(source, Reading(str(folder), sizes))
 
 
 def read_yolo(path: Path, sizes: Sizes) -> Answers:
     """A folder in YOLO's layout, with pictures, or its YAML file. Raises FrostlineError."""
     source = Yolo(path.parent, data=path.name) if path.is_file() else Yolo(path)
-    return answers(source, sizes, str(path))
+    return _answers(source, Reading(str(path), sizes))
 
 
-def answers(source: Source, sizes: Sizes, name: str) -> Answers:
-    """What a source says of a dataset's scenes, which it names by their pictures. name: its own in messages.
+def _answers(source: Source, reading: Reading) -> Answers:
+    """What a source says of a dataset's scenes, which it names by their pictures.
 
     None of these layouts tells whether anybody looked at a picture without boxes. Raises FrostlineError for anything
     faulty, and for pictures that are not the dataset's.
     """
-    of: dict[str, Answer] = {}
     names = source.classes.boxes or ()
     for found in source.scenes():
         if found.faults:
             raise FrostlineError(f"{found.faults[0]}: mend it, or export again.")
         assert isinstance(found.image, Path)
-        scene = scene_named(found.image.name, sizes, name)
-        size = displayed_size(found.image) or (0, 0)  # of a picture that cannot be read
-        check_size(size, scene, sizes, f"{name}, scene '{scene}',")
+        scene = reading.scene(found.image.name)
+        reading.check_size(displayed_size(found.image) or (0, 0), scene)  # 0: of a picture that cannot be read
         if found.boxes is None or found.box_labels is None:
             continue
         pairs = zip(found.boxes.tolist(), found.box_labels.tolist(), strict=True)
         boxes = tuple(Box(names[label], tuple(corners)) for corners, label in pairs)
-        add(of, scene, Answer(boxes, found.mask), name)
-    return Answers(of, tells_empty=False, masks=source.classes.masks)
+        reading.add(scene, Answer(boxes, found.mask))
+    return reading.answers(tells_empty=False, masks=source.classes.masks)

@@ -152,22 +152,18 @@ def _budgets(panel: Panel) -> Table | None:
     if not known:
         return None
     images, seconds = max(curve.images[-1] for curve in known), min(curve.seconds[-1] for curve in known)
-    columns = {
-        f"{share:.0%} ({share * images:,.0f} images)": [_within(arm, "images", share * images) for arm in panel.arms]
-        for share in SHARES
+    budgets: dict[str, tuple[Unit, float]] = {
+        f"{share:.0%} ({share * images:,.0f} images)": ("images", share * images) for share in SHARES
     }
-    columns[f"{seconds:,.1f} s"] = [_within(arm, "seconds", seconds) for arm in panel.arms]
+    budgets[f"{seconds:,.1f} s"] = ("seconds", seconds)
     rows = [_names(panel, arm) for arm in panel.arms]
-    for values in columns.values():
+    for unit, budget in budgets.values():
+        values = [arm.curve.best_within(unit, budget) if arm.curve else None for arm in panel.arms]
         highest = max((v for v in values if v is not None and math.isfinite(v) and v != -1), default=None)
         for row, value in zip(rows, values, strict=True):
             text = "—" if value is None else score(value)
             row.append(f"**{text}**" if value is not None and value == highest else text)
-    return {"columns": list(columns), "rows": rows}
-
-
-def _within(arm: Arm, unit: Unit, budget: float) -> float | None:
-    return arm.curve.best_within(unit, budget) if arm.curve else None
+    return {"columns": list(budgets), "rows": rows}
 
 
 def _metrics(panel: Panel) -> Table:
