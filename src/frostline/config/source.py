@@ -3,6 +3,7 @@
 import ast
 from functools import cache
 from importlib.machinery import PathFinder
+from itertools import accumulate
 from pathlib import Path
 
 Definition = ast.ClassDef | ast.FunctionDef
@@ -26,10 +27,8 @@ def attribute(target: str, name: str) -> str | None:
     """The text that a class attribute is set to, in the class or a base; None where that cannot be told."""
     for _, node in _with_bases(target):
         for line in node.body if isinstance(node, ast.ClassDef) else ():
-            if isinstance(line, ast.Assign | ast.AnnAssign):
-                names = line.targets if isinstance(line, ast.Assign) else [line.target]
-                if any(isinstance(each, ast.Name) and each.id == name for each in names):
-                    value = line.value
+            match line:
+                case ast.Assign([ast.Name(found)], value) | ast.AnnAssign(ast.Name(found), _, value) if found == name:
                     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
     return None
 
@@ -66,9 +65,8 @@ def _find(module: str, name: str, depth: int = 4) -> tuple[str, Definition] | No
 def _tree(module: str) -> ast.Module | None:
     path: list[str] | None = None
     spec = None
-    parts = module.split(".")
-    for number in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: number + 1]), path)
+    for name in accumulate(module.split("."), "{}.{}".format):
+        spec = PathFinder.find_spec(name, path)
         if spec is None:
             return None
         path = list(spec.submodule_search_locations or [])

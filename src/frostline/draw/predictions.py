@@ -89,19 +89,21 @@ def _draw(axes: Axes, found: Prediction, truth: Truth) -> None:
     """What was predicted for one picture, and the truth, over the picture that `axes` shows."""
     match found:
         case Located():
-            for real in () if truth.boxes is None else truth.boxes[:1]:
-                _rectangle(axes, real, truth=True)
-            _rectangle(axes, found.box)
+            for real in () if truth.boxes is None else truth.boxes[:1].tolist():
+                outline(axes, real, "white", "--")
+            outline(axes, found.box.tolist(), FOUND)
             _caption(axes, found.name, found, truth)
         case Classified():
             _caption(axes, f"{found.name} {float(found.probabilities[found.label]):.0%}", found, truth)
         case Detected():
-            for real in () if truth.boxes is None else truth.boxes:
-                _rectangle(axes, real, truth=True)
+            for real in () if truth.boxes is None else truth.boxes.tolist():
+                outline(axes, real, "white", "--")
             sure = found.sure()
-            rows = zip(sure.boxes, sure.scores.tolist(), sure.labels.tolist(), strict=True)
+            rows = zip(sure.boxes.tolist(), sure.scores.tolist(), sure.labels.tolist(), strict=True)
             for rank, (box, score, label) in enumerate(rows):
-                _rectangle(axes, box, f"{found.classes[label]} {score:.0%}" if rank < NAMED else "")
+                outline(axes, box, FOUND)
+                if rank < NAMED:
+                    tag(axes, box[0], box[1], f"{found.classes[label]} {score:.0%}", FOUND)
         case Segmented():
             _veil(axes, found.mask, found.classes)
             if truth.mask is not None:
@@ -157,13 +159,6 @@ def _caption(axes: Axes, text: str, found: Classified, truth: Truth) -> None:
     right = found.label == truth.label
     text = text if right else f"{text}\nis {_named(found, truth)}"
     axes.set_title(text, fontsize=7, color=RIGHT if right else WRONG)
-
-
-def _rectangle(axes: Axes, box: Tensor, text: str = "", truth: bool = False) -> None:
-    """A box, x0 y0 x1 y1 in pixels."""
-    outline(axes, box.tolist(), "white" if truth else FOUND, "--" if truth else "-")
-    if text:
-        tag(axes, float(box[0]), float(box[1]), text, FOUND)
 
 
 def _judged(axes: Axes, box: Tensor, text: str, right: bool, outlined: bool = True) -> None:

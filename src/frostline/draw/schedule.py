@@ -77,7 +77,7 @@ def schedule_figure(model: Frosted, base: Sequence[float]) -> Figure:
     return figure
 
 
-def _rate(rate: float, _: int | None = None) -> str:
+def _rate(rate: float, _: int) -> str:
     """In place of matplotlib's own, which is a formula."""
     return f"{rate:.0e}".replace("e-0", "e-")
 

@@ -44,7 +44,6 @@ class Curve:
     share: Floats
 
     def spans(self, unit: Unit) -> list[Span]:
-        """The stretches of training in which the same was frozen."""
         spans: list[Span] = []
         start = 0.0
         for end, depth, share in zip(
