@@ -3,6 +3,7 @@
 Importing any part of Frostline does so first: the command, `python -m frostline`, a worker, a cell that DVC runs.
 """
 
+import atexit
 import gc
 import os
 from collections.abc import Iterator
@@ -37,5 +38,6 @@ def importing() -> Iterator[None]:
     finally:
         if not gc.get_freeze_count():  # nor does it become any: later searches, between training steps, leave it out;
             gc.freeze()  # but what a run holds while more is loaded will be garbage
+            atexit.register(gc.unfreeze)  # libraries complain at the end of what was never let go of
         if enabled:
             gc.enable()
