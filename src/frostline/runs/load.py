@@ -140,9 +140,9 @@ def _square(number: int, picture: Picture, size: int, fit: str) -> tuple[Tensor,
         return square_picture(picture, size, fit, shown), shown
     try:
         data = picture if isinstance(picture, bytes) else read_file(Path(picture))
-        if (shown := displayed_size(BytesIO(data))) is None:
+        if (size_shown := displayed_size(BytesIO(data))) is None:
             raise UnreadablePictureError("is no picture")
-        return square_picture(data, size, fit, shown), shown
+        return square_picture(data, size, fit, size_shown), size_shown
     except UnreadablePictureError as error:
         raise FrostlineError(f"{name} {error}: leave it out, or save it anew.") from error
     except OSError as error:
