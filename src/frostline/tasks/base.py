@@ -24,7 +24,7 @@ from frostline.tasks.guards import check_classes, check_gradients, check_losses
 from frostline.tasks.predictions import Prediction
 
 BY_CLASS = "_by_class"  # ends the name of a metric that has a value for each class
-NOT_SCALAR = ("confusion", "curve")  # besides those by class
+NOT_SCALAR = ("confusion", "pairs", "curve")  # besides those by class
 
 
 def probabilities(scores: Tensor) -> Tensor:
@@ -49,12 +49,14 @@ class Tested:
     """What the test says beside single numbers.
 
     by_class: metric -> class -> value, -1 for a class that does not occur. confusion: how often each true class (row)
-    was taken for each class (column). curve: (classes, points, 2) recall and precision, NaN for a class that does not
+    was taken for each class (column). pairs: (m, 3) true class, found class and how often, in place of a matrix of many
+    classes. curve: (classes, points, 2) recall and precision, NaN for a class that does not
     occur. worst: indices, within the split, of the scenes with a mistake, the worst first.
     """
 
     by_class: dict[str, dict[str, float]] = field(default_factory=dict)
     confusion: list[list[float]] | None = None
+    pairs: Tensor | None = None
     curve: Tensor | None = None
     worst: list[int] = field(default_factory=list)
 
@@ -69,8 +71,9 @@ class Tested:
             if name.endswith(BY_CLASS)
         }
         confusion = values["confusion"].reshape(n, n).tolist() if "confusion" in values else None
+        pairs = values["pairs"].cpu().reshape(-1, 3) if "pairs" in values else None
         curve = values["curve"].cpu().reshape(n, -1, 2) if "curve" in values else None
-        return cls(by_class, confusion, curve, worst)
+        return cls(by_class, confusion, pairs, curve, worst)
 
 
 class Task(pl.LightningModule):

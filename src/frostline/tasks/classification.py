@@ -6,14 +6,16 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+from torchmetrics import MetricCollection
 
 from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
-from frostline.metrics.classification import CalibrationError, F1ByClass, PrecisionRecall
+from frostline.metrics.classification import PrecisionRecall
+from frostline.metrics.pairs import ClassScores
 from frostline.tasks.base import Mistake, Task, probabilities
 from frostline.tasks.predictions import Classified
+
+CURVES = 1000  # classes up to which there are curves: to count for one of 10,000 takes as long as a step of training
 
 
 class Classification(Task):
@@ -43,20 +45,12 @@ class Classification(Task):
             raise FrostlineError(
                 f"task=classification tells classes apart, and there is one, {self.classes[0]}: it needs two at least."
             )
-        metrics: dict[str, Metric | MetricCollection] = {
-            "accuracy": MulticlassAccuracy(n, average="micro"),
-            "f1": MulticlassF1Score(n, average="macro"),
-            "ece": CalibrationError(n, n_bins=15),
-            "f1_by_class": F1ByClass(n, average="none"),
-            "confusion": MulticlassConfusionMatrix(n),
-        }
-        if 1 < self.top_k < n:
-            metrics[f"top{self.top_k}"] = MulticlassAccuracy(n, average="micro", top_k=self.top_k)
-        return MetricCollection(metrics, compute_groups=False)
+        return MetricCollection({"classes": ClassScores(n, self.top_k)}, compute_groups=False)
 
     def make_test_metrics(self) -> MetricCollection:
         metrics = self.make_metrics()
-        metrics.add_metrics({"precision_recall": PrecisionRecall(len(self.classes))})
+        if len(self.classes) <= CURVES:
+            metrics.add_metrics({"precision_recall": PrecisionRecall(len(self.classes))})
         return metrics
 
     def update(self, metrics: MetricCollection, predictions: Sequence[Classified], batch: Batch) -> None:

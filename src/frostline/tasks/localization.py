@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 from torchvision.ops import box_convert, complete_box_iou_loss, generalized_box_iou_loss
 
 from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
+from frostline.metrics.pairs import PairScores
 from frostline.tasks.base import Mistake, Task, probabilities
 from frostline.tasks.predictions import Located, Placement
 
@@ -71,8 +71,7 @@ class Localization(Task):
     def make_metrics(self) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {"boxes": BoxScores()}
         if len(self.classes) > 1:  # with one, only the box is in question
-            metrics["accuracy"] = MulticlassAccuracy(len(self.classes), average="micro")
-            metrics["confusion"] = MulticlassConfusionMatrix(len(self.classes))
+            metrics["classes"] = PairScores(len(self.classes))
         return MetricCollection(metrics, compute_groups=False)
 
     def update(self, metrics: MetricCollection, predictions: Sequence[Located], batch: Batch) -> None:
@@ -81,8 +80,8 @@ class Localization(Task):
         shares = torch.stack([found.probabilities for found in predictions]).to(labels.device)
         found, truth, has_box = _corners(predictions, batch)
         metrics["boxes"].update(found, truth, shares.argmax(1)[has_box] == labels[has_box])
-        for name in {"accuracy", "confusion"} & set(metrics):
-            metrics[name].update(shares, labels)
+        if "classes" in metrics:
+            metrics["classes"].update(shares.argmax(1), labels)
 
     def mistakes(self, predictions: Sequence[Located], batch: Batch) -> Iterator[Mistake]:
         """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU at least 0.5."""
