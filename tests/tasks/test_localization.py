@@ -52,6 +52,15 @@ def test_a_box_without_a_size_has_a_loss_and_a_gradient(make, name):
     assert loss.isfinite() and box.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["giou", "ciou"])
+def test_a_perfect_box_of_one_pixel_has_no_loss(make, name):
+    # What the library adds to the union, so as not to divide by 0, is a tenth of a pixel's share of a large picture.
+    task = make("localization", f"task.box_loss={name}", "task.box_weight=1")
+    batch = {"label": torch.tensor([0]), "boxes": [torch.tensor([[500.0, 500, 501, 501]])], "size": 1000}
+    found = torch.tensor([[0.5005, 0.5005, 0.001, 0.001]])
+    assert float(task.criterion((torch.zeros(1, 3), found), batch)["box"]) == pytest.approx(0, abs=1e-3)
+
+
 def test_one_class_leaves_the_box_in_question(make, batch):
     task = make("localization", classes=("cell",))
     metrics, batch = task.make_metrics(), {**batch, "label": torch.zeros(3, dtype=torch.long)}

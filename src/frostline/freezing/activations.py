@@ -243,9 +243,10 @@ def _weights(backbone: Backbone, names: Sequence[str]) -> dict[str, str]:
 
 
 def _digest(module: nn.Module) -> str:
-    """One hash over what a module is and holds."""
+    """One hash over what a module is and holds, without buffers that a saved model leaves out: some are filled by the
+    first picture (convit's), so that another process, or this one later, would never meet what was kept."""
     digest = hashlib.sha256(str(module).encode())
-    for name, tensor in sorted({**dict(module.named_parameters()), **dict(module.named_buffers())}.items()):
+    for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -19,17 +19,21 @@ from frostline.tasks.base import Mistake, Task, probabilities
 from frostline.tasks.predictions import Located, Placement
 
 
-def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor) -> Tensor:
-    """A loss (n,) of boxes given by their corners, for boxes (n, 4) as centre x, centre y, width, height."""
+def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor, side: int) -> Tensor:
+    """A loss (n,) of boxes given by their corners, for boxes (n, 4) as centre x, centre y, width, height.
+
+    In pixels: the library adds 1e-7 to the union, which of a box of one pixel in a thousand is a tenth of its share.
+    """
     found = torch.cat([found[:, :2], found[:, 2:].clamp(min=1e-6)], 1)  # of a box without a size, CIoU is no number
-    return loss(box_convert(found, "cxcywh", "xyxy"), box_convert(truth, "cxcywh", "xyxy"), reduction="none")
+    corners = (side * box_convert(boxes, "cxcywh", "xyxy") for boxes in (found, truth))
+    return loss(*corners, reduction="none")
 
 
 BEND = 0.1  # of the picture: from where on smooth_l1 is linear. At torch's 1, which no error reaches, it is half of mse
-# From boxes (n, 4) found and true to a loss (n,) for each.
-BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": lambda found, truth: F.mse_loss(found, truth, reduction="none").mean(1),
-    "smooth_l1": lambda found, truth: F.smooth_l1_loss(found, truth, reduction="none", beta=BEND).mean(1),
+# From boxes (n, 4) found and true, in shares of a picture, and its side in pixels to a loss (n,) for each.
+BOX_LOSSES: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
+    "mse": lambda found, truth, _: F.mse_loss(found, truth, reduction="none").mean(1),
+    "smooth_l1": lambda found, truth, _: F.smooth_l1_loss(found, truth, reduction="none", beta=BEND).mean(1),
     "giou": partial(_on_corners, generalized_box_iou_loss),
     "ciou": partial(_on_corners, complete_box_iou_loss),
 }
@@ -59,7 +63,7 @@ class Localization(Task):
         scores, boxes = outputs
         target, has_box = _targets(batch)
         # Summed by hand over the scenes that have a box, so that a batch without any gives 0 and not NaN.
-        distance = self.box_loss(boxes[has_box], target).sum() / max(1, len(target))
+        distance = self.box_loss(boxes[has_box], target, batch["size"]).sum() / max(1, len(target))
         return {"class": F.cross_entropy(scores, batch["label"]), "box": self.box_weight * distance}
 
     def predict(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> list[Located]:

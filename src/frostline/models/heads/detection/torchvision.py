@@ -15,7 +15,6 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import RetinaNetHead as RetinaNetLayers
-from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead as SSDLiteLayers
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
@@ -23,6 +22,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import DetectionHead, maps_at
 from frostline.models.heads.detection.cells import CANDIDATES, STRIDES
+from frostline.models.heads.detection.weighed import WeighedSsd
 
 # Nothing is thrown away unless `set_rule` says so.
 ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
@@ -148,7 +148,7 @@ class SsdliteHead(TorchvisionHead):
         layers = SSDLiteLayers(
             channels, boxes.num_anchors_per_location(), classes + 1, partial(nn.BatchNorm2d, eps=1e-3, momentum=0.03)
         )
-        detector = SSD(_Given(0), boxes, (1, 1), classes + 1, head=layers, topk_candidates=CANDIDATES, **ALL)
+        detector = WeighedSsd(_Given(0), boxes, (1, 1), classes + 1, head=layers, topk_candidates=CANDIDATES, **ALL)
         super().__init__(maps, STRIDES[1], _Coarser(channels[len(maps) - 1], extra), detector, first=1)
 
 

@@ -1,0 +1,90 @@
+"""torchvision's losses of classes with what they lack: weights of the classes, and pictures without any object."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.retinanet import RetinaNetClassificationHead
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import sigmoid_focal_loss
+
+Targets = list[dict[str, Tensor]]
+
+
+class WeighedSsd(SSD):
+    """An SSD that learns from pictures without objects, and whose classes may be weighed.
+
+    SSD learns what is nothing at the three hardest places to each place of an object, of one picture. One without an
+    object would then teach nothing at all: it counts as if it had one. (So does TensorFlow's min_negatives_per_image.)
+    """
+
+    class_weights: Tensor | None = None  # (C,), without the background
+
+    def compute_loss(
+        self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+    ) -> dict[str, Tensor]:
+        losses = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        scores, boxes = head_outputs["cls_logits"], losses["bbox_regression"]
+        own = [_labels(target, matched) for target, matched in zip(targets, matched_idxs, strict=True)]
+        count = sum(map(len, own))
+        classes = losses["classification"] * max(1, count)
+        if self.class_weights is not None:
+            for places, labels, matched in zip(scores, own, matched_idxs, strict=True):
+                lost = F.cross_entropy(places[matched >= 0], labels, reduction="none")
+                classes = classes + ((self.class_weights[labels - 1] - 1) * lost).sum()
+        empty = [places for places, labels in zip(scores, own, strict=True) if not len(labels)]
+        for places in empty:
+            nothing = torch.zeros(len(places), dtype=torch.long, device=places.device)
+            lost = F.cross_entropy(places, nothing, reduction="none")
+            classes = classes + lost.topk(min(len(lost), round(self.neg_to_pos_ratio))).values.sum()
+        if not empty and self.class_weights is None:
+            return losses
+        total = max(1, count + len(empty))
+        return {"bbox_regression": boxes * max(1, count) / total, "classification": classes / total}
+
+
+class WeighedFcosHead(FCOSHead):
+    """An FCOS head whose classes may be weighed."""
+
+    class_weights: Tensor | None = None  # (C,)
+
+    def compute_loss(
+        self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+    ) -> dict[str, Tensor]:
+        losses = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        if self.class_weights is not None:
+            count = max(1, sum(int((matched >= 0).sum()) for matched in matched_idxs))
+            parts = zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True)
+            more = torch.stack([_focal_more(self.class_weights, *part) for part in parts]).sum()
+            losses["classification"] = losses["classification"] + more / count
+        return losses
+
+
+class WeighedRetinaNetClasses(RetinaNetClassificationHead):
+    """The layers of a RetinaNet that tell classes, which may be weighed."""
+
+    class_weights: Tensor | None = None  # (C,)
+
+    def compute_loss(self, targets: Targets, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Any:
+        loss = super().compute_loss(targets, head_outputs, matched_idxs)
+        if self.class_weights is not None:
+            parts = zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True)
+            for scores, target, matched in parts:
+                count = max(1, int((matched >= 0).sum()))
+                loss = loss + _focal_more(self.class_weights, scores, target, matched) / count / len(targets)
+        return loss
+
+
+def _labels(target: dict[str, Tensor], matched: Tensor) -> Tensor:
+    """Of the places that are an object's, the class numbers (n,) as the detector counts them."""
+    return target["labels"][matched[matched >= 0]]
+
+
+def _focal_more(weights: Tensor, scores: Tensor, target: dict[str, Tensor], matched: Tensor) -> Tensor:
+    """By how much the focal loss of a picture grows where each place of an object counts by its class's weight."""
+    labels = _labels(target, matched)
+    lost = sigmoid_focal_loss(scores[matched >= 0], F.one_hot(labels, scores.shape[1]).to(scores))
+    more: Tensor = ((weights[labels] - 1)[:, None] * lost).sum()
+    return more
