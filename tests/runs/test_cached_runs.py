@@ -118,3 +118,15 @@ def test_the_budget_stated_in_images_is_the_budget(train_small):
     for schedule in ("frozen", "thaw"):
         result, _ = train_small(f"schedule={schedule}", "trainer.images=50", *COMMON, name=schedule)
         assert result.epochs == 3 and result.images_seen == 60
+
+
+def test_rare_classes_drawn_more_often_are_read_from_the_cache(train_small):
+    # The traps: a scene twice in a batch, and one that no epoch has drawn yet.
+    overrides = ["trainer.sampler=balanced", "task.class_weights=balanced", "schedule=frozen", *COMMON]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    assert filled(one) == [30, 20, 0, 0] and cached.metrics == uncached.metrics
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    plain, _ = train_small("schedule=frozen", *COMMON, name="plain")
+    assert plain.metrics["loss"] != cached.metrics["loss"]

@@ -32,6 +32,7 @@ KEYS = {
     "trainer.epochs": Key(Kind("int"), 1, 100_000),
     "trainer.images": Key(Kind("int", none=True), 1, 1e12),
     "trainer.batch_size": Key(Kind("int"), 2, 65_536),
+    "trainer.sampler": Key(TEXT, choices=("shuffle", "balanced")),
     "trainer.clip_norm": Key(Kind("float"), 1e-9, 1e9),
     "trainer.accelerator": Key(TEXT, choices=("auto", "cpu", "gpu", "mps")),
     "trainer.devices": Key(Kind("int")),

@@ -93,6 +93,16 @@ class SceneItems(TorchDataset[Item]):
         """The item as it is, neither augmented nor mixed."""
         return self._finished(self._square(position), position)
 
+    def annotated(self, position: int) -> Tensor:
+        """Class numbers (n,) of what a scene teaches: its label, else its boxes', or its mask's known pixels'."""
+        scene = self.scenes[position]
+        if self._masks is not None and "mask" in self.needs:
+            mask = self._masks[self.indices[position]]
+            return mask[mask != VOID]
+        if "boxes" in self.needs and (has_box(scene) or not one_box(self.needs)):
+            return self._boxes(scene)[1]
+        return torch.tensor([scene.label])
+
     def _augmented(self, position: int) -> Item:
         item = self._square(position)
         return item if self.augment is None else self.augment(item)

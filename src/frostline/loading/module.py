@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from torchvision.transforms import v2
 from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate
 from frostline.loading.items import Augment, SceneItems
 from frostline.loading.mixing import Mix
+from frostline.loading.occurrences import Occurrences
 from frostline.loading.samplers import ViewSampler, whole_batches
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import check_serves, class_names
@@ -51,7 +53,8 @@ class SceneDataModule(pl.LightningDataModule):
     of several scenes, for training only; built for the same dataset and needs. views: how many views of each scene
     augmentation makes, in turn; None for new ones in each epoch. seed: of the order, and of the augmentation where
     views is None: runs of all seeds share `views` views. workers: processes per loader, 0 for none.
-    store: where decoded pictures are kept; None: nowhere.
+    store: where decoded pictures are kept; None: nowhere. balanced: whether training draws scenes of rare classes more
+    often, in place of each once an epoch.
 
     Scenes that lack a needed annotation are left out and counted in `left_out`. With both label and boxes, that is for
     localization, the largest box is the one in "boxes" (none, where augmentation moved it out of view), and its class
@@ -75,6 +78,7 @@ class SceneDataModule(pl.LightningDataModule):
         store: Store | None = None,
         mix: Mix | None = None,
         fit: str = "stretch",
+        balanced: bool = False,
     ) -> None:
         super().__init__()
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
@@ -82,7 +86,7 @@ class SceneDataModule(pl.LightningDataModule):
         self.augment = None if isinstance(augment, v2.Identity) else augment
         self.mix, self.fit = mix, fit
         self.views = 1 if self.augment is None and mix is None else views
-        self.seed, self.workers, self.store = seed, workers, store
+        self.seed, self.workers, self.store, self.balanced = seed, workers, store, balanced
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
         own = seed if self.views is None else 0
         self._items = {
@@ -103,13 +107,24 @@ class SceneDataModule(pl.LightningDataModule):
         """The split's items; those of "train" are augmented, by the view in their key."""
         return self._items[split]
 
+    @cached_property
+    def occurrences(self) -> Occurrences:
+        """Of the classes in the train split, as it is before augmentation."""
+        items = self.items("train")
+        if "mask" in self.needs:
+            items.open()  # squares are counted
+        return Occurrences.of(map(items.annotated, range(len(items))))
+
     def teardown(self, stage: str | None = None) -> None:
         for items in self._items.values():
             items.close()
 
     def train_dataloader(self) -> SceneLoader:
         items = self.items("train")
-        sampler = ViewSampler(len(items), self.seed, self.batch_size, *rank_of_world(), views=self.views)
+        weights = self.occurrences.balance(len(items)) if self.balanced else None
+        sampler = ViewSampler(
+            len(items), self.seed, self.batch_size, *rank_of_world(), views=self.views, weights=weights
+        )
         return self._loader(items, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> SceneLoader:

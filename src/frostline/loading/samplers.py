@@ -1,14 +1,18 @@
 """Which scenes come in which order, in which view, to which process."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from frostline.errors import FrostlineError
 from frostline.loading.batch import Keys
 from frostline.loading.items import mixed_seed
+
+AGAIN = 1 << 32  # between the views of a scene that comes several times in an epoch: no run has as many epochs
 
 
 def whole_batches(keys: Keys, batch_size: int) -> list[Keys]:
@@ -31,12 +35,22 @@ class ViewSampler(Sampler[tuple[int, int]]):
     Every process gets equally many pairs, else the faster would wait for ever: of `count` scenes those at the end of
     the epoch's order that do not divide are left out, others in each epoch. So is one more per process where it would
     make a last batch of one, over which batch normalisation is not defined.
+    weights: (count,), how much more often one scene comes than another; None: each comes once. An epoch has as many
+    pairs as ever. Without a fixed number of views, a scene that comes again within an epoch does so in a new one.
     """
 
     def __init__(
-        self, count: int, seed: int, batch_size: int, rank: int = 0, world_size: int = 1, views: int | None = None
+        self,
+        count: int,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        views: int | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         self.count, self.seed, self.views, self.rank, self.world_size = count, seed, views, rank, world_size
+        self.weights = weights
         self.epoch = 0
         each = count // world_size
         if each > 1 and batch_size > 1 and each % batch_size == 1:
@@ -57,6 +71,29 @@ class ViewSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
-        order = torch.randperm(self.count, generator=generator).tolist()
-        view = self.epoch % self.views if self.views else self.epoch
-        return iter([(position, view) for position in order[self.rank :: self.world_size][: self.each]])
+        if self.weights is None:
+            order = torch.randperm(self.count, generator=generator).tolist()
+        else:
+            order = drawn(self.weights, generator).tolist()
+        again = Counter[int]()
+        keys = []
+        for position in order:
+            keys.append((position, self.epoch % self.views if self.views else self.epoch + AGAIN * again[position]))
+            again[position] += 1
+        return iter(keys[self.rank :: self.world_size][: self.each])
+
+
+def drawn(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """As many positions as there are weights (n,), in random order: each as often as its share of their sum says.
+
+    By systematic sampling (Madow and Madow 1944, doi:10.1214/aoms/1177731312): its share times n is rounded up or down
+    at random, so that little is left to luck, as it is where each is drawn alone; nor how many come of those that weigh
+    the same, as they lie together, in random order.
+    """
+    count = len(weights)
+    order = torch.randperm(count, generator=generator)
+    order = order[weights[order].argsort(stable=True)]
+    ends = weights.double()[order].cumsum(0)
+    marks = (torch.arange(count) + torch.rand((), generator=generator, dtype=torch.float64)) * (ends[-1] / count)
+    chosen = order[torch.searchsorted(ends, marks, right=True).clamp(max=count - 1)]
+    return chosen[torch.randperm(count, generator=generator)]

@@ -34,6 +34,7 @@ class TrainerSettings:
     precision: str
     workers: int
     threads: int | None
+    sampler: str = "shuffle"  # all that older versions had
 
     def budget(self, scenes: int) -> int:
         """In epochs, where an epoch shows this many scenes: stated as epochs, or as images, rounded up."""
@@ -74,6 +75,8 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
     scenes = len(dataset.scenes("train")) - data.left_out["train"]
     names = {group: str(config[group]["name"]) for group in GROUPS}
     task = build_task(config, data.classes, trainer.budget(scenes))
+    if task.balances:
+        task.weigh(data.occurrences.by_class(len(data.classes)))
     tracker: Tracker = build(config["tracking"])
     tracker.check()
     keeps = data.store is not None and cache["enabled"] and task.keeps_activations
@@ -110,6 +113,7 @@ def build_data(config: Config, dataset: Dataset) -> SceneDataModule:
         store=Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9)) if cache["size_gb"] else None,
         mix=None if mix is None else build(mix, dataset, needs),
         fit=config["fit"],
+        balanced=config["trainer"].get("sampler") == "balanced",
     )
 
 

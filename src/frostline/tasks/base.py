@@ -22,6 +22,7 @@ from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.tasks.guards import check_classes, check_gradients, check_losses
 from frostline.tasks.predictions import Prediction
+from frostline.tasks.weights import BALANCED, balanced, given
 
 BY_CLASS = "_by_class"  # ends the name of a metric that has a value for each class
 NOT_SCALAR = ("confusion", "pairs", "curve")  # besides those by class
@@ -83,6 +84,8 @@ class Task(pl.LightningModule):
     schedule: a schedule file's content. epochs: the whole budget.
     optimizer: makes an optimizer of parameter groups. weight_decay: of its weights; biases and norms have none.
     rate: the base learning-rate schedule, one of frostline.freezing.rates with its options.
+    class_weights: how much each class counts in the loss that tells classes; `balanced`: by how often it is annotated
+    in training, as soon as `weigh` is told; None: all alike.
     extra: one more metric, by its name. tested: what the last test said.
     """
 
@@ -102,12 +105,16 @@ class Task(pl.LightningModule):
         rate: RateSchedule,
         weight_decay: float = 0.0,
         extra: Mapping[str, ExtraMetric] | None = None,
+        class_weights: str | Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.model = Frosted(backbone, head, schedule, epochs)
         self.classes = tuple(classes)
         self.make_optimizer, self.rate, self.weight_decay = optimizer, rate, weight_decay
         self.tested = Tested()
+        self.balances = class_weights == BALANCED
+        # Not kept with the weights: a run that is loaded learns nothing, and one that goes on counts again.
+        self.register_buffer("class_weights", given(class_weights, self.classes), persistent=False)
         self.val_metrics = self.make_metrics()
         self.test_metrics = self.make_test_metrics()
         self.val_extra = nn.ModuleDict(extra or {})
@@ -149,6 +156,11 @@ class Task(pl.LightningModule):
     def keeps_activations(self) -> bool:
         """Whether activations below the line can be kept: not where evaluation sees other pictures than training."""
         return True
+
+    def weigh(self, counts: Tensor) -> None:
+        """Tell how often each class is annotated in training (C,), by which they are weighed where that is asked for."""
+        if self.balances:
+            self.class_weights = balanced(counts)
 
     # One way to train and evaluate.
 

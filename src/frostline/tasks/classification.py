@@ -1,7 +1,7 @@
 """Classification: which class is the picture of?"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,8 @@ class Classification(Task):
         super().__init__(*args, **kwargs)
 
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"class": F.cross_entropy(outputs, batch["label"], label_smoothing=self.label_smoothing)}
+        weights = cast("Tensor | None", self.class_weights)
+        return {"class": F.cross_entropy(outputs, batch["label"], weights, label_smoothing=self.label_smoothing)}
 
     def predict(self, outputs: Tensor, batch: Batch) -> list[Classified]:
         """outputs: scores (B, C)."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchvision.ops import batched_nms
@@ -35,10 +36,19 @@ class Detection(Task):
         super().__init__(*args, **kwargs)
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
         self.detector.set_rule(min_score, nms_iou)
+        if self.class_weights is not None:
+            self.detector.weigh(cast(Tensor, self.class_weights))
+        elif self.balances:  # what its loss does not know is told before anything is counted
+            self.detector.weigh(torch.ones(len(self.classes)))
 
     @property
     def detector(self) -> DetectionHead[Any]:
         return cast(DetectionHead[Any], self.model.head)
+
+    def weigh(self, counts: Tensor) -> None:
+        super().weigh(counts)
+        if self.balances:
+            self.detector.weigh(cast(Tensor, self.class_weights))
 
     def forward(self, image: Tensor) -> Any:
         if self.detector.sees_pictures:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +64,8 @@ class Localization(Task):
         target, has_box = _targets(batch)
         # Summed by hand over the scenes that have a box, so that a batch without any gives 0 and not NaN.
         distance = self.box_loss(boxes[has_box], target, batch["size"]).sum() / max(1, len(target))
-        return {"class": F.cross_entropy(scores, batch["label"]), "box": self.box_weight * distance}
+        weights = cast("Tensor | None", self.class_weights)
+        return {"class": F.cross_entropy(scores, batch["label"], weights), "box": self.box_weight * distance}
 
     def predict(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> list[Located]:
         """outputs: scores (B, C), and boxes (B, 4) as centre x, centre y, width, height in 0..1."""

@@ -24,7 +24,7 @@ class Segmentation(Task):
     """A class for every pixel; the loss is a weighted sum.
 
     losses: weights of the four below; 0 leaves one out. All are over the known pixels of a batch.
-    `cross_entropy`: mean over pixels, weighted by class_weights, one for each class; None: all alike.
+    `cross_entropy`: mean over pixels, weighted by class_weights.
     `dice` (after Milletari et al. 2016, arXiv:1606.04797, its denominator without squares) and `lovasz` (Berman et al.
     2018, arXiv:1705.08790): of the softmax, mean over the classes that occur in the batch.
     `focal` (Lin et al. 2017, arXiv:1708.02002, gamma 2, no alpha): each class against the rest by its own sigmoid, mean
@@ -44,7 +44,6 @@ class Segmentation(Task):
         self,
         *args: Any,
         losses: Mapping[str, float],
-        class_weights: Sequence[float] | None = None,
         window: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -54,23 +53,14 @@ class Segmentation(Task):
         self.weights = {name: float(weight) for name, weight in losses.items() if weight}
         if not self.weights:
             raise FrostlineError("task.losses are all 0, so nothing would be learnt: give one a weight.")
-        if class_weights is not None and len(class_weights) != len(self.classes):
+        if (self.balances or self.class_weights is not None) and "cross_entropy" not in self.weights:
             raise FrostlineError(
-                f"task.class_weights has {len(class_weights)} numbers, and there are {len(self.classes)} classes: "
-                f"{', '.join(self.classes)}."
+                "task.class_weights would change nothing, or leave nothing to learn: they weigh the cross-entropy, so "
+                "give task.losses.cross_entropy a weight."
             )
-        for weight in class_weights or ():
-            check_number("task.class_weights", weight, 0)
-        if class_weights is not None and not (any(class_weights) and "cross_entropy" in self.weights):
-            raise FrostlineError(
-                f"task.class_weights={list(class_weights)} would change nothing, or leave nothing to learn: they weigh "
-                "the cross-entropy, so give task.losses.cross_entropy a weight, and one class at least."
-            )
-        weights = None if class_weights is None else torch.tensor([float(weight) for weight in class_weights])
         if window is not None:
             check_number("task.window", window, 1, whole=True)
         self.window = window
-        self.register_buffer("class_weights", weights, persistent=False)
         self.dice = DiceLoss("multiclass", ignore_index=VOID)
         self.loss_functions = {
             "cross_entropy": self._cross_entropy,

@@ -52,6 +52,18 @@ class DetectionHead(Head, Generic[Outputs]):
 
     gives = "boxes"
     reads_embedding = False
+    class_weights: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", None, persistent=False)
+
+    def weigh(self, weights: Tensor) -> None:
+        """How much an object of each class (C,) counts in the loss that tells classes; all alike without.
+
+        Raises FrostlineError where its loss knows no weights.
+        """
+        self.class_weights = weights
 
     def losses(self, outputs: Outputs, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Losses by name, whose sum is minimised.

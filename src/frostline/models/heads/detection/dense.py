@@ -70,7 +70,8 @@ class DenseHead(CellsHead[Cells]):
         quality[scenes, cells] = paired_iou(predicted.detach(), truths).to(quality.dtype)
         return {
             "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, quality, reduction="sum") / count,
-            "class": F.cross_entropy(outputs.classes[scenes, cells], classes, reduction="sum") / count,
+            "class": F.cross_entropy(outputs.classes[scenes, cells], classes, self.class_weights, reduction="sum")
+            / count,
             "box": 2 * generalized_box_iou_loss(predicted, truths, reduction="sum") / count,
         }
 

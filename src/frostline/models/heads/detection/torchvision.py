@@ -12,17 +12,16 @@ from torch import Tensor, nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.retinanet import RetinaNetHead as RetinaNetLayers
 from torchvision.models.detection.ssdlite import SSDLiteHead as SSDLiteLayers
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import DetectionHead, maps_at
 from frostline.models.heads.detection.cells import CANDIDATES, STRIDES
-from frostline.models.heads.detection.weighed import WeighedSsd
+from frostline.models.heads.detection.weighed import WEIGHED, WeighedFcosHead, WeighedRetinaNetHead, WeighedSsd
 
 # Nothing is thrown away unless `set_rule` says so.
 ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
@@ -62,8 +61,18 @@ class TorchvisionHead(DetectionHead[Pyramid]):
         part = getattr(self.detector, "roi_heads", self.detector)
         part.score_thresh, part.nms_thresh = min_score, nms_iou
 
+    def weigh(self, weights: Tensor) -> None:
+        if self._weighed is None:
+            raise FrostlineError(
+                "task.class_weights weigh nothing in the loss of this head: take trainer.sampler=balanced, which shows "
+                "rare classes more often, or head=dense, yolo, fcos, retinanet or ssdlite."
+            )
+        super().weigh(weights)
+
     def losses(self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
         """Those of the detector, under torchvision's names."""
+        if self._weighed is not None:
+            self._weighed.class_weights = self.class_weights  # on the device where the head is by now
         targets = [{"boxes": b, "labels": n + self.first} for b, n in zip(boxes, labels, strict=True)]
         with self._mode(True), _same_draws(outputs.maps[0].device):
             return cast(dict[str, Tensor], self._run(outputs, targets))
@@ -76,6 +85,11 @@ class TorchvisionHead(DetectionHead[Pyramid]):
             order = one["scores"].argsort(descending=True, stable=True)[:CANDIDATES]
             ordered.append({key: one[key][order] - (self.first if key == "labels" else 0) for key in one})
         return ordered
+
+    @property
+    def _weighed(self) -> Any:
+        """The part of the detector whose loss knows weights of classes; None where none does."""
+        return next((part for part in self.detector.modules() if isinstance(part, WEIGHED)), None)
 
     def _run(self, outputs: Pyramid, targets: list[dict[str, Tensor]] | None) -> Any:
         given = cast(_Given, self.detector.backbone)
@@ -113,7 +127,7 @@ class FcosHead(TorchvisionHead):
             _Given(width),
             classes,
             anchor_generator=AnchorGenerator(sizes, ((1.0,),) * len(sizes)),
-            head=FCOSHead(width, 1, classes, depth),
+            head=WeighedFcosHead(width, 1, classes, depth),
             topk_candidates=CANDIDATES,
             **ALL,
         )
@@ -130,7 +144,7 @@ class RetinaNetHead(TorchvisionHead):
         sizes = tuple(tuple(round(4 * s * 2 ** (k / 3)) for k in range(3)) for s in (8, 16, 32, 64, 128))
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
         # Normalised by groups, as in torchvision's second version: without, it takes far longer.
-        layers = RetinaNetLayers(width, anchors.num_anchors_per_location()[0], classes, partial(nn.GroupNorm, 32))
+        layers = WeighedRetinaNetHead(width, anchors.num_anchors_per_location()[0], classes, partial(nn.GroupNorm, 32))
         detector = RetinaNet(
             _Given(width), classes, anchor_generator=anchors, head=layers, topk_candidates=CANDIDATES, **ALL
         )

@@ -1,12 +1,10 @@
 """torchvision's losses of classes with what they lack: weights of the classes, and pictures without any object."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.fcos import FCOSHead
-from torchvision.models.detection.retinanet import RetinaNetClassificationHead
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import sigmoid_focal_loss
 
@@ -62,19 +60,24 @@ class WeighedFcosHead(FCOSHead):
         return losses
 
 
-class WeighedRetinaNetClasses(RetinaNetClassificationHead):
-    """The layers of a RetinaNet that tell classes, which may be weighed."""
+class WeighedRetinaNetHead(RetinaNetHead):
+    """A RetinaNet head whose classes may be weighed."""
 
     class_weights: Tensor | None = None  # (C,)
 
-    def compute_loss(self, targets: Targets, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Any:
-        loss = super().compute_loss(targets, head_outputs, matched_idxs)
-        if self.class_weights is not None:
-            parts = zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True)
-            for scores, target, matched in parts:
-                count = max(1, int((matched >= 0).sum()))
-                loss = loss + _focal_more(self.class_weights, scores, target, matched) / count / len(targets)
-        return loss
+    def compute_loss(
+        self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        if self.class_weights is not None:  # a mean over pictures, each over its own places
+            for scores, target, matched in zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True):
+                count = max(1, int((matched >= 0).sum())) * len(targets)
+                more = _focal_more(self.class_weights, scores, target, matched)
+                losses["classification"] = losses["classification"] + more / count
+        return losses
+
+
+WEIGHED = (WeighedSsd, WeighedFcosHead, WeighedRetinaNetHead)
 
 
 def _labels(target: dict[str, Tensor], matched: Tensor) -> Tensor:

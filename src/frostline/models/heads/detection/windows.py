@@ -124,10 +124,10 @@ class SlidingWindowHead(CellsHead[Windows]):
         scenes, places, truths, classes = assigned
         there = torch.zeros_like(outputs.objectness)
         there[scenes, places] = 1
-        count = max(1, len(scenes))
+        count, told = max(1, len(scenes)), outputs.classes[scenes, places]
         return {
             "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there),
-            "class": F.cross_entropy(outputs.classes[scenes, places], classes, reduction="sum") / count,
+            "class": F.cross_entropy(told, classes, self.class_weights, reduction="sum") / count,
             "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
         }
 

@@ -85,7 +85,7 @@ class YoloHead(CellsHead["YoloCells"]):
         sure[scenes, cells] = (rank * quality).to(sure.dtype)
         total = rank.sum().clamp(min=1)
         predicted = outputs.boxes[scenes, cells]
-        class_loss = F.cross_entropy(outputs.classes[scenes, cells], classes, reduction="none")
+        class_loss = F.cross_entropy(outputs.classes[scenes, cells], classes, self.class_weights, reduction="none")
         box_loss = complete_box_iou_loss(predicted, truths, reduction="none")
         centres, strides = outputs.centres[cells], outputs.strides[cells, None]
         reach = torch.cat([centres - truths[:, :2], truths[:, 2:] - centres], 1) / strides
