@@ -1,4 +1,4 @@
-"""How often each class is annotated in a split, and which scenes have it: by that classes are weighed and scenes drawn."""
+"""How often each class is annotated in a split, and in which scenes: by that classes are weighed, and scenes drawn."""
 
 from collections.abc import Iterable
 from typing import NamedTuple, Self

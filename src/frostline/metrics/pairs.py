@@ -1,10 +1,9 @@
 """How well classes are told apart, from the pairs (true class, found class) that occur.
 
-There are no more of these than scenes, however many classes there are. A matrix of all pairs has a hundred million cells
-for 10,000 classes, and torchmetrics makes one at every batch.
+There are no more of these than scenes, however many classes there are. A matrix of all pairs has a hundred million
+cells for 10,000 classes, and torchmetrics makes one at every batch.
 """
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -65,8 +64,8 @@ class PairScores(Metric):
 
     is_differentiable = False
     full_state_update = False
-    names: Sequence[str] = ("accuracy",)
-    _lists = ("pairs",)  # of the states, those to which every batch adds
+    names: tuple[str, ...] = ("accuracy",)
+    _lists: tuple[str, ...] = ("pairs",)  # of the states, those to which every batch adds
 
     def __init__(self, classes: int) -> None:
         super().__init__()

@@ -158,7 +158,7 @@ class Task(pl.LightningModule):
         return True
 
     def weigh(self, counts: Tensor) -> None:
-        """Tell how often each class is annotated in training (C,), by which they are weighed where that is asked for."""
+        """Tell how often each class is annotated in training (C,), by which they weigh where that is asked for."""
         if self.balances:
             self.class_weights = balanced(counts)
 

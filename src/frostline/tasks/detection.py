@@ -37,7 +37,7 @@ class Detection(Task):
         self.nms_iou, self.min_score, self.max_boxes = nms_iou, min_score, max_boxes
         self.detector.set_rule(min_score, nms_iou)
         if self.class_weights is not None:
-            self.detector.weigh(cast(Tensor, self.class_weights))
+            self.detector.weigh(self.class_weights)
         elif self.balances:  # what its loss does not know is told before anything is counted
             self.detector.weigh(torch.ones(len(self.classes)))
 
@@ -48,7 +48,7 @@ class Detection(Task):
     def weigh(self, counts: Tensor) -> None:
         super().weigh(counts)
         if self.balances:
-            self.detector.weigh(cast(Tensor, self.class_weights))
+            self.detector.weigh(self.class_weights)
 
     def forward(self, image: Tensor) -> Any:
         if self.detector.sees_pictures:

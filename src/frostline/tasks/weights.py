@@ -14,8 +14,8 @@ def balanced(counts: Tensor) -> Tensor:
     """From how often each class is annotated (C,) to its weight (C,) float32: n / (k n_c), so that all count alike.
 
     n is the sum of all, n_c the count of the class, k the number of classes that occur: the mean over all that is
-    annotated is 1. (King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868; scikit-learn's `balanced`.) A class that
-    does not occur has the weight 1, which no loss reads.
+    annotated is 1. (King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868; scikit-learn's `balanced`.) A class
+    that does not occur has the weight 1, which no loss reads.
     """
     occurs = counts > 0
     weights = counts.sum() / (occurs.sum().clamp(min=1) * counts.clamp(min=1)).double()

@@ -23,7 +23,7 @@ class WeighedSsd(SSD):
     def compute_loss(
         self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
-        losses = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
         scores, boxes = head_outputs["cls_logits"], losses["bbox_regression"]
         own = [_labels(target, matched) for target, matched in zip(targets, matched_idxs, strict=True)]
         count = sum(map(len, own))
@@ -51,7 +51,7 @@ class WeighedFcosHead(FCOSHead):
     def compute_loss(
         self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
-        losses = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
         if self.class_weights is not None:
             count = max(1, sum(int((matched >= 0).sum()) for matched in matched_idxs))
             parts = zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True)
