@@ -14,10 +14,9 @@ from sklearn.metrics import (
 
 from frostline.metrics.classification import (
     THRESHOLDS,
-    CalibrationError,
-    F1ByClass,
     PrecisionRecall,
 )
+from frostline.metrics.pairs import ClassScores
 from frostline.tasks.classification import Classification
 
 CLASSES = 4
@@ -114,7 +113,7 @@ def test_the_calibration_error_is_the_papers(sure):
     right = [True] * 9 + [False] + [True] * 10 + [True] * 2 + [False] * 3
     probabilities = torch.tensor([[c, 1 - c] if c > 0.5 else [c, 0.3] for c in confidences])
     probabilities = torch.cat([probabilities, 1 - probabilities.sum(1, keepdim=True)], 1).clamp(min=0)
-    metric = CalibrationError(3, n_bins=15)
+    metric = ClassScores(3)
     metric.update(probabilities, torch.tensor([0 if one else 1 for one in right]))
     expected = 0.0
     for low in range(15):
@@ -122,14 +121,14 @@ def test_the_calibration_error_is_the_papers(sure):
         if inside:
             share = sum(right[i] for i in inside) / len(inside)
             expected += len(inside) / 25 * abs(share - sum(confidences[i] for i in inside) / len(inside))
-    assert float(metric.compute()) == pytest.approx(expected, abs=1e-6)
+    assert float(metric.compute()["ece"]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_f1_of_a_class_without_a_scene_is_none_and_not_zero():
-    metric = F1ByClass(4, average="none")
+    metric = ClassScores(4)
     found, labels = torch.tensor([0, 0, 1, 3]), torch.tensor([0, 1, 1, 2])
-    metric.update(found, labels)
-    assert metric.compute().tolist() == pytest.approx([2 / 3, 2 / 3, 0, -1])
+    metric.update(torch.eye(4)[found], labels)
+    assert metric.compute()["f1_by_class"].tolist() == pytest.approx([2 / 3, 2 / 3, 0, -1])
 
 
 def test_where_nothing_is_predicted_precision_is_one():

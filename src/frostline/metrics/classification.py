@@ -1,32 +1,11 @@
-"""What torchmetrics lacks for classes, or has otherwise."""
-
-from typing import cast
+"""How sure a model is of classes, over a split: precision against recall."""
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassCalibrationError, MulticlassF1Score
 
 # Evenly spaced in log-odds: what sure models say lies close to 0 and 1, where an even grid would see one point.
 THRESHOLDS = torch.linspace(-20, 16, 481).sigmoid()
-
-
-class CalibrationError(MulticlassCalibrationError):
-    """How far the share that is right lies from how sure the model was, over bins (Guo et al. 2017, arXiv:1706.04599).
-
-    torchmetrics' has a bin of its own for the confidence 1, which a sure model says often: here it is in the last one.
-    """
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds.float().clamp(max=1 - torch.finfo(torch.float32).eps / 2), target)
-
-
-class F1ByClass(MulticlassF1Score):
-    """(classes,), -1 for a class that is in no scene, where torchmetrics' says 0 as for one that is always missed."""
-
-    def compute(self) -> Tensor:
-        occurs = cast(Tensor, self.tp) + cast(Tensor, self.fn) > 0
-        return torch.where(occurs, super().compute(), -1.0)
 
 
 class PrecisionRecall(Metric):

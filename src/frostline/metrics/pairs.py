@@ -4,12 +4,11 @@ There are no more of these than scenes, however many classes there are. A matrix
 cells for 10,000 classes, and torchmetrics makes one at every batch.
 """
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_calibration_error
+
+from frostline.metrics.base import RowMetric
 
 DENSE = 256  # classes up to which the confusion is a matrix
 BINS = 15  # of the calibration error
@@ -59,41 +58,22 @@ def among_first(scores: Tensor, labels: Tensor, count: int) -> Tensor:
     return before < count
 
 
-class PairScores(Metric):
+class PairScores(RowMetric):
     """Accuracy and confusion of `pair_scores` over a split; takes found and true classes (B,)."""
 
-    is_differentiable = False
-    full_state_update = False
     names: tuple[str, ...] = ("accuracy",)
-    _lists: tuple[str, ...] = ("pairs",)  # of the states, those to which every batch adds
+    columns = {"pairs": torch.zeros(0, dtype=torch.long)}
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
-        for name in self._lists:
-            self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, found: Tensor, labels: Tensor) -> None:
-        cast(list[Tensor], self.pairs).append(labels.long() * self.classes + found)
+        self.keep(pairs=labels.long() * self.classes + found)
 
     def compute(self) -> dict[str, Tensor]:
-        values = pair_scores(self._joined("pairs"), self.classes)
+        values = pair_scores(self.column("pairs"), self.classes)
         return {name: value for name, value in values.items() if name in ("accuracy", "confusion", "pairs")}
-
-    def _joined(self, name: str) -> Tensor:
-        kept = getattr(self, name)
-        if isinstance(kept, Tensor):  # after a synchronisation
-            return kept
-        return torch.cat(kept) if kept else torch.zeros(0, dtype=self._kind(name), device=self.device)
-
-    def _kind(self, name: str) -> torch.dtype:
-        return torch.long if name == "pairs" else torch.float32
-
-    def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
-        for name in self._lists:
-            if not getattr(self, name):  # a rank without a scene must still take part
-                getattr(self, name).append(self._joined(name))
-        super()._sync_dist(*args, **kwargs)
 
 
 class ClassScores(PairScores):
@@ -106,7 +86,7 @@ class ClassScores(PairScores):
     among the K likeliest.
     """
 
-    _lists = ("pairs", "sure")
+    columns = {**PairScores.columns, "sure": torch.zeros(0)}
     hits: Tensor
 
     def __init__(self, classes: int, top_k: int = 1) -> None:
@@ -118,16 +98,16 @@ class ClassScores(PairScores):
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
         found = probabilities.argmax(1)
         super().update(found, labels)
-        cast(list[Tensor], self.sure).append(probabilities.gather(1, found[:, None])[:, 0].float())
+        self.keep(sure=probabilities.gather(1, found[:, None])[:, 0])
         if self.top_k > 1:
             right = found == labels
             self.hits += right.sum() + among_first(probabilities[~right], labels[~right], self.top_k).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        pairs = self._joined("pairs").cpu()
+        pairs = self.column("pairs").cpu()
         values = pair_scores(pairs, self.classes)
         right = pairs // self.classes == pairs % self.classes
-        values["ece"] = calibration_error(self._joined("sure").cpu(), right)
+        values["ece"] = calibration_error(self.column("sure").cpu(), right)
         if self.top_k > 1:
             values[f"top{self.top_k}"] = self.hits.cpu() / max(1, len(pairs))
         return values
@@ -137,4 +117,6 @@ def calibration_error(sure: Tensor, right: Tensor) -> Tensor:
     """`ClassScores`' ece of how sure a model was (n,), 0..1, and whether it was right (n,)."""
     if not len(sure):
         return torch.tensor(0.0)
-    return binary_calibration_error(sure.clamp(max=1 - torch.finfo(torch.float32).eps / 2), right, n_bins=BINS)
+    # What is no number would be taken for scores before a sigmoid, and all others with it.
+    sure = sure.nan_to_num(0).clamp(max=1 - torch.finfo(torch.float32).eps / 2)
+    return binary_calibration_error(sure, right, n_bins=BINS)

@@ -64,14 +64,13 @@ class DenseHead(CellsHead[Cells]):
         """Binary cross-entropy of objectness over all cells; class and GIoU over those assigned to a box."""
         scenes, cells, truths, classes = assign_batch(partial(_assign, outputs), boxes, labels)
         count = max(1, len(cells))
-        predicted = outputs.boxes[scenes, cells]
+        predicted, told = outputs.boxes[scenes, cells], outputs.classes[scenes, cells]
         # A cell is as sure as its box is good (as in YOLO, arXiv:1506.02640): so scores rank boxes by quality.
         quality = torch.zeros_like(outputs.objectness)
         quality[scenes, cells] = paired_iou(predicted.detach(), truths).to(quality.dtype)
         return {
             "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, quality, reduction="sum") / count,
-            "class": F.cross_entropy(outputs.classes[scenes, cells], classes, self.class_weights, reduction="sum")
-            / count,
+            "class": F.cross_entropy(told, classes, self.class_weights, reduction="sum") / count,
             "box": 2 * generalized_box_iou_loss(predicted, truths, reduction="sum") / count,
         }
 
