@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from frostline.draw.curves import confusion_picture, precision_recall_picture
+from frostline.draw.curves import confused_picture, confusion_picture, precision_recall_picture
 from frostline.words import short
 
 
@@ -40,6 +40,31 @@ def test_many_classes_stay_readable(drawn, tmp_path, classes, numbers, names):
     axes = drawn[0].axes[0]
     assert bool(axes.texts) == numbers and len(axes.get_yticks()) == len(axes.get_xticks()) == names
     assert max(drawn[0].get_size_inches()) < 10
+
+
+def test_of_ten_thousand_classes_those_of_the_commonest_mistakes_are_shown(drawn, tmp_path):
+    # Catches shares of what is shown alone, and a matrix of all classes.
+    pairs = [[7, 7, 2], [7, 9000, 5], [7, 400, 3], [400, 400, 4], [5, 6, 4], [8, 8, 9]]
+    pairs += [[1000 + n, 2000 + n, 1] for n in range(30)]
+    confused_picture(torch.tensor(pairs), [f"kind {n}" for n in range(10_000)], tmp_path / "x.png")
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][:5] == [
+        "kind 7",
+        "kind 9000",
+        "kind 5",
+        "kind 6",
+        "kind 400",
+    ]
+    shares = axes.images[0].get_array()
+    assert shares.shape == (20, 20) and shares[0].tolist()[:5] == [0.2, 0.5, 0, 0, 0.3]
+    said = " ".join(text.get_text() for text in drawn[0].texts)
+    assert "What was taken for what: 20 of 10,000 classes" in said
+    assert "most often: kind 7 as kind 9000 (5), kind 5 as kind 6 (4), kind 7 as kind 400 (3)" in said
+
+
+def test_of_ten_thousand_classes_none_may_be_mistaken(drawn, tmp_path):
+    confused_picture(torch.tensor([[3, 3, 2], [9, 9, 1]]), [f"kind {n}" for n in range(10_000)], tmp_path / "x.png")
+    assert [label.get_text() for label in drawn[0].axes[0].get_yticklabels()] == ["kind 3", "kind 9"]
 
 
 def test_each_class_has_its_curve_and_its_average_and_an_absent_one_has_none(drawn, tmp_path):

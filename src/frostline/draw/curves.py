@@ -19,21 +19,61 @@ Floats = npt.NDArray[np.float64]
 
 COLOURS = (BLUE, RED, GREEN, PINK, ORANGE, SKY, INK)  # with two kinds of line for 14 classes
 COUNTED, NUMBERED = 8, 25  # classes up to which cells tell counts, and shares
+MOST = 20  # classes of very many that are shown
 NAMED = 25  # names along an axis at most
 DPI = 110
 CURVES = 10  # classes up to which each curve has its colour
 
 
-@names_as_they_are
 def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[str], path: Path) -> None:
     """Write a PNG of how often each true class (row) was taken for each class (column), as shares of the row.
 
     confusion: (C, C), counts of scenes or pixels. A class that does not occur has an empty row.
     """
     counts = np.array(confusion, dtype=float)
-    n, totals = len(counts), counts.sum(1, keepdims=True)
+    rows, columns = counts.nonzero()
+    pairs = np.stack([rows, columns, counts[rows, columns]], 1)
+    _draw_confusion(counts, counts.sum(1), pairs, classes, "What was taken for what", path)
+
+
+def confused_picture(pairs: Tensor, classes: Sequence[str], path: Path) -> None:
+    """`confusion_picture` of the MOST classes, of very many, that the commonest mistakes are between.
+
+    pairs: (m, 3) int64, true class, found class and how often. Shares are of all that a true class was taken for.
+    """
+    table = pairs.numpy().astype(float)
+    wrong = table[table[:, 0] != table[:, 1]]
+    wrong = wrong[(-wrong[:, 2]).argsort(kind="stable")]
+    mistaken = dict.fromkeys(wrong[:, :2].ravel().astype(int).tolist())  # in the order of their commonest mistakes
+    known = dict.fromkeys(table[:, 0].astype(int).tolist())
+    chosen = list(mistaken | known)[:MOST]
+    place = {number: n for n, number in enumerate(chosen)}
+    counts, totals = np.zeros((len(chosen), len(chosen))), np.zeros(len(chosen))
+    for truth, found, often in table.tolist():
+        if truth in place:
+            totals[place[int(truth)]] += often
+            if found in place:
+                counts[place[int(truth)], place[int(found)]] += often
+    title = f"What was taken for what: {len(chosen)} of {len(classes):,} classes"
+    _draw_confusion(counts, totals, table, classes, title, path, chosen)
+
+
+@names_as_they_are
+def _draw_confusion(
+    counts: Floats,
+    totals: Floats,
+    pairs: Floats,
+    classes: Sequence[str],
+    title: str,
+    path: Path,
+    chosen: Sequence[int] | None = None,
+) -> None:
+    """counts: (n, n) of the chosen classes, or of all. totals: (n,), of their rows. pairs: (m, 3) of all classes."""
+    n = len(counts)
+    every = [short(name, 22) for name in classes]
+    names = every if chosen is None else [every[number] for number in chosen]
+    totals = totals[:, None]
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-    names = [short(name, 22) for name in classes]
     side = min(5.8, max(2.8, 0.7 * n))
     figure = Figure(figsize=(side + 2.6, side + 1.9), layout="constrained", dpi=DPI)
     axes = figure.subplots()
@@ -49,7 +89,7 @@ def confusion_picture(confusion: Sequence[Sequence[float]], classes: Sequence[st
     bar.set_label("share of the true class", color=QUIET, fontsize=8)
     bar.ax.tick_params(labelsize=7, length=0)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    headline(figure, "What was taken for what", _commonest(counts, names, 12 * (side + 2.6)))
+    headline(figure, title, _commonest(pairs, every, 12 * (side + 2.6)))
     save(figure, path)
 
 
@@ -134,14 +174,13 @@ def _mean_of(average: Sequence[float], there: int) -> str:
     return f"{said}; {absent} of {len(average)} classes do not occur" if absent else said
 
 
-def _commonest(counts: Floats, names: Sequence[str], letters: float) -> str:
+def _commonest(pairs: Floats, names: Sequence[str], letters: float) -> str:
     """The three commonest mistakes in words, or as many as `letters` have room for."""
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    if not wrong.any():
+    wrong = pairs[pairs[:, 0] != pairs[:, 1]]
+    if not len(wrong):
         return "test split; nothing was taken for anything else"
-    order = [np.unravel_index(i, wrong.shape) for i in wrong.argsort(axis=None)[::-1][:3]]
-    told = [f"{names[t]} as {names[p]} ({_count(float(wrong[t, p]))})" for t, p in order if wrong[t, p]]
+    order = wrong[(-wrong[:, 2]).argsort(kind="stable")][:3].tolist()
+    told = [f"{names[int(t)]} as {names[int(p)]} ({_count(often)})" for t, p, often in order]
     while len(told) > 1 and len("most often: " + ", ".join(told)) > letters:
         told.pop()
     return f"most often: {', '.join(told)}"

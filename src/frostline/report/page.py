@@ -35,7 +35,8 @@ METRICS = {
     "voc_ap11": "VOC 2007's average precision at overlap 0.5, by its eleven points; `voc_ap_area`: by the area, as "
     "from 2010 on",
 }
-CLASSES = 20  # up to which values by class are shown
+CLASSES, LOWEST = 20, 10  # classes up to which values of each are shown, and how many of more than that
+HIGH = 0.9  # from which on a class is as good as told
 SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal budgets
 
 Table = dict[str, Any]  # columns: of numbers; rows: of cells, names first
@@ -126,7 +127,7 @@ def _panel(panel: Panel, seeds: int) -> dict[str, Any]:
         "metrics": _metrics(panel),
         "meanings": {n: words for n, words in meanings.items() if n in {panel.primary, *panel.arms[0].metrics}},
         "classes": classes,
-        "arms_by_class": _arms_by_class(panel) if classes and len(panel.arms) > 1 else None,
+        "arms_by_class": _arms_by_class(panel, _shown(panel)) if classes and len(panel.arms) > 1 else None,
     }
 
 
@@ -174,19 +175,37 @@ def _metrics(panel: Panel) -> Table:
 
 
 def _classes(panel: Panel) -> Table | None:
-    """Values by class of the arm with the highest mean; None where there are none, or more than CLASSES classes."""
+    """Values by class of the arm with the highest mean; None where there are none. Of many classes, the lowest."""
     by_class = panel.best.by_class if panel.best else {}
-    classes = next(iter(by_class.values()), {})
-    if not 0 < len(classes) <= CLASSES:
+    names = _shown(panel)
+    if not names:
         return None
-    rows = [[cell(name), *(score(values[name]) for values in by_class.values())] for name in classes]
-    return {"columns": list(by_class), "rows": rows}
+    rows = [[cell(name), *(score(values[name]) for values in by_class.values())] for name in names]
+    metric, first = next(iter(by_class.items()))
+    words = ""
+    if len(names) < len(first):
+        there = [value for value in first.values() if value != -1]
+        words = (
+            f"The {len(names)} with the lowest {metric} of {len(there):,} classes that occur in the test split "
+            f"({len(first):,} in all); {sum(value == 0 for value in there):,} have 0, and "
+            f"{sum(value >= HIGH for value in there):,} at least {HIGH}."
+        )
+    return {"columns": list(by_class), "rows": rows, "words": words}
 
 
-def _arms_by_class(panel: Panel) -> Table:
+def _shown(panel: Panel) -> list[str]:
+    """The classes whose values are shown: all, or LOWEST of more than CLASSES that occur, by the first metric."""
+    by_class = panel.best.by_class if panel.best else {}
+    first = next(iter(by_class.values()), {})
+    if len(first) <= CLASSES:
+        return list(first)
+    return sorted((name for name, value in first.items() if value != -1), key=lambda name: first[name])[:LOWEST]
+
+
+def _arms_by_class(panel: Panel, classes: Sequence[str]) -> Table:
     """The first of the metrics by class, of every arm."""
     assert panel.best
-    metric, classes = next(iter(panel.best.by_class.items()))
+    metric = next(iter(panel.best.by_class))
     rows = []
     for arm in panel.arms:
         values = arm.by_class.get(metric, {})

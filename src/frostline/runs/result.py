@@ -21,6 +21,8 @@ class RunResult:
     names: GROUPS -> the name chosen.
     metrics: of the test split at the best epoch, -1 where there was nothing to be found. primary: the one that decides.
     by_class: metric -> class -> value, -1 for a class that does not occur. confusion: counts, true classes in rows.
+    confused: of more classes than a matrix has room for, in its place, the commonest mistakes first: number of the true
+    class, of the found one, and how often; numbers are places in by_class.
     train_seconds: of training alone. predict_ms: milliseconds to predict one picture.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
     meanings: what a metric of one's own says, in words, by its name.
@@ -37,6 +39,7 @@ class RunResult:
     metrics: Mapping[str, float]
     by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     confusion: list[list[float]] | None = None
+    confused: list[list[int]] = field(default_factory=list)
     epochs: int
     best_epoch: int = -1
     images_seen: int

@@ -24,6 +24,7 @@ from frostline.tracking.base import Run
 from frostline.tracking.journal import Follow, Journal
 
 SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
+CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
 
 
 def train(built: Built, workplace: Workplace, command: str) -> RunResult:
@@ -91,6 +92,7 @@ def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], millisecond
         metrics=fitted.metrics,
         by_class=task.tested.by_class,
         confusion=task.tested.confusion,
+        confused=task.tested.commonest(CONFUSED),
         primary=task.primary,
         epochs=epochs,
         best_epoch=fitted.best_epoch,
@@ -113,7 +115,7 @@ def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], millisecond
 
 
 def _draw(built: Built, folder: Path) -> None:
-    from frostline.draw.curves import confusion_picture, precision_recall_picture
+    from frostline.draw.curves import confused_picture, confusion_picture, precision_recall_picture
     from frostline.draw.predictions import error_sheet, prediction_sheet
     from frostline.draw.schedule import write_picture
 
@@ -125,6 +127,8 @@ def _draw(built: Built, folder: Path) -> None:
     error_sheet(examples(task, items, worst), len(tested.worst), len(items), folder / "errors.png")
     if tested.confusion is not None:
         confusion_picture(tested.confusion, task.classes, folder / "confusion.png")
+    if tested.pairs is not None:
+        confused_picture(tested.pairs, task.classes, folder / "confusion.png")
     if tested.curve is not None:
         average, of = task.curves
         areas = [tested.by_class[average][name] for name in task.classes]

@@ -76,6 +76,14 @@ class Tested:
         curve = values["curve"].cpu().reshape(n, -1, 2) if "curve" in values else None
         return cls(by_class, confusion, pairs, curve, worst)
 
+    def commonest(self, most: int) -> list[list[int]]:
+        """Of `pairs`, those of two different classes, the commonest first, at most so many."""
+        if self.pairs is None:
+            return []
+        wrong = self.pairs[self.pairs[:, 0] != self.pairs[:, 1]]
+        found: list[list[int]] = wrong[wrong[:, 2].argsort(descending=True, stable=True)][:most].tolist()
+        return found
+
 
 class Task(pl.LightningModule):
     """Base of the four tasks.
