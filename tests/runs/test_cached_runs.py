@@ -6,6 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from frostline.config import compose
+from frostline.runs.build import build_run
+
 TASKS = ["classification", "localization", "detection", "segmentation"]
 COMMON = ["augment.views=2", "trainer.epochs=4", "tracking=none"]
 # The line at the head, then inside the backbone, so that both kinds of activations are kept.
@@ -118,6 +121,13 @@ def test_the_budget_stated_in_images_is_the_budget(train_small):
     for schedule in ("frozen", "thaw"):
         result, _ = train_small(f"schedule={schedule}", "trainer.images=50", *COMMON, name=schedule)
         assert result.epochs == 3 and result.images_seen == 60
+
+
+def test_pictures_that_an_epoch_leaves_out_are_none_of_the_budget(small, small_meadow, here):
+    # Of 20 scenes in batches of 19, one would be a batch alone: 19 are shown, so 20 pictures take a second epoch.
+    for images, epochs in ((19, 1), (20, 2), (38, 2)):
+        batches = ["trainer.batch_size=19", f"trainer.images={images}", "schedule=frozen", "tracking=none"]
+        assert build_run(compose([*small, *batches]), small_meadow, "x").task.model.planned.epochs == epochs
 
 
 def test_rare_classes_drawn_more_often_are_read_from_the_cache(train_small):

@@ -58,6 +58,23 @@ def test_the_cross_entropy_counts_a_class_by_its_weight(make, task, name):
     assert torch.equal(plain, lost.mean()) or float(plain) == pytest.approx(float(lost.mean()), rel=1e-6)
 
 
+@pytest.mark.parametrize("task", ["classification", "localization"])
+def test_a_batch_of_classes_that_do_not_count_teaches_nothing(make, task):
+    # torch's own weighted mean is 0 / 0 there, which would stop the run.
+    outputs, batch, _ = outputs_and_batch(task)
+    batch["label"] = torch.zeros(4, dtype=torch.long)
+    assert losses_of(make, task, "task.class_weights=[0, 1, 1]").criterion(outputs, batch)["class"] == 0
+    tiny = losses_of(make, task, "task.class_weights=[1e-20, 1, 1]").criterion(outputs, batch)["class"]
+    assert tiny == pytest.approx(float(losses_of(make, task).criterion(outputs, batch)["class"]), rel=1e-5)
+
+
+def test_mixed_labels_count_by_the_weights_of_their_classes(make):
+    outputs, batch, labels = outputs_and_batch("classification")
+    task = losses_of(make, "classification", "task.class_weights=balanced")
+    soft = task.criterion(outputs, {"label": F.one_hot(labels, 3).float()})["class"]
+    assert float(soft) == pytest.approx(float(task.criterion(outputs, batch)["class"]), rel=1e-5)
+
+
 @pytest.mark.parametrize("setting", ["balanced", "[1, 2, 4]"])
 def test_a_detector_is_told_its_weights(make, setting):
     task = losses_of(make, "detection", f"task.class_weights={setting}")

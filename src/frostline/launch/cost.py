@@ -115,7 +115,7 @@ class _Run:
         self.trainer = TrainerSettings(**config["trainer"])
         source: Source = configured(config["dataset"])[0]
         classes = class_names(source.classes, task_class(config).needs)
-        self.task: Task = build_task(config, classes, self.trainer.budget(max(1, scenes["train"])))
+        self.task: Task = build_task(config, classes, self.trainer.budget(scenes["train"]))
         if self.trainer.accelerator != "cpu" and torch.accelerator.is_available():
             self.task.to(torch.accelerator.current_accelerator())
         augment, cached = config["augment"], config["cache"]

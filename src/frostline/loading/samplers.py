@@ -27,6 +27,12 @@ def whole_batches(keys: Keys, batch_size: int) -> list[Keys]:
     return [keys[start:end] for start, end in pairwise([*starts, len(keys)])]
 
 
+def shown(count: int, batch_size: int, world_size: int = 1) -> int:
+    """How many of `count` scenes each process shows in an epoch of training, see `ViewSampler`."""
+    each = count // world_size
+    return each - 1 if each > 1 and batch_size > 1 and each % batch_size == 1 else each
+
+
 class ViewSampler(Sampler[tuple[int, int]]):
     """Pairs (position, view) in an order that is a pure function of (seed, epoch).
 
@@ -52,9 +58,7 @@ class ViewSampler(Sampler[tuple[int, int]]):
         self.count, self.seed, self.views, self.rank, self.world_size = count, seed, views, rank, world_size
         self.weights = weights
         self.epoch = 0
-        each = count // world_size
-        if each > 1 and batch_size > 1 and each % batch_size == 1:
-            each -= 1
+        each = shown(count, batch_size, world_size)
         if each == 0 or (each == 1 and batch_size > 1):
             raise FrostlineError(
                 f"the train split has {count} usable scene(s) for {world_size} process(es), too few for a batch "

@@ -9,6 +9,7 @@ from typing import Any
 from frostline.config import Config, build, to_yaml
 from frostline.errors import FrostlineError
 from frostline.loading.module import SceneDataModule
+from frostline.loading.samplers import shown
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.runs.beforehand import check_head
@@ -37,8 +38,8 @@ class TrainerSettings:
     sampler: str = "shuffle"  # all that older versions had
 
     def budget(self, scenes: int) -> int:
-        """In epochs, where an epoch shows this many scenes: stated as epochs, or as images, rounded up."""
-        return self.epochs if self.images is None else -(-self.images // scenes)
+        """In epochs, where there are this many scenes to train on: stated as epochs, or as images, rounded up."""
+        return self.epochs if self.images is None else -(-self.images // max(1, shown(scenes, self.batch_size)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -14,6 +13,7 @@ from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.pairs import ClassScores
 from frostline.tasks.base import Mistake, Task, probabilities
 from frostline.tasks.predictions import Classified
+from frostline.tasks.weights import cross_entropy
 
 CURVES = 1000  # classes up to which there are curves: to count for one of 10,000 takes as long as a step of training
 
@@ -34,7 +34,7 @@ class Classification(Task):
 
     def criterion(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         weights = cast("Tensor | None", self.class_weights)
-        return {"class": F.cross_entropy(outputs, batch["label"], weights, label_smoothing=self.label_smoothing)}
+        return {"class": cross_entropy(outputs, batch["label"], weights, self.label_smoothing)}
 
     def predict(self, outputs: Tensor, batch: Batch) -> list[Classified]:
         """outputs: scores (B, C)."""

@@ -15,6 +15,8 @@ from frostline.models.heads.base import DetectionHead
 from frostline.tasks.base import Mistake, Task, on_cpu
 from frostline.tasks.predictions import Detected, Placement
 
+FEW = 100  # classes up to which boxes keep their digits where those of another class are moved out of the way
+
 
 class Detection(Task):
     """Boxes with classes. The head says how it learns and what it finds; here overlapping boxes are sorted out.
@@ -68,7 +70,9 @@ class Detection(Task):
         for index, found in enumerate(self.detector.decode(outputs)):
             sure = found["scores"] >= self.min_score
             boxes, scores, labels = found["boxes"][sure], found["scores"][sure], found["labels"][sure]
-            kept = batched_nms(boxes, scores, labels, self.nms_iou)[: self.max_boxes]
+            # It moves the boxes of the n-th class n pictures aside, where single precision runs out of digits.
+            where = boxes.double() if len(self.classes) > FEW else boxes
+            kept = batched_nms(where, scores.to(where), labels, self.nms_iou)[: self.max_boxes]
             boxes, scores, labels = on_cpu((boxes[kept], scores[kept], labels[kept]))
             predictions.append(Detected(self.classes, boxes, scores, labels, Placement.of(batch, index)))
         return predictions

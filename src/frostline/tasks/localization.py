@@ -17,6 +17,7 @@ from frostline.metrics.localization import BoxScores, overlaps
 from frostline.metrics.pairs import PairScores
 from frostline.tasks.base import Mistake, Task, probabilities
 from frostline.tasks.predictions import Located, Placement
+from frostline.tasks.weights import cross_entropy
 
 
 def _on_corners(loss: Callable[..., Tensor], found: Tensor, truth: Tensor, side: int) -> Tensor:
@@ -65,7 +66,7 @@ class Localization(Task):
         # Summed by hand over the scenes that have a box, so that a batch without any gives 0 and not NaN.
         distance = self.box_loss(boxes[has_box], target, batch["size"]).sum() / max(1, len(target))
         weights = cast("Tensor | None", self.class_weights)
-        return {"class": F.cross_entropy(scores, batch["label"], weights), "box": self.box_weight * distance}
+        return {"class": cross_entropy(scores, batch["label"], weights), "box": self.box_weight * distance}
 
     def predict(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> list[Located]:
         """outputs: scores (B, C), and boxes (B, 4) as centre x, centre y, width, height in 0..1."""

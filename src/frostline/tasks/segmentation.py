@@ -16,6 +16,7 @@ from frostline.scenes.scene import VOID
 from frostline.tasks.base import Mistake, Task
 from frostline.tasks.guards import check_classes
 from frostline.tasks.predictions import Segmented
+from frostline.tasks.weights import sum_of
 
 AT_ONCE = 4  # classes whose scores are enlarged together
 
@@ -100,8 +101,7 @@ class Segmentation(Task):
         weights = cast("Tensor | None", self.class_weights)
         total = F.cross_entropy(outputs, mask, weights, ignore_index=VOID, reduction="sum")
         known = mask[mask != VOID]
-        # Where only classes of weight 0 are known, torch's own mean would divide by 0.
-        return total / (len(known) if weights is None else weights[known].sum().clamp(min=1e-9))
+        return total / (len(known) if weights is None else sum_of(weights[known]))
 
     def _dice(self, outputs: Tensor, mask: Tensor) -> Tensor:
         # The library's sum is over the classes that occur, and its mean over all: with one of twenty, hardly anything.

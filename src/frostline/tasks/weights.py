@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from frostline.errors import FrostlineError, check_number
@@ -20,6 +21,23 @@ def balanced(counts: Tensor) -> Tensor:
     occurs = counts > 0
     weights = counts.sum() / (occurs.sum().clamp(min=1) * counts.clamp(min=1)).double()
     return torch.where(occurs, weights, 1.0).float()
+
+
+def cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor | None, label_smoothing: float = 0.0) -> Tensor:
+    """The mean cross-entropy over n scenes, each counted by the weight of its class (C,); None: all alike.
+
+    scores: (n, C). labels: (n,) int64, or (n, C) probabilities, which count by the mean over their classes.
+    """
+    if weights is None:
+        return F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
+    total = F.cross_entropy(scores, labels, weights, reduction="sum", label_smoothing=label_smoothing)
+    return total / sum_of(labels @ weights if labels.is_floating_point() else weights[labels])
+
+
+def sum_of(weights: Tensor) -> Tensor:
+    """By which a weighted sum becomes a mean: where nothing counts, the sum is 0, and torch's own mean no number."""
+    total = weights.sum()
+    return total.where(total > 0, 1)
 
 
 def given(setting: str | Sequence[float] | None, classes: Sequence[str]) -> Tensor | None:
