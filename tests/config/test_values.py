@@ -24,7 +24,7 @@ NULLABLE = {
     ("backbone", "name"): str,
     ("tracking", "uri"): str,
 }
-ANYTHING = {"annotations", "images", "columns", "masks", "classes", "class_weights"}  # lists, mappings, or one of two
+ANYTHING = {"given", "values", "annotations", "images", "columns", "masks", "classes", "class_weights"}  # lists, mappings, or one of two
 
 
 def files():

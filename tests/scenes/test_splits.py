@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -65,3 +66,40 @@ def test_given_splits_are_kept_and_a_missing_one_is_drawn_from_train():
     assert Counter(placed[30:90]) == {"train": 48, "val": 12}
     with pytest.raises(FrostlineError, match="'train'"):
         assign(scenes[:30], Split(given=True))
+
+
+def test_what_auto_takes_and_what_it_draws():
+    both = [Splittable(f"hash{n}", 0, (), "test" if n < 30 else "train") for n in range(100)]
+    none, only = [replace(scene, given=None) for scene in both], [replace(scene, given="test") for scene in both]
+    auto, kept, anew = (Split(given=keep) for keep in ("auto", True, False))
+    assert assign(both, auto) == assign(both, kept) and assign(none, auto) == assign(only, auto) == assign(none, anew)
+    assert auto.told({"train", "val", "test"}) == [
+        "its own train, val and test are kept (dataset.split.given=false splits anew)"
+    ]
+    assert auto.told({"train", "test"}, 4)[1:] == [
+        "val is drawn from its train, as it gives none",
+        "4 scenes are in none of its splits, and are left out",
+    ]
+    assert "gives test and no train" in auto.told({"test"})[0] and auto.told(set()) == [] == kept.told({"train"})
+    with pytest.raises(FrostlineError, match="true, false or auto"):
+        Split(given="automatic")
+
+
+def test_a_split_whose_scenes_are_all_faulty_is_empty_and_not_drawn():
+    """Catches a training set made of what was to be tested on, and 'the source has no train', which is not so."""
+    left = [Splittable(f"hash{n}", 0, (), "val" if n < 30 else "test") for n in range(60)]
+    for keep in ("auto", True):
+        placed = assign(left, Split(given=keep), {"train", "val", "test"})
+        assert Counter(placed) == {"val": 30, "test": 30}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_classes_of_two_reach_every_split(seed):
+    scenes = [Splittable(f"hash{n}", n // 2, ("label",)) for n in range(80)]
+    for shares, counts in (((0.7, 0.15, 0.15), (56, 12, 12)), ((0.5, 0.25, 0.25), (40, 20, 20))):
+        placed = assign(scenes, Split(*shares, seed=seed))
+        assert tuple(Counter(placed)[name] for name in SPLITS) == counts
+        assert {n // 2 for n in range(80) if placed[n] == "train"} == set(range(40))
+        assert any(placed[n] != placed[n + 1] for n in range(0, 80, 2))
+    large = [Splittable(f"large{n}", 100 + n % 2, ("label",)) for n in range(60)]
+    assert assign([*large, *scenes], Split(seed=seed))[:60] == assign(large, Split(seed=seed))

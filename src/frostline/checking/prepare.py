@@ -202,6 +202,8 @@ def _refuse(name: str, examined: Examined) -> None:
 
 def _warn(settings: Settings, records: list[Record], examined: Examined) -> None:
     """Say what the dataset lacks or lost, though nobody has to do anything about it."""
+    for note in examined.notes:
+        print(f"frostline: dataset '{settings.name}': {note}.", file=sys.stderr)
     if not settings.split.given and (given := sorted({record.given for record in records if record.given is not None})):
         print(
             f"frostline: dataset '{settings.name}' is split anew, and its own {' and '.join(given)} are not kept: "

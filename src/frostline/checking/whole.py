@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from frostline.checking.duplicates import near_identical
@@ -12,6 +12,7 @@ from frostline.scenes.scene import SPLITS, VOID, Classes
 from frostline.scenes.splits import Split, Splittable, assign
 
 DONE = {"fail": "refused", "skip": "left out", "fix": "mended"}
+_NAMED = 5  # classes without an example that are named one by one
 _KIND = {False: "duplicate", True: "duplicate_across_splits"}
 
 
@@ -34,11 +35,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Examined:
-    """files: each scene's picture, by id. findings: by scene. placed: by split; scenes left out are in none."""
+    """files: each scene's picture, by id. findings: by scene. placed: by split; scenes left out are in none.
+
+    notes: what was taken for granted about the splits, a sentence each.
+    """
 
     files: dict[str, str]
     findings: list[Finding]
     placed: dict[str, list[Record]]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def scenes(self) -> int:
@@ -67,7 +72,9 @@ def examine(
         [scene.grey for scene in kept],
         [min(scene.size) for scene in kept],
     )
-    twins = _twins(kept, near, split.given)
+    named = {scene.given for scene in scenes if scene.given is not None}
+    given = split.keeps(named) if scenes else False
+    twins = _twins(kept, near, given)
     findings += [
         Finding(kept[twin.position].id, twin.fault, policy[twin.fault.kind], kept[twin.of].id) for twin in twins
     ]
@@ -76,17 +83,16 @@ def examine(
     left = [position for position in range(len(kept)) if position not in gone]
 
     splittable = [
-        Splittable(
-            kept[p].picture_hash, kept[p].label, kept[p].annotations, kept[p].given if split.given else None, units[p]
-        )
+        Splittable(kept[p].picture_hash, kept[p].label, kept[p].annotations, kept[p].given if given else None, units[p])
         for p in left
     ]
-    where = assign(splittable, split) if left else []
+    where = assign(splittable, split, named) if left else []
     placed = {name: [kept[p] for p, found in zip(left, where, strict=True) if found == name] for name in SPLITS}
     whole = [*_absent(placed, classes, derived), *_torn_groups(placed)]
     findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
-    return Examined({scene.id: scene.file for scene in scenes}, findings, placed)
+    notes = split.told(named, sum(scene.given is None for scene in scenes))
+    return Examined({scene.id: scene.file for scene in scenes}, findings, placed, notes)
 
 
 class _Twin(NamedTuple):
@@ -209,8 +215,12 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: C
         for kind, names in asdict(classes).items():
             if not counts[kind] or kind in derived:
                 continue
-            for number, name in enumerate(names or ()):
-                if not counts[kind][number]:
-                    lacking = "class_untrained" if where == "train" else "class_absent"
-                    faults.append(Fault(lacking, split, f"has no example of '{name}' ({kind})"))
+            lacking = "class_untrained" if where == "train" else "class_absent"
+            absent = [name for number, name in enumerate(names or ()) if not counts[kind][number]]
+            if len(absent) > _NAMED:  # of thousands of classes, a line each would hide all else
+                shown = ", ".join(f"'{name}'" for name in absent[:_NAMED])
+                what = f"has no example of {len(absent)} of {len(names or ())} classes ({kind}), {shown} first"
+                faults.append(Fault(lacking, split, what))
+                continue
+            faults += [Fault(lacking, split, f"has no example of '{name}' ({kind})") for name in absent]
     return faults

@@ -56,6 +56,8 @@ def kind_at(path: str) -> Kind | None:
         return TEXT  # a name may be 2024, and a folder, too
     if path == "dataset.group" or group == "dataset.faults":
         return Kind("str", none=True)
+    if path == "dataset.split.given":
+        return Kind("bool", word="auto")
     if path.startswith("schedule.phases"):  # a line is a name or a number: parse_schedule tells
         return ANY
     return KEYS[path].kind if path in KEYS else None

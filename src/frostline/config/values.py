@@ -24,15 +24,16 @@ WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number", 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a key takes. many: a list of such. none: null as well."""
+    """What a key takes. many: a list of such. none: null as well. word: one that is taken beside."""
 
     of: Simple
     many: bool = False
     none: bool = False
+    word: str | None = None
 
     def __str__(self) -> str:
         words = f"a list, such as [{'a, b' if self.of in ('str', 'any') else '1, 2'}]" if self.many else WORDS[self.of]
-        return f"{words}, or null" if self.none else words
+        return words + (f", or {self.word}" if self.word else "") + (", or null" if self.none else "")
 
 
 ANY = Kind("any", none=True)
@@ -71,6 +72,8 @@ def typed(key: str, value: Any, kind: Kind, written: str | None = None) -> Any:
         if kind.none:
             return None
         raise FrostlineError(f"{key} is null; it is {kind}.")
+    if kind.word is not None and value == kind.word:
+        return value
     if kind.many:
         if not isinstance(value, list):
             raise FrostlineError(f"{key} is {_shown(value)}; it is {kind}.")
