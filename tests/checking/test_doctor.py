@@ -121,6 +121,11 @@ class Injected(Source):
         clear = picture(7)
         clear.putalpha(128)
         self.expect("picture_alpha", self.add("clear", clear))
+        pages = save("pages.tif", picture(8).resize((9, 6)), save_all=True, append_images=[picture(8)])
+        self.expect("picture_pages", self.add("pages", pages))
+        bands, extra = save("bands.tif", picture(9).convert("RGBA")), b"\x52\x01\x03\x00\x01\x00\x00\x00"
+        bands.write_bytes(bands.read_bytes().replace(extra + b"\x02", extra + b"\x00"))  # the fourth is no alpha
+        self.expect("picture_bands", self.add("bands", bands))
 
     def boxes(self):
         good = [10, 10, 30, 20]

@@ -24,7 +24,8 @@ NULLABLE = {
     ("backbone", "name"): str,
     ("tracking", "uri"): str,
 }
-ANYTHING = {"given", "values", "annotations", "images", "columns", "masks", "classes", "class_weights"}  # lists, mappings, or one of two
+# lists, mappings, or one of two
+ANYTHING = {"given", "values", "annotations", "images", "columns", "masks", "classes", "class_weights"}
 
 
 def files():

@@ -21,6 +21,7 @@ from frostline.checking import fingerprint
 from frostline.checking.journal import Journal
 from frostline.checking.record import Record
 from frostline.checking.scene import Checked, check
+from frostline.checking.white import FULL, White
 from frostline.checking.whole import Examined, Finding, examine
 from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError
@@ -41,12 +42,15 @@ SHOWN = 3  # faults in the sentence that refuses a dataset
 
 @dataclass(frozen=True)
 class Settings:
-    """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty."""
+    """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty. white:
+    of pictures of 16 bits, where somebody says so.
+    """
 
     name: str
     split: Split
     policies: Mapping[str, str]
     max_pixels: int
+    white: int | None = None
 
 
 def prepare(
@@ -58,13 +62,15 @@ def prepare(
     on_fault: str = "fail",
     faults: Mapping[str, str | None] | None = None,
     max_pixels: int = MAX_PIXELS,
+    white: White = FULL,
     workers: int | None = None,
     remember: bool = True,
 ) -> Dataset:
     """Write the source's scenes to the folder `out` as a dataset and open it.
 
     split: a `Split` or its fields. faults: the policy of kinds of faults; on_fault: of those that it does not name.
-    max_pixels: width x height beyond which a picture is faulty. workers: threads, by default one per core.
+    max_pixels: width x height beyond which a picture is faulty. white: of pictures of 16 bits. workers: threads, by
+    default one per core.
     `out` appears complete or not at all; a killed call goes on where it was. Another prepared dataset in that place is
     replaced, anything else there is an error.
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
@@ -74,7 +80,7 @@ def prepare(
     """
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
-    settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels)
+    settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels, white.given)
     if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +93,7 @@ def prepare(
                 return existing
         with unread(out):  # told before the work, too
             pass
-        fingerprints = _make(source, partial, settings, workers)
+        fingerprints = _make(source, partial, settings, white, workers)
         with unread(out):
             note.unlink(missing_ok=True)  # before: it never stands beside another dataset than its own
             shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
@@ -107,8 +113,9 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
     source, plain = configured(config)
-    options = {key: plain[key] for key in ("split", "on_fault", "faults") if key in plain}
-    return prepare(source, out, name=plain["name"], workers=workers, remember=remember, **options)
+    options = {key: plain[key] for key in ("split", "on_fault", "faults", "max_pixels") if key in plain}
+    white = White(plain.get("white"), plain.get("root"))
+    return prepare(source, out, name=plain["name"], white=white, workers=workers, remember=remember, **options)
 
 
 def made_of(source: Source, settings: Settings, fingerprints: Iterable[str]) -> str:
@@ -127,16 +134,16 @@ def _opened(out: Path) -> Dataset | None:
         return None
 
 
-def _make(source: Source, folder: Path, settings: Settings, workers: int | None) -> list[str]:
+def _make(source: Source, folder: Path, settings: Settings, white: White, workers: int | None) -> list[str]:
     """Make the dataset in a folder of its own, and return the fingerprints of what it is made of."""
-    journal = Journal(folder, [asdict(source.classes), settings.max_pixels, code_hash(*DATASET)])
+    journal = Journal(folder, [asdict(source.classes), settings.max_pixels, white.given, code_hash(*DATASET)])
 
     def work(scene: Scene) -> Record:
         known = journal.known.get(scene.id)
         now = fingerprint.of_scene(scene)
         if known is not None and known.fingerprint == now:
             return known
-        record = _written(check(scene, source.classes, settings.max_pixels), folder)
+        record = _written(check(scene, source.classes, settings.max_pixels, white), folder)
         record.fingerprint = now
         return record
 

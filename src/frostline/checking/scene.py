@@ -15,7 +15,10 @@ from frostline.checking import fingerprint
 from frostline.checking.boxes import Turn, mended_boxes
 from frostline.checking.duplicates import THUMBNAIL
 from frostline.checking.record import Record
+from frostline.checking.white import FULL, White
 from frostline.pictures.reading import (
+    FORMATS,
+    LOSSY,
     MAX_PIXELS,
     QUARTER_TURNS,
     TURNS,
@@ -32,16 +35,6 @@ from frostline.pictures.writing import png
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import VOID, Classes, Scene
 
-SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "MPO": {".jpg", ".jpeg", ".mpo"},
-    "PNG": {".png"},
-    "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"},
-    "WEBP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-}
-
 
 @dataclass
 class Checked:
@@ -57,12 +50,15 @@ class Checked:
     mask: np.ndarray | None = None
 
 
-def check(scene: Scene, classes: Classes, max_pixels: int = MAX_PIXELS) -> Checked:
-    """Read a scene and everything annotated on it. max_pixels: width x height beyond which a picture is `huge`."""
+def check(scene: Scene, classes: Classes, max_pixels: int = MAX_PIXELS, white: White = FULL) -> Checked:
+    """Read a scene and everything annotated on it. max_pixels: width x height beyond which a picture is `huge`.
+
+    white: what is white in pictures of 16 bits.
+    """
     record = Record(
         id=scene.id, file=str(scene.called), faults=list(scene.faults), given=scene.split, group=scene.group
     )
-    picture = _picture(scene, max_pixels, record.faults)
+    picture = _picture(scene, max_pixels, white, record.faults)
     if picture is None:
         return Checked(record)
     record.size, record.picture_hash, record.grey = picture.shown.size, picture.digest, _thumbnail(picture.shown)
@@ -87,7 +83,7 @@ class _Picture:
     turn: Turn | None = None
 
 
-def _picture(scene: Scene, max_pixels: int, faults: list[Fault]) -> _Picture | None:
+def _picture(scene: Scene, max_pixels: int, white: White, faults: list[Fault]) -> _Picture | None:
     """Read the picture; None where there is none."""
     if scene.image is None:  # the source has said why
         return None
@@ -95,7 +91,7 @@ def _picture(scene: Scene, max_pixels: int, faults: list[Fault]) -> _Picture | N
         drawn = Image.fromarray(scene.image)
         return _Picture(drawn, png(drawn), ".png", fingerprint.of_array(np.asarray(drawn)))
     try:
-        return _read(scene.image, max_pixels, faults)
+        return _read(scene.image, max_pixels, white, faults)
     except FileNotFoundError:
         faults.append(Fault("picture_missing", scene.image, "is not there"))
     except OSError as error:
@@ -107,20 +103,20 @@ def _picture(scene: Scene, max_pixels: int, faults: list[Fault]) -> _Picture | N
     return None
 
 
-def _read(path: Path, max_pixels: int, faults: list[Fault]) -> _Picture:
+def _read(path: Path, max_pixels: int, white: White, faults: list[Fault]) -> _Picture:
     raw = read_file(path)
     opened = open_picture(raw, max_pixels)
     form, suffix = opened.format or "", path.suffix.lower()
-    if suffix not in SUFFIXES.get(form, {suffix}):
+    if suffix not in FORMATS.get(form, {suffix}):
         faults.append(Fault("picture_extension", path, f"is a {form} file"))
     width, height = opened.size
     turn = None
     if (orientation := orientation_of(opened)) in QUARTER_TURNS and width != height:
         turn = Turn((width, height), orientation)
-    shown, odd = plain_picture(opened)
+    shown, odd = plain_picture(opened, white)
     faults += [Fault(kind, path, what) for kind, what in odd]
     as_is = shown is opened and not odd and form in ("JPEG", "MPO", "PNG")
-    lossy = form in ("JPEG", "MPO", "WEBP")
+    lossy = form in LOSSY
     # The bytes of a PNG depend on who compressed it, its pixels do not; with a lossy format it is the other way round.
     digest = sha256(raw).hexdigest() if lossy else fingerprint.of_array(np.asarray(shown))
     return _Picture(shown, raw if as_is else png(shown), ".jpg" if lossy and as_is else ".png", digest, turn)

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from frostline.cli.common import Commands, check_out, show
 
@@ -23,6 +24,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from frostline.checking.white import White
     from frostline.doctor.diagnosis import diagnose, summary, table, to_json
     from frostline.doctor.offer import prepared_in
     from frostline.doctor.page import to_html
@@ -38,13 +40,16 @@ def run(args: argparse.Namespace) -> int:
     if len(args.what) == 1 and "=" not in args.what[0]:
         source = prepared_in(args.what[0])
         name, split, policy = source.dataset.name, Split(given=True), policies("fail", {})
+        limits: dict[str, Any] = {}
     else:
         from frostline.config import compose
 
         source, config = configured(compose(args.what)["dataset"])
         name, split = config["name"], Split(**config.get("split", {}))
         policy = policies(config["on_fault"], config["faults"])
-    examined = diagnose(source, split, policy, name)
+        limits = {key: config[key] for key in ("max_pixels",) if key in config}
+        limits["white"] = White(config.get("white"), config.get("root"))
+    examined = diagnose(source, split, policy, name, **limits)
 
     if examined.findings:
         show(table(examined, name))

@@ -29,6 +29,8 @@ KEYS = {
     "seed": Key(Kind("int"), 0, 2**32 - 1),
     "image_size": Key(Kind("int"), 1, 4096),
     "fit": Key(TEXT, choices=("stretch", "letterbox")),  # pictures.fit.FITS, which takes numpy to read
+    "dataset.max_pixels": Key(Kind("int"), 1, 1 << 34),
+    "dataset.white": Key(Kind("int", none=True), 1, 65535),
     "trainer.epochs": Key(Kind("int"), 1, 100_000),
     "trainer.images": Key(Kind("int", none=True), 1, 1e12),
     "trainer.batch_size": Key(Kind("int"), 2, 65_536),

@@ -9,6 +9,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from frostline.checking.scene import check
+from frostline.checking.white import FULL, White
 from frostline.checking.whole import Examined, examine
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
@@ -17,9 +18,18 @@ from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 
 
-def diagnose(source: Source, split: Split, policy: Mapping[str, str], name: str) -> Examined:
+
+def diagnose(
+    source: Source,
+    split: Split,
+    policy: Mapping[str, str],
+    name: str,
+    max_pixels: int | None = None,
+    white: White = FULL,
+) -> Examined:
     """Check every scene as `prepare` would, and write nothing. policy: of each kind of fault (`faults.policies`)."""
-    records = in_threads(lambda scene: check(scene, source.classes, MAX_PIXELS).record, source.scenes())
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    records = in_threads(lambda scene: check(scene, source.classes, most, white).record, source.scenes())
     shown = tqdm(records, desc=f"doctor {name}", unit=" pictures", disable=None)
     return examine(shown, source.classes, split, policy, source.derived)
 

@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 
 from frostline.errors import FrostlineError
+from frostline.pictures.reading import PICTURE_SUFFIXES
 from frostline.scenes.layout import INFO
-from frostline.sources.files import PICTURE_SUFFIXES, existing, picture_files
+from frostline.sources.files import existing, picture_files
 from frostline.sources.prepared import Prepared
 
 # What a layout has in its root, all of it, by the name of its file in conf/dataset; the first that fits is offered.

@@ -7,15 +7,50 @@ import errno
 import re
 import stat
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 from PIL.Image import Transpose
 
+FORMATS = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},
+    "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},
+    "PNG": {".png", ".apng"},
+    "GIF": {".gif"},
+    "BMP": {".bmp", ".dib"},
+    "DIB": {".bmp", ".dib"},
+    "WEBP": {".webp"},
+    "TIFF": {".tif", ".tiff"},
+    "AVIF": {".avif"},
+    "HEIF": {".heic", ".heif"},
+    "JPEG2000": {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"},
+    "PPM": {".ppm", ".pgm", ".pbm", ".pnm"},
+    "TGA": {".tga"},
+    "QOI": {".qoi"},
+    "PCX": {".pcx"},
+    "SGI": {".sgi"},
+    "PSD": {".psd"},
+}  # that are read, and their suffixes; not what is no picture (PDF, video), runs a program (EPS), or is an icon
+_LACKING = {
+    "WEBP": not features.check("webp"),
+    "AVIF": not features.check("avif"),
+    "JPEG2000": not features.check("jpg_2000"),
+    "HEIF": not find_spec("pillow_heif"),
+}  # what this Pillow is built without, or whose plug-in is not there
+PICTURE_SUFFIXES = frozenset(
+    suffix for form, suffixes in FORMATS.items() if not _LACKING.get(form) for suffix in suffixes
+)
+LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})  # their pixels depend on who decodes them
 MAX_PIXELS = 89_478_485  # where PIL begins to warn of a decompression bomb
+MOST_PAGES = 1000  # of one file that are looked at
+WHITE = 65535  # of 16 bits
 MAX_BYTES = 1 << 30  # of one file: more is no picture of MAX_PIXELS, nor any annotation
 ORIENTATION = 0x0112  # the tag of EXIF
 TURNS = {
@@ -59,28 +94,98 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None
 
     at_least: a JPEG may come at a half, a quarter or an eighth of its size, with no side below this many pixels.
 
-    Raises UnreadablePictureError for anything but a complete picture of at most `max_pixels` pixels.
+    Raises UnreadablePictureError for anything but a complete picture of at most `max_pixels` pixels. Of several pages
+    the largest is taken, of an animation the first frame.
     """
-    try:
-        image = Image.open(BytesIO(data))
-        width, height = image.size
-        if width * height > max_pixels:
-            raise HugePictureError(f"has {width} x {height} pixels, more than the {max_pixels} allowed")
+    with _decoding(max_pixels):
+        image: ImageFile.ImageFile = _opened(data, max_pixels)
         if at_least is not None:
             image.draft(None, (at_least, at_least))
         encoding = str(image.tile[0].args) if image.tile else ""
         image.load()
+    # PIL has cut these to 8 bits already; "BGR;16" of BMP is 16 bits for the whole pixel.
+    image.info["frostline_16_bit"] = bool(re.search(r";16[BLN]", encoding))
+    if image.info["frostline_16_bit"] and image.mode == "RGB":
+        image.info["frostline_data"] = data
+    return image
+
+
+def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    """At its largest page; what is left aside of it stands in info["frostline_odd"]."""
+    if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # somebody asked for more than PIL's own limit
+        Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        image = Image.open(BytesIO(data))
+    except UnidentifiedImageError:
+        if data[4:8] != b"ftyp" or not _heif():
+            raise
+        image = Image.open(BytesIO(data))
+    odd = _largest_page(image)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise HugePictureError(
+            f"has {width} x {height} pixels, more than the {max_pixels} of dataset.max_pixels, which can be raised"
+        )
+    image.info["frostline_odd"] = odd
+    return image
+
+
+@contextmanager
+def _decoding(max_pixels: int) -> Iterator[None]:
+    """Whatever a decoder raises becomes an UnreadablePictureError."""
+    try:
+        yield
     except UnreadablePictureError:
         raise
     except Image.DecompressionBombError as error:  # PIL's own limit, twice MAX_PIXELS; it does not tell the size
-        raise HugePictureError(f"has more pixels than the {max_pixels} allowed") from error
+        raise HugePictureError(
+            f"has more pixels than the {max_pixels} of dataset.max_pixels, which can be raised"
+        ) from error
     except UnidentifiedImageError as error:
         raise UnreadablePictureError("is no picture") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
         raise UnreadablePictureError(f"cannot be decoded ({error})") from error
-    # PIL has cut these to 8 bits already; "BGR;16" of BMP is 16 bits for the whole pixel.
-    image.info["frostline_16_bit"] = bool(re.search(r";16[BLN]", encoding))
-    return image
+
+
+@cache
+def _heif() -> bool:
+    """Whether Pillow's plug-in for HEIC is there; it is made known when it is first asked for, as it takes a while."""
+    if not find_spec("pillow_heif"):
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _largest_page(image: Image.Image) -> list[tuple[str, str]]:
+    """Turn to the largest page, and say what of the file is left aside: pairs (kind of fault, what)."""
+    if image.format == "TIFF":
+        return _tiff_page(image) + _further_bands(image)
+    if image.format in ("GIF", "PNG", "WEBP", "AVIF") and getattr(image, "is_animated", False):
+        return [("picture_pages", "is an animation, of which the first frame is taken")]
+    return []
+
+
+def _tiff_page(image: Image.Image) -> list[tuple[str, str]]:
+    count = min(getattr(image, "n_frames", 1), MOST_PAGES)
+    if count < 2:
+        return []
+    sizes = []
+    for page in range(count):
+        image.seek(page)
+        sizes.append(image.size)
+    best = max(range(count), key=lambda page: sizes[page][0] * sizes[page][1])  # the first of equals
+    image.seek(best)
+    width, height = sizes[best]
+    largest = "the first" if len(set(sizes)) == 1 else f"the largest, page {best + 1} with {width} x {height} pixels,"
+    return [("picture_pages", f"has {count} pages, of which {largest} is taken")]
+
+
+def _further_bands(image: Image.Image) -> list[tuple[str, str]]:
+    """PIL reads three bands of five, and of four where none is said to be alpha."""
+    bands, taken = int(image.tag_v2.get(277, 1)), len(image.getbands())  # type: ignore[attr-defined]
+    return [("picture_bands", f"has {bands} bands, of which the first {taken} are taken")] if bands > taken else []
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -104,51 +209,93 @@ def turned_boxes(boxes: np.ndarray, orientation: int, size: tuple[int, int]) -> 
     return np.stack(turned, axis=1)
 
 
-def plain_picture(image: Image.Image) -> tuple[Image.Image, list[tuple[str, str]]]:
+def plain_picture(
+    image: Image.Image, white: Callable[[], int] = lambda: WHITE
+) -> tuple[Image.Image, list[tuple[str, str]]]:
     """The picture as displayed, in mode RGB or L, and what was odd about it: pairs (kind of fault, what).
 
-    The very same object where nothing had to be done. Transparent pixels are laid over white, 16 bits are cut to 8, an
-    animation gives its first frame. Raises UnreadablePictureError where that cannot be done.
+    The very same object where nothing had to be done. Transparent pixels are laid over white, 16 bits are cut to 8.
+    white: asked for where there are 16 bits: the value that becomes 255, with others in proportion; those above are
+    white, too. Raises UnreadablePictureError where that cannot be done.
     """
-    odd = []
     try:
-        palette = image.mode == "P" and image.format != "GIF"  # a GIF has nothing else
-        if image.info.get("frostline_16_bit") or image.mode.startswith("I"):
-            odd.append(("picture_16_bit", "has 16 bits per channel"))
-        if (orientation := orientation_of(image)) != 1:
-            odd.append(("picture_rotated", f"is to be turned (EXIF orientation {orientation})"))
-            image = image.transpose(TURNS[orientation])
-        if palette:
-            odd.append(("picture_palette", "has its colours in a palette"))
-        if image.mode == "CMYK":
-            odd.append(("picture_cmyk", "has the colours of print (CMYK)"))
-        if image.mode.startswith("I"):
-            values = np.asarray(image)
-            if values.min() < 0 or values.max() > 65535:
-                raise UnreadablePictureError("has pixel values that 16 bits cannot hold")
-            image = Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-        elif image.mode == "F":
-            raise UnreadablePictureError("has floating-point pixels, whose range nobody knows")
-        elif image.has_transparency_data:
-            odd.append(("picture_alpha", "has an alpha channel"))
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        elif image.mode not in ("RGB", "L"):
-            image = image.convert("RGB")
+        return _plain(image, white)
     except UnreadablePictureError:
         raise
     except Exception as error:
         raise UnreadablePictureError(f"cannot be converted to RGB ({error})") from error
+
+
+def _plain(image: Image.Image, white: Callable[[], int]) -> tuple[Image.Image, list[tuple[str, str]]]:
+    odd: list[tuple[str, str]] = list(image.info.pop("frostline_odd", ()))
+    palette = image.mode == "P" and image.format != "GIF"  # a GIF has nothing else
+    orientation, print_colours = orientation_of(image), image.mode == "CMYK"
+    if image.info.get("frostline_16_bit") or image.mode.startswith("I"):
+        image, what = _cut(image, white())
+        odd.append(("picture_16_bit", what))
+    if orientation != 1:
+        odd.append(("picture_rotated", f"is to be turned (EXIF orientation {orientation})"))
+        image = image.transpose(TURNS[orientation])
+    if palette:
+        odd.append(("picture_palette", "has its colours in a palette"))
+    if print_colours:
+        odd.append(("picture_cmyk", "has the colours of print (CMYK)"))
+    if image.mode == "F":
+        raise UnreadablePictureError("has floating-point pixels, whose range nobody knows")
+    if image.has_transparency_data:
+        odd.append(("picture_alpha", "has an alpha channel"))
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    elif image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
     return image, odd
 
 
-def read_rgb(file: Path | bytes, at_least: int | None = None) -> Image.Image:
-    """Any picture file as displayed, in mode RGB. at_least: as for `open_picture`.
+def _cut(image: Image.Image, white: int) -> tuple[Image.Image, str]:
+    """A picture of 16 bits in 8, and words on it. PIL itself cuts colours, by a shift of 8 bits."""
+    what = "has 16 bits per channel" + (f", whose white is {white}" if white != WHITE else "")
+    if image.mode.startswith("I"):
+        grey = np.asarray(image)
+        if grey.min() < 0 or grey.max() > WHITE:
+            raise UnreadablePictureError("has pixel values that 16 bits cannot hold")
+        return Image.fromarray(_in_8_bits(grey, white)).convert("RGB"), what
+    values = deep_values(image) if white != WHITE else None
+    return (image if values is None else Image.fromarray(_in_8_bits(values, white))), what
+
+
+def _in_8_bits(values: np.ndarray, white: int) -> np.ndarray:
+    """uint8 of the same shape: `white` becomes 255. The whole range is cut as a shift does it, as PIL cuts colours."""
+    if white == WHITE:
+        return (values >> 8).astype(np.uint8)
+    return np.minimum((values.astype(np.uint32) * 255 + white // 2) // white, 255).astype(np.uint8)
+
+
+def deep_values(image: Image.Image) -> np.ndarray | None:
+    """The values of a picture of 16 bits from `open_picture`, (h, w) or (h, w, 3); None where they cannot be told.
+
+    Grey ones as PIL has them. Colours from OpenCV, as PIL has them in 8 bits only.
+    """
+    if image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode != "RGB" or (data := image.info.get("frostline_data")) is None:
+        return None
+    import cv2  # takes a while to load, and few need it
+
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.dtype != np.uint16 or found.shape != (image.height, image.width, 3):
+        return None
+    return np.ascontiguousarray(found[..., ::-1])
+
+
+def read_rgb(
+    file: Path | bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS, white: int = WHITE
+) -> Image.Image:
+    """Any picture file as displayed, in mode RGB. at_least, max_pixels, white: as for `open_picture`, `plain_picture`.
 
     Raises UnreadablePictureError, or OSError where there is no file.
     """
     data = file if isinstance(file, bytes) else read_file(file)
-    return plain_picture(open_picture(data, at_least=at_least))[0].convert("RGB")
+    return plain_picture(open_picture(data, max_pixels, at_least), lambda: white)[0].convert("RGB")
 
 
 def read_mask(file: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -166,6 +313,7 @@ def displayed_size(file: Path | IO[bytes]) -> tuple[int, int] | None:
     """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
     try:
         with Image.open(file) as image:
+            _largest_page(image)
             width, height = image.size
             # PIL turns a TIFF by itself, and its size with it.
             turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS

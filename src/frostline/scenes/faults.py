@@ -26,7 +26,7 @@ KINDS: dict[str, Kind] = {
     # pictures
     "picture_missing": Kind("an annotation names a picture that is not there"),
     "picture_unreadable": Kind("the file holds no picture, or only a part of one"),
-    "picture_huge": Kind("more pixels than are safe to decode"),
+    "picture_huge": Kind("more pixels than dataset.max_pixels, beyond which decoding is not safe"),
     "picture_extension": Kind(
         "the file is of another format than its name says", "stored under its own format", policy="fix"
     ),
@@ -35,8 +35,10 @@ KINDS: dict[str, Kind] = {
     ),
     "picture_palette": Kind("colours from a palette", "stored as RGB", policy="fix"),
     "picture_cmyk": Kind("colours of print (CMYK)", "stored as RGB", policy="fix"),
-    "picture_16_bit": Kind("16 bits per channel", "cut to 8 bits", policy="fix"),
+    "picture_16_bit": Kind("16 bits per channel", "cut to 8 bits, by one scale for all", policy="fix"),
     "picture_alpha": Kind("an alpha channel", "laid over white", policy="fix"),
+    "picture_pages": Kind("further pages or frames", "the largest page is taken, the first frame", policy="fix"),
+    "picture_bands": Kind("further bands beside the colours", "left out", policy="fix"),
     "path_outside": Kind("a path that leaves the dataset's root"),
     "file_changed": Kind("a file of a prepared dataset that is not what was written"),
     # annotations

@@ -2,21 +2,40 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import read_file
+from frostline.pictures.reading import PICTURE_SUFFIXES, read_file
 from frostline.scenes.faults import Fault
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _SPLITS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_SYSTEM = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}  # what systems leave behind
+# What goes with pictures: annotations, lists, and words about them.
+_TEXTS = {
+    ".json",
+    ".xml",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".yaml",
+    ".yml",
+    ".data",
+    ".names",
+    ".md",
+    ".html",
+    ".log",
+    ".py",
+    ".rst",
+}
+_TOLD = 8  # kinds of files that are named
 _MOST_TEXT = 1 << 28  # bytes of a list or of a picture's annotations
 
 
@@ -44,15 +63,67 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, however deep, sorted, without the hidden ones and those that systems leave behind.
+
+    Links are followed. A folder that is reached in two ways is read once, where it really lies if that is below, so a
+    loop of links ends.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    links = _walked(folder, seen, found)
+    while links:
+        links += _walked(links.pop(0), seen, found)
+    return sorted(found)
+
+
+def _walked(top: Path, seen: set[tuple[int, int]], found: list[Path]) -> list[Path]:
+    """Add the files below `top` that is no link into a folder seen already; returns the links to folders, sorted."""
+    links: list[Path] = []
+    waiting = [os.fspath(top)]
+    while waiting:
+        here = waiting.pop()
+        try:
+            known = os.stat(here)
+            if (known.st_dev, known.st_ino) in seen:
+                continue
+            seen.add((known.st_dev, known.st_ino))
+            with os.scandir(here) as listed:
+                entries = [entry for entry in listed if visible_name(entry.name)]
+        except OSError:  # gone meanwhile, or not to be read
+            continue
+        for entry in entries:
+            is_folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+            if not is_folder:
+                found += [Path(entry.path)] if os.path.isfile(entry.path) else []
+            elif entry.is_symlink():
+                links.append(Path(entry.path))
+            else:
+                waiting.append(entry.path)
+    return sorted(links)
+
+
+def visible_name(name: str) -> bool:
+    """Whether it is no hidden file or folder, and none that a system leaves behind."""
+    return not name.startswith(".") and name.lower() not in _SYSTEM
+
+
 def picture_files(folder: Path) -> list[Path]:
-    """Every picture file below a folder, however deep, by suffix, sorted; hidden files and folders are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    """Every picture file below a folder, by suffix, as `files_below`."""
+    return [path for path in files_below(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def passed_over(files: Iterable[Path]) -> str | None:
+    """Words on those that are neither pictures nor texts, such as "3 files are passed over: 2 .heic, 1 .zip"."""
+    suffixes = Counter(path.suffix.lower() or "without suffix" for path in files)
+    others = {suffix: n for suffix, n in suffixes.items() if suffix not in PICTURE_SUFFIXES and suffix not in _TEXTS}
+    if not others:
+        return None
+    most = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))
+    told = ", ".join(f"{count} {suffix}" for suffix, count in most[:_TOLD])
+    count = sum(others.values())
+    more = f" and {len(most) - _TOLD} more kinds" if len(most) > _TOLD else ""
+    return f"{count} {'file is' if count == 1 else 'files are'} passed over: {told}{more}"
 
 
 def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
@@ -100,6 +171,11 @@ def split_named(name: str) -> str | None:
     """The one split that a name tells of, such as train in `instances_train2017`; None for `trainval` and the like."""
     found = {_SPLITS[word] for word in re.findall("[a-z]+", name.lower()) if word in _SPLITS}
     return found.pop() if len(found) == 1 else None
+
+
+def split_folder(name: str) -> str | None:
+    """The split whose name a folder has as a whole, so that `freight_train` is none."""
+    return _SPLITS.get(name.lower())
 
 
 def boxes_of(rows: Sequence[Sequence[float]]) -> np.ndarray:
