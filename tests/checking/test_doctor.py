@@ -156,7 +156,7 @@ class Injected(Source):
         self.expect("path_outside", self.root / "list.csv", 3)
         self.add("unpaired", mask=self.root / "unpaired-mask.png")
         self.expect("annotation_missing", self.root / "unpaired-mask.png")
-        Image.new("RGB", SIZE).save(self.root / "coloured-mask.png")
+        Image.new("RGB", SIZE, "red").save(self.root / "coloured-mask.png")
         self.add("coloured", mask=self.root / "coloured-mask.png")
         self.expect("annotation_unreadable", self.root / "coloured-mask.png")
         self.expect("mask_size", self.add("small", mask=np.zeros((24, 32), np.uint8)))

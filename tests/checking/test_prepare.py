@@ -363,8 +363,8 @@ def mask_text(folder, scene):
 
 
 def mask_colours(folder, scene):
-    Image.new("RGB", (32, 24)).save(folder / "mask.png")
-    return {"mask": folder / "mask.png"}, "mask.png has mode RGB"
+    Image.new("RGB", (32, 24), "red").save(folder / "mask.png")
+    return {"mask": folder / "mask.png"}, "mask.png has colours where a mask has numbers"
 
 
 def told_by_the_source(folder, scene):

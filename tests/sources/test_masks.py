@@ -113,7 +113,7 @@ def test_faulty_lines_are_told(lists):
     scenes = [scene for scene in Masks(lists, ["back"]).scenes() if scene.split == "val"]
     assert [faults(scene) for scene in scenes] == [
         [("picture_missing", "val.txt", 1), ("annotation_missing", "val.txt", 1)],
-        [("annotation_unreadable", "val.txt", 2)],
+        [("annotation_missing", "val.txt", 2)],
         [("path_outside", "val.txt", 4)],
         [("path_outside", "val.txt", 5)],
     ]

@@ -4,6 +4,7 @@ Whether a fault stops `prepare`, leaves the scene out or is mended is decided el
 own files are never changed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -146,35 +147,60 @@ def _mask(
 ) -> np.ndarray | None:
     """The mask in class numbers, (height, width) uint8, as the picture is displayed; None where there is none."""
     file = scene.mask if isinstance(scene.mask, Path) else scene.called
-    mask = _mask_values(scene.mask, max_pixels, faults) if isinstance(scene.mask, Path) else scene.mask
+    mask = _mask_values(scene, max_pixels, faults) if isinstance(scene.mask, Path) else scene.mask
     if mask is None:
         return None
     if turn is not None and mask.shape == turn.stored[::-1]:
-        mask = np.asarray(Image.fromarray(mask).transpose(TURNS[turn.orientation]))
+        plain = mask.astype(np.int32) if mask.dtype == np.uint32 else mask  # which Pillow does not take
+        mask = np.asarray(Image.fromarray(plain).transpose(TURNS[turn.orientation])).astype(mask.dtype)
     if mask.shape != size[::-1]:
         wrong = f"{mask.shape[1]} x {mask.shape[0]}" if mask.ndim == 2 else f"shape {mask.shape}"
         what = f"is a mask of {wrong} pixels on a picture displayed with {size[0]} x {size[1]}"
         faults.append(Fault("mask_size", file, what))
         return None
     count = len(classes or ())
-    table = np.full(256, -1, np.int16)
-    table[VOID] = VOID
     mapped = {value: value for value in range(count)} if scene.mask_map is None else scene.mask_map
-    for value, number in mapped.items():
-        table[value] = number if number == VOID or 0 <= number < count else -1
-    numbers = table[mask]
+    mapped = mapped if scene.mask_colours else {VOID: VOID} | dict(mapped)
+    known = {value: number for value, number in mapped.items() if number == VOID or 0 <= number < count}
+    numbers = _numbered(mask, known)
     if (numbers < 0).any():
-        values = np.unique(mask[numbers < 0]).tolist()
-        listed = ", ".join(map(str, values[:5])) + (" and more" if len(values) > 5 else "")
-        faults.append(Fault("mask_value", file, f"is a mask with the value {listed}, which is no class"))
+        faults.append(Fault("mask_value", file, _unnamed(mask[numbers < 0], scene.mask_colours)))
         numbers[numbers < 0] = VOID
     return np.asarray(numbers, np.uint8)
 
 
-def _mask_values(path: Path, max_pixels: int, faults: list[Fault]) -> np.ndarray | None:
-    """The values of a mask's file, (height, width) uint8."""
+def _numbered(mask: np.ndarray, known: Mapping[int, int]) -> np.ndarray:
+    """The class number of each pixel, int16, -1 where the value is none of these."""
+    if mask.dtype == np.uint32:  # colours, too many for a table
+        numbers = np.full(mask.shape, -1, np.int16)
+        for value, number in known.items():
+            numbers[mask == value] = number
+        return numbers
+    table = np.full(np.iinfo(mask.dtype).max + 1, -1, np.int16)
+    for value, number in known.items():
+        if value < len(table):
+            table[value] = number
+    return np.asarray(table[mask])
+
+
+def _unnamed(pixels: np.ndarray, colours: bool) -> str:
+    """Words on the values of a mask's pixels that are no class, the commonest first, with how many pixels each has."""
+    values, counts = np.unique(pixels, return_counts=True)
+    most = sorted(zip(counts.tolist(), values.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))[:5]
+    listed = ", ".join(
+        f"{f'({value >> 16} {value >> 8 & 255} {value & 255})' if colours else value} ({count} px)"
+        for count, value in most
+    )
+    what, more = "colour" if colours else "value", " and more" if len(values) > len(most) else ""
+    return f"is a mask with the {what} {listed}{more}, which is no class"
+
+
+def _mask_values(scene: Scene, max_pixels: int, faults: list[Fault]) -> np.ndarray | None:
+    """The values of a mask's file, (height, width), or its colours."""
+    path = scene.mask
+    assert isinstance(path, Path)
     try:
-        return read_mask(path, max_pixels)
+        return read_mask(path, max_pixels, scene.mask_colours)
     except FileNotFoundError:
         faults.append(Fault("annotation_missing", path, "is not there"))
     except NoMaskError as error:

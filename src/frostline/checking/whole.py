@@ -222,5 +222,8 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: C
                 what = f"has no example of {len(absent)} of {len(names or ())} classes ({kind}), {shown} first"
                 faults.append(Fault(lacking, split, what))
                 continue
-            faults += [Fault(lacking, split, f"has no example of '{name}' ({kind})") for name in absent]
+            void = sum(VOID in (scene.mask_classes or ()) for scene in scenes) if kind == "masks" else 0
+            hint = f"; {void} of its masks have a value that says unknown, as 255 does: where that is a class, "
+            hint = f"{hint}dataset.source.values names it" if void else ""
+            faults += [Fault(lacking, split, f"has no example of '{name}' ({kind}){hint}") for name in absent]
     return faults

@@ -51,7 +51,9 @@ KINDS: dict[str, Kind] = {
     "box_duplicate": Kind("the same box twice in one picture", "kept once"),
     "box_units": Kind("boxes in shares of the picture where pixels are meant, or the reverse", "scaled"),
     "mask_size": Kind("a mask of another size than its picture"),
-    "mask_value": Kind("a mask with a value that is no class", "taken as unknown"),
+    "mask_value": Kind(
+        "a mask with a value that is no class; dataset=masks can name it, by dataset.source.values", "taken as unknown"
+    ),
     # the whole
     "duplicate": Kind(
         "identical or near-identical pictures", "identical ones kept once, near ones in one split", policy="fix"

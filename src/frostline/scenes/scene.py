@@ -43,7 +43,8 @@ class Scene:
     box_labels: (n,) int64, class number of each box.
     mask: a single-channel PNG or the array itself, (height, width) uint8 class numbers, VOID where unknown.
     split: one of SPLITS where the source says so.
-    mask_map: class number of each value of the mask's pixels, where the source numbers them otherwise; VOID stays VOID.
+    mask_map: class number of each value of the mask's pixels, where the source numbers them otherwise; VOID stays VOID
+        unless it is named there. mask_colours: its keys are colours, 0xRRGGBB.
     group: name of what belongs together (a patient, a drive): scenes of one group never come into two splits.
     boxes_file: the file that tells the boxes; box_lines: for each box, its line there, from 1; for messages.
     faults: what the source itself found wrong, such as an annotation that it could not read; the rest is `check`'s.
@@ -63,6 +64,7 @@ class Scene:
     box_lines: Sequence[int] | None = None
     faults: tuple[Fault, ...] = ()
     size: tuple[int, int] | None = None
+    mask_colours: bool = False
 
     @property
     def called(self) -> Path | str:
