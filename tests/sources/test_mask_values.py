@@ -117,7 +117,7 @@ def test_colours_are_named_in_every_way(drawn):
         "is a mask with the colour (128 0 0) (4 px), (0 128 0) (1 px), which is no class"
     )
     found = checked(Masks(drawn(colours), ["back"]))["a"]
-    assert "name them in dataset.source.values" in found.record.faults[0].what
+    assert "by dataset.source.values" in found.record.faults[0].what
 
 
 def test_values_with_gaps_and_of_16_bits(drawn):

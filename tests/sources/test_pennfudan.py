@@ -60,7 +60,7 @@ def test_what_has_no_partner_is_told(root):
 def test_a_broken_mask_has_no_boxes_and_goes_to_the_check(root):
     path = root / "PedMasks" / "PennPed00001_mask.png"
     path.write_bytes(path.read_bytes()[:40])
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "PedMasks" / "PennPed00002_mask.png")
+    Image.fromarray(np.full((20, 30, 3), (9, 0, 0), np.uint8)).save(root / "PedMasks" / "PennPed00002_mask.png")
     _, scenes = scenes_of(root)
     for name in ("PennPed00001", "PennPed00002"):
         assert scenes[name].boxes is None and scenes[name].mask is not None and not scenes[name].faults

@@ -18,7 +18,6 @@ from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 
 
-
 def diagnose(
     source: Source,
     split: Split,

@@ -317,7 +317,9 @@ def read_mask(file: Path, max_pixels: int = MAX_PIXELS, colours: bool = False) -
     values = np.array(image)
     if image.mode == "RGB":
         if (values != values[..., :1]).any():
-            raise NoMaskError("has colours where a mask has numbers: name them in dataset.source.values")
+            raise NoMaskError(
+                "has colours where a mask has numbers: dataset=masks takes them, by dataset.source.values"
+            )
         values = values[..., 0]
     if image.mode.startswith("I"):
         if values.min() < 0 or values.max() > WHITE:
