@@ -13,10 +13,10 @@ def add(commands: Commands) -> None:
         help="find and name what is wrong with annotated pictures",
         description="Check every picture and annotation of a dataset, and write nothing but the report. "
         "Exits with 1 where something would stop `prepare`.",
-        epilog="frostline doctor dataset=folder dataset.root=PATH --html report.html",
+        epilog="frostline doctor PATH --html report.html",
     )
     doctor.add_argument(
-        "what", nargs="+", metavar="KEY=VALUE | FOLDER", help="a source, as for prepare, or a prepared dataset's folder"
+        "what", nargs="+", metavar="PATH | KEY=VALUE", help="what is to be looked at, and settings as for prepare"
     )
     doctor.add_argument("--json", type=Path, metavar="FILE", help="every finding with its file and line")
     doctor.add_argument("--html", type=Path, metavar="FILE", help="a page with the offenders' pictures")
@@ -26,25 +26,27 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from frostline.checking.white import White
     from frostline.doctor.diagnosis import diagnose, summary, table, to_json
-    from frostline.doctor.offer import prepared_in
     from frostline.doctor.page import to_html
     from frostline.scenes.faults import policies
+    from frostline.scenes.layout import INFO
     from frostline.scenes.splits import Split
     from frostline.sources.base import Source
     from frostline.sources.configured import configured
+    from frostline.sources.prepared import Prepared
 
     for option, file in (("--json", args.json), ("--html", args.html)):
         if file is not None:
             check_out(option, file, (), "a report")
     source: Source
-    if len(args.what) == 1 and "=" not in args.what[0]:
-        source = prepared_in(args.what[0])
+    what = [each if "=" in each else f"dataset.root={each}" for each in args.what]
+    if what != args.what and len(what) == 1 and (Path(args.what[0]) / INFO).is_file():
+        source = Prepared(args.what[0])
         name, split, policy = source.dataset.name, Split(given=True), policies("fail", {})
         limits: dict[str, Any] = {}
     else:
         from frostline.config import compose
 
-        source, config = configured(compose(args.what)["dataset"])
+        source, config = configured(compose(what)["dataset"])
         name, split = config["name"], Split(**config.get("split", {}))
         policy = policies(config["on_fault"], config["faults"])
         limits = {key: config[key] for key in ("max_pixels",) if key in config}

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from frostline.config.build import hydra_is_new
+from frostline.config.build import build, hydra_is_new
 from frostline.config.files import Config, conf_dir, why
 from frostline.config.keys import CLOSED, KEYS, NAMED, check_ranges, kind_at
 from frostline.config.source import annotation
@@ -23,10 +23,17 @@ from frostline.words import one_line
 def compose(overrides: Sequence[str] = ()) -> Config:
     """conf/config.yaml with Hydra overrides (`task=detection`, `trainer.epochs=3`) -> the resolved configuration.
 
-    What a value means is told in `values`. Raises FrostlineError for an unknown key, group or option, a value of
-    another kind or out of range, or one that is still missing.
+    What a value means is told in `values`. `dataset=auto`, or a dataset.root without a dataset, becomes the layout that
+    lies there. Raises FrostlineError for an unknown key, group or option, a value of another kind or out of range, or
+    one that is still missing.
     """
     files, values = _apart(overrides)
+    chosen = [file for file in files if file.startswith("dataset=")]
+    roots = [value for value in values if value.startswith("dataset.root=")]
+    if roots and chosen[-1:] in ([], ["dataset=auto"]):
+        # By its name, as sources stand above this room.
+        recognise = {"_target_": "frostline.sources.auto.recognise"}
+        files = [file for file in files if file not in chosen] + build(recognise, str(_parsed(roots[-1])[1]))
     return change(choose(files), values)
 
 

@@ -3,13 +3,14 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import PICTURE_SUFFIXES, read_file
+from frostline.pictures.reading import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from frostline.pictures.reading import read_file
 from frostline.scenes.faults import Fault
 
 _SPLITS = {
@@ -63,18 +64,18 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
     """Every file below a folder, however deep, sorted, without the hidden ones and those that systems leave behind.
 
-    Links are followed. A folder that is reached in two ways is read once, where it really lies if that is below, so a
-    loop of links ends.
+    suffixes: in small letters, where only some are meant. Links are followed. A folder that is reached in two ways is
+    read once, where it really lies if that is below, so a loop of links ends.
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     links = _walked(folder, seen, found)
     while links:
         links += _walked(links.pop(0), seen, found)
-    return sorted(found)
+    return sorted(path for path in found if suffixes is None or path.suffix.lower() in suffixes)
 
 
 def _walked(top: Path, seen: set[tuple[int, int]], found: list[Path]) -> list[Path]:
@@ -110,7 +111,7 @@ def visible_name(name: str) -> bool:
 
 def picture_files(folder: Path) -> list[Path]:
     """Every picture file below a folder, by suffix, as `files_below`."""
-    return [path for path in files_below(folder) if path.suffix.lower() in PICTURE_SUFFIXES]
+    return files_below(folder, PICTURE_SUFFIXES)
 
 
 def passed_over(files: Iterable[Path]) -> str | None:

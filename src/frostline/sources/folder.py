@@ -17,6 +17,8 @@ from frostline.sources.files import (
     visible_name,
 )
 
+_SHOWN = 3  # names of classes in a line
+
 
 class Folder(Source):
     """`root/<class>/**/<picture>`; the sorted names of the folders are the classes.
@@ -58,15 +60,15 @@ class Folder(Source):
 
 
 def fits(root: Path) -> str | None:
-    """What lies there as this layout; None where nothing does."""
+    """What lies there as this layout; None where nothing does: one folder of pictures alone is no class."""
     if not root.is_dir():
         return None
     tops = _splits(root)
-    names = {folder.name for top in tops for folder in _folders(top)}
-    shown = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
-    splits = [top.name for top, split in tops.items() if split]
-    if not any(picture_files(folder) for top in tops for folder in _folders(top)):
+    names = sorted({folder.name for top in tops for folder in _folders(top) if picture_files(folder)})
+    if len(names) < 2:
         return None
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    splits = [top.name for top, split in tops.items() if split]
     return f"folders of {len(names)} classes ({shown})" + (f" under {'/'.join(splits)}" if splits else "")
 
 

@@ -184,7 +184,9 @@ def fits(root: Path) -> str | None:
     """What lies there as this layout; None where nothing does."""
     if not root.is_dir():
         return None
-    if pairs := _pairs(root, None, None):
+    pairs = _pairs(root, None, None)
+    whole = any((root / name).is_dir() for name in ("Annotations", "annotations/xmls"))  # VOC and pets have more
+    if not whole and any(set(pictures_by_name(one)) & set(_masks_by_name(other, one)) for one, other, _ in pairs):
         return "masks, " + " and ".join(f"{images.name}/ with {masks.name}/" for images, masks, _ in pairs)
     for split in SPLITS:
         try:
