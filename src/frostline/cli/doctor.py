@@ -24,8 +24,11 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from rich.markup import escape
+
     from frostline.checking.white import White
     from frostline.doctor.diagnosis import diagnose, summary, table, to_json
+    from frostline.doctor.inventory import Inventory
     from frostline.doctor.page import to_html
     from frostline.scenes.faults import policies
     from frostline.scenes.layout import INFO
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         limits["white"] = White(config.get("white"), config.get("root"))
     examined = diagnose(source, split, policy, name, **limits)
 
+    there = Inventory.of(examined, source)
+    show(*there.tables(), *(f"- {escape(note)}" for note in there.notes))
     if examined.findings:
         show(table(examined, name))
     else:
@@ -60,6 +65,6 @@ def run(args: argparse.Namespace) -> int:
     for file, write in ((args.json, to_json), (args.html, to_html)):
         if file is not None:
             # Strangers' names may hold what UTF-8 cannot.
-            file.write_text(write(examined, name), encoding="utf-8", errors="backslashreplace")
+            file.write_text(write(examined, name, there), encoding="utf-8", errors="backslashreplace")
             print(file)
     return int(any(finding.policy == "fail" for finding in examined.findings))

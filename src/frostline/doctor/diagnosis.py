@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from frostline.checking.scene import check
 from frostline.checking.white import FULL, White
-from frostline.checking.whole import Examined, examine
+from frostline.checking.whole import Examined, Finding, examine
+from frostline.doctor.inventory import Inventory
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.scenes.faults import KINDS
@@ -36,19 +37,22 @@ def diagnose(
 def table(examined: Examined, name: str) -> Table:
     """One row a kind of fault that was found: how often, what `prepare` would do, and where first."""
     found = Counter(finding.fault.kind for finding in examined.findings)
+    firsts: dict[str, Finding] = {}
+    for finding in examined.findings:
+        firsts.setdefault(finding.fault.kind, finding)
     rows = Table(title=escape(f"{name}: {summary(examined)}"))
     for heading in ("fault", "count", "prepare", "what it is", "the first one"):
         rows.add_column(heading, no_wrap=heading == "fault", overflow="fold")
     for kind in KINDS:
         if found[kind]:
-            first = next(finding for finding in examined.findings if finding.fault.kind == kind)
+            first = firsts[kind]
             # What stands in brackets in a stranger's file name is no markup.
             rows.add_row(kind, str(found[kind]), first.policy, KINDS[kind].means, escape(str(first.fault)))
     return rows
 
 
-def to_json(examined: Examined, name: str) -> str:
-    """Everything that was found: counts by kind, and each fault with its file and line."""
+def to_json(examined: Examined, name: str, there: Inventory | None = None) -> str:
+    """What is there, and everything that was found: counts by kind, and each fault with its file and line."""
     findings = [
         {
             "kind": finding.fault.kind,
@@ -63,11 +67,9 @@ def to_json(examined: Examined, name: str) -> str:
         for finding in examined.findings
     ]
     counts = Counter(finding.fault.kind for finding in examined.findings)
-    return json.dumps(
-        {"name": name, "scenes": examined.scenes, "counts": dict(sorted(counts.items())), "findings": findings},
-        indent=1,
-        ensure_ascii=False,
-    )
+    told = {"name": name, "scenes": examined.scenes} | ({} if there is None else {"inventory": there.as_json()})
+    told |= {"counts": dict(sorted(counts.items())), "findings": findings}
+    return json.dumps(told, indent=1, ensure_ascii=False)
 
 
 def summary(examined: Examined) -> str:

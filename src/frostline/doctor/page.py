@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from frostline.checking.whole import Examined, Finding
 from frostline.doctor.diagnosis import summary
+from frostline.doctor.inventory import Inventory
 from frostline.pictures.reading import UnreadablePictureError, read_rgb
 from frostline.scenes.faults import KINDS
 
@@ -19,12 +20,14 @@ SHOWN = 24  # offenders of one kind that the page shows; all are in the JSON
 THUMBNAIL = 180  # px, the longer side
 
 
-def to_html(examined: Examined, name: str) -> str:
-    """One page that needs nothing else: the faults by kind, each with thumbnails of the pictures that it is about."""
+def to_html(examined: Examined, name: str, there: Inventory | None = None) -> str:
+    """One page that needs nothing else: what is there, then faults by kind, with thumbnails of the first of each."""
+    found: dict[str, list[Finding]] = {}
+    for finding in examined.findings:
+        found.setdefault(finding.fault.kind, []).append(finding)
     kinds = []
     for kind, known in KINDS.items():
-        findings = [finding for finding in examined.findings if finding.fault.kind == kind]
-        if findings:
+        if findings := found.get(kind):
             shown = [_shown(finding, examined.files) for finding in findings[:SHOWN]]
             kinds.append(
                 {"name": kind, "known": known, "count": len(findings), "policy": findings[0].policy, "shown": shown}
@@ -33,7 +36,9 @@ def to_html(examined: Examined, name: str) -> str:
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     )
-    return page.render(name=name, summary=summary(examined), kinds=kinds)
+    tables = [] if there is None else [there.rows, *(there.class_rows(kind) for kind in there.kinds)]
+    notes = [] if there is None else there.notes
+    return page.render(name=name, summary=summary(examined), kinds=kinds, tables=tables, notes=notes)
 
 
 def _shown(finding: Finding, files: Mapping[str, str]) -> dict[str, Any]:
