@@ -13,8 +13,8 @@ from frostline.checking.prepare import prepare_from_config
 from frostline.checking.white import White
 from frostline.cli import main
 from frostline.config import compose
-from frostline.pictures.reading import displayed_size, open_picture, plain_picture, read_rgb
-from frostline.sources.files import picture_files
+from frostline.pictures.reading import PICTURE_SUFFIXES, displayed_size, open_picture, plain_picture, read_rgb
+from frostline.sources.files import passed_over, picture_files
 from frostline.sources.folder import Folder
 
 
@@ -64,6 +64,20 @@ def test_what_cannot_be_read_is_counted(folders):
     source = Folder(folders)
     assert len(list(source.scenes())) == 20
     assert source.notes == ["3 files are passed over: 2 .cr3, 1 .zip"]
+    Image.new("RGB", (8, 8)).save(folders / "loose.png")
+    list(source.scenes())
+    assert source.notes[1:] == [
+        f"1 pictures lie in no class's folder and are passed over: {folders / 'loose.png'} first"
+    ]
+    if ".heic" not in PICTURE_SUFFIXES:
+        assert passed_over([folders / "a.HEIC"]).endswith("1 .heic (pillow-heif reads .heic: pip install pillow-heif)")
+
+
+def test_photographs_of_phones_are_read_with_the_plug_in(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(tmp_path / "a.heic")
+    assert np.abs(np.asarray(read_rgb(tmp_path / "a.heic"), int) - (200, 30, 30)).max() < 8
+    assert displayed_size(tmp_path / "a.heic") == (64, 48) and ".heic" in PICTURE_SUFFIXES
 
 
 def stored(name, tmp_path, *overrides, split="train"):

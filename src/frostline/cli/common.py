@@ -17,8 +17,9 @@ PROSE = 30  # letters; a longer line of several words may be wrapped
 OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
   task=classification|localization|detection|segmentation
-  dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, masks, camvid,
-                                pets, flowers102, fashion_mnist, pennfudan
+  dataset.root=PATH             your pictures, in whatever layout: a line says as which they are read; or one by name:
+                                dataset=folder, csv, voc, coco, yolo, masks, camvid, pets, …: conf/dataset/ has all
+  dataset=meadow                drawn, built in
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
   head=yolo                     each task has its own by default; conf/head/ has them all
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`

@@ -114,12 +114,7 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """At its largest page; what is left aside of it stands in info["frostline_odd"]."""
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # somebody asked for more than PIL's own limit
         Image.MAX_IMAGE_PIXELS = max_pixels
-    try:
-        image = Image.open(BytesIO(data))
-    except UnidentifiedImageError:
-        if data[4:8] != b"ftyp" or not _heif():
-            raise
-        image = Image.open(BytesIO(data))
+    image = _identified(BytesIO(data))
     odd = _largest_page(image)
     width, height = image.size
     if width * height > max_pixels:
@@ -145,6 +140,16 @@ def _decoding(max_pixels: int) -> Iterator[None]:
         raise UnreadablePictureError("is no picture") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
         raise UnreadablePictureError(f"cannot be decoded ({error})") from error
+
+
+def _identified(file: Path | IO[bytes]) -> ImageFile.ImageFile:
+    """Raises as Image.open does."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        if not _heif():
+            raise
+        return Image.open(file)
 
 
 @cache
@@ -341,7 +346,7 @@ def is_coloured(file: Path) -> bool:
 def displayed_size(file: Path | IO[bytes]) -> tuple[int, int] | None:
     """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
     try:
-        with Image.open(file) as image:
+        with _identified(file) as image:
             _largest_page(image)
             width, height = image.size
             # PIL turns a TIFF by itself, and its size with it.

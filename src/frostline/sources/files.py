@@ -124,7 +124,8 @@ def passed_over(files: Iterable[Path]) -> str | None:
     told = ", ".join(f"{count} {suffix}" for suffix, count in most[:_TOLD])
     count = sum(others.values())
     more = f" and {len(most) - _TOLD} more kinds" if len(most) > _TOLD else ""
-    return f"{count} {'file is' if count == 1 else 'files are'} passed over: {told}{more}"
+    plugin = " (pillow-heif reads .heic: pip install pillow-heif)" if {".heic", ".heif"} & others.keys() else ""
+    return f"{count} {'file is' if count == 1 else 'files are'} passed over: {told}{more}{plugin}"
 
 
 def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
