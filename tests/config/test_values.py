@@ -21,6 +21,8 @@ NULLABLE = {
     ("dataset", "first"): int,
     ("dataset", "group"): str,
     ("dataset", "root"): str,
+    ("dataset", "white"): int,
+    ("dataset", "unmasked"): str,
     ("backbone", "name"): str,
     ("tracking", "uri"): str,
 }

@@ -70,10 +70,17 @@ def _fitting(root: Path) -> dict[str, str]:
             return {name: f"the data set {name}, as it is published"}
     layouts = asked()
     last = layouts.pop(LAST, None)
-    found = {name: what for name, fits in sorted(layouts.items()) if (what := fits(root))}
-    if not found and last is not None and (what := last(root)):
+    found = {name: what for name, fits in sorted(layouts.items()) if (what := _asked(fits, root))}
+    if not found and last is not None and (what := _asked(last, root)):
         return {LAST: what}
     return found
+
+
+def _asked(fits: Fits, root: Path) -> str | None:
+    try:
+        return fits(root)
+    except (OSError, ValueError, FrostlineError):  # a folder that may not be read, a name that no disk takes
+        return None
 
 
 def asked() -> dict[str, Fits]:
