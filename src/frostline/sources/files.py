@@ -70,18 +70,19 @@ def files_below(folder: Path, suffixes: Collection[str] | None = None) -> list[P
     suffixes: in small letters, where only some are meant. Links are followed. A folder that is reached in two ways is
     read once, where it really lies if that is below, so a loop of links ends.
     """
-    found: list[Path] = []
+    found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    links = _walked(folder, seen, found)
+    links = _walked(os.fspath(folder), seen, found)
     while links:
         links += _walked(links.pop(0), seen, found)
-    return sorted(path for path in found if suffixes is None or path.suffix.lower() in suffixes)
+    meant = [path for path in found if suffixes is None or os.path.splitext(path)[1].lower() in suffixes]
+    return [Path(path) for path in sorted(meant, key=lambda path: path.split(os.sep))]  # in the order of paths, sooner
 
 
-def _walked(top: Path, seen: set[tuple[int, int]], found: list[Path]) -> list[Path]:
-    """Add the files below `top` that is no link into a folder seen already; returns the links to folders, sorted."""
-    links: list[Path] = []
-    waiting = [os.fspath(top)]
+def _walked(top: str, seen: set[tuple[int, int]], found: list[str]) -> list[str]:
+    """Add the files below `top`, where it is no link into a folder seen already; the links to folders, sorted."""
+    links: list[str] = []
+    waiting = [top]
     while waiting:
         here = waiting.pop()
         try:
@@ -94,13 +95,15 @@ def _walked(top: Path, seen: set[tuple[int, int]], found: list[Path]) -> list[Pa
         except OSError:  # gone meanwhile, or not to be read
             continue
         for entry in entries:
-            is_folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
-            if not is_folder:
-                found += [Path(entry.path)] if os.path.isfile(entry.path) else []
-            elif entry.is_symlink():
-                links.append(Path(entry.path))
-            else:
+            if entry.is_symlink():  # which may lead nowhere, or in a circle
+                if os.path.isdir(entry.path):
+                    links.append(entry.path)
+                elif os.path.isfile(entry.path):
+                    found.append(entry.path)
+            elif entry.is_dir():
                 waiting.append(entry.path)
+            elif entry.is_file():
+                found.append(entry.path)
     return sorted(links)
 
 

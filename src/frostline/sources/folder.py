@@ -64,12 +64,17 @@ def fits(root: Path) -> str | None:
     if not root.is_dir():
         return None
     tops = _splits(root)
-    names = sorted({folder.name for top in tops for folder in _folders(top) if picture_files(folder)})
+    names = sorted({folder.name for top in tops for folder in _folders(top) if _has_picture(folder)})
     if len(names) < 2:
         return None
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     splits = [top.name for top, split in tops.items() if split]
     return f"folders of {len(names)} classes ({shown})" + (f" under {'/'.join(splits)}" if splits else "")
+
+
+def _has_picture(folder: Path) -> bool:
+    """Without looking at all of them, where one lies right in it."""
+    return any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()) or bool(picture_files(folder))
 
 
 def _splits(root: Path) -> dict[Path, str | None]:
