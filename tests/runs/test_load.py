@@ -194,3 +194,19 @@ def test_one_picture_is_no_list_of_pictures(train_small):
     _, folder = train_small("schedule=frozen", "trainer.epochs=1", "backbone=small_cnn", "tracking=none")
     with pytest.raises(FrostlineError, match=r"this is one: write \[picture\]"):
         load(folder).predict("picture.jpg")
+
+
+def test_sixteen_bits_are_predicted_as_they_were_trained_on(trained_folder, tmp_path):
+    """Catches a network that learnt pictures over their whole range, and is then asked about nearly black ones."""
+    folder = shutil.copytree(trained_folder, tmp_path / "run")
+    deep = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 4095 // (40 * 60)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    shown = np.repeat(np.round(deep / 4095 * 255).astype(np.uint8)[..., None], 3, 2)
+    weights = load_file(folder / "model.safetensors")
+    said = {"run": "r", "classes": '["a", "b"]'}
+    save_file(weights, folder / "model.safetensors", said | {"white": "4095"})
+    of_file, of_pixels = load(folder).predict([tmp_path / "deep.png", shown])
+    assert (of_file.probabilities - of_pixels.probabilities).abs().max() < 1e-4
+    save_file(weights, folder / "model.safetensors", said)
+    (of_file,) = load(folder).predict([tmp_path / "deep.png"])
+    assert (of_file.probabilities - of_pixels.probabilities).abs().max() > 1e-3

@@ -232,7 +232,7 @@ def _write_lists(folder: Path, source: Source, settings: Settings, examined: Exa
     for split in SPLITS:
         scenes = (record.scene(folder) for record in placed[split])
         files[f"{split}.json"] = write_scenes(folder, split, scenes, classes, settings.name)
-    info = {
+    info: dict[str, Any] = {
         "name": settings.name,
         "data_hash": _data_hash(placed, classes),
         "classes": asdict(classes),
@@ -244,6 +244,8 @@ def _write_lists(folder: Path, source: Source, settings: Settings, examined: Exa
         "faults": [_as_json(finding) for finding in examined.findings],
         "files": dict(sorted(files.items())),
     }
+    if examined.white is not None:  # whoever predicts later reads pictures likewise
+        info["white"] = examined.white
     write_info(folder, info)
 
 

@@ -1,5 +1,6 @@
 """All scenes together: which go, which are the same, which split each comes into, and what is wrong with the whole."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -44,6 +45,13 @@ class Examined:
     findings: list[Finding]
     placed: dict[str, list[Record]]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def white(self) -> int | None:
+        """The value of 16 bits that became 255, as the findings tell; None where all 16 bits are used, or none."""
+        told = (finding.fault.what for finding in self.findings if finding.fault.kind == "picture_16_bit")
+        found = next((match for what in told if (match := re.search(r"whose white is (\d+)", what))), None)
+        return int(found[1]) if found else None
 
     @property
     def scenes(self) -> int:

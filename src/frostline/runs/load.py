@@ -21,7 +21,7 @@ from frostline.loading.batch import Batch, stack_pictures
 from frostline.loading.decoded import square_picture
 from frostline.parallel import in_threads
 from frostline.pictures.fit import place
-from frostline.pictures.reading import UnreadablePictureError, displayed_size, read_file
+from frostline.pictures.reading import MAX_PIXELS, WHITE, UnreadablePictureError, displayed_size, read_file
 from frostline.runs.build import build_task
 from frostline.runs.result import RunResult
 from frostline.tasks.base import Task
@@ -36,11 +36,15 @@ Picture: TypeAlias = str | Path | bytes | npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's name and resolved configuration, and its task in evaluation mode, with the weights of its best epoch."""
+    """A run's name and resolved configuration, and its task in evaluation mode, with the weights of its best epoch.
+
+    white: the value of 16 bits that was white in its pictures.
+    """
 
     name: str
     config: Config
     task: Task
+    white: int = WHITE
 
     @torch.inference_mode()
     def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
@@ -52,9 +56,9 @@ class Trained:
         if isinstance(pictures, str | Path | bytes | np.ndarray):
             raise FrostlineError("predict takes a list of pictures, and this is one: write [picture].")
         self.task.eval()
-        size = self.image_size
+        size, most = self.image_size, int(self.config["dataset"].get("max_pixels", MAX_PIXELS))
         predictions: list[Prediction] = []
-        squares = in_threads(lambda numbered: _square(*numbered, size, self.fit), enumerate(pictures))
+        squares = in_threads(lambda numbered: _square(*numbered, size, self.fit, most, self.white), enumerate(pictures))
         while some := list(islice(squares, BATCH)):
             sizes = [shown for _, shown in some]
             batch = {"size": size, "place": [place(*shown, size, self.fit) for shown in sizes], "picture_size": sizes}
@@ -91,7 +95,8 @@ def load(folder: str | Path) -> Trained:
     config, result = read(folder / "config.yaml"), RunResult.read(folder / "result.json")
     try:
         with safe_open(folder / "model.safetensors", "pt") as weights:
-            told = json.loads((weights.metadata() or {}).get("classes", "null"))
+            about = weights.metadata() or {}
+            told, white = json.loads(about.get("classes", "null")), int(about.get("white", WHITE))
             state = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 - it is no mapping
         named = [target for group in _BUILT for target in targets(config[group])]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -114,7 +119,7 @@ def load(folder: str | Path) -> Trained:
             f"is {held.get(key, 'missing')} there, and {built.get(key, 'nothing')} is needed: train it again."
         )
     task.model.load_state_dict(state)
-    return Trained(result.run, config, task.eval())
+    return Trained(result.run, config, task.eval(), white)
 
 
 def _is_ours(target: str) -> bool:
@@ -129,7 +134,9 @@ def _is_ours(target: str) -> bool:
         return False
 
 
-def _square(number: int, picture: Picture, size: int, fit: str) -> tuple[Tensor, tuple[int, int]]:
+def _square(
+    number: int, picture: Picture, size: int, fit: str, max_pixels: int, white: int
+) -> tuple[Tensor, tuple[int, int]]:
     """A picture as the task sees it, (3, size, size), and its own width and height as displayed."""
     name = str(picture) if isinstance(picture, str | Path) else f"The picture at index {number}"
     if isinstance(picture, np.ndarray):
@@ -142,7 +149,7 @@ def _square(number: int, picture: Picture, size: int, fit: str) -> tuple[Tensor,
         data = picture if isinstance(picture, bytes) else read_file(Path(picture))
         if (size_shown := displayed_size(BytesIO(data))) is None:
             raise UnreadablePictureError("is no picture")
-        return square_picture(data, size, fit, size_shown), size_shown
+        return square_picture(data, size, fit, size_shown, max_pixels, white), size_shown
     except UnreadablePictureError as error:
         raise FrostlineError(f"{name} {error}: leave it out, or save it anew.") from error
     except OSError as error:

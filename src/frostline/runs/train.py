@@ -70,7 +70,10 @@ def _conclude(
         shutil.copy(workplace.folder / "epochs.jsonl", folder)
         _draw(built, folder)
         weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
-        save_file(weights, folder / "model.safetensors", {"run": built.name, "classes": json.dumps(task.classes)})
+        told = {"run": built.name, "classes": json.dumps(task.classes)}
+        if (white := built.data.dataset.info.get("white")) is not None:
+            told["white"] = str(white)
+        save_file(weights, folder / "model.safetensors", told)
         write_whole(folder / "config.yaml", built.text)
         # Last and at once, because it tells that the rest is whole, with the tracker, too.
         aside = workplace.folder / "result.json"
