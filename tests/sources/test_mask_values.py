@@ -1,6 +1,7 @@
 """Masks as tools write them: of any values, in any of their files, in colours that a file beside them names."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -188,3 +189,37 @@ def test_the_palette_is_that_of_voc():
     assert [voc_colour(n) for n in (0, 1, 2, 15, 255)] == [
         (0, 0, 0), (128, 0, 0), (0, 128, 0), (192, 128, 128), (224, 224, 192),
     ]  # fmt: skip
+
+
+def test_a_mutilated_file_is_a_sentence(drawn):
+    """Catches a traceback where a list of colours was cut, or is none."""
+    rng = random.Random(0)
+    mask = np.zeros((3, 4, 3), np.uint8)
+    mask[0] = (250, 50, 83)
+    root = drawn(mask)
+    good = {
+        "labelmap.txt": "# label:color_rgb:parts:actions\nbackground:0,0,0::\ndisc:250,50,83::\n",
+        "label_colors.txt": "0 0 0\tback\n250 50 83 disc\n",
+        "class_dict.csv": 'name,r,g,b\n"back",0,0,0\ndisc,250,50,83\n',
+        "_classes.csv": "Pixel Value, Class\n0, back\n1, disc\n",
+    }
+    noise = [b"", b"9" * 5000, b"\0", b"\xff", b"\n", b'"', b",", b":", b"-1"]
+    refused = 0
+    for name, text in good.items():
+        path = root / name
+        for _ in range(100):
+            data = bytearray(text.encode())
+            for _ in range(rng.randrange(1, 6)):
+                at = rng.randrange(len(data))
+                data[at : at + rng.randrange(4)] = rng.choice(
+                    [b"", b"9" * 5000, b"\0", b"\xff", b"\n", b'"', b",", b":", b"-1"]
+                )
+                data = data or bytearray(b"x")
+            path.write_bytes(data)
+            try:
+                checked(Masks(root))
+            except FrostlineError as error:
+                refused += 1
+                assert "\n" not in str(error)
+        path.unlink()
+    assert 50 < refused < 390

@@ -36,13 +36,13 @@ def recognise(root: str) -> list[str]:
     if not path.is_file():
         existing(path, "a folder of pictures, or at an annotation file")
     name, said = _recognised(path, path.stat().st_mtime_ns)
-    if said not in _SAID:
-        _SAID.add(said)
+    if (path, said) not in _SAID:
+        _SAID.add((path, said))
         print(f"frostline: {said} (dataset={name})", file=sys.stderr)
     return [f"dataset={name}"]
 
 
-_SAID: set[str] = set()  # a configuration is composed several times in one command
+_SAID: set[tuple[Path, str]] = set()  # a configuration is composed several times in one command
 
 
 @lru_cache(maxsize=16)

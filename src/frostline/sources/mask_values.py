@@ -153,7 +153,10 @@ def _in_file(path: Path) -> tuple[bool, Named]:
     lines = [(number, line) for number, line in read_lines(path) if not line.startswith("#")]
     found: list[tuple[tuple[int, ...], str]] = []
     if path.suffix == ".csv":
-        rows = list(csv.reader(line for _, line in lines))[1:]
+        try:
+            rows = [row for row in csv.reader(line for _, line in lines) if row][1:]
+        except csv.Error as error:
+            raise FrostlineError(f"{path} is no table ({error}): mend it.") from error
         # Kaggle: name, r, g, b. Roboflow: value, name.
         found = [_cells(path, row[1:4], row[0]) if len(row) > 3 else _cells(path, row[:1], row[-1]) for row in rows]
     elif path.name == "labelmap.txt":  # name:r,g,b:parts:actions
