@@ -34,6 +34,8 @@ DECIDES = {
     "checking": "dp",
     "scenes/scene.py": "darp",
     "scenes/layout.py": "darp",
+    "scenes/listing.py": "darp",
+    "scenes/columns.py": "darp",
     "scenes/faults.py": "dp",
     "scenes/splits.py": "dp",
     "scenes/dataset.py": "ar",

@@ -22,14 +22,16 @@ KNOWN, MOST_KNOWN = PACKAGE / "__pycache__" / "meanings.json", 1000
 
 # A prepared dataset: which scenes come into it, as what, into which split.
 DATASET = (
-    *("scenes/scene.py", "scenes/faults.py", "scenes/splits.py", "scenes/layout.py"),
+    *("scenes/scene.py", "scenes/faults.py", "scenes/splits.py"),
+    *("scenes/layout.py", "scenes/listing.py", "scenes/columns.py"),
     *("pictures/reading.py", "pictures/writing.py", "checking"),
 )
 # A decoded square.
 SQUARES = ("pictures/reading.py", "pictures/fit.py", "loading/decoded.py")
 # A scene as a network sees it.
 _ITEMS = (
-    *("scenes/scene.py", "scenes/layout.py", "scenes/dataset.py", "scenes/needs.py"),
+    *("scenes/scene.py", "scenes/layout.py", "scenes/listing.py", "scenes/columns.py", "scenes/dataset.py"),
+    "scenes/needs.py",
     *("pictures/reading.py", "pictures/fit.py", "pictures/kernels.py", "pictures/regions.py", "loading"),
 )
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.

@@ -1,7 +1,6 @@
 """Every kind of fault, injected once, is named once, and nothing else is."""
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -290,8 +289,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 def near(pictures):
     thumbnails = [np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX)) for image in pictures]
-    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in pictures]
-    return near_identical(hashes, thumbnails, [min(image.size) for image in pictures])
+    return near_identical(np.stack(thumbnails), np.array([min(image.size) for image in pictures]))
 
 
 def test_near_identical_pictures_are_found_and_others_are_not():
@@ -320,7 +318,7 @@ def test_what_makes_two_pictures_one_photograph():
 
     def same(one, other, side=192):
         thumbnails = [np.clip(values, 0, 255).round().astype(np.uint8) for values in (one, other)]
-        return near_identical(["one", "other"], thumbnails, [side, side]) == [(0, 1)]
+        return near_identical(np.stack(thumbnails), np.array([side, side])) == [(0, 1)]
 
     changed = 60 + 0.8 * light + fine
     assert same(base, base + 3) and same(base, changed) and same(base, changed, side=200)
@@ -374,9 +372,9 @@ def test_the_page_shows_both_of_two_and_draws_the_box(tmp_path):
 EXPECTED = {
     "pets3": (["dataset=pets"], {"picture_extension": 2, "picture_alpha": 1, "duplicate": 6}),
     "bccd": (["dataset=voc"], {"box_empty": 2, "duplicate_across_splits": 1}),
-    "camvid": (["dataset=camvid"], {"duplicate": 204, "group_across_splits": 2}),
-    "camvid by drive": (["dataset=camvid", "dataset.split.given=false"], {"duplicate": 204}),
-    "flowers5": (["dataset=folder"], {"duplicate": 16, "label_conflict": 8}),
+    "camvid": (["dataset=camvid"], {"duplicate": 226, "group_across_splits": 2}),
+    "camvid by drive": (["dataset=camvid", "dataset.split.given=false"], {"duplicate": 226}),
+    "flowers5": (["dataset=folder"], {"duplicate": 20, "label_conflict": 8}),
 }
 
 

@@ -5,10 +5,10 @@ user's own files are never changed.
 """
 
 import json
+import os
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,20 +19,23 @@ from tqdm import tqdm
 
 from frostline.checking import fingerprint
 from frostline.checking.journal import Journal
+from frostline.checking.note import MadeOf, Note
 from frostline.checking.record import Record
 from frostline.checking.scene import Checked, check
+from frostline.checking.twins import MODES
 from frostline.checking.white import FULL, White
-from frostline.checking.whole import Examined, Finding, examine
+from frostline.checking.whole import Examined, examine
+from frostline.checking.write import write
 from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError
-from frostline.files import write_whole
+from frostline.files import write_new
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.pictures.writing import png
 from frostline.scenes.dataset import Dataset, unread
 from frostline.scenes.faults import policies
-from frostline.scenes.layout import FORMAT, INFO, write_info, write_scenes
-from frostline.scenes.scene import SPLITS, Classes, Scene
+from frostline.scenes.layout import FORMAT, INFO
+from frostline.scenes.scene import Scene
 from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 from frostline.sources.configured import configured
@@ -43,7 +46,7 @@ SHOWN = 3  # faults in the sentence that refuses a dataset
 @dataclass(frozen=True)
 class Settings:
     """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty. white:
-    of pictures of 16 bits, where somebody says so.
+    of pictures of 16 bits, where somebody says so. duplicates: what becomes of nearly identical ones, of `twins.MODES`.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Settings:
     policies: Mapping[str, str]
     max_pixels: int
     white: int | None = None
+    duplicates: str = "split"
 
 
 def prepare(
@@ -63,16 +67,18 @@ def prepare(
     faults: Mapping[str, str | None] | None = None,
     max_pixels: int = MAX_PIXELS,
     white: White = FULL,
+    duplicates: str = "split",
     workers: int | None = None,
     remember: bool = True,
 ) -> Dataset:
     """Write the source's scenes to the folder `out` as a dataset and open it.
 
     split: a `Split` or its fields. faults: the policy of kinds of faults; on_fault: of those that it does not name.
-    max_pixels: width x height beyond which a picture is faulty. white: of pictures of 16 bits. workers: threads, by
+    max_pixels: width x height beyond which a picture is faulty. white: of pictures of 16 bits. duplicates: what becomes
+    of nearly identical ones, as `examine` takes it. workers: threads, by
     default one per core.
     `out` appears complete or not at all; a killed call goes on where it was. Another prepared dataset in that place is
-    replaced, anything else there is an error.
+    replaced, anything else there is an error. Memory does not grow with the pictures, and little with their number.
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
     same, it is opened as it is. Without, it is always made anew and no note is left, for whoever compares by itself
     (DVC, which hashes all that lies beside). The dataset holds nothing of the note: equal scenes give equal files.
@@ -80,29 +86,30 @@ def prepare(
     """
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
-    settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels, white.given)
+    settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels, white.given, duplicates)
+    if duplicates not in MODES:
+        raise FrostlineError(f"dataset.duplicates is '{duplicates}': set it to {', '.join(MODES)}.")
     if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    note, partial, old = (out.with_name(f".{out.name}.{what}") for what in ("made-of", "partial", "old"))
+    note, partial, old = (Note(out.with_name(f".{out.name}.made-of")), *_beside(out, "partial", "old"))
+    how = decisive(source, settings)
     with FileLock(out.with_name(f".{out.name}.lock")):
-        if remember and note.is_file() and (existing := _opened(out)) is not None:
-            known = source.fingerprint
-            fingerprints = [known] if known else in_threads(fingerprint.of_scene, source.scenes(), workers)
-            if note.read_text() == made_of(source, settings, fingerprints):
-                return existing
+        known = _opened(out) if remember and note.path.is_file() else None
+        if known is not None and note.tells_same(how, source, workers):
+            return known
         with unread(out):  # told before the work, too
             pass
-        fingerprints = _make(source, partial, settings, white, workers)
+        made_of = _make(source, partial, settings, white, workers)
         with unread(out):
-            note.unlink(missing_ok=True)  # before: it never stands beside another dataset than its own
+            note.path.unlink(missing_ok=True)  # before: it never stands beside another dataset than its own
             shutil.rmtree(old, ignore_errors=True)  # of a call killed right here
             if out.exists():
                 out.rename(old)
             partial.rename(out)
             shutil.rmtree(old, ignore_errors=True)
             if remember:
-                write_whole(note, made_of(source, settings, fingerprints))
+                note.write(how, made_of)
     return Dataset.open(out)
 
 
@@ -113,57 +120,67 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
     source, plain = configured(config)
-    options = {key: plain[key] for key in ("split", "on_fault", "faults", "max_pixels") if key in plain}
+    options = {key: plain[key] for key in ("split", "on_fault", "faults", "max_pixels", "duplicates") if key in plain}
     white = White(plain.get("white"), plain.get("root"))
     return prepare(source, out, name=plain["name"], white=white, workers=workers, remember=remember, **options)
 
 
-def made_of(source: Source, settings: Settings, fingerprints: Iterable[str]) -> str:
-    """One hash of what a dataset is made of, in whatever order its scenes come, and how.
-
-    No paths and no times, so a source that was moved or touched is still the same.
-    """
+def decisive(source: Source, settings: Settings) -> str:
+    """One hash of how a dataset is made, whatever it is made of."""
     how = [FORMAT, asdict(source.classes), dict(source.derived), asdict(settings), code_hash(*DATASET)]
-    return sha256(json.dumps([how, sorted(fingerprints)]).encode()).hexdigest()
+    return sha256(json.dumps(how).encode()).hexdigest()
+
+
+def _beside(out: Path, *endings: str) -> list[Path]:
+    return [out.with_name(f".{out.name}.{ending}") for ending in endings]
 
 
 def _opened(out: Path) -> Dataset | None:
+    """The dataset there, if it is whole."""
     try:
-        return Dataset.open(out)
+        dataset = Dataset.open(out)
     except FrostlineError:  # of another format, or damaged
         return None
+    # Names are counted and not compared: listing a folder is far cheaper than asking for every file.
+    stored = {folder: sum(1 for _ in os.scandir(out / folder)) for folder in ("images", "masks")}
+    return dataset if stored == dataset.info["stored"] else None
 
 
-def _make(source: Source, folder: Path, settings: Settings, white: White, workers: int | None) -> list[str]:
-    """Make the dataset in a folder of its own, and return the fingerprints of what it is made of."""
+def _make(source: Source, folder: Path, settings: Settings, white: White, workers: int | None) -> MadeOf:
+    """Make the dataset in a folder of its own, and return what it is made of."""
     journal = Journal(folder, [asdict(source.classes), settings.max_pixels, white.given, code_hash(*DATASET)])
+    made_of = MadeOf.begun(source.fingerprint)
 
-    def work(scene: Scene) -> Record:
-        known = journal.known.get(scene.id)
-        now = fingerprint.of_scene(scene)
-        if known is not None and known.fingerprint == now:
-            return known
-        record = _written(check(scene, source.classes, settings.max_pixels, white), folder)
+    def work(scene: Scene) -> tuple[Record, bool, int, int]:
+        seen = fingerprint.Seen.of(scene)
+        status, newest = fingerprint.by_status(scene, seen)
+        now = fingerprint.of_scene(scene, seen)
+        if (row := journal.known.get(scene.id)) is not None and (known := journal.record(row)).fingerprint == now:
+            return known, True, status, newest
+        record = _written(check(scene, source.classes, settings.max_pixels, white, seen), folder)
         record.fingerprint = now
-        return record
+        return record, False, status, newest
 
-    records = []
     with journal:
         scenes = in_threads(work, source.scenes(), workers)
-        for record in tqdm(scenes, desc=f"prepare {settings.name}", unit=" pictures", disable=None):
-            records.append(record)
-            journal.add(record)
-    try:
-        _check_ids(settings.name, records)
-        examined = examine(records, source.classes, settings.split, settings.policies, source.derived)
-        _refuse(settings.name, examined)
-    except FrostlineError:
-        shutil.rmtree(folder)
-        raise
-    _write_lists(folder, source, settings, examined)
+        for record, known, status, newest in tqdm(
+            scenes, desc=f"prepare {settings.name}", unit=" pictures", disable=None
+        ):
+            (journal.keep if known else journal.add)(record)
+            made_of.add(record.fingerprint, status, newest)
+        try:
+            _check_ids(settings.name, journal)
+            examined = examine(
+                journal, source.classes, settings.split, settings.policies, source.derived, settings.duplicates
+            )
+            _refuse(settings.name, examined)
+        except FrostlineError:
+            shutil.rmtree(folder)
+            raise
+        write(folder, source, settings.name, settings.split, examined, journal)
     journal.remove()
-    _warn(settings, records, examined)
-    return [source.fingerprint] if source.fingerprint else [record.fingerprint for record in records]
+    _warn(settings, source, examined)
+    return made_of
 
 
 def _written(checked: Checked, folder: Path) -> Record:
@@ -172,22 +189,21 @@ def _written(checked: Checked, folder: Path) -> Record:
     if not checked.picture:
         return record
     record.picture = f"images/{record.id}{checked.suffix}"
-    files = {record.picture: checked.picture}
+    write_new(folder / record.picture, checked.picture)
+    record.files[record.picture] = checked.digest or sha256(checked.picture).hexdigest()
     if checked.mask is not None:
         record.mask = f"masks/{record.id}.png"
-        files[record.mask] = png(checked.mask)
-    for file, content in files.items():
-        (folder / file).write_bytes(content)
-        record.files[file] = sha256(content).hexdigest()
+        content = png(checked.mask)
+        write_new(folder / record.mask, content)
+        record.files[record.mask] = sha256(content).hexdigest()
     return record
 
 
-def _check_ids(name: str, records: list[Record]) -> None:
-    if not records:
+def _check_ids(name: str, journal: Journal) -> None:
+    if not len(journal):
         raise FrostlineError(f"dataset '{name}' has no scenes: check that its source points at pictures.")
-    ids = Counter(record.id.casefold() for record in records)
-    if repeated := [record.id for record in records if ids[record.id.casefold()] > 1]:
-        raise FrostlineError(f"the source of dataset '{name}' gives the id '{repeated[0]}' twice: make ids distinct.")
+    if (repeated := journal.gathered.repeated()) is not None:
+        raise FrostlineError(f"the source of dataset '{name}' gives the id '{repeated}' twice: make ids distinct.")
 
 
 def _refuse(name: str, examined: Examined) -> None:
@@ -207,73 +223,14 @@ def _refuse(name: str, examined: Examined) -> None:
     )
 
 
-def _warn(settings: Settings, records: list[Record], examined: Examined) -> None:
-    """Say what the dataset lacks or lost, though nobody has to do anything about it."""
-    for note in examined.notes:
-        print(f"frostline: dataset '{settings.name}': {note}.", file=sys.stderr)
-    if not settings.split.given and (given := sorted({record.given for record in records if record.given is not None})):
-        print(
-            f"frostline: dataset '{settings.name}' is split anew, and its own {' and '.join(given)} are not kept: "
-            "dataset.split.given=true keeps them.",
-            file=sys.stderr,
+def _warn(settings: Settings, source: Source, examined: Examined) -> None:
+    """Say what was taken for granted, and what the dataset lacks or lost, though nobody has to do anything about it."""
+    said = [*source.notes, *examined.notes]
+    if not settings.split.given and examined.given:
+        said.append(
+            f"is split anew, and its own {' and '.join(sorted(examined.given))} are not kept: "
+            "dataset.split.given=true keeps them"
         )
-    for finding in examined.findings:
-        if finding.done == "let be":
-            print(f"frostline: dataset '{settings.name}': {finding.fault}.", file=sys.stderr)
-
-
-def _write_lists(folder: Path, source: Source, settings: Settings, examined: Examined) -> None:
-    """Write the list of each split and dataset.json, and remove the files that are in none."""
-    classes, placed = source.classes, examined.placed
-    files = {file: digest for scenes in placed.values() for scene in scenes for file, digest in scene.files.items()}
-    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
-        if path.relative_to(folder).as_posix() not in files:
-            path.unlink()
-    for split in SPLITS:
-        scenes = (record.scene(folder) for record in placed[split])
-        files[f"{split}.json"] = write_scenes(folder, split, scenes, classes, settings.name)
-    info: dict[str, Any] = {
-        "name": settings.name,
-        "data_hash": _data_hash(placed, classes),
-        "classes": asdict(classes),
-        "split": asdict(settings.split),
-        "counts": {split: _counts(placed[split], classes) for split in SPLITS},
-        "derived": dict(source.derived),
-        "found": {"scenes": examined.scenes, "kept": sum(map(len, placed.values()))}
-        | dict(Counter(finding.done for finding in examined.findings)),
-        "faults": [_as_json(finding) for finding in examined.findings],
-        "files": dict(sorted(files.items())),
-    }
-    if examined.white is not None:  # whoever predicts later reads pictures likewise
-        info["white"] = examined.white
-    write_info(folder, info)
-
-
-def _as_json(finding: Finding) -> dict[str, Any]:
-    """A finding without folders: the same dataset is described alike on every machine."""
-    fault = finding.fault
-    what = fault.what.replace(str(fault.file), Path(fault.file).name)
-    found = {"scene": finding.scene, "kind": fault.kind, "file": Path(fault.file).name, "what": what}
-    return found | ({} if fault.line is None else {"line": fault.line}) | {"done": finding.done}
-
-
-def _counts(scenes: list[Record], classes: Classes) -> dict[str, Any]:
-    kinds = Counter(kind for scene in scenes for kind in scene.annotations)
-    labels = Counter(scene.label for scene in scenes)
-    boxes = Counter(label for scene in scenes for label in scene.box_labels or [])
-    return {
-        "scenes": len(scenes),
-        **{f"with_{kind}": kinds[kind] for kind in ("label", "boxes", "mask")},
-        "labels": {name: labels[number] for number, name in enumerate(classes.labels or ())},
-        "boxes": {name: boxes[number] for number, name in enumerate(classes.boxes or ())},
-    }
-
-
-def _data_hash(placed: Mapping[str, list[Record]], classes: Classes) -> str:
-    """One hash of what the dataset holds, in whatever form its pictures are stored."""
-    scenes = sorted(
-        json.dumps([scene.id, split, scene.label, scene.boxes, scene.box_labels, scene.picture_hash, scene.mask_hash])
-        for split, found in placed.items()
-        for scene in found
-    )
-    return sha256(json.dumps([asdict(classes), scenes]).encode()).hexdigest()
+    said += [str(finding.fault) for finding in examined.findings if finding.done == "let be"]
+    for sentence in said:
+        print(f"frostline: dataset '{settings.name}': {sentence.rstrip('.')}.", file=sys.stderr)

@@ -6,7 +6,6 @@ own files are never changed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from PIL import Image
 
 from frostline.checking import fingerprint
 from frostline.checking.boxes import Turn, mended_boxes
-from frostline.checking.duplicates import THUMBNAIL
+from frostline.checking.fingerprint import Seen
+from frostline.checking.hashes import THUMBNAIL
 from frostline.checking.record import Record
 from frostline.checking.white import FULL, White
 from frostline.pictures.reading import (
@@ -26,43 +26,48 @@ from frostline.pictures.reading import (
     HugePictureError,
     NoMaskError,
     UnreadablePictureError,
+    open_grey_jpeg,
     open_picture,
     orientation_of,
     plain_picture,
-    read_file,
     read_mask,
 )
 from frostline.pictures.writing import png
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import VOID, Classes, Scene
 
+GREY_SIDE = 128  # px of the shorter side that a grey picture keeps at least, from which its thumbnail is made
+
 
 @dataclass
 class Checked:
     """A scene as it can be stored.
 
-    picture: the bytes to store, in a format that `suffix` names; empty where its faults leave none. mask: mended,
-    (height, width) uint8.
+    picture: the bytes to store, in a format that `suffix` names; empty where its faults leave none. digest: their
+    sha256, where it is known already. mask: mended, (height, width) uint8.
     """
 
     record: Record
     picture: bytes = b""
     suffix: str = ""
+    digest: str | None = None
     mask: np.ndarray | None = None
 
 
-def check(scene: Scene, classes: Classes, max_pixels: int = MAX_PIXELS, white: White = FULL) -> Checked:
+def check(
+    scene: Scene, classes: Classes, max_pixels: int = MAX_PIXELS, white: White = FULL, seen: Seen | None = None
+) -> Checked:
     """Read a scene and everything annotated on it. max_pixels: width x height beyond which a picture is `huge`.
 
-    white: what is white in pictures of 16 bits.
+    white: what is white in pictures of 16 bits. seen: its picture's file, where that was read already.
     """
     record = Record(
         id=scene.id, file=str(scene.called), faults=list(scene.faults), given=scene.split, group=scene.group
     )
-    picture = _picture(scene, max_pixels, white, record.faults)
+    picture = _picture(scene, seen or Seen.of(scene), max_pixels, white, record.faults)
     if picture is None:
         return Checked(record)
-    record.size, record.picture_hash, record.grey = picture.shown.size, picture.digest, _thumbnail(picture.shown)
+    record.size, record.picture_hash, record.grey = picture.size, picture.digest, _thumbnail(picture.shown)
     record.label = _label(scene, classes.labels, record.faults)
     if (boxes := mended_boxes(scene, classes.boxes, record.size, picture.turn, record.faults)) is not None:
         record.boxes, record.box_labels = boxes
@@ -70,29 +75,34 @@ def check(scene: Scene, classes: Classes, max_pixels: int = MAX_PIXELS, white: W
     if mask is not None:
         record.mask_hash = fingerprint.of_array(mask)
         record.mask_classes = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
-    return Checked(record, picture.content, picture.suffix, mask)
+    return Checked(record, picture.content, picture.suffix, picture.stored, mask)
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """shown: the picture as displayed, plain. content, suffix: the file to store. digest: of what it shows."""
+    """shown: the picture as displayed, plain, or its grey at a part of its size. size: of the whole, as displayed.
+
+    content, suffix: the file to store. digest: of what it shows. stored: the sha256 of the content, where it is known.
+    """
 
     shown: Image.Image
+    size: tuple[int, int]
     content: bytes
     suffix: str
     digest: str
+    stored: str | None = None
     turn: Turn | None = None
 
 
-def _picture(scene: Scene, max_pixels: int, white: White, faults: list[Fault]) -> _Picture | None:
+def _picture(scene: Scene, seen: Seen, max_pixels: int, white: White, faults: list[Fault]) -> _Picture | None:
     """Read the picture; None where there is none."""
     if scene.image is None:  # the source has said why
         return None
     if isinstance(scene.image, np.ndarray):
         drawn = Image.fromarray(scene.image)
-        return _Picture(drawn, png(drawn), ".png", fingerprint.of_array(np.asarray(drawn)))
+        return _Picture(drawn, drawn.size, png(drawn), ".png", fingerprint.of_array(np.asarray(drawn)))
     try:
-        return _read(scene.image, max_pixels, white, faults)
+        return _read(scene.image, seen, max_pixels, white, faults)
     except FileNotFoundError:
         faults.append(Fault("picture_missing", scene.image, "is not there"))
     except OSError as error:
@@ -104,8 +114,15 @@ def _picture(scene: Scene, max_pixels: int, white: White, faults: list[Fault]) -
     return None
 
 
-def _read(path: Path, max_pixels: int, white: White, faults: list[Fault]) -> _Picture:
-    raw = read_file(path)
+def _read(path: Path, seen: Seen, max_pixels: int, white: White, faults: list[Fault]) -> _Picture:
+    if not isinstance(seen.content, bytes):
+        raise seen.content or OSError("no regular file")
+    raw = seen.content
+    if (grey := open_grey_jpeg(raw, max_pixels, GREY_SIDE)) is not None:  # most are such, and stored as they are
+        if path.suffix.lower() not in FORMATS["JPEG"]:
+            faults.append(Fault("picture_extension", path, "is a JPEG file"))
+        digest = seen.digest.hex()
+        return _Picture(grey[0], grey[1], raw, ".jpg", digest, digest)
     opened = open_picture(raw, max_pixels)
     form, suffix = opened.format or "", path.suffix.lower()
     if suffix not in FORMATS.get(form, {suffix}):
@@ -119,8 +136,9 @@ def _read(path: Path, max_pixels: int, white: White, faults: list[Fault]) -> _Pi
     as_is = shown is opened and not odd and form in ("JPEG", "MPO", "PNG")
     lossy = form in LOSSY
     # The bytes of a PNG depend on who compressed it, its pixels do not; with a lossy format it is the other way round.
-    digest = sha256(raw).hexdigest() if lossy else fingerprint.of_array(np.asarray(shown))
-    return _Picture(shown, raw if as_is else png(shown), ".jpg" if lossy and as_is else ".png", digest, turn)
+    digest = seen.digest.hex() if lossy else fingerprint.of_array(np.asarray(shown))
+    content, stored = (raw, seen.digest.hex()) if as_is else (png(shown), None)
+    return _Picture(shown, shown.size, content, ".jpg" if lossy and as_is else ".png", digest, stored, turn)
 
 
 def _thumbnail(shown: Image.Image) -> np.ndarray:

@@ -2,19 +2,23 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import overload
 
-from frostline.checking.duplicates import near_identical
+import numpy as np
+
+from frostline.checking.gathered import KINDS, Gathered
+from frostline.checking.journal import Journal
 from frostline.checking.record import Record
+from frostline.checking.twins import alike, largest, twins, units
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, VOID, Classes
 from frostline.scenes.splits import Split, Splittable, assign
 
 DONE = {"fail": "refused", "skip": "left out", "fix": "mended"}
 _NAMED = 5  # classes without an example that are named one by one
-_KIND = {False: "duplicate", True: "duplicate_across_splits"}
+_FEWEST = 10  # scenes, of which most may be nearly identical by design
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,74 @@ class Finding:
         return DONE[self.policy] if self.scene or self.policy == "fail" else "let be"
 
 
-@dataclass(frozen=True)
-class Examined:
-    """files: each scene's picture, by id. findings: by scene. placed: by split; scenes left out are in none.
+@dataclass(frozen=True, eq=False)
+class Placed(Sequence[Record]):
+    """The scenes of one split in the order of their ids, read from the journal when they are asked for.
 
-    notes: what was taken for granted about the splits, a sentence each.
+    rows: (n,) of the journal.
     """
 
-    files: dict[str, str]
+    journal: Journal
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self.journal.record(int(row)) for row in self.rows[index]]
+        return self.journal.record(int(self.rows[index]))
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self.journal.record(int(row)) for row in self.rows)
+
+
+@dataclass
+class Tally:
+    """What a split has: scenes, those with each kind of annotation, and examples of each class number.
+
+    void: scenes whose masks have pixels that nobody annotated.
+    """
+
+    scenes: int = 0
+    annotated: Counter[str] = field(default_factory=Counter)
+    labels: Counter[int] = field(default_factory=Counter)
+    boxes: Counter[int] = field(default_factory=Counter)
+    masks: Counter[int] = field(default_factory=Counter)
+    void: int = 0
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Tally":
+        found = cls(len(records))
+        for record in records:
+            found.annotated.update(record.annotations)
+            if record.label is not None:
+                found.labels[record.label] += 1
+            found.boxes.update(record.box_labels or ())
+            found.masks.update(value for value in record.mask_classes or () if value != VOID)
+            found.void += VOID in (record.mask_classes or ())
+        return found
+
+
+@dataclass(frozen=True)
+class Examined:
+    """scenes: how many there were. findings: by scene. placed: by split; scenes left out are in none.
+
+    tallies: of these. files: the pictures of the scenes that findings name, by id. notes: what was taken for granted
+    about the splits, a sentence each. given: the splits that the source names.
+    """
+
+    scenes: int
     findings: list[Finding]
-    placed: dict[str, list[Record]]
+    placed: dict[str, Placed]
+    tallies: dict[str, Tally]
+    files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    given: frozenset[str] = frozenset()
 
     @property
     def white(self) -> int | None:
@@ -53,173 +114,118 @@ class Examined:
         found = next((match for what in told if (match := re.search(r"whose white is (\d+)", what))), None)
         return int(found[1]) if found else None
 
-    @property
-    def scenes(self) -> int:
-        """How many there were."""
-        return len(self.files)
-
 
 def examine(
-    records: Iterable[Record],
+    journal: Journal,
     classes: Classes,
     split: Split,
     policy: Mapping[str, str],
     derived: Collection[str] = (),
+    duplicates: str = "split",
 ) -> Examined:
     """Leave out what cannot be used, find what is the same, and split the rest.
 
     derived: the kinds of annotation ("labels", "boxes", "masks") that nobody made: a class that lacks examples there is
     no fault. policy: for each kind of fault. Where it is `fail`, the scene counts as left out, and the caller decides.
+    duplicates: what becomes of nearly identical pictures: "split" brings them into one split, "drop" keeps one of them,
+    "ignore" lets them be and does not look for them. Identical ones are kept once, whatever it says.
     """
-    scenes = sorted(records, key=lambda record: record.id)
-    findings = [Finding(scene.id, fault, policy[fault.kind]) for scene in scenes for fault in scene.faults]
-    kept = [scene for scene in scenes if all(policy[fault.kind] == "fix" for fault in scene.faults)]
+    journal.written()
+    known, rows = journal.gathered, np.array(journal.rows, np.int64)
+    order = known.order()
+    findings, files = [], {}
+    kept_at = np.ones(len(order), bool)
+    for place in np.flatnonzero(known.faulty[order]).tolist():
+        record = journal.record(int(rows[order[place]]))
+        findings += [Finding(record.id, fault, policy[fault.kind]) for fault in record.faults]
+        files[record.id] = record.file
+        kept_at[place] = all(policy[fault.kind] == "fix" for fault in record.faults)
+    kept = order[kept_at]
 
-    near = near_identical(
-        [scene.picture_hash for scene in kept],
-        [scene.grey for scene in kept],
-        [min(scene.size) for scene in kept],
-    )
-    named = {scene.given for scene in scenes if scene.given is not None}
-    given = split.keeps(named) if scenes else False
-    twins = _twins(kept, near, given)
-    findings += [
-        Finding(kept[twin.position].id, twin.fault, policy[twin.fault.kind], kept[twin.of].id) for twin in twins
-    ]
-    gone = {twin.position for twin in twins if twin.spare or policy[twin.fault.kind] != "fix"}
-    units = _units(kept, near)
-    left = [position for position in range(len(kept)) if position not in gone]
+    named = {SPLITS[number] for number in np.unique(known.given) if number >= 0}
+    given = split.keeps(named) if len(order) else False
+    same = alike(journal, kept, duplicates)
+    found = twins(journal, kept, same, given, policy["label_conflict"] == "fix", duplicates == "drop")
+    for twin in found:
+        one, other = (known.id(int(kept[place])) for place in (twin.position, twin.of))
+        findings.append(Finding(one, twin.fault, policy[twin.fault.kind], other))
+        files[one] = str(twin.fault.file)
+        files.setdefault(other, journal.record(int(rows[kept[twin.of]])).file)
+    left = np.ones(len(kept), bool)
+    left[[twin.position for twin in found if twin.spare or policy[twin.fault.kind] != "fix"]] = False
 
-    splittable = [
-        Splittable(kept[p].picture_hash, kept[p].label, kept[p].annotations, kept[p].given if given else None, units[p])
-        for p in left
-    ]
-    where = assign(splittable, split, named) if left else []
-    placed = {name: [kept[p] for p, found in zip(left, where, strict=True) if found == name] for name in SPLITS}
-    whole = [*_absent(placed, classes, derived), *_torn_groups(placed)]
+    belonging = units(known, kept, same)[left]
+    kept_left = kept[left]
+    where = _split(known, kept_left, belonging, split, given, named)
+    placed = {name: Placed(journal, rows[kept_left[where == number]]) for number, name in enumerate(SPLITS)}
+    tallies = {name: Tally.of(scenes) for name, scenes in placed.items()}
+    crowd = largest(same) if duplicates == "split" and not given else 0
+    fixed = _fixed_camera(crowd, len(kept))
+    whole = [*fixed, *_absent(tallies, classes, derived, bool(fixed)), *_torn_groups(known, kept_left, where)]
     findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
-    notes = split.told(named, sum(scene.given is None for scene in scenes))
-    return Examined({scene.id: scene.file for scene in scenes}, findings, placed, notes)
+    notes = split.told(named, int((known.given < 0).sum()))
+    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named))
 
 
-class _Twin(NamedTuple):
-    """A scene that shows the same as another one, `of`, and whether it is to spare."""
-
-    position: int
-    of: int
-    fault: Fault
-    spare: bool
-
-
-def _twins(scenes: Sequence[Record], near: Sequence[tuple[int, int]], given: bool) -> list[_Twin]:
-    """What shows the same. near: pairs of positions of nearly identical pictures.
-
-    Of identical pictures the first is kept, or none where they are annotated otherwise. Nearly identical ones are all
-    kept, but with given splits not on both sides: those of the evaluation stay, so that its figures compare. A scene
-    that no given list names goes nowhere, whatever it shows.
-    """
-    found: list[_Twin] = []
-    order = [position for position, scene in enumerate(scenes) if not given or scene.given is not None]
-    order.sort(key=lambda p: (SPLITS[::-1].index(_side(scenes[p], given) or SPLITS[0]), scenes[p].id))
-    by_hash: dict[str, list[int]] = {}
-    for position in order:
-        by_hash.setdefault(scenes[position].picture_hash, []).append(position)
-    like: dict[str, list[str]] = {}
-    for pair in near:
-        for a, b in (pair, pair[::-1]):
-            like.setdefault(scenes[a].picture_hash, []).append(scenes[b].picture_hash)
-    kept: dict[str, int] = {}
-    for picture, identical in by_hash.items():
-        said = [_said(scenes[p]) for p in identical]
-        if (conflict := _conflicting(said)) is not None:
-            one, other = conflict
-            for p, says in zip(identical, said, strict=True):
-                twin = identical[one if _conflicting([says, said[one]]) else other]
-                what = f"is identical to {scenes[twin].id}, which is annotated otherwise"
-                found.append(_Twin(p, twin, Fault("label_conflict", scenes[p].file, what), True))
-            continue
-        first, *rest = identical
-        for p in rest:
-            across = _side(scenes[p], given) != _side(scenes[first], given)
-            what = f"is identical to {scenes[first].id}" + (f" in {scenes[first].given}" if across else "")
-            found.append(_Twin(p, first, Fault(_KIND[across], scenes[p].file, what), True))
-        earlier = [kept[twin] for twin in like.get(picture, ()) if twin in kept]
-        # A twin on the other side counts for more than one on its own.
-        earlier.sort(key=lambda p: _side(scenes[p], given) == _side(scenes[first], given))
-        across = bool(earlier) and _side(scenes[earlier[0]], given) != _side(scenes[first], given)
-        if earlier:
-            what = f"is nearly identical to {scenes[earlier[0]].id}"
-            what += f" in {scenes[earlier[0]].given}" if across else ""
-            found.append(_Twin(first, earlier[0], Fault(_KIND[across], scenes[first].file, what), across))
-        if not across:
-            kept[picture] = first
-    return found
+def _split(
+    known: Gathered, kept: np.ndarray, belonging: np.ndarray, split: Split, given: bool, named: Collection[str]
+) -> np.ndarray:
+    """The number of each scene's split, of SPLITS; -1 where it comes into none."""
+    if not len(kept):
+        return np.zeros(0, np.int8)
+    annotations = {bits: tuple(kind for n, kind in enumerate(KINDS) if bits >> n & 1) for bits in range(8)}
+    pictures, labels, kinds, sides = known.pictures, known.labels, known.kinds, known.given
+    splittable = [
+        Splittable(
+            pictures[p].ljust(32, b"\0").hex(),
+            None if labels[p] < 0 else int(labels[p]),
+            annotations[int(kinds[p])],
+            SPLITS[sides[p]] if given and sides[p] >= 0 else None,
+            int(unit),
+        )
+        for p, unit in zip(kept.tolist(), belonging.tolist(), strict=True)
+    ]
+    numbers = {name: number for number, name in enumerate(SPLITS)}
+    return np.array([-1 if name is None else numbers[name] for name in assign(splittable, split, named)], np.int8)
 
 
-def _side(scene: Record, given: bool) -> str | None:
-    return scene.given if given else None
+def _fixed_camera(crowd: int, scenes: int) -> list[Fault]:
+    """Says so where most pictures are nearly identical: because they are, not because one was saved again and again."""
+    if scenes < _FEWEST or crowd * 2 <= scenes:
+        return []
+    what = (
+        f"has {crowd} of its {scenes} pictures nearly identical, so all of them come into one split: where a fixed "
+        "camera took them, dataset.duplicates=ignore lets them be, and dataset.group keeps together what was taken "
+        "together, by time or by sequence"
+    )
+    return [Fault("duplicate", "the dataset", what)]
 
 
-def _said(scene: Record) -> tuple[Any, ...]:
-    """What is said of a picture, kind by kind; None where nothing is."""
-    boxes = None
-    if scene.boxes is not None:
-        boxes = sorted([label, *box] for label, box in zip(scene.box_labels or [], scene.boxes, strict=True))
-    return scene.label, boxes, scene.mask_hash
-
-
-def _conflicting(said: Sequence[tuple[Any, ...]]) -> tuple[int, int] | None:
-    """Positions of two that say something else of one kind; an annotation that is lacking says nothing."""
-    for values in zip(*said, strict=True):
-        known = [at for at, value in enumerate(values) if value is not None]
-        for at in known[1:]:
-            if values[at] != values[known[0]]:
-                return known[0], at
-    return None
-
-
-def _units(scenes: Sequence[Record], near: Iterable[tuple[int, int]]) -> list[int]:
-    """A number for each scene, equal for those that must come into one split."""
-    from scipy.cluster.hierarchy import DisjointSet  # takes a while to load
-
-    joined = DisjointSet(range(len(scenes)))
-    for one, other in near:
-        joined.merge(one, other)
-    for keys in ([scene.picture_hash for scene in scenes], [scene.group for scene in scenes]):
-        first: dict[Hashable, int] = {}
-        for position, key in enumerate(keys):
-            if key is not None:
-                joined.merge(first.setdefault(key, position), position)
-    return [joined[position] for position in range(len(scenes))]
-
-
-def _torn_groups(placed: Mapping[str, Sequence[Record]]) -> list[Fault]:
+def _torn_groups(known: Gathered, kept: np.ndarray, where: np.ndarray) -> list[Fault]:
     """Groups with scenes in several splits, which only given splits can have."""
-    where: dict[str, list[str]] = {}
-    for split, scenes in placed.items():
-        for group in sorted({scene.group for scene in scenes if scene.group is not None}):
-            where.setdefault(group, []).append(split)
+    named = (known.groups[kept] >= 0) & (where >= 0)
+    pairs = np.unique(np.stack([known.groups[kept][named], where[named].astype(np.int32)], axis=1), axis=0)
+    splits: dict[str, list[str]] = {}
+    for group, number in pairs.tolist():
+        splits.setdefault(known.group(group), []).append(SPLITS[number])
     return [
-        Fault("group_across_splits", f"group {group}", f"has scenes in {' and '.join(splits)}")
-        for group, splits in where.items()
-        if len(splits) > 1
+        Fault("group_across_splits", f"group {group}", f"has scenes in {' and '.join(names)}")
+        for group, names in sorted(splits.items())
+        if len(names) > 1
     ]
 
 
-def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: Collection[str]) -> list[Fault]:
+def _absent(tallies: Mapping[str, Tally], classes: Classes, derived: Collection[str], alike: bool) -> list[Fault]:
     """Splits without scenes, and classes without an example in a split that has any annotation of their kind."""
     faults = []
-    for where, scenes in placed.items():
+    for where, tally in tallies.items():
         split = f"split {where}"
-        if not scenes:
-            faults.append(Fault("split_empty", split, "has no usable scene"))
+        if not tally.scenes:
+            because = ", as most pictures are nearly identical: dataset.duplicates=ignore lets them be" if alike else ""
+            faults.append(Fault("split_empty", split, f"has no usable scene{because}"))
             continue
-        counts = {
-            "labels": Counter(scene.label for scene in scenes if scene.label is not None),
-            "boxes": Counter(label for scene in scenes for label in scene.box_labels or []),
-            "masks": Counter(value for scene in scenes for value in scene.mask_classes or [] if value != VOID),
-        }
+        counts = {"labels": tally.labels, "boxes": tally.boxes, "masks": tally.masks}
         for kind, names in asdict(classes).items():
             if not counts[kind] or kind in derived:
                 continue
@@ -230,7 +236,7 @@ def _absent(placed: Mapping[str, Sequence[Record]], classes: Classes, derived: C
                 what = f"has no example of {len(absent)} of {len(names or ())} classes ({kind}), {shown} first"
                 faults.append(Fault(lacking, split, what))
                 continue
-            void = sum(VOID in (scene.mask_classes or ()) for scene in scenes) if kind == "masks" else 0
+            void = tally.void if kind == "masks" else 0
             hint = f"; {void} of its masks have a value that says unknown, as 255 does: where that is a class, "
             hint = f"{hint}dataset.source.values names it" if void else ""
             faults += [Fault(lacking, split, f"has no example of '{name}' ({kind}){hint}") for name in absent]

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         source, config = configured(compose(what)["dataset"])
         name, split = config["name"], Split(**config.get("split", {}))
         policy = policies(config["on_fault"], config["faults"])
-        limits = {key: config[key] for key in ("max_pixels",) if key in config}
+        limits = {key: config[key] for key in ("max_pixels", "duplicates") if key in config}
         limits["white"] = White(config.get("white"), config.get("root"))
     examined = diagnose(source, split, policy, name, **limits)
 

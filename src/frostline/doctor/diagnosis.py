@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from frostline.checking.journal import Journal
 from frostline.checking.scene import check
 from frostline.checking.white import FULL, White
 from frostline.checking.whole import Examined, Finding, examine
@@ -26,12 +27,18 @@ def diagnose(
     name: str,
     max_pixels: int | None = None,
     white: White = FULL,
+    duplicates: str = "split",
 ) -> Examined:
-    """Check every scene as `prepare` would, and write nothing. policy: of each kind of fault (`faults.policies`)."""
+    """Check every scene as `prepare` would, and write nothing that stays.
+
+    policy: of each kind of fault (`faults.policies`). duplicates: as `examine` takes it.
+    """
     most = MAX_PIXELS if max_pixels is None else max_pixels
     records = in_threads(lambda scene: check(scene, source.classes, most, white).record, source.scenes())
-    shown = tqdm(records, desc=f"doctor {name}", unit=" pictures", disable=None)
-    return examine(shown, source.classes, split, policy, source.derived)
+    journal = Journal.aside()
+    for record in tqdm(records, desc=f"doctor {name}", unit=" pictures", disable=None):
+        journal.add(record)
+    return examine(journal, source.classes, split, policy, source.derived, duplicates)
 
 
 def table(examined: Examined, name: str) -> Table:

@@ -135,11 +135,10 @@ class _Reader:
         self.data, self.split, self.view, self.depth = data, split, view, depth
         self.items = data.items(split)
         self.size = self.items[0, view]["image"].shape[-1]  # augmentation may cut smaller squares out
-        self.rows = np.array(self.items.indices)
-        self.ids = [scene.id for scene in self.items.scenes]
+        self.rows = self.items.indices
         self.annotations = packed_names(data.needs)
         self.scenes = data.dataset.scenes(split)
-        self.most_boxes = max((len(s.boxes) for s in self.scenes if s.boxes is not None), default=0)
+        self.most_boxes = int(self.scenes.box_counts.max(initial=0))
         if self.items.mix is not None:
             self.most_boxes *= self.items.mix.scenes
         self.entries: dict[str, Entry] = {}
@@ -160,7 +159,7 @@ class _Reader:
             "depth": self.depth,
             "size": self.size,
             "index": torch.from_numpy(rows),
-            "id": [self.ids[position] for position in positions],
+            "id": [self.items.scenes.id(position) for position in positions],
         }
         more = unpack(annotations) | {key: [one[key] for one in native] for key in native[0]}
         return cast(Activations, batch | more)

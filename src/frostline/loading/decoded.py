@@ -57,7 +57,14 @@ class Decoded:
     """
 
     def __init__(
-        self, what: str, dataset: Dataset, split: str, rows: Sequence[int], size: int, fit: str, store: Store | None
+        self,
+        what: str,
+        dataset: Dataset,
+        split: str,
+        rows: Sequence[int] | np.ndarray,
+        size: int,
+        fit: str,
+        store: Store | None,
     ) -> None:
         self.what, self.split, self.rows = what, split, np.array(rows, np.int64)
         self.size, self.fit = size, fit

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
@@ -18,7 +19,8 @@ from frostline.loading.transforms import keep_visible
 from frostline.pictures.fit import place
 from frostline.pictures.reading import read_mask
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.needs import has_box, lacks, one_box
+from frostline.scenes.listing import Chosen
+from frostline.scenes.needs import has_box, one_box, serving
 from frostline.scenes.scene import VOID, Scene
 from frostline.store.rows import Store
 
@@ -37,9 +39,9 @@ class SceneItems(TorchDataset[Item]):
     its random draws come from a stream of its own, those of other scenes to mix with included. An item has what
     `collate` takes. Items of "val" and "test" tell the pictures' own size as well, and have masks of it.
 
-    scenes: those of the split that serve; indices: for each, its index within the split. store: where decoded pictures
-    come from once `open` has been called; until then, and without a store, they come from their files. augment, mix: of
-    "train" alone. fit: how pictures come into the square, one of FITS.
+    scenes: those of the split that serve; indices: (n,) int64, for each its index within the split. store: where
+    decoded pictures come from once `open` has been called; until then, and without a store, they come from their files.
+    augment, mix: of "train" alone. fit: how pictures come into the square, one of FITS.
     """
 
     def __init__(
@@ -55,8 +57,9 @@ class SceneItems(TorchDataset[Item]):
         fit: str = "stretch",
     ) -> None:
         scenes = dataset.scenes(split)
-        self.indices = [index for index, scene in enumerate(scenes) if lacks(scene, needs, dataset.classes) is None]
-        self.scenes = [scenes[index] for index in self.indices]
+        # Kept as an array, and scenes are made when they are asked for: of a million, workers share what they read.
+        self.indices = np.flatnonzero(serving(scenes, needs))
+        self.scenes = Chosen(scenes, self.indices)
         self.split, self.needs, self.size, self.seed, self.fit = split, frozenset(needs), size, seed, fit
         self.augment, self.mix = (augment, mix) if split == "train" else (None, None)
         self.mask_classes = len(dataset.classes.masks or ())
@@ -83,7 +86,7 @@ class SceneItems(TorchDataset[Item]):
             return self.plain(position)
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed, which would also queue a seeding of every accelerator, for each item anew.
-            torch.default_generator.manual_seed(mixed_seed(self.seed, view, self.indices[position]))
+            torch.default_generator.manual_seed(mixed_seed(self.seed, view, int(self.indices[position])))
             item = self._augmented(position)
             if self.mix is not None:
                 item = self.mix(item, lambda: self._augmented(self._other(position)))
@@ -115,7 +118,7 @@ class SceneItems(TorchDataset[Item]):
     def _square(self, position: int) -> Item:
         """A scene in the square, before any of its boxes is clipped."""
         scene = self.scenes[position]
-        row = self.indices[position]
+        row = int(self.indices[position])
         item: Item = {"image": tv_tensors.Image(self._pictures[row])}
         if self._masks is not None:
             item["mask"] = tv_tensors.Mask(self._masks[row])
@@ -135,7 +138,7 @@ class SceneItems(TorchDataset[Item]):
         if "boxes" in self.needs:
             item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), item["image"].shape[-1])
             item["box_labels"] = item["box_labels"][kept]
-        return item | self.native(position) | {"index": self.indices[position], "id": self.scenes[position].id}
+        return item | self.native(position) | {"index": int(self.indices[position]), "id": self.scenes.id(position)}
 
     def native(self, position: int) -> dict[str, Any]:
         """What an item has of "val" and "test" alone, see `Annotated`: augmentation moves what is in "train"."""

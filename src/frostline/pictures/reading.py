@@ -4,6 +4,7 @@
 """
 
 import errno
+import os
 import re
 import stat
 import warnings
@@ -74,12 +75,24 @@ class HugePictureError(UnreadablePictureError):
 
 def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
     """The content of a file. Raises OSError, also for what is no regular file or has more than `most` bytes."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # a pipe would never end
-        raise OSError(errno.EINVAL, "no regular file", str(path))
-    if found.st_size > most:
-        raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
-    return path.read_bytes()
+    return read_with_status(path, most)[0]
+
+
+def read_with_status(path: Path, most: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
+    """The content of a file as by `read_file`, and its status when that was begun."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would never open
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):  # nor end
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
+        parts = [os.read(handle, found.st_size + 1)]
+        while parts[-1]:
+            parts.append(os.read(handle, found.st_size + 1))
+        return b"".join(parts), found
+    finally:
+        os.close(handle)
 
 
 def open_picture(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Image.Image:
@@ -101,6 +114,24 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None
     if image.info["frostline_16_bit"] and image.mode == "RGB":
         image.info["frostline_data"] = data
     return image
+
+
+def open_grey_jpeg(data: bytes, max_pixels: int, at_least: int) -> tuple[Image.Image, tuple[int, int]] | None:
+    """The grey of a plain JPEG, that is one which `plain_picture` leaves as it is, and its whole size; else None.
+
+    All of it is read, so that what is broken is found as by `open_picture`; but colours are not decoded, nor more of
+    its size than leaves `at_least` pixels a side. Raises as `open_picture`.
+    """
+    if data[:2] != b"\xff\xd8":  # looked at once, as most are such or are not
+        return None
+    with _decoding(max_pixels):
+        image = _opened(data, max_pixels)
+        if image.format != "JPEG" or image.mode not in ("RGB", "L") or orientation_of(image) != 1:
+            return None
+        size = image.size
+        image.draft("L", (at_least, at_least))
+        image.load()
+    return image, size
 
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:

@@ -126,7 +126,7 @@ def _draw(built: Built, folder: Path) -> None:
     epochs = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     write_picture(task.model, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
     prediction_sheet(examples(task, items, spread(SHOWN, len(items))), folder / "predictions.png")
-    worst = [items.indices.index(index) for index in tested.worst[:WORST]]
+    worst = [int(items.indices.searchsorted(index)) for index in tested.worst[:WORST]]
     error_sheet(examples(task, items, worst), len(tested.worst), len(items), folder / "errors.png")
     if tested.confusion is not None:
         confusion_picture(tested.confusion, task.classes, folder / "confusion.png")

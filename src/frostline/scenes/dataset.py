@@ -11,33 +11,43 @@ from typing import Any
 
 from frostline.errors import FrostlineError
 from frostline.files import let_go
-from frostline.scenes.layout import read_info, read_scenes
-from frostline.scenes.scene import SPLITS, Classes, Scene
+from frostline.scenes.columns import Columns, Table
+from frostline.scenes.layout import COLUMNS, FAULTS, INFO, read_info
+from frostline.scenes.listing import Scenes, open_columns
+from frostline.scenes.scene import SPLITS, Classes
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A prepared dataset; make one with `Dataset.open`.
 
-    info: the content of dataset.json.
+    info: the content of dataset.json. columns: every scene as a row, in the order of SPLITS.
     """
 
     path: Path
     info: dict[str, Any] = field(repr=False)
+    columns: Columns = field(repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
-        """Open a prepared dataset. Raises FrostlineError where there is none, one of another format or half of one."""
+        """Open a prepared dataset: what it costs does not grow with the number of its scenes.
+
+        A picture or mask that is missing is told where it is read, and by `frostline doctor`.
+        Raises FrostlineError where there is none, one of another format, or one whose lists are not whole.
+        """
         path = Path(path)
         info = read_info(path)
-        # Listing each folder once is far cheaper than asking for every file.
-        present = {f"{folder}/{file.name}" for folder in ("images", "masks") for file in (path / folder).glob("*")}
-        present |= {file.name for file in path.glob("*.json")}
-        if missing := sorted(set(info["files"]) - present):
-            raise FrostlineError(
-                f"{path} lacks {len(missing)} of its files, {missing[0]} first: prepare the dataset anew."
-            )
-        return cls(path, info)
+        lists = [COLUMNS, FAULTS, *(f"{split}.json" for split in SPLITS)]
+        if missing := [name for name in lists if not (path / name).is_file()]:
+            raise FrostlineError(f"{path} lacks its file {missing[0]}: prepare the dataset anew.")
+        try:
+            table = Table.from_json(info["columns"])
+            counts = [int(info["counts"][split]["scenes"]) for split in SPLITS]
+            if sum(counts) != table.rows:
+                raise ValueError(f"it counts {sum(counts)} scenes, and has {table.rows}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise FrostlineError(f"{path / INFO} is damaged ({error}): prepare the dataset anew.") from error
+        return cls(path, info, open_columns(path / COLUMNS, table))
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -67,13 +77,21 @@ class Dataset:
         names = self.info["classes"]
         return Classes(**{kind: tuple(names[kind]) if names[kind] is not None else None for kind in names})
 
-    def scenes(self, split: str) -> list[Scene]:
-        """The scenes of one of SPLITS in the order of their ids, with pictures and masks as paths."""
-        return list(self._scenes[split])
+    def files(self) -> Iterator[tuple[str, str]]:
+        """All files but dataset.json, from its folder, each with its sha256 as it was written."""
+        yield from self.info["files"].items()
+        for split in SPLITS:
+            scenes = self.scenes(split)
+            for index in range(len(scenes)):
+                yield from scenes.files(index).items()
 
-    @cached_property
-    def _scenes(self) -> dict[str, tuple[Scene, ...]]:
-        return {split: tuple(read_scenes(self.path, split, self.classes)) for split in SPLITS}
+    def scenes(self, split: str) -> Scenes:
+        """The scenes of one of SPLITS in the order of their ids, with pictures and masks as paths; none is read yet."""
+        first = 0
+        for name in SPLITS[: SPLITS.index(split)]:
+            first += self.info["counts"][name]["scenes"]
+        rows = range(first, first + self.info["counts"][split]["scenes"])
+        return Scenes(self.path, split, self.columns, rows, self.classes)
 
 
 @contextmanager

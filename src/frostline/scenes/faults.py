@@ -61,7 +61,7 @@ KINDS: dict[str, Kind] = {
     "duplicate_across_splits": Kind(
         "identical or near-identical pictures in two given splits", "kept once", policy="fix"
     ),
-    "label_conflict": Kind("identical pictures that are annotated otherwise", policy="skip"),
+    "label_conflict": Kind("identical pictures that are annotated otherwise", "one of them kept", policy="skip"),
     "group_across_splits": Kind("a group whose scenes lie in several given splits"),
     "split_empty": Kind("a split without any usable scene"),
     "class_untrained": Kind("a class without an example to train on"),

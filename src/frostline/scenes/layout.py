@@ -1,24 +1,29 @@
 """A prepared dataset on disk: how it is written, and how it is read.
 
-- dataset.json: name, classes, counts, what was found and done, hashes
-- train.json, val.json, test.json: COCO, with the fields `scene`, `label`, `mask` and `boxes_annotated` per image
+- dataset.json: name, classes, counts, what was found and done, hashes; it does not grow with the number of scenes
+- scenes.bin: every scene as a row of columns (`listing.FORMS`), which is what Frostline reads
+- train.json, val.json, test.json: the same as COCO, for any other tool, with the fields `scene`, `label`, `mask` and
+  `boxes_annotated` per image
+- faults.jsonl: all that was found, a line each; dataset.json repeats the first
 - images/<id>.jpg or .png: plain RGB or grey, 8 bits, as displayed
 - masks/<id>.png: 8-bit class numbers, 255 where unknown
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from frostline.errors import FrostlineError
+from frostline.scenes.columns import Table, Writer
+from frostline.scenes.listing import FORMS, as_row
 from frostline.scenes.scene import Classes, Scene
 
-FORMAT = 2
+FORMAT = 3
 INFO = "dataset.json"
+COLUMNS = "scenes.bin"
+FAULTS = "faults.jsonl"
 
 Annotation = tuple[int, Sequence[float], Mapping[str, Any]]  # class number, x0 y0 x1 y1, fields beside those of COCO
 
@@ -34,27 +39,54 @@ def coco(
     annotations: list[dict[str, Any]] = []
     for number, (fields, boxes) in enumerate(pictures, start=1):
         images.append({"id": number, **fields})
-        for label, (x0, y0, x1, y1), more in boxes:
-            annotation: dict[str, Any] = {
-                "id": len(annotations) + 1,
-                "image_id": number,
-                "category_id": label + 1,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0),
-                "iscrowd": 0,
-            }
-            annotations.append({**annotation, **more})
-    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
-    return {"info": dict(info), "images": images, "annotations": annotations, "categories": categories}
+        for box in boxes:
+            annotations.append(_annotation(len(annotations) + 1, number, box))
+    return {"info": dict(info), "images": images, "annotations": annotations, "categories": _categories(names)}
 
 
-def write_scenes(folder: Path, split: str, scenes: Iterable[Scene], classes: Classes, name: str) -> str:
-    """Write the list of a split; returns its sha256. The scenes' files lie in `folder` already, and have a size."""
-    info = {"description": f"{name}, {split}", "labels": classes.labels, "masks": classes.masks}
-    content = coco(info, (_as_coco(folder, scene) for scene in scenes), classes.boxes or ())
-    text = _utf8(json.dumps(content, separators=(",", ":"), ensure_ascii=False))
-    (folder / f"{split}.json").write_bytes(text)
-    return sha256(text).hexdigest()
+def _annotation(number: int, image: int, box: Annotation) -> dict[str, Any]:
+    label, (x0, y0, x1, y1), more = box
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": label + 1,
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": (x1 - x0) * (y1 - y0),
+        "iscrowd": 0,
+        **more,
+    }
+
+
+def _categories(names: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+
+
+def write_scenes(
+    folder: Path, placed: Mapping[str, Iterable[tuple[Scene, bytes]]], classes: Classes, name: str
+) -> tuple[Table, dict[str, str]]:
+    """Write the lists of all splits; returns what is known of the columns, and the sha256 of each file.
+
+    placed: by split, in the order in which they are to stand, scenes whose files lie in `folder` already, and have a
+    size, each with the sha256 of its picture and of its mask, 32 bytes each. They pass through one at a time.
+    """
+    columns = Writer(folder / COLUMNS, FORMS)
+    files = {}
+    for split, scenes in placed.items():
+        info = {"description": f"{name}, {split}", "labels": classes.labels, "masks": classes.masks}
+        pictures = _through(columns, scenes, folder)
+        files[f"{split}.json"] = _write_coco(folder / f"{split}.json", info, pictures, classes.boxes or ())
+    table = columns.close()
+    return table, {COLUMNS: table.sha256, **files}
+
+
+def _through(
+    columns: Writer, scenes: Iterable[tuple[Scene, bytes]], folder: Path
+) -> Iterator[tuple[dict[str, Any], list[Annotation]]]:
+    """Write each scene as a row, and go on with it as COCO has it."""
+    for scene, digests in scenes:
+        fields, boxes = _as_coco(folder, scene)
+        columns.add(as_row(scene, fields["file_name"], fields["mask"], digests))
+        yield fields, boxes
 
 
 def _as_coco(folder: Path, scene: Scene) -> tuple[dict[str, Any], list[Annotation]]:
@@ -74,37 +106,43 @@ def _as_coco(folder: Path, scene: Scene) -> tuple[dict[str, Any], list[Annotatio
     return fields, [(label, corners, {}) for label, corners in boxes]
 
 
-def read_scenes(folder: Path, split: str, classes: Classes) -> list[Scene]:
-    """The scenes of a split, with their files as paths. Raises FrostlineError for a class number that is none."""
-    content = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
-    boxes_of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
-    for annotation in content["annotations"]:
-        boxes_of[annotation["image_id"]].append(annotation)
-    scenes = []
-    for image in content["images"]:
-        boxes = box_labels = None
-        numbers = [annotation["category_id"] - 1 for annotation in boxes_of[image["id"]]]
-        where = f"{folder / split}.json gives the scene {image['scene']}"
-        _check_range(numbers, classes.boxes, where)
-        if image["label"] is not None:
-            _check_range([image["label"]], classes.labels, where)
-        if image["boxes_annotated"]:
-            xywh = np.array([annotation["bbox"] for annotation in boxes_of[image["id"]]], np.float64).reshape(-1, 4)
-            boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
-            box_labels = np.array(numbers, np.int64)
-        scenes.append(
-            Scene(
-                id=image["scene"],
-                image=folder / image["file_name"],
-                label=image["label"],
-                boxes=boxes,
-                box_labels=box_labels,
-                mask=None if image["mask"] is None else folder / image["mask"],
-                split=split,
-                size=(image["width"], image["height"]),
-            )
-        )
-    return scenes
+def _write_coco(
+    path: Path,
+    info: Mapping[str, Any],
+    pictures: Iterable[tuple[Mapping[str, Any], Iterable[Annotation]]],
+    names: Iterable[str],
+) -> str:
+    """What `coco` gives, as a file; returns its sha256. Boxes wait in a file aside, as they come after all images."""
+    aside, boxes = path.with_suffix(".boxes"), 0
+    with path.open("wb") as images, aside.open("wb") as annotations:
+        images.write(_utf8(f'{{"info":{_json(info)},"images":['))
+        for number, (fields, found) in enumerate(pictures, start=1):
+            images.write(_utf8(("," if number > 1 else "") + _json({"id": number, **fields})))
+            for box in found:
+                boxes += 1
+                annotations.write(_utf8(("," if boxes > 1 else "") + _json(_annotation(boxes, number, box))))
+        images.write(b'],"annotations":[')
+    with path.open("ab") as whole:
+        with aside.open("rb") as annotations:
+            while content := annotations.read(1 << 20):
+                whole.write(content)
+        whole.write(_utf8(f'],"categories":{_json(_categories(names))}}}'))
+    aside.unlink()
+    return file_hash(path)
+
+
+def file_hash(path: Path) -> str:
+    """A file's sha256."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line; returns the file's sha256."""
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(_utf8(_json(line) + "\n"))
+    return file_hash(path)
 
 
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:
@@ -129,13 +167,11 @@ def read_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _check_range(numbers: Sequence[int], names: Sequence[str] | None, where: str) -> None:
-    count = len(names or ())
-    for number in numbers:
-        if not 0 <= number < count:
-            raise FrostlineError(
-                f"{where} the class number {number}, and there are {count} classes: prepare the dataset anew."
-            )
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _json(content: Any) -> str:
+    return _ENCODE(content)
 
 
 def _utf8(text: str) -> bytes:

@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 
+import numpy as np
+
 from frostline.errors import FrostlineError
 from frostline.scenes.dataset import Dataset
+from frostline.scenes.listing import Scenes
 from frostline.scenes.scene import SPLITS, Classes, Scene
 
 NEEDS = ("label", "boxes", "mask")
@@ -40,21 +43,32 @@ def lacks(scene: Scene, needs: Collection[str], classes: Classes) -> str | None:
     return next((need for need in NEEDS if need in needs and present[need] is None), None)
 
 
+def serving(scenes: Scenes, needs: Collection[str]) -> np.ndarray:
+    """Where `lacks` says None, (n,) bool, of all scenes of a split at once."""
+    if one_box(needs):
+        tells_class = scenes.classes.labels == scenes.classes.boxes
+        return (scenes.box_counts > 0) | (tells_class & (scenes.labels >= 0))
+    present = {"label": scenes.labels >= 0, "boxes": scenes.boxes_annotated, "mask": scenes.masks_annotated}
+    met: np.ndarray = np.all([present[need] for need in needs], axis=0)
+    return met
+
+
 def check_serves(dataset: Dataset, task: str, needs: Collection[str]) -> None:
     """Raise FrostlineError unless every split of the dataset has a scene with all annotations that the task needs."""
     if unknown := set(needs) - set(NEEDS):
         raise ValueError(f"unknown needs {sorted(unknown)}; known are {NEEDS}")
-    classes = dataset.classes
-    lacking = {split: [lacks(scene, needs, classes) for scene in dataset.scenes(split)] for split in SPLITS}
-    if "boxes" in needs:  # scenes without one serve where others have some, and would measure nothing alone
-        for split in SPLITS:
-            if not any(map(has_box, dataset.scenes(split))):
-                lacking[split] = ["boxes"]
-    empty = [split for split in SPLITS if None not in lacking[split]]
-    if not empty:
+    lacking: dict[str, str] = {}
+    for split in SPLITS:
+        scenes = dataset.scenes(split)
+        if "boxes" in needs and not (scenes.box_counts > 0).any():
+            lacking[split] = "boxes"  # scenes without one serve where others have some, and would measure nothing alone
+        elif not serving(scenes, needs).any():
+            lacking[split] = (lacks(scenes[0], needs, dataset.classes) if len(scenes) else None) or "label"
+    if not lacking:
         return
-    need = _IN_WORDS[next((need for need in lacking[empty[0]] if need is not None), "label")]
-    where = "" if len(empty) == len(SPLITS) else f" in its split '{empty[0]}'"
+    first, need = next(iter(lacking.items()))
+    need = _IN_WORDS[need]
+    where = "" if len(lacking) == len(SPLITS) else f" in its split '{first}'"
     raise FrostlineError(
         f"dataset '{dataset.name}' has no {need}{where}, so it cannot serve {task}; "
         f"choose a dataset that has them{' there, or another split' if where else ''}, or another task."

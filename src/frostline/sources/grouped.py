@@ -27,6 +27,7 @@ class Grouped(Source):
         self._source = source
         self.classes = source.classes
         self.derived, self.counts = source.derived, source.counts
+        self.notes = source.notes
         self.fingerprint = f"{source.fingerprint} {pattern}" if source.fingerprint else None
 
     def scenes(self) -> Iterator[Scene]:
@@ -36,6 +37,7 @@ class Grouped(Source):
                 matched = True
                 scene = replace(scene, group=found[1 if self._pattern.groups else 0])
             yield scene
+        self.notes = self._source.notes  # some are known only now
         if scene is not None and not matched:
             raise FrostlineError(
                 f"dataset.group finds '{self._pattern.pattern}' in the name of no scene, such as '{scene.id}': mend it."

@@ -25,12 +25,12 @@ class Prepared(Source):
 
     def scenes(self) -> Iterator[Scene]:
         for split in SPLITS:
-            for scene in self.dataset.scenes(split):
-                files = [path for path in (scene.image, scene.mask) if isinstance(path, Path)]
-                yield replace(scene, faults=tuple(fault for path in files for fault in self._changed(path)))
+            scenes = self.dataset.scenes(split)
+            for index, scene in enumerate(scenes):
+                changed = [self._changed(self.dataset.path / name, was) for name, was in scenes.files(index).items()]
+                yield replace(scene, faults=tuple(fault for fault in changed if fault is not None))
 
-    def _changed(self, path: Path) -> list[Fault]:
-        name = path.relative_to(self.dataset.path).as_posix()
-        if path.is_file() and sha256(path.read_bytes()).hexdigest() != self.dataset.info["files"][name]:
-            return [Fault("file_changed", path, "is not what was prepared")]
-        return []
+    def _changed(self, path: Path, digest: str) -> Fault | None:
+        if path.is_file() and sha256(path.read_bytes()).hexdigest() != digest:
+            return Fault("file_changed", path, "is not what was prepared")
+        return None

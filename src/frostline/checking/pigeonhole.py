@@ -1,0 +1,146 @@
+"""Which of many hashes of 64 bits differ in few bits, without comparing each with each.
+
+Of 12 blocks of bits, two hashes that differ in at most 8 bits have 4 or more in common. So for each choice of 4 blocks
+(495 of them) the hashes are sorted by these, and only those that agree there are compared: a million takes a minute or
+two, and no pair is missed. (Norouzi, Punjani, Fleet, *Fast Search in Hamming Space with Multi-Index Hashing*, 2012.)
+"""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+
+BITS, BLOCKS = 8, 12  # differing at most, and blocks
+MANY = 64  # hashes that agree in 4 blocks: with more, as of a fixed camera, not each is compared with each
+NEAREST = 64  # of those, how many of the most alike one is judged with
+
+Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def alike_pairs(hashes: np.ndarray, judge: Judge) -> np.ndarray:
+    """Pairs (k, 2) of positions, the smaller first, sorted: near in bits, and the same by `judge`.
+
+    hashes: (n, 2) uint64, see `picture_hashes`; two are near where the first of one and either of the other differ in
+    at most BITS bits. judge: takes two arrays of positions and says of each pair, as (k,) bool, whether it counts; it
+    is asked of each pair at most once or twice.
+
+    Among more than MANY that agree, pairs are found until all that belong together are linked, not all there are.
+    """
+    count = len(hashes)
+    joined = _Joined(count)
+    points = np.concatenate([hashes[:, 0], hashes[:, 1]])
+    judged = np.zeros(0, np.int64)
+    found: list[np.ndarray] = []
+    for blocks in combinations(range(BLOCKS), BLOCKS - BITS):
+        order, ends = _runs(points, blocks)
+        pairs = _small(order, ends, points, count)
+        codes = np.unique(pairs[:, 0] * count + pairs[:, 1])
+        codes = codes[~_within(codes, judged)]
+        if len(codes):
+            judged = np.union1d(judged, codes)
+            one, other = codes // count, codes % count
+            right = judge(one, other)
+            found.append(np.stack([one[right], other[right]], axis=1))
+            joined.add(found[-1])
+        for first, last in ends[ends[:, 1] - ends[:, 0] > MANY]:
+            members = np.unique(order[first:last] % count)
+            found.append(_big(members, hashes, joined, judge))
+    if not found:
+        return np.zeros((0, 2), np.int64)
+    pairs = np.unique(np.concatenate(found), axis=0)
+    return pairs
+
+
+class _Joined:
+    """Which positions belong together: `of` has one number for each such set."""
+
+    def __init__(self, count: int) -> None:
+        self.of = np.arange(count)
+
+    def add(self, pairs: np.ndarray) -> None:
+        if not len(pairs):
+            return
+        from scipy.sparse import coo_array  # takes a while to load
+        from scipy.sparse.csgraph import connected_components
+
+        sets, flat = np.unique(self.of[pairs], return_inverse=True)
+        one, other = flat.reshape(-1, 2).T
+        graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(sets), len(sets)))
+        _, label = connected_components(graph, directed=False)
+        least = np.full(label.max() + 1, len(self.of))
+        np.minimum.at(least, label, sets)
+        changed = least[label]
+        at = np.minimum(np.searchsorted(sets, self.of), len(sets) - 1)
+        self.of = np.where(sets[at] == self.of, changed[at], self.of)
+
+
+def _runs(points: np.ndarray, blocks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions sorted by these blocks, and (k, 2) where each run of more than one that agree begins and ends."""
+    edges = [round(64 * block / BLOCKS) for block in range(BLOCKS + 1)]
+    mask = 0
+    for block in blocks:
+        mask |= ((1 << edges[block + 1]) - 1) ^ ((1 << edges[block]) - 1)
+    keys = points & np.uint64(mask)
+    order = np.argsort(keys)
+    keys = keys[order]
+    same = np.concatenate([[False], keys[1:] == keys[:-1], [False]])
+    starts = np.flatnonzero(~same[:-1] & same[1:])
+    stops = np.flatnonzero(same[:-1] & ~same[1:]) + 1
+    return order, np.stack([starts, stops], axis=1)
+
+
+def _small(order: np.ndarray, ends: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:
+    """Pairs (k, 2), the smaller first, within runs of at most MANY, that differ in at most BITS."""
+    sizes = ends[:, 1] - ends[:, 0]
+    few = ends[sizes <= MANY]
+    starts, left = few[:, 0], few[:, 1] - few[:, 0]
+    positions = np.repeat(starts - np.concatenate([[0], np.cumsum(left)[:-1]]), left) + np.arange(left.sum())
+    stops = np.repeat(few[:, 1], left)
+    found = [np.zeros((0, 2), np.int64)]
+    for step in range(1, int(left.max(initial=1))):
+        positions, stops = positions[positions + step < stops], stops[positions + step < stops]
+        one, other = order[positions], order[positions + step]
+        near = (np.bitwise_count(points[one] ^ points[other]) <= BITS) & ((one < count) | (other < count))
+        pairs = np.stack([one[near] % count, other[near] % count], axis=1)
+        pairs.sort(axis=1)
+        found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+    return np.concatenate(found)
+
+
+def _big(members: np.ndarray, hashes: np.ndarray, joined: _Joined, judge: Judge) -> np.ndarray:
+    """Pairs that link what belongs together of many that agree: only what is not linked yet is compared."""
+    found = [np.zeros((0, 2), np.int64)]
+    sets = joined.of[members]
+    if (sets == sets[0]).all():
+        return found[0]
+    own, inner = hashes[members].T
+    linked = np.zeros(len(members), bool)
+    for place, pivot in enumerate(members):
+        if linked[place]:
+            continue
+        bits = np.bitwise_count(own ^ own[place])
+        bits = np.minimum(bits, np.minimum(np.bitwise_count(inner ^ own[place]), np.bitwise_count(own ^ inner[place])))
+        near = np.flatnonzero((bits <= BITS) & (sets != sets[place]))
+        if len(near) > NEAREST:
+            near = near[np.argsort(bits[near], kind="stable")[:NEAREST]]
+        if not len(near):
+            continue
+        others = members[near]
+        right = judge(np.minimum(pivot, others), np.maximum(pivot, others))
+        pairs = np.stack([np.minimum(pivot, others), np.maximum(pivot, others)], axis=1)[right]
+        found.append(pairs)
+        linked[near[right]] = True
+        for old in np.unique(sets[near[right]]):
+            sets[sets == old] = sets[place]
+    pairs = np.concatenate(found)
+    joined.add(pairs)
+    return pairs
+
+
+def _within(values: np.ndarray, sorted_: np.ndarray) -> np.ndarray:
+    """Which of these are among those, (n,) bool."""
+    if not len(sorted_):
+        return np.zeros(len(values), bool)
+    at = np.minimum(np.searchsorted(sorted_, values), len(sorted_) - 1)
+    found: np.ndarray = sorted_[at] == values
+    return found
