@@ -1,0 +1,216 @@
+"""What shows the same is found without comparing each picture with each."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from helpers.cases import case
+from PIL import Image
+
+from frostline.checking.duplicates import near_identical, same_photograph
+from frostline.checking.hashes import picture_hashes
+from frostline.checking.pigeonhole import BITS, alike_pairs
+from frostline.checking.prepare import prepare
+from frostline.cli import main
+from frostline.errors import FrostlineError
+from frostline.scenes.faults import Fault
+from frostline.scenes.scene import SPLITS, Scene
+
+
+def random_hashes(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 1 << 64, (count, 2), np.uint64)
+
+
+def flipped(hashes, bits, seed=1):
+    """With so many bits of the first changed."""
+    rng = np.random.default_rng(seed)
+    changed = hashes.copy()
+    for row, count in zip(changed, bits, strict=True):
+        for bit in rng.choice(64, count, replace=False):
+            row[0] ^= np.uint64(1) << np.uint64(bit)
+    return changed
+
+
+def every(one, other):
+    return np.ones(len(one), bool)
+
+
+def test_no_pair_that_differs_in_a_few_bits_is_missed():
+    count = 4000
+    hashes = random_hashes(count)
+    copies = flipped(hashes[:900], [number % (BITS + 2) for number in range(900)])
+    found = {tuple(pair) for pair in alike_pairs(np.concatenate([hashes, copies]), every).tolist()}
+    assert found == {(number, count + number) for number in range(900) if number % (BITS + 2) <= BITS}
+
+
+def test_one_is_near_to_the_inner_part_of_another():
+    hashes = random_hashes(50)
+    cropped = random_hashes(2, seed=3)
+    cropped[0, 0], cropped[1, 1] = hashes[7, 1], hashes[9, 0]
+    assert alike_pairs(np.concatenate([hashes, cropped]), every).tolist() == [[7, 50], [9, 51]]
+
+
+def test_of_many_that_are_alike_each_is_linked_and_few_are_compared():
+    """As of a fixed camera: links instead of all pairs, and what lies apart stays apart."""
+    base = random_hashes(1)
+    base[:, 1] = base[:, 0]
+    crowd = flipped(np.repeat(base, 1500, axis=0), np.random.default_rng(2).integers(0, 4, 1500))
+    hashes = np.concatenate([random_hashes(500, seed=5), crowd])
+    asked = 0
+
+    def judge(one, other):
+        nonlocal asked
+        asked += len(one)
+        return np.ones(len(one), bool)
+
+    pairs = alike_pairs(hashes, judge)
+    assert {*pairs.ravel().tolist()} == set(range(500, 2000)) and asked < 200_000
+    linked = {500}
+    for _ in range(20):
+        linked |= {b for a, b in pairs.tolist() if a in linked} | {a for a, b in pairs.tolist() if b in linked}
+    assert linked == set(range(500, 2000))
+
+
+def photograph(seed, side=200):
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 9), np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    fine = Image.fromarray(rng.integers(0, 256, (50, 50), np.uint8)).resize((side, side), Image.Resampling.BILINEAR)
+    return Image.blend(coarse, fine, 0.3)
+
+
+def saved(image, quality=30):
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
+
+
+def lighter(image):
+    return image.point(lambda value: min(255, round(value * 1.2)))
+
+
+def cut(image):
+    return image.crop((4, 4, 196, 196))
+
+
+@pytest.mark.parametrize("change", [saved, lighter, cut], ids=lambda change: change.__name__)
+def test_copies_are_found_and_others_are_not(change):
+    pictures = [photograph(number) for number in range(60)]
+    pictures += [change(image) for image in pictures[:30]]
+    grey = np.stack([np.asarray(image.resize((32, 32), Image.Resampling.BOX)) for image in pictures])
+    found = near_identical(grey, np.array([min(image.size) for image in pictures]))
+    assert found == [(number, 60 + number) for number in range(30)]
+
+
+def test_small_pictures_are_not_tried_cropped():
+    """They have too little detail: trousers of 28 px look alike."""
+    image = photograph(0)
+    grey = [np.asarray(each.resize((32, 32), Image.Resampling.BOX))[None] for each in (image, cut(image))]
+    assert same_photograph(*grey, np.array([0.45])) and not same_photograph(*grey, np.array([0.45 * 63 / 192]))
+
+
+def test_a_flat_part_says_nothing_by_its_rounding():
+    """Catches hashes of equal pictures that differ as a sum's last bits do."""
+    flat = np.full((3, 32, 32), 100, np.uint8)
+    flat[:, :16] = 50
+    hashes = picture_hashes(flat)
+    assert (hashes == hashes[0]).all() and (picture_hashes(flat[1:2]) == hashes[:1]).all()
+
+
+def test_most_pictures_of_a_fixed_camera_are_let_be_where_somebody_says_so(tmp_path, capsys):
+    root = case("part", tmp_path)
+    source = ["dataset=folder", f"dataset.root={root}"]
+    assert main(["prepare", *source]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "dataset.duplicates=ignore" in told and "split test has no usable scene" in told
+    assert main(["doctor", *source, "dataset.duplicates=ignore"]) == 0
+    assert "60 scenes, nothing is wrong" in capsys.readouterr().out
+
+
+def noisy(count):
+    """Pictures of one place that differ by noise, as a list of scenes."""
+    rng = np.random.default_rng(0)
+    base = np.asarray(photograph(0)).astype(int)
+    pictures = [np.clip(base + rng.normal(0, 4, base.shape), 0, 255).astype(np.uint8) for _ in range(count)]
+    return [Scene(f"n{n:02}", np.repeat(grey[..., None], 3, 2), n % 2) for n, grey in enumerate(pictures)]
+
+
+def test_what_becomes_of_nearly_identical_pictures(tmp_path, listed, drawn, capsys):
+    scenes = [*noisy(30), *drawn(20)]
+    scenes.append(Scene("twin", scenes[3].image, scenes[3].label))
+
+    def kept(duplicates):
+        lacking = {"class_untrained": "skip"}
+        made = prepare(listed(scenes), tmp_path / duplicates, name="x", duplicates=duplicates, faults=lacking)
+        return {scene.id: split for split in SPLITS for scene in made.scenes(split) if scene.id[0] in "nt"}, made
+
+    together, made = kept("split")
+    assert len(together) == 30 and "twin" not in together and len(set(together.values())) == 1
+    assert "30 of its 51 pictures nearly identical" in capsys.readouterr().err
+    alone, _ = kept("drop")
+    assert [*alone] == ["n00"]
+    apart, made = kept("ignore")
+    assert len(apart) == 30 and len(set(apart.values())) == 3
+    assert [fault["what"] for fault in made.info["faults"]] == ["is identical to n03"]
+    assert "nearly" not in capsys.readouterr().err
+    with pytest.raises(FrostlineError, match=r"dataset\.duplicates is 'keep': set it to split, ignore, drop"):
+        prepare(listed(scenes), tmp_path / "x", name="x", duplicates="keep")
+
+
+def test_of_identical_pictures_that_say_otherwise_one_is_kept_where_somebody_says_so(tmp_path, listed, drawn):
+    scenes = drawn(20)
+    scenes.append(Scene("other", scenes[4].image, 1 - scenes[4].label))
+    ids = {}
+    for way in ("skip", "fix"):
+        made = prepare(listed(scenes), tmp_path / way, name="x", faults={"label_conflict": way})
+        ids[way] = {scene.id for split in SPLITS for scene in made.scenes(split)}
+    assert not {"other", "s004"} & ids["skip"] and {"other", "s004"} & ids["fix"] == {"other"}
+
+
+def test_what_a_source_took_for_granted_is_told_and_kept(tmp_path, listed, drawn, capsys):
+    class Telling(listed):
+        def scenes(self):
+            yield from self.found
+            self.notes = ["corners count from 1"]  # known only when all were given
+
+    source = Telling(drawn(20))
+    made = prepare(source, tmp_path / "out", name="x")
+    assert made.info["notes"] == ["corners count from 1"]
+    assert "frostline: dataset 'x': corners count from 1." in capsys.readouterr().err
+
+
+def test_what_the_files_are_tells_that_nothing_changed(tmp_path, folders, monkeypatch):
+    """Without reading one; a file that is as young as the clock is coarse is read, and what was moved as well."""
+    import os
+
+    from frostline.checking import fingerprint
+    from frostline.sources.folder import Folder
+
+    read = []
+    real = fingerprint.of_scene
+    monkeypatch.setattr(fingerprint, "of_scene", lambda scene, *seen: read.append(scene.id) or real(scene, *seen))
+
+    def made():
+        read.clear()
+        return prepare(Folder(folders), tmp_path / "out", name="x").path.joinpath("dataset.json").stat().st_ino
+
+    first = made()
+    assert made() == first and len(read) == 20  # all are younger than two seconds
+    monkeypatch.setattr("frostline.checking.note.TICK", -(10**12))
+    assert made() == first and len(read) == 20  # it had noted nothing to go by
+    assert made() == first and not read
+    os.utime(folders / "a" / "0.png")
+    assert made() == first and len(read) == 20
+    assert made() == first and not read
+
+
+def test_faults_that_no_line_of_the_summary_names_are_in_a_file(tmp_path, listed, drawn, monkeypatch):
+    import json
+
+    monkeypatch.setattr("frostline.checking.write.REPEATED", 2)
+    scenes = drawn(20)
+    bad = [Scene(f"bad{n}", None, faults=(Fault("annotation_missing", f"{n}.xml", "is not there"),)) for n in range(5)]
+    made = prepare(listed([*scenes, *bad]), tmp_path / "out", name="x", on_fault="skip")
+    lines = (made.path / "faults.jsonl").read_text().splitlines()
+    assert len(made.info["faults"]) == 2 and [json.loads(line)["scene"] for line in lines] == [
+        f"bad{n}" for n in range(5)
+    ]
