@@ -35,7 +35,7 @@ def alike_pairs(hashes: np.ndarray, judge: Judge) -> np.ndarray:
         order, ends = _runs(points, blocks)
         pairs = _small(order, ends, points, count)
         codes = np.unique(pairs[:, 0] * count + pairs[:, 1])
-        codes = codes[~_within(codes, judged)]
+        codes = codes[~_within(codes, judged) & ~joined.many(codes // count, codes % count)]
         if len(codes):
             judged = np.union1d(judged, codes)
             one, other = codes // count, codes % count
@@ -52,10 +52,27 @@ def alike_pairs(hashes: np.ndarray, judge: Judge) -> np.ndarray:
 
 
 class _Joined:
-    """Which positions belong together: `of` has one number for each such set."""
+    """Which positions belong together: a forest, in which each points to one of its set, and the least to itself."""
 
     def __init__(self, count: int) -> None:
-        self.of = np.arange(count)
+        self._to, self._sizes = np.arange(count), np.ones(count, np.int64)
+
+    def many(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Whether both belong to one set of more than MANY, (n,) bool: what is linked well enough."""
+        sets = self.of(one)
+        linked: np.ndarray = (sets == self.of(other)) & (self._sizes[sets] > MANY)
+        return linked
+
+    def of(self, positions: np.ndarray) -> np.ndarray:
+        """One number for each set, (n,)."""
+        found: np.ndarray = self._to[positions]
+        while True:
+            further = self._to[found]
+            if (further == found).all():
+                break
+            found = further
+        self._to[positions] = found
+        return found
 
     def add(self, pairs: np.ndarray) -> None:
         if not len(pairs):
@@ -63,15 +80,15 @@ class _Joined:
         from scipy.sparse import coo_array  # takes a while to load
         from scipy.sparse.csgraph import connected_components
 
-        sets, flat = np.unique(self.of[pairs], return_inverse=True)
+        sets, flat = np.unique(self.of(pairs.ravel()), return_inverse=True)
         one, other = flat.reshape(-1, 2).T
         graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(sets), len(sets)))
         _, label = connected_components(graph, directed=False)
-        least = np.full(label.max() + 1, len(self.of))
+        least = np.full(label.max() + 1, len(self._to))
         np.minimum.at(least, label, sets)
-        changed = least[label]
-        at = np.minimum(np.searchsorted(sets, self.of), len(sets) - 1)
-        self.of = np.where(sets[at] == self.of, changed[at], self.of)
+        sizes = np.bincount(label, self._sizes[sets]).astype(np.int64)
+        self._to[sets] = least[label]
+        self._sizes[least] = sizes
 
 
 def _runs(points: np.ndarray, blocks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +127,7 @@ def _small(order: np.ndarray, ends: np.ndarray, points: np.ndarray, count: int) 
 def _big(members: np.ndarray, hashes: np.ndarray, joined: _Joined, judge: Judge) -> np.ndarray:
     """Pairs that link what belongs together of many that agree: only what is not linked yet is compared."""
     found = [np.zeros((0, 2), np.int64)]
-    sets = joined.of[members]
+    sets = joined.of(members)
     if (sets == sets[0]).all():
         return found[0]
     own, inner = hashes[members].T

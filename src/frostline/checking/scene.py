@@ -143,7 +143,8 @@ def _read(path: Path, seen: Seen, max_pixels: int, white: White, faults: list[Fa
 
 def _thumbnail(shown: Image.Image) -> np.ndarray:
     """(32, 32) uint8, grey."""
-    return np.asarray(shown.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0))
+    grey = shown if shown.mode == "L" else shown.convert("L")
+    return np.asarray(grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0))
 
 
 def _label(scene: Scene, classes: tuple[str, ...] | None, faults: list[Fault]) -> int | None:

@@ -66,7 +66,8 @@ class Writer:
 
     def __init__(self, path: Path, forms: Mapping[str, Form]) -> None:
         self._path, self._forms, self._aside = path, forms, path.with_name(f"{path.name}.parts")
-        self._pending: dict[str, list[bytes]] = {name: [] for name in forms}
+        self._sizes = {name: form.size() for name, form in forms.items()}
+        self._pending: dict[str, list[Any]] = {name: [] for name in forms}
         self._ends: dict[str, list[int]] = {name: [] for name, form in forms.items() if form.ragged}
         self._total = dict.fromkeys(self._ends, 0)
         self._rows = 0
@@ -79,13 +80,14 @@ class Writer:
         """A row with a value for each column: a text, bytes, or what NumPy takes for its form."""
         for name, form in self._forms.items():
             value = row[name]
-            if isinstance(value, str):
-                value = value.encode("utf-8", "surrogatepass")
-            content = value if isinstance(value, bytes) else np.asarray(value, form.dtype).tobytes()
-            self._pending[name].append(content)
             if form.ragged:
-                self._total[name] += len(content) // form.size()
+                if isinstance(value, str):
+                    value = value.encode("utf-8", "surrogatepass")
+                elif not isinstance(value, bytes):
+                    value = np.asarray(value, form.dtype).tobytes()
+                self._total[name] += len(value) // self._sizes[name]
                 self._ends[name].append(self._total[name])
+            self._pending[name].append(value)
         self._rows += 1
         if self._rows % AT_ONCE == 0:
             self._flush()
@@ -93,7 +95,8 @@ class Writer:
     def _flush(self) -> None:
         for name, pending in self._pending.items():
             with (self._aside / name).open("ab") as file:
-                file.write(b"".join(pending))
+                form = self._forms[name]
+                file.write(b"".join(pending) if form.ragged else np.array(pending, form.dtype).tobytes())
             pending.clear()
         for name, ends in self._ends.items():
             with (self._aside / f"{name}.ends").open("ab") as file:
