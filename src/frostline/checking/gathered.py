@@ -76,6 +76,10 @@ class Gathered:
         """(n,) bool: whether anything is wrong with it."""
         return np.frombuffer(self._faulty, np.bool_)
 
+    def picture(self, position: int) -> str:
+        """The hash of one picture, in hexadecimal."""
+        return self._pictures[32 * position : 32 * (position + 1)].hex()
+
     def id(self, position: int) -> str:
         return self._ids[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogatepass")
 

@@ -174,20 +174,42 @@ def _split(
     """The number of each scene's split, of SPLITS; -1 where it comes into none."""
     if not len(kept):
         return np.zeros(0, np.int8)
-    annotations = {bits: tuple(kind for n, kind in enumerate(KINDS) if bits >> n & 1) for bits in range(8)}
-    pictures, labels, kinds, sides = known.pictures, known.labels, known.kinds, known.given
-    splittable = [
-        Splittable(
-            pictures[p].ljust(32, b"\0").hex(),
-            None if labels[p] < 0 else int(labels[p]),
-            annotations[int(kinds[p])],
-            SPLITS[sides[p]] if given and sides[p] >= 0 else None,
-            int(unit),
-        )
-        for p, unit in zip(kept.tolist(), belonging.tolist(), strict=True)
-    ]
+    splittable = _Splittables(known, kept, belonging, given)
     numbers = {name: number for number, name in enumerate(SPLITS)}
     return np.array([-1 if name is None else numbers[name] for name in assign(splittable, split, named)], np.int8)
+
+
+_ANNOTATIONS = [tuple(kind for n, kind in enumerate(KINDS) if bits >> n & 1) for bits in range(1 << len(KINDS))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Splittables(Sequence[Splittable]):
+    """Scenes at some positions as `assign` takes them, each made when it is asked for. belonging: the unit of each."""
+
+    known: Gathered
+    kept: np.ndarray
+    belonging: np.ndarray
+    given: bool
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Splittable: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Splittable]: ...
+    def __getitem__(self, index: int | slice) -> Splittable | list[Splittable]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        at, known = int(self.kept[index]), self.known
+        label, side = int(known.labels[at]), int(known.given[at])
+        return Splittable(
+            known.picture(at),
+            None if label < 0 else label,
+            _ANNOTATIONS[int(known.kinds[at])],
+            SPLITS[side] if self.given and side >= 0 else None,
+            int(self.belonging[index]),
+        )
 
 
 def _fixed_camera(crowd: int, scenes: int) -> list[Fault]:

@@ -1,10 +1,13 @@
 """Which scene goes into which split."""
 
+from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
+
+import numpy as np
 
 from frostline.errors import FrostlineError, check_number
 
@@ -119,55 +122,91 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
     at least as many units as there are splits, each split gets one. Labels with fewer are dealt together, or all of
     them would go to the largest split: first a unit of each to "train", as what was never learnt is not worth testing.
     """
-
-    def order(unit: Sequence[int]) -> tuple[int, tuple[str, ...], str]:
-        first = min((scenes[position] for position in unit), key=lambda scene: scene.content)
-        return -len(unit), first.annotations, sha256(f"{seed}:{first.content}".encode()).hexdigest()
-
-    units: dict[object, list[int]] = {}
-    for position, scene in enumerate(scenes):
-        units.setdefault(("alone", position) if scene.unit is None else scene.unit, []).append(position)
-    by_label: dict[int | None, list[list[int]]] = {}
-    for unit in units.values():
-        label = Counter(scenes[position].label for position in unit).most_common(1)[0][0]
-        by_label.setdefault(label, []).append(unit)
-    result = [""] * len(scenes)
-    firsts, others = [], []
-    for dealing in by_label.values():
-        dealing.sort(key=order)
+    units = _Units.of(scenes, seed)
+    chosen = np.full(len(units.sizes), -1, np.int8)
+    firsts: list[int] = []
+    others: list[np.ndarray] = []
+    for dealing in units.by_label():
         if len(dealing) < len(shares):
-            firsts.append(dealing[0])
-            others += dealing[1:]
+            firsts.append(int(dealing[0]))
+            others.append(dealing[1:])
             continue
-        chosen = _dealt(dealing, shares)
-        for name in shares:
-            if name not in chosen:
-                richest = Counter(chosen).most_common(1)[0][0]
-                chosen[len(chosen) - 1 - chosen[::-1].index(richest)] = name
-        _place(dealing, chosen, result)
-    others.sort(key=order)
-    _place(firsts, ["train"] * len(firsts), result)
-    _place(others, _dealt(others, shares, Counter({"train": sum(map(len, firsts))})), result)
-    return result
+        dealt = _dealt(units.sizes[dealing].tolist(), shares)
+        for number in range(len(shares)):
+            if number not in dealt:
+                richest = Counter(dealt).most_common(1)[0][0]
+                dealt[len(dealt) - 1 - dealt[::-1].index(richest)] = number
+        chosen[dealing] = dealt
+    names = list(shares)
+    if firsts:
+        few = np.concatenate(others)
+        few = few[units.order(few)]
+        chosen[firsts] = names.index("train")
+        already = [int(units.sizes[firsts].sum()) if name == "train" else 0 for name in names]
+        chosen[few] = _dealt(units.sizes[few].tolist(), shares, already)
+    return [names[number] for number in chosen[units.of_scene].tolist()]
 
 
-def _dealt(
-    units: Sequence[Sequence[int]], shares: Mapping[str, float], counts: Counter[str] | None = None
-) -> list[str]:
-    """Each unit's split, the one that lags its share most. counts: scenes that the splits have already."""
-    counts, chosen = counts or Counter(), []
-    for unit in units:
-        dealt = counts.total() + len(unit)
-        lagging = max(shares, key=lambda name: round(shares[name] * dealt - counts[name], 9))
+@dataclass(frozen=True)
+class _Units:
+    """What is dealt out, in columns: of a million scenes, objects would take a gigabyte.
+
+    of_scene: (n,) the number of each scene's unit. Of each unit: sizes, how many scenes; labels, the commonest, -1 for
+    none; and of its first scene by content: annotations, as numbers in their order, and draws, its place at random.
+    """
+
+    of_scene: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    annotations: np.ndarray
+    draws: np.ndarray
+
+    @classmethod
+    def of(cls, scenes: Sequence[Splittable], seed: int) -> "_Units":
+        owners, labels, kinds, draws = array("q"), array("q"), array("H"), bytearray()
+        numbers: dict[tuple[str, ...], int] = {}
+        for position, scene in enumerate(scenes):
+            owners.append(-1 - position if scene.unit is None else scene.unit)
+            labels.append(-1 if scene.label is None else scene.label)
+            kinds.append(numbers.setdefault(scene.annotations, len(numbers)))
+            draws += sha256(f"{seed}:{scene.content}".encode()).digest()
+        _, first, of_scene, sizes = np.unique(
+            np.frombuffer(owners, np.int64), return_index=True, return_inverse=True, return_counts=True
+        )
+        of_label = np.frombuffer(labels, np.int64)[first]
+        rank = {number: place for place, number in enumerate(numbers[each] for each in sorted(numbers))}
+        several = np.flatnonzero(sizes > 1)
+        if len(several):
+            order = np.argsort(of_scene, kind="stable")
+            ends = np.cumsum(sizes)
+            for unit in several.tolist():
+                positions = order[ends[unit] - sizes[unit] : ends[unit]].tolist()
+                of_label[unit] = Counter(labels[position] for position in positions).most_common(1)[0][0]
+                first[unit] = min(positions, key=lambda position: scenes[position].content)
+        annotations = np.array([rank[number] for number in range(len(rank))] or [0])[np.frombuffer(kinds, "H")]
+        drawn = np.frombuffer(draws, "S32")
+        return cls(of_scene, sizes, of_label, annotations[first], drawn[first])
+
+    def by_label(self) -> list[np.ndarray]:
+        """The units of each label, in the order in which they are dealt out."""
+        order = np.lexsort((self.draws, self.annotations, -self.sizes, self.labels))
+        return np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1) if len(order) else []
+
+    def order(self, units: np.ndarray) -> np.ndarray:
+        """(n,) places of some units in that order, whatever their labels."""
+        return np.lexsort((self.draws[units], self.annotations[units], -self.sizes[units]))
+
+
+def _dealt(sizes: Iterable[int], shares: Mapping[str, float], already: Sequence[int] | None = None) -> list[int]:
+    """The number of each unit's split, the one that lags its share most. already: scenes that each split has."""
+    of, counts, chosen = list(shares.values()), [*(already or [0] * len(shares))], []
+    dealt, numbers = sum(counts), range(len(shares))
+    for size in sizes:
+        dealt += size
+        lagging = max(numbers, key=lambda number: round(of[number] * dealt - counts[number], 9))  # noqa: B023
         chosen.append(lagging)
-        counts[lagging] += len(unit)
+        counts[lagging] += size
     return chosen
-
-
-def _place(units: Sequence[Sequence[int]], chosen: Sequence[str], result: list[str]) -> None:
-    for unit, name in zip(units, chosen, strict=True):
-        for position in unit:
-            result[position] = name
 
 
 def _listed(names: Collection[str]) -> str:
