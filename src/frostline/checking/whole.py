@@ -102,7 +102,7 @@ class Examined:
     scenes: int
     findings: list[Finding]
     placed: dict[str, Placed]
-    tallies: dict[str, Tally]
+    tallies: dict[str, Tally] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     given: frozenset[str] = frozenset()
