@@ -8,9 +8,9 @@ from frostline.checking.hashes import cuts, picture_hashes
 from frostline.checking.pigeonhole import alike_pairs
 
 # What makes two pictures one photograph. Looked at on 4,817 photographs of flowers, pets and blood cells: all 26 pairs
-# found are one photograph saved again, cropped by a trifle or in other colours; 4 are found only as one of them is tried
-# cropped. Of 600 saved at quality 30, made lighter by a fifth or cropped by 1 or 2 % at each side, 99 in 100 are found;
-# made smaller by three, or cropped by 2 % at one side alone, 98.
+# found are one photograph saved again, cropped by a trifle or in other colours; 4 are found only as one of them is
+# tried cropped. Of 600 saved at quality 30, made lighter by a fifth or cropped by 1 or 2 % at each side, 99 in 100 are
+# found; made smaller by three, or cropped by 2 % at one side alone, 98.
 DIFFERENCE = 0.45  # rms difference of two thumbnails of 16 x 16, as a share of the smaller contrast: at most
 DETAIL = 0.8  # correlation of what thumbnails of 32 x 32 have beyond 8 x 8: at least
 # Small pictures have too little detail to be told apart by (trousers of 28 px look alike), so the difference allowed
