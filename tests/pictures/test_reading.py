@@ -1,5 +1,7 @@
 """Awkward pictures: every way in which the product decodes them gives the same, and what a viewer shows."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,15 @@ from PIL import Image
 from frostline.checking.scene import check
 from frostline.loading.decoded import REDUCED, square_picture
 from frostline.pictures.fit import FITS
-from frostline.pictures.reading import displayed_size, open_picture, plain_picture, read_rgb
+from frostline.pictures.reading import (
+    MAX_PIXELS,
+    UnreadablePictureError,
+    displayed_size,
+    open_grey_jpeg,
+    open_picture,
+    plain_picture,
+    read_rgb,
+)
 from frostline.scenes.scene import Classes, Scene
 
 WIDTH, HEIGHT = 192, 128
@@ -113,3 +123,24 @@ def test_decoded_at_a_part_of_its_size_it_comes_into_the_square_alike(pictures, 
             assert off(fast, square_picture(whole, size, fit)) <= 4, (file.name, size)
             reduced += read_rgb(file, REDUCED * size).size != whole.shape[1::-1]
     assert reduced > 9  # or nothing was compared
+
+
+def test_what_is_broken_is_found_in_the_grey_of_a_jpeg_too():
+    """Catches a file that is stored as it is, and cannot be read whole later."""
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).resize((300, 260))
+    for options in ({}, {"progressive": True}):
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=80, **options)
+        whole = buffer.getvalue()
+        for cut in [*range(2, len(whole), len(whole) // 40), len(whole) - 3, len(whole)]:
+            told = []
+            for read in (lambda data: open_picture(data), lambda data: open_grey_jpeg(data, MAX_PIXELS, 64)):
+                try:
+                    read(whole[:cut])
+                    told.append(None)
+                except UnreadablePictureError as error:
+                    told.append(str(error).split("(")[0])
+            assert told[0] == told[1], cut
+    grey, size = open_grey_jpeg(whole, MAX_PIXELS, 64)
+    assert size == (300, 260) and grey.mode == "L" and min(grey.size) >= 64

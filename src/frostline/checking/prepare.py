@@ -139,11 +139,11 @@ def _opened(out: Path) -> Dataset | None:
     """The dataset there, if it is whole."""
     try:
         dataset = Dataset.open(out)
-    except FrostlineError:  # of another format, or damaged
+        # Names are counted and not compared: listing a folder is far cheaper than asking for every file.
+        stored = {folder: sum(1 for _ in os.scandir(out / folder)) for folder in ("images", "masks")}
+    except (FrostlineError, OSError):  # of another format, or damaged
         return None
-    # Names are counted and not compared: listing a folder is far cheaper than asking for every file.
-    stored = {folder: sum(1 for _ in os.scandir(out / folder)) for folder in ("images", "masks")}
-    return dataset if stored == dataset.info["stored"] else None
+    return dataset if stored == dataset.info.get("stored") else None
 
 
 def _make(source: Source, folder: Path, settings: Settings, white: White, workers: int | None) -> MadeOf:
