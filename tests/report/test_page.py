@@ -85,10 +85,16 @@ def test_runs_of_different_code_or_data_are_not_compared_in_silence():
 def test_of_more_classes_than_anybody_reads_the_lowest_are_told():
     # Catches a class that does not occur among the lowest, and a table of thousands of rows or columns.
     f1 = {f"kind {n}": (n % 100) / 100 for n in range(1, 10_001)} | {"kind 100": -1.0}
-    runs = [made_run(by_class={"f1": f1}), made_run(schedule="full", by_class={"f1": f1})]
+    confused = [[[7, 9998, 3], [2, 4, 1]], [[2, 4, 4], [7, 9998, 1]]]
+    runs = [made_run(seed=seed, by_class={"f1": f1}, confused=confused[seed]) for seed in (0, 1)]
+    runs.append(made_run(schedule="full", value=0.1, by_class={"f1": f1}))
     text = text_of(results_of(runs)).split("#### By class")[1:]
     assert "The 10 with the lowest f1 of 9,999 classes that occur in the test split (10,000 in all)" in text[0]
-    assert "99 have 0, and 1,000 at least 0.9." in text[0]
+    assert (
+        "99 have 0, and 1,000 at least 0.9. Most often taken for another: kind 3 for kind 5 (5) and kind 8 for kind"
+        in text[0]
+    )
+    assert "kind 8 for kind 9999 (4).\n" in text[0]
     named = [line.split("|")[1].strip() for line in text[0].splitlines() if line.startswith("| kind")]
     assert named == [f"kind {100 * n}" for n in range(2, 12)]
     assert len(text) == 2 and text[1].count("kind ") == 10

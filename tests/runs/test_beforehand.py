@@ -58,6 +58,9 @@ def test_all_that_conf_offers_is_let_by():
     kinds = {"classification": "linear", "localization": "pooled_box", "detection": "yolo", "segmentation": "fcn8s"}
     for task, head in kinds.items():
         check_parts(compose([f"task={task}", f"head={head}"]))
+    with pytest.raises(FrostlineError, match="task.class_weights is 'even'; it is balanced"):
+        check_parts(compose(["task.class_weights=even"]))
+    check_parts(compose(["task.class_weights=balanced"]))
     check_parts(compose(["trainer.images=100", "trainer.epochs=1"]))  # how many epochs that is, the pictures say
 
 

@@ -36,6 +36,7 @@ METRICS = {
     "from 2010 on",
 }
 CLASSES, LOWEST = 20, 10  # classes up to which values of each are shown, and how many of more than that
+MISTAKEN = 5  # of the commonest mistakes between classes
 HIGH = 0.9  # from which on a class is as good as told
 SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal budgets
 
@@ -188,7 +189,7 @@ def _classes(panel: Panel) -> Table | None:
         words = (
             f"The {len(names)} with the lowest {metric} of {len(there):,} classes that occur in the test split "
             f"({len(first):,} in all); {sum(value == 0 for value in there):,} have 0, and "
-            f"{sum(value >= HIGH for value in there):,} at least {HIGH}."
+            f"{sum(value >= HIGH for value in there):,} at least {HIGH}.{_mistaken(panel, list(first))}"
         )
     return {"columns": list(by_class), "rows": rows, "words": words}
 
@@ -200,6 +201,18 @@ def _shown(panel: Panel) -> list[str]:
     if len(first) <= CLASSES:
         return list(first)
     return sorted((name for name, value in first.items() if value != -1), key=lambda name: first[name])[:LOWEST]
+
+
+def _mistaken(panel: Panel, names: Sequence[str]) -> str:
+    """The commonest mistakes of the best arm's runs together, in a sentence; empty where no classes are told apart."""
+    counts = Counter[tuple[int, int]]()
+    for run in panel.best.runs if panel.best else ():
+        for truth, row in enumerate(run.result.confusion or []):
+            counts.update({(truth, found): int(often) for found, often in enumerate(row) if found != truth})
+        counts.update({(truth, found): often for truth, found, often in run.result.confused})
+    commonest = [(*pair, often) for pair, often in counts.most_common(MISTAKEN) if often]
+    told = [f"{cell(names[truth])} for {cell(names[found])} ({often:,})" for truth, found, often in commonest]
+    return f" Most often taken for another: {listed(told)}." if told else ""
 
 
 def _arms_by_class(panel: Panel, classes: Sequence[str]) -> Table:

@@ -35,6 +35,9 @@ def check_parts(config: Config) -> None:
     reads = attribute(str(config["task"].get("_target_")), "reads")
     if gives is not None and reads is not None:
         check_head(config, gives, reads)
+    weights = config["task"].get("class_weights")
+    if isinstance(weights, str) and weights != "balanced":
+        raise FrostlineError(f"task.class_weights is '{weights}'; it is balanced, a number for each class, or null.")
     if config["trainer"]["images"] is None:  # else the budget in epochs depends on how many scenes there are
         parse_spans(config["schedule"], config["trainer"]["epochs"])
     if str(config["backbone"].get("_target_")).endswith(f".{TIMM}"):
