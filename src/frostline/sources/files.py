@@ -30,6 +30,19 @@ def existing(root: str | Path, meant: str) -> Path:
     return path
 
 
+def root_of(root: str | Path, meant: str, annotations: str) -> tuple[Path, Path | None]:
+    """The folder that a source reads, and the file where `root` is one that tells all annotations.
+
+    The folder is the file's own, or the one above where that is called `annotations`, as pictures lie beside it then.
+    Raises FrostlineError as `existing`.
+    """
+    path = Path(root).expanduser()
+    if not is_file(path):
+        return existing(path, meant), None
+    folder = path.absolute().parent
+    return folder.parent if folder.name.lower() == annotations else folder, path.absolute()
+
+
 def inside(root: Path, name: str, start: Path | None = None) -> Path | None:
     """`name` as a path below `root`, None where it leads out of it; a relative one starts at `start`, or at `root`.
 
