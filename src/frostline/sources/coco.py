@@ -215,11 +215,9 @@ class Coco(Source):
         boxes, box_labels = self._boxes(file, annotations, faults)
         crowds = sum(map(bool, (annotation.get("iscrowd") for annotation in annotations)))
         if self._lone_crowds and crowds:
-            what = (
-                f"marks {crowds} of {len(annotations)} annotations of the picture {image['id']!r} as crowds, as some "
-            )
+            what = f"marks {crowds} of {len(annotations)} annotations of the picture {image['id']!r} as crowds, as some"
             what += (
-                "tools do with every mask: dataset.source.crowds=instances takes them for objects, =unknown does not"
+                " tools do with all masks: dataset.source.crowds=instances takes them for objects, =unknown does not"
             )
             faults.append(Fault("crowds_alone", file.path, what))
         return Scene(

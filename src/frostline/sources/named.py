@@ -1,5 +1,6 @@
 """Which picture an annotation means by a name: a path, perhaps with backslashes, of another machine, or an address."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -33,8 +34,9 @@ def meant(root: Path, folders: Sequence[Path], wanted: Sequence[Wanted]) -> list
     """The picture of each name, all of them below `root`.
 
     A name is a path from one of the folders, or from that of its file; else the end of one path below the folders, of
-    several the one in a folder of the split's name. What is left is known by its bare name, with or without the eight
-    signs that an upload puts before it: where one picture alone has it, which no other name means.
+    several the one in a folder of the split's name. What is left is known by the last folders of its path, or its bare
+    name, with or without the eight signs that an upload puts before it: where one picture alone has it, which no other
+    name means.
     """
     found = [_as_path(root, folders, each) for each in wanted]
     if all(each.path for each in found):
@@ -60,7 +62,7 @@ def told(found: Sequence[Meant], wanted: Sequence[Wanted], root: Path) -> str | 
     if not guessed:
         return None
     return (
-        f"{len(guessed)} of {len(found)} pictures are not where annotations name them, such as '{guessed[0][:200]}': they "
+        f"{len(guessed)} of {len(found)} pictures are not where they should be, such as '{guessed[0][:200]}': they "
         f"were found below {root.name or root} by their bare names"
     )
 
@@ -100,11 +102,14 @@ class _Index:
         return found[0] if len(found) == 1 else None
 
     def called(self, name: str) -> Path | None:
-        """The one picture of a bare name."""
-        bare = PurePosixPath(_plain(name)).name
-        exact = self._named.get(bare, [])
-        alike = exact or [path for path in self._called.get(plain_stem(bare), []) if _may_be(bare, path.name)]
-        return alike[0] if len(alike) == 1 else None
+        """The one picture of a bare name, with as much of the path before it as any such picture has."""
+        parts = PurePosixPath(_plain(name)).parts
+        bare = parts[-1] if parts else ""
+        alike = self._named.get(bare, [])
+        alike = alike or [path for path in self._called.get(plain_stem(bare), []) if _may_be(bare, path.name)]
+        ranks = [len(os.path.commonprefix([parts[-2::-1], path.parts[-2::-1]])) for path in alike]
+        nearest = [path for path, rank in zip(alike, ranks, strict=True) if rank == max(ranks)]
+        return nearest[0] if len(nearest) == 1 else None
 
 
 def _may_be(name: str, other: str) -> bool:
