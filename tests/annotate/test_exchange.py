@@ -298,7 +298,7 @@ def test_outlines_in_yolo_bring_a_mask(flowers, yolo, tmp_path):
     for name in ("f02", "f03"):
         (yolo / f"labels/train/{name}.txt").unlink()
         (yolo / f"images/train/{name}.png").unlink()
-    (yolo / "labels/train/f01.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
+    (yolo / "labels/train/f01.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5 0.25 0.4\n")
     found, _ = import_(flowers.path, yolo, "yolo", tmp_path / "new")
     mask = np.asarray(Image.open(every(found)["f01"].mask))
     expected = np.zeros((40, 60), np.uint8)

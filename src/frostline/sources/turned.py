@@ -51,7 +51,8 @@ class Turned:
         )
 
     def _weigh(self, annotated: Iterable[Annotated]) -> None:
-        against, fitting = [], []
+        against: list[tuple[Path, Size]] = []
+        fitting: list[tuple[Path, Size]] = []
         for path, size, boxes in annotated:
             if path is None or size is None or boxes is None or not len(boxes) or size[0] == size[1]:
                 continue
