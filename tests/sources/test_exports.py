@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.helpers.cases import CASES, export
+from helpers.cases import CASES, export
 
 from frostline.sources.coco import Coco
 from frostline.sources.voc import Voc
