@@ -116,6 +116,12 @@ def plain_stem(name: str) -> str:
     return _UPLOADED.sub("", stem).lower()
 
 
+def same_but_upload(name: str, other: str) -> bool:
+    """Whether names that have one `plain_stem` are of one picture: not of two uploads, with other signs before each."""
+    signs = [found[0] for each in (name, other) if (found := _UPLOADED.match(PurePath(each).name))]
+    return len(signs) < 2 or signs[0] == signs[1]
+
+
 def split_of_folders(path: PurePath) -> str | None:
     """The split that a folder of a relative path is called after, the nearest first: it is train, val or test."""
     return next((split for part in path.parts[-2::-1] if (split := _SPLITS.get(part.lower()))), None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from frostline.sources.files import inside, is_file, picture_files, plain_stem, split_named
+from frostline.sources.files import inside, is_file, picture_files, plain_stem, same_but_upload, split_named
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ class _Index:
 
 
 def _may_be(name: str, other: str) -> bool:
-    """Whether two bare names differ by an upload's signs, their case, or in that one lacks its suffix."""
+    """Whether two bare names of pictures differ in their case, an upload's signs, or in that one lacks its suffix."""
     suffix, its = PurePosixPath(name).suffix.lower(), PurePosixPath(other).suffix.lower()
-    return suffix == its or name.lower() == PurePosixPath(other).stem.lower()
+    return (suffix == its and same_but_upload(name, other)) or name.lower() == PurePosixPath(other).stem.lower()
 
 
 def _plain(name: str) -> str:

@@ -16,6 +16,7 @@ from frostline.sources.files import (
     pictures_by_name,
     plain_stem,
     read_lines,
+    same_but_upload,
     split_of_folders,
     visible,
 )
@@ -136,9 +137,11 @@ def pair_by_content(files: VocFiles, named: Mapping[str, str]) -> None:
         free[plain_stem(name)].append(name)
     wanted: dict[str, list[str]] = defaultdict(list)
     for name in files.xmls.keys() - files.pictures.keys():
-        stems = [plain_stem(each) for each in (named.get(name, ""), name) if each]
-        if (stem := next((each for each in stems if len(free.get(each, [])) == 1), None)) is not None:
-            wanted[stem].append(name)
+        for called in (named.get(name, ""), name):
+            found = free.get(plain_stem(called), []) if called else []
+            if len(found) == 1 and same_but_upload(called, found[0]):
+                wanted[plain_stem(called)].append(name)
+                break
     for stem, names in wanted.items():
         if len(names) == 1:
             files.xmls[free[stem][0]] = files.xmls.pop(names[0])

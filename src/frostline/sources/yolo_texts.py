@@ -9,7 +9,7 @@ from pathlib import Path
 
 from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
-from frostline.sources.files import files_below, folder_called, plain_stem, read_lines
+from frostline.sources.files import files_below, folder_called, plain_stem, read_lines, same_but_upload
 
 _A_SHARE = 1.5  # what is larger is no share of a picture, even of an object that hangs over its edge
 _NO_TEXTS = ("classes.txt",)  # LabelImg's list of names
@@ -151,7 +151,7 @@ class Texts:
         found = {
             pictures[0]: texts[stem][0]
             for stem, pictures in wanted.items()
-            if len(pictures) == 1 and len(texts.get(stem, [])) == 1
+            if len(pictures) == len(texts.get(stem, [])) == 1 and same_but_upload(pictures[0].name, texts[stem][0].name)
         }
         self._of |= found
         self.bare -= {picture.parent for picture in found}
