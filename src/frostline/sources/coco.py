@@ -49,7 +49,8 @@ class Coco(Source):
 
     crowds: `instances` takes crowds for objects, as some tools mark every mask so; `unknown` does not; `auto` neither,
     and each picture with crowds is a fault where no other annotation has an outline and most are crowds.
-    turned: which size annotations belong to where EXIF turns a picture (`turned.Turned`).
+    `lone_crowds` tells whether that is so. turned: which size annotations belong to where EXIF turns a picture
+    (`turned.Turned`).
 
     Raises FrostlineError for a missing root or file, and for a file that is no such JSON.
     """
@@ -70,7 +71,7 @@ class Coco(Source):
         self._crowds = crowds
         self._notes: list[str] = []
         classes = self._classes()
-        self._lone_crowds = self._count_crowds()
+        self.lone_crowds = self._count_crowds()
         labelled = any(self._label(found) is not None for file in self._files for found in file.of.values())
         painted = tuple(name for name in classes if not _is_background(name))
         self._value = {name: number for number, name in enumerate((BACKGROUND, *painted))}
@@ -214,7 +215,7 @@ class Coco(Source):
         annotations = file.of[image["id"]]
         boxes, box_labels = self._boxes(file, annotations, faults)
         crowds = sum(map(bool, (annotation.get("iscrowd") for annotation in annotations)))
-        if self._lone_crowds and crowds:
+        if self.lone_crowds and crowds:
             what = f"marks {crowds} of {len(annotations)} annotations of the picture {image['id']!r} as crowds, as some"
             what += (
                 " tools do with all masks: dataset.source.crowds=instances takes them for objects, =unknown does not"
