@@ -1,7 +1,7 @@
 """Where the corners of boxes are counted from: 1, as PASCAL VOC has it, or 0, as many tools write into its XML."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,24 +57,27 @@ def counted(rule: str, files: Iterable[Written]) -> Counting:
     """
     check_choice("dataset.source.corners", rule, RULES)
     if rule != "auto":
-        return Counting(RULES.index("zero_based") - RULES.index(rule))
-    seen: Counter[str] = Counter()
-    writers: Counter[str | None] = Counter()
-    for file in files:
-        boxes = file.corners[_proper(file.corners) & np.isfinite(file.corners).all(axis=1)]
-        writers[file.writer] += bool(len(boxes))
-        minima = boxes[:, :2]
-        seen["all"] += len(boxes)
-        seen["before"] += int(((minima >= 0) & (minima < 1)).any(axis=1).sum())
-        seen["at one"] += int((minima == 1).any(axis=1).sum())
-        seen["fractions"] += int((boxes != np.floor(boxes)).any(axis=1).sum())
-        if file.size is not None:
-            seen["at size"] += int((boxes[:, 2:] == file.size).any(axis=1).sum())
-            seen["at last"] += int((boxes[:, 2:] == np.array(file.size) - 1).any(axis=1).sum())
-    return _judged(seen, writers) if seen["all"] else Counting(1)
+        return Counting(int(rule == "one_based"))
+    found = [file for file in files if len(file.corners)]
+    if not found:
+        return Counting(1)
+    corners = np.concatenate([file.corners for file in found])
+    sizes = np.array([file.size or (np.nan, np.nan) for file in found], np.float32)
+    proper = _proper(corners) & np.isfinite(corners).all(axis=1)
+    boxes, size = corners[proper], np.repeat(sizes, [len(file.corners) for file in found], axis=0)[proper]
+    before, at_one = (boxes[:, :2] >= 0) & (boxes[:, :2] < 1), boxes[:, :2] == 1
+    seen = {
+        "all": len(boxes),
+        "before": int(before.any(axis=1).sum()),
+        "at one": int(at_one.any(axis=1).sum()),
+        "fractions": int((boxes != np.floor(boxes)).any(axis=1).sum()),
+        "at size": int((boxes[:, 2:] == size).any(axis=1).sum()),
+        "at last": int((boxes[:, 2:] == size - 1).any(axis=1).sum()),
+    }
+    return _judged(seen, Counter(file.writer for file in found)) if seen["all"] else Counting(1)
 
 
-def _judged(seen: Counter[str], writers: Counter[str | None]) -> Counting:
+def _judged(seen: Mapping[str, int], writers: Counter[str | None]) -> Counting:
     (writer, marked), *_ = writers.most_common(1)
     count = seen["all"]
     if seen["before"] and seen["before"] * _SOME >= seen["at one"]:

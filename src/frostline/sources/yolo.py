@@ -86,10 +86,12 @@ class Yolo(Source):
             what = f"no name for the number {', '.join(map(str, gaps[:5]))}{' and others' if len(gaps) > 5 else ''}"
             self._notes.append(f"{self._data.file.name} has {what}: the classes are those that it names")
         self._listed = self._pictures() if self._data.entries else self._all_pictures()
-        if not self._listed:
+        if not self._listed and self._data.entries:
             raise FrostlineError(
                 f"{self._data.file} leads to no pictures: name their folders under train, val and test."
             )
+        if not self._listed:
+            raise FrostlineError(f"{self.root} holds no pictures: put them into a folder 'images' beside 'labels'.")
         self._texts = Texts(self.root, (each.path for each in self._listed if each.path is not None))
         if self._texts.elsewhere:
             self._notes.append(
