@@ -127,6 +127,9 @@ def test_masks_that_are_all_crowds_are_found_and_taken_as_a_setting_says(tmp_pat
     write(path, ["a.jpg"], [one(segmentation=OUTLINE), one(1, segmentation=CODE, iscrowd=1, bbox=[2, 2, 2, 2])])
     source = Coco(tmp_path)
     assert kinds(source) == [] and "1 of 2 annotations are crowds: they give no boxes" in source.notes[0]
+    crowds = [one(number, segmentation=CODE, iscrowd=1, bbox=[number, 2, 2, 2]) for number in (5, 6)]
+    write(path, ["a.jpg"], [*crowds, one(1), one(2, bbox=[3, 3, 3, 3])])
+    assert kinds(Coco(tmp_path)) == []
     with pytest.raises(FrostlineError, match="dataset.source.crowds is 'yes': set it to auto, unknown, instances"):
         Coco(tmp_path, crowds="yes")
 

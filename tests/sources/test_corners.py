@@ -21,6 +21,7 @@ def files(*boxes, size=(30, 20), writer=None):
         (files(*WHOLE, [0, 4, 9, 9]), 0, "1 of 3 boxes begin before 1"),
         (files(*WHOLE, [0.5, 4, 9, 9]), 0, "1 of 3 boxes begin before 1"),
         (files(*WHOLE, [12.25, 22.5, 44.75, 54.5]), 0, "1 of 3 boxes have corners with fractions"),
+        (files(*9 * [[1, 4, 9, 9]], [0, 4, 9, 9]), 0, "1 of 10 boxes begin before 1"),
         # One slip among many that begin at 1 is no rule for them.
         (files(*11 * [[1, 4, 9, 9]], [0, 4, 9, 9]), 1, "and only 1 begin before 1"),
         (files(*11 * WHOLE, [3.5, 4, 9, 9]), 1, "but for 1 boxes"),
@@ -58,8 +59,9 @@ def test_a_setting_decides_without_a_word():
         counted(1, [])
 
 
-def test_every_writer_counts_from_somewhere():
-    assert set(WRITERS.values()) == {0, 1}
+@pytest.mark.parametrize("writer", WRITERS)
+def test_whole_numbers_count_as_their_writer_does(writer):
+    assert counted("auto", files(*WHOLE, writer=writer)).first == (writer in ("LabelImg", "PASCAL VOC", "Roboflow"))
 
 
 def test_minima_move_and_empty_boxes_do_not():

@@ -107,23 +107,24 @@ def test_the_same_pictures_for_two_splits_are_the_firsts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("image", "text"),
+    ("image", "text", "elsewhere"),
     [
-        ("Images/train/a.jpg", "Labels/train/a.txt"),
-        ("images/Train/a.jpg", "labels/train/a.TXT"),
-        ("obj_train_data/a.jpg", "obj_train_data/a.txt"),
-        ("train/images/deep/a.jpg", "train/labels/deep/a.txt"),
-        ("images/a.jpg", "labels/deep/down/a.txt"),
-        ("pictures/a.jpg", "annotations/a.txt"),
-        ("pictures/abcd1234-a.jpg", "labels/a.txt"),
-        ("images/a.jpg", "images/a.txt"),
+        ("Images/train/a.jpg", "Labels/train/a.txt", False),
+        ("images/Train/a.jpg", "labels/train/a.TXT", False),
+        ("obj_train_data/a.jpg", "obj_train_data/a.txt", False),
+        ("train/images/deep/a.jpg", "train/labels/deep/a.txt", False),
+        ("images/a.jpg", "images/a.txt", False),
+        ("images/a.jpg", "labels/deep/down/a.txt", True),
+        ("pictures/a.jpg", "annotations/a.TXT", True),
+        ("pictures/abcd1234-a.jpg", "labels/a.txt", True),
     ],
 )
-def test_texts_wherever_they_lie(tmp_path, image, text):
+def test_texts_wherever_they_lie(tmp_path, image, text, elsewhere):
     pair(tmp_path, image, text)
     source = Yolo(tmp_path, names=["cat"])
     (scene,) = source.scenes()
     assert len(scene.boxes) == 1 and scene.boxes_file == tmp_path / text and not scene.faults
+    assert list(source.notes) == elsewhere * ["the texts of 1 picture(s) were found in other folders by their names"]
     assert scene.split == ("train" if "rain/" in image.replace("obj_train_data", "") else None)
 
 
@@ -194,6 +195,7 @@ def test_four_corners_each_are_oriented_boxes(tmp_path):
     assert "all objects have four corners" in source.notes[0] and not scene.faults
     source, scene = read(tmp_path, QUADS.splitlines()[0], masks=True)
     assert source.classes.masks == ("background", "cat", "dog") and scene.mask[10, 20] == 1 and not source.notes
+    assert read(tmp_path, QUADS + "0 0.1 0.1 0.2 0.1 0.2 0.3\n")[0].classes.masks is not None
     source, scene = read(tmp_path, QUADS + "0 0.1 0.1 0.2 0.1 0.2 0.3\n", masks=False)
     assert source.classes.masks is None and len(scene.boxes) == 3
     with pytest.raises(FrostlineError, match="dataset.source.masks=true needs outlines alone"):
@@ -207,6 +209,7 @@ def test_four_corners_each_are_oriented_boxes(tmp_path):
     [
         ((math.pi / 4, -math.pi / 4), "radians", HALF),
         ((45, 135), "degrees", HALF),
+        ((0, 10), "degrees", 5),
         ((90, 0), "degrees", 5),
         ((-math.pi / 2, 0), "radians", 5),
     ],
