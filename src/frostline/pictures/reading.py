@@ -164,21 +164,22 @@ def read_mask(file: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def displayed_size(file: Path | IO[bytes]) -> tuple[int, int] | None:
     """Width and height with the EXIF rotation applied, from the file's header alone; None where it has none to read."""
-    found = _header(file)
-    return None if found is None else found[0][::-1] if found[1] else found[0]
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            # PIL turns a TIFF by itself, and its size with it.
+            turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS
+    except Exception:  # readers raise OSError, SyntaxError, struct.error, ... on damaged files; the picture check tells
+        return None
+    return (height, width) if turned else (width, height)
 
 
 def quarter_turn(path: Path) -> tuple[int, int] | None:
     """Width and height as stored of a picture that EXIF turns by a quarter; None for any other, and for a square."""
-    found = _header(path)
-    return found[0] if found is not None and found[1] and found[0][0] != found[0][1] else None
-
-
-def _header(file: Path | IO[bytes]) -> tuple[tuple[int, int], bool] | None:
-    """Width and height, and whether EXIF then turns them by a quarter."""
+    shown = displayed_size(path)
     try:
-        with Image.open(file) as image:
-            # PIL turns a TIFF by itself, and its size with it.
-            return image.size, image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS
-    except Exception:  # readers raise OSError, SyntaxError, struct.error, ... on damaged files; the picture check tells
+        with Image.open(path) as image:
+            turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS  # as in displayed_size
+    except Exception:
         return None
+    return shown[::-1] if turned and shown is not None and shown[0] != shown[1] else None

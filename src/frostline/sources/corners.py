@@ -9,7 +9,7 @@ import numpy as np
 from frostline.errors import check_choice
 
 RULES = ("auto", "one_based", "zero_based")
-# Who is known by a mark, and from where he counts, as his own output shows (docs/layouts.md).
+# Who is known by a mark, and from where he counts, as his own output shows (docs/boxes.md).
 WRITERS = {"Label Studio": 0, "datumaro": 0, "pylabel": 0, "LabelImg": 1, "PASCAL VOC": 1, "Roboflow": 1}
 _SOME = 10  # a tenth: fewer boxes than that are somebody's slips, and tell nothing of all the others
 _PILE = 3  # boxes that end at the same edge, where fewer may do so by chance

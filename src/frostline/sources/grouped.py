@@ -1,7 +1,7 @@
 """Groups told by the names of the pictures: a drive, a patient, a specimen."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from frostline.errors import FrostlineError
@@ -28,11 +28,6 @@ class Grouped(Source):
         self.classes = source.classes
         self.derived, self.counts = source.derived, source.counts
         self.fingerprint = f"{source.fingerprint} {pattern}" if source.fingerprint else None
-
-    @property
-    def notes(self) -> Sequence[str]:  # type: ignore[override]
-        """Those of the other source."""
-        return self._source.notes
 
     def scenes(self) -> Iterator[Scene]:
         scene, matched = None, False

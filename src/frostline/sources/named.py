@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from frostline.sources.files import inside, is_file, picture_files, plain_stem, same_but_upload, split_named
+from frostline.sources.files import inside, is_file, picture_files, split_named
+from frostline.sources.places import plain_stem, same_but_upload
 
 
 @dataclass(frozen=True)

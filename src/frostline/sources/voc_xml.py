@@ -89,7 +89,7 @@ def _text(element: Element, path: str) -> str:
 
 
 def _writer(root: Element) -> str | None:
-    """The tool that is known by what it alone puts into its files (docs/layouts.md)."""
+    """The tool that is known by what it alone puts into its files (docs/boxes.md)."""
     database = _text(root, "source/database")
     if _text(root, "owner/name") == "Label Studio":
         return "Label Studio"

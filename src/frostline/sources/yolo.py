@@ -14,9 +14,10 @@ from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of, inside, is_file, picture_files, read_lines, root_of, split_of_folders
+from frostline.sources.files import boxes_of, inside, is_file, picture_files, read_lines
 from frostline.sources.named import Wanted, meant, told
 from frostline.sources.paint import MOST_PAINT, paint, run_lengths
+from frostline.sources.places import root_of, split_of_folders
 from frostline.sources.turned import Turned
 from frostline.sources.yolo_data import SPLIT_KEYS, described, fits, path_below
 from frostline.sources.yolo_texts import Objects, Texts, read_objects

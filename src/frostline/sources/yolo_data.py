@@ -13,7 +13,8 @@ import yaml
 
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import read_file
-from frostline.sources.files import head_of, inside, is_file, read_lines, visible
+from frostline.sources.files import inside, is_file, read_lines, visible
+from frostline.sources.places import head_of
 
 _MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
 _HEAD = 1 << 12  # bytes of a file that are looked at
