@@ -14,9 +14,9 @@ from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.coco_files import InstanceFile, fits, json_files
 from frostline.sources.files import boxes_of, inside
+from frostline.sources.lookup import root_of
 from frostline.sources.named import Meant, Wanted, meant, told
 from frostline.sources.paint import MOST_PAINT, paint, run_lengths
-from frostline.sources.places import root_of
 from frostline.sources.turned import Turned
 
 __all__ = ["Coco", "fits"]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from frostline.sources.files import inside, is_file, picture_files, split_named
-from frostline.sources.places import plain_stem, same_but_upload
+from frostline.sources.lookup import plain_stem, same_but_upload
 
 
 @dataclass(frozen=True)

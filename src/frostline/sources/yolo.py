@@ -15,11 +15,11 @@ from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.files import boxes_of, inside, is_file, picture_files, read_lines
+from frostline.sources.lookup import root_of, split_of_folders
 from frostline.sources.named import Wanted, meant, told
 from frostline.sources.paint import MOST_PAINT, paint, run_lengths
-from frostline.sources.places import root_of, split_of_folders
 from frostline.sources.turned import Turned
-from frostline.sources.yolo_data import SPLIT_KEYS, described, fits, path_below
+from frostline.sources.yolo_data import DATA, SPLIT_KEYS, described, fits, path_below
 from frostline.sources.yolo_texts import Objects, Texts, read_objects
 
 __all__ = ["Yolo", "fits"]
@@ -41,8 +41,8 @@ class Yolo(Source):
     """A YAML file, the pictures that it names, and `labels/**/<picture>.txt` for `images/**/<picture>.jpg`. `root` may
     be that file.
 
-    data: its name, by default data.yaml, or the only one; else darknet's obj.data; else a list of the classes' names
-    (classes.txt, obj.names, notes.json). names: of the classes, in place of those. In a YAML file `names`, a list or
+    data: its name; where there is no data.yaml, the only YAML file counts, else darknet's obj.data, else a list of the
+    classes' names (classes.txt, obj.names, notes.json). names: of the classes, in place of those. In a YAML file `names`, a list or
     {0: name, ...}, perhaps with gaps, are the classes; `train`, `val` and `test` each a folder, a list of folders, or a
     .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or else at `root`; of a
     path on the exporter's machine counts the end that is there. Where nothing names pictures, they are all below
@@ -65,7 +65,7 @@ class Yolo(Source):
     def __init__(
         self,
         root: str | Path,
-        data: str | None = None,
+        data: str = DATA,
         names: Sequence[str] | None = None,
         masks: str | bool = "auto",
         angle: str = "auto",
@@ -77,7 +77,7 @@ class Yolo(Source):
         if masks not in ("auto", True, False):
             raise FrostlineError(f"dataset.source.masks is {masks!r}: set it to auto, true or false.")
         self.root, file = root_of(root, "data in YOLO's layout", "")
-        self._data = described(self.root, file or (self.root / data if data is not None else None), names)
+        self._data = described(self.root, file or (self.root / data if data != DATA else None), names)
         self._unannotated, self._turned = unannotated, Turned(turned, ())
         self._notes: list[str] = []
         self._seen: Counter[str] = Counter()

@@ -14,12 +14,13 @@ import yaml
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import read_file
 from frostline.sources.files import inside, is_file, read_lines, visible
-from frostline.sources.places import head_of
+from frostline.sources.lookup import head_of
 
 _MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
 _HEAD = 1 << 12  # bytes of a file that are looked at
 _LOOKED_AT = 3  # text files of a folder
 _MOST_TRIED = 20  # YAML files of a folder
+DATA = "data.yaml"
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LISTS = ("classes.txt", "obj.names", "notes.json")  # of names; any other *.names, too
 
@@ -72,8 +73,8 @@ def described(root: Path, file: Path | None, names: Sequence[str] | None) -> Dat
 
 def _found(root: Path) -> Path | None:
     """data.yaml, the only YAML file, the only one of several with names, or obj.data."""
-    if is_file(root / "data.yaml"):
-        return root / "data.yaml"
+    if is_file(root / DATA):
+        return root / DATA
     paths = [path for path in visible(root, "*") if path.suffix.lower() in (".yaml", ".yml")]
     if len(paths) > 1:
         told = [path for path in paths[:_MOST_TRIED] if has_names(path)]
