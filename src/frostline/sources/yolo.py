@@ -42,11 +42,12 @@ class Yolo(Source):
     be that file.
 
     data: its name; where there is no data.yaml, the only YAML file counts, else darknet's obj.data, else a list of the
-    classes' names (classes.txt, obj.names, notes.json). names: of the classes, in place of those. In a YAML file `names`, a list or
-    {0: name, ...}, perhaps with gaps, are the classes; `train`, `val` and `test` each a folder, a list of folders, or a
-    .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or else at `root`; of a
-    path on the exporter's machine counts the end that is there. Where nothing names pictures, they are all below
-    `root`, and folders called train, val or test tell splits. Pictures of an entry that repeats another are its own.
+    classes' names (classes.txt, obj.names, notes.json). names: of the classes, in place of those. In a YAML file
+    `names`, a list or {0: name, ...}, perhaps with gaps, are the classes; `train`, `val` and `test` each a folder, a
+    list of folders, or a .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or
+    else at `root`; of a path on the exporter's machine counts the end that is there. Where nothing names pictures, they
+    are all below `root`, and folders called train, val or test tell splits. Pictures of an entry that repeats another
+    are its own.
 
     How a text file is found tells `yolo_texts.Texts`. A line is an object: its class, then centre x, centre y, width
     and height as shares of the displayed picture, perhaps with an angle, or an outline of three or more points. A box
