@@ -75,7 +75,12 @@ def test_other_kinds_and_other_json_are_left_alone(tmp_path):
 
 def test_what_is_no_coco_does_not_fit(tmp_path):
     picture(tmp_path / "a.jpg")
-    for name, text in (("a.json", "[]"), ("b.json", "\0"), ("c.json", '{"shapes": [], "images": []}')):
+    for name, text in (
+        ("a.json", "[]"),
+        ("b.json", "\0"),
+        ("c.json", '{"shapes": [], "images": []}'),
+        ("notes.json", '{"categories": []}'),
+    ):
         (tmp_path / name).write_text(text)
         assert fits(tmp_path / name) is None
     assert fits(tmp_path) is None and fits(tmp_path / "gone") is None and fits(tmp_path / "a.jpg") is None

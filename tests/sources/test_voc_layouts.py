@@ -62,6 +62,7 @@ def test_pictures_of_one_name_take_the_xml_file_of_their_folder(tmp_path):
     source = Voc(tmp_path)
     assert firsts(source) == {"train/img/1.jpg": [2], "valid/img/1.jpg": [3], "test/img/1.jpg": [4]}
     assert sorted(scene.split for scene in source.scenes()) == ["test", "train", "val"]
+    assert fits(tmp_path) == "VOC, 3 XML files in test/xml, train/xml, valid/xml"
 
 
 def test_a_folder_that_is_not_called_train_is_no_split(tmp_path):

@@ -147,8 +147,12 @@ def _looking_so(folder: Path) -> list[Path]:
 
 def looks_so(path: Path) -> bool:
     """Whether a file begins as COCO's instance files do."""
-    head = head_of(path, _HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return head.startswith(b"{") and _KEYS.search(head) is not None and _NOT_KEYS.search(head) is None
+    head = head_of(path, _HEAD)
+    keys = {found[1] for found in _KEYS.finditer(head)}
+    whole = len(head) < _HEAD
+    if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") or _NOT_KEYS.search(head):
+        return False
+    return b"images" in keys if whole else bool(keys)
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from frostline.sources.files import by_name, is_file, pictures_by_name, read_lin
 from frostline.sources.lookup import files_below, folder_called, head_of, plain_stem, same_but_upload, split_of_folders
 
 _LISTS = ("test", "val", "train", "trainval")  # a name of several lists belongs to the first of them
+_NAMED = 3  # folders in a description
 _LOOKED_AT = 3  # XML files of a folder
 _HEAD = 2048  # bytes in which an XML file shows its first element
 
@@ -157,16 +158,17 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
 def fits(root: Path) -> str | None:
     """What lies there as VOC's layout, in short; None where it does not. Raises nothing."""
     try:
-        for home in (root, *_folders(root, 2)):
-            if folder_called(home, "JPEGImages") and (place := folder_called(home, "Annotations")):
-                break
-        else:
-            home, place = root, None
+        home = next((folder for folder in (root, *_folders(root, 2)) if _is_home(folder)), None)
+        place = folder_called(home, "Annotations") if home is not None else None
+        found = {}
         for folder in (place,) if place else (root, *_folders(root, 2)):
             xmls = [path for path in visible(folder, "*") if path.suffix.lower() == ".xml"]
             if any(map(is_voc_xml, xmls[:_LOOKED_AT])):
-                where = "" if folder == root else f" in {folder.relative_to(root)}"
-                return f"VOC, {len(xmls)} XML file{'s' if len(xmls) > 1 else ''}{where}"
+                found[folder] = len(xmls)
     except (OSError, ValueError):
         return None
-    return None
+    if not found:
+        return None
+    count = sum(found.values())
+    where = ", ".join(str(folder.relative_to(root)) for folder in [*found][:_NAMED] if folder != root)
+    return f"VOC, {count} XML file{'s' if count > 1 else ''}{' in ' if where else ''}{where}"

@@ -65,7 +65,7 @@ def described(root: Path, file: Path | None, names: Sequence[str] | None) -> Dat
         data = Data(data.file, dict(enumerate(map(str, names))), data.path, data.entries)
     if not data.names:
         raise FrostlineError(
-            f"{root} has nothing that names the classes (a YAML file, obj.data, classes.txt): set dataset.source.names "
+            f"{root} has nothing that names the classes ({DATA}, obj.data, classes.txt): set dataset.source.names "
             "to their names in the order of their numbers, or point dataset.root at data in YOLO's layout."
         )
     return data
