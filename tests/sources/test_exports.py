@@ -81,9 +81,9 @@ def test_listed_pictures_without_an_xml_file_are_faults_that_name_the_setting():
 def test_texts_of_which_nothing_names_the_classes(tmp_path):
     root = shutil.copytree(export("globox/yolo"), tmp_path / "yolo")
     (root / "data.yaml").unlink()
-    with pytest.raises(Exception, match=r"dataset\.source\.names"):
+    with pytest.raises(Exception, match=r"dataset\.source\.classes"):
         Yolo(root)
-    source = Yolo(root, names=["zebra", "ant"])
+    source = Yolo(root, classes=["zebra", "ant"])
     assert far_off(source)[:2] == (pytest.approx(0, abs=1e-5), 16) and source.classes.boxes == ("zebra", "ant")
 
 

@@ -130,9 +130,9 @@ def test_voc_and_yolo_take_the_setting_too(tmp_path):
     x0, y0, x1, y1 = stored(DRAWN, 6)
     shares = [(x0 + x1) / 2 / 60, (y0 + y1) / 2 / 40, (x1 - x0) / 60, (y1 - y0) / 40]
     (tmp_path / "a.txt").write_text(f"0 {' '.join(map(str, shares))}\n")
-    source = Yolo(tmp_path, names=["dog"], turned="stored")
+    source = Yolo(tmp_path, classes=["dog"], turned="stored")
     assert all(white(scene, source) for scene in source.scenes())
-    assert not white(next(Yolo(tmp_path, names=["dog"]).scenes()), source)
+    assert not white(next(Yolo(tmp_path, classes=["dog"]).scenes()), source)
 
 
 def test_another_rule_is_refused():

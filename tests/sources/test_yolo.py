@@ -82,7 +82,7 @@ def test_the_size_is_that_of_the_picture_as_displayed(tmp_path, suffix, orientat
 
 def test_outlines_give_boxes_and_where_they_are_all_masks(root):
     outlines = "1 0.1 0.2 0.5 0.2 0.5 0.8 0.1 0.8\n0 0 0 1 0 1 0.9 0 0.9\n"
-    source, scenes = scenes_of(write(root, a=outlines), masks=True)
+    source, scenes = scenes_of(write(root, a=outlines), masks="outlines")
     a = scenes["train-a"]
     assert np.allclose(a.boxes, [[4, 4, 20, 16], [0, 0, 40, 18]]) and a.box_labels.tolist() == [1, 0]
     expected = np.zeros((20, 40), np.uint8)

@@ -54,15 +54,15 @@ def test_whatever_names_the_classes(tmp_path, files, names):
     (scene,) = source.scenes()
     assert source.classes.boxes == names and source.classes.boxes[scene.box_labels[0]] == "cat"
     assert scene.boxes.tolist() == [[10, 5, 30, 15]] and not scene.faults and fits(tmp_path).startswith("YOLO, ")
-    assert Yolo(tmp_path, names=["x", "y"]).classes.boxes == ("x", "y")
+    assert Yolo(tmp_path, classes=["x", "y"]).classes.boxes == ("x", "y")
 
 
 def test_texts_alone_ask_for_the_names(tmp_path):
     pair(tmp_path, "images/a.jpg", "labels/a.txt")
-    with pytest.raises(FrostlineError, match="set dataset.source.names to their names"):
+    with pytest.raises(FrostlineError, match="set dataset.source.classes to their names"):
         Yolo(tmp_path)
     assert fits(tmp_path) == "YOLO, text files without a YAML file"
-    assert Yolo(tmp_path, names=["cat"]).classes.boxes == ("cat",)
+    assert Yolo(tmp_path, classes=["cat"]).classes.boxes == ("cat",)
     write(tmp_path / "labels" / "a.txt", "some words that are no numbers")
     assert fits(tmp_path) is None and fits(tmp_path / "gone") is None
 
@@ -121,7 +121,7 @@ def test_the_same_pictures_for_two_splits_are_the_firsts(tmp_path):
 )
 def test_texts_wherever_they_lie(tmp_path, image, text, elsewhere):
     pair(tmp_path, image, text)
-    source = Yolo(tmp_path, names=["cat"])
+    source = Yolo(tmp_path, classes=["cat"])
     (scene,) = source.scenes()
     assert len(scene.boxes) == 1 and scene.boxes_file == tmp_path / text and not scene.faults
     assert list(source.notes) == elsewhere * ["the texts of 1 picture(s) were found in other folders by their names"]
@@ -132,18 +132,18 @@ def test_texts_behind_links(tmp_path):
     picture(tmp_path / "root" / "images" / "a.jpg")
     write(tmp_path / "elsewhere" / "a.txt", BOX)
     (tmp_path / "root" / "labels").symlink_to(tmp_path / "elsewhere")
-    assert len(next(Yolo(tmp_path / "root", names=["cat"]).scenes()).boxes) == 1
+    assert len(next(Yolo(tmp_path / "root", classes=["cat"]).scenes()).boxes) == 1
 
 
 def test_texts_of_other_pictures_are_not_taken(tmp_path):
     """Two pictures of one name, and a text that may be either's; a text that is another picture's already."""
     pair(tmp_path, "images/one/a.jpg", "labels/three/a.txt")
     picture(tmp_path / "images" / "two" / "a.jpg")
-    assert kinds(Yolo(tmp_path, names=["cat"])) == ["annotation_missing"] * 2
+    assert kinds(Yolo(tmp_path, classes=["cat"])) == ["annotation_missing"] * 2
     pair(tmp_path, "images/one/b.jpg", "labels/one/b.txt")
     picture(tmp_path / "images" / "two" / "b.jpg")
     (tmp_path / "images" / "two" / "a.jpg").unlink()
-    source = Yolo(tmp_path, names=["cat"])
+    source = Yolo(tmp_path, classes=["cat"])
     found = {scene.id: scene.boxes for scene in source.scenes()}
     assert len(found["images-one-b"]) == 1 and len(found["images-one-a"]) == 0 and found["images-two-b"] is None
 
@@ -152,13 +152,13 @@ def test_a_folder_where_nobody_looked_is_a_fault_and_a_picture_without_a_text_is
     pair(tmp_path, "images/train/a.jpg", "labels/train/a.txt")
     for name in ("train/b.jpg", "more/c.jpg", "more/d.jpg"):
         picture(tmp_path / "images" / name)
-    source = Yolo(tmp_path, names=["cat"])
+    source = Yolo(tmp_path, classes=["cat"])
     assert kinds(source) == ["annotation_missing"] * 2
     found = {scene.id: scene for scene in source.scenes()}
     assert len(found["images-train-b"].boxes) == 0 and found["images-more-c"].boxes is None
     assert "dataset.source.unannotated=empty" in found["images-more-c"].faults[0].what
     assert source.notes == ["1 picture(s) have no text file and are taken as looked at, without objects"]
-    source = Yolo(tmp_path, names=["cat"], unannotated="empty")
+    source = Yolo(tmp_path, classes=["cat"], unannotated="empty")
     assert kinds(source) == [] and source.notes[0].startswith("3 picture(s) have no text file")
 
 
@@ -180,7 +180,7 @@ def test_lists_of_darknet_name_paths_that_are_elsewhere(tmp_path):
 
 def read(tmp_path, text, **settings):
     pair(tmp_path, "images/a.jpg", "labels/a.txt", text)
-    source = Yolo(tmp_path, names=["cat", "dog"], **settings)
+    source = Yolo(tmp_path, classes=["cat", "dog"], **settings)
     return source, next(source.scenes())
 
 
@@ -193,13 +193,13 @@ def test_four_corners_each_are_oriented_boxes(tmp_path):
     source, scene = read(tmp_path, QUADS)
     assert np.allclose(scene.boxes, [[10, 5, 30, 15], [0, 4, 20, 16]]) and source.classes.masks is None
     assert "all objects have four corners" in source.notes[0] and not scene.faults
-    source, scene = read(tmp_path, QUADS.splitlines()[0], masks=True)
+    source, scene = read(tmp_path, QUADS.splitlines()[0], masks="outlines")
     assert source.classes.masks == ("background", "cat", "dog") and scene.mask[10, 20] == 1 and not source.notes
     assert read(tmp_path, QUADS + "0 0.1 0.1 0.2 0.1 0.2 0.3\n")[0].classes.masks is not None
-    source, scene = read(tmp_path, QUADS + "0 0.1 0.1 0.2 0.1 0.2 0.3\n", masks=False)
+    source, scene = read(tmp_path, QUADS + "0 0.1 0.1 0.2 0.1 0.2 0.3\n", masks="none")
     assert source.classes.masks is None and len(scene.boxes) == 3
-    with pytest.raises(FrostlineError, match="dataset.source.masks=true needs outlines alone"):
-        read(tmp_path, QUADS + BOX, masks=True)
+    with pytest.raises(FrostlineError, match="dataset.source.masks=outlines needs outlines alone"):
+        read(tmp_path, QUADS + BOX, masks="outlines")
     with pytest.raises(FrostlineError, match="dataset.source.masks is 'yes'"):
         read(tmp_path, QUADS, masks="yes")
 

@@ -25,6 +25,7 @@ from frostline.sources.yolo_texts import Objects, Texts, read_objects
 __all__ = ["Yolo", "fits"]
 
 UNANNOTATED = ("fault", "empty")
+MASKS = ("auto", "outlines", "none")
 ANGLES = ("auto", "degrees", "radians", "none")
 _MASKS = "painted from the outlines, smaller ones over larger ones"
 _BOXES = "around the outlines"
@@ -42,7 +43,7 @@ class Yolo(Source):
     be that file.
 
     data: its name; where there is no data.yaml, the only YAML file counts, else darknet's obj.data, else a list of the
-    classes' names (classes.txt, obj.names, notes.json). names: of the classes, in place of those. In a YAML file
+    classes' names (classes.txt, obj.names, notes.json). classes: their names, in place of those. In a YAML file
     `names`, a list or {0: name, ...}, perhaps with gaps, are the classes; `train`, `val` and `test` each a folder, a
     list of folders, or a .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or
     else at `root`; of a path on the exporter's machine counts the end that is there. Where nothing names pictures, they
@@ -67,18 +68,17 @@ class Yolo(Source):
         self,
         root: str | Path,
         data: str = DATA,
-        names: Sequence[str] | None = None,
-        masks: str | bool = "auto",
+        classes: Sequence[str] | None = None,
+        masks: str = "auto",
         angle: str = "auto",
         unannotated: str = "fault",
         turned: str = "auto",
     ) -> None:
         check_choice("dataset.source.unannotated", unannotated, UNANNOTATED)
         check_choice("dataset.source.angle", angle, ANGLES)
-        if masks not in ("auto", True, False):
-            raise FrostlineError(f"dataset.source.masks is {masks!r}: set it to auto, true or false.")
+        check_choice("dataset.source.masks", masks, MASKS)
         self.root, file = root_of(root, "data in YOLO's layout", "")
-        self._data = described(self.root, file or (self.root / data if data != DATA else None), names)
+        self._data = described(self.root, file or (self.root / data if data != DATA else None), classes)
         self._unannotated, self._turned = unannotated, Turned(turned, ())
         self._notes: list[str] = []
         self._seen: Counter[str] = Counter()
@@ -165,7 +165,7 @@ class Yolo(Source):
             listed.append(_Listed(split, where, name, path, line))
         return listed
 
-    def _look_through(self, masks: str | bool, angle: str) -> bool:
+    def _look_through(self, masks: str, angle: str) -> bool:
         """Whether there are masks. Reads texts until the first plain box, after which nothing is left to find out."""
         kinds: Counter[int] = Counter()
         turns: list[float] = []
@@ -176,9 +176,9 @@ class Yolo(Source):
                 turns += values[4:] if len(values) == 5 else ()
             if kinds[4]:
                 break
-        if masks is True and (kinds[4] or kinds[5]):
+        if masks == "outlines" and (kinds[4] or kinds[5]):
             raise FrostlineError(
-                f"{self.root} has boxes among its outlines: dataset.source.masks=true needs outlines alone."
+                f"{self.root} has boxes among its outlines: dataset.source.masks=outlines needs outlines alone."
             )
         if angle == "auto" and kinds[5] and not kinds[4] and any(not 0 <= turn <= 1 for turn in turns):
             self._angles, self._degrees = True, any(abs(turn) > 2 * math.pi for turn in turns)
@@ -192,9 +192,9 @@ class Yolo(Source):
         if oriented and masks == "auto":
             self._notes.append(
                 "all objects have four corners, as oriented boxes have: the upright box around each is taken; "
-                "dataset.source.masks=true takes them for outlines"
+                "dataset.source.masks=outlines paints them"
             )
-        return outlines and (masks is True or (masks == "auto" and not oriented))
+        return outlines and (masks == "outlines" or (masks == "auto" and not oriented))
 
     def _read(self, text: Path, angles: bool | None = None) -> Objects:
         angles = self._angles if angles is None else angles

@@ -65,7 +65,7 @@ def described(root: Path, file: Path | None, names: Sequence[str] | None) -> Dat
         data = Data(data.file, dict(enumerate(map(str, names))), data.path, data.entries)
     if not data.names:
         raise FrostlineError(
-            f"{root} has nothing that names the classes ({DATA}, obj.data, classes.txt): set dataset.source.names "
+            f"{root} has nothing that names the classes ({DATA}, obj.data, classes.txt): set dataset.source.classes "
             "to their names in the order of their numbers, or point dataset.root at data in YOLO's layout."
         )
     return data
@@ -122,7 +122,7 @@ def _of_yaml(path: Path, given: Sequence[str] | None) -> Data:
         names = None
     if given is None and not (names and all(isinstance(name, str | int | float) for name in names.values())):
         raise FrostlineError(
-            f"{path} has no 'names': list the classes there, or number them from 0; or set dataset.source.names."
+            f"{path} has no 'names': list the classes there, or number them from 0; or set dataset.source.classes."
         )
     if not isinstance(content, dict):
         raise FrostlineError(f"{path} is no mapping of keys such as train and val: mend it.")
@@ -171,7 +171,7 @@ def _names_of(path: Path) -> dict[int, str]:
     except OSError as error:
         raise FrostlineError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise FrostlineError(f"{path} is no list of categories ({error}): set dataset.source.names.") from error
+        raise FrostlineError(f"{path} is no list of categories ({error}): set dataset.source.classes.") from error
 
 
 def path_below(root: Path, entry: str, starts: Sequence[Path]) -> Path | None:
