@@ -87,6 +87,18 @@ def test_gaps_between_numbers_are_named(tmp_path):
     assert source.notes[0] == "d.yaml has no name for the number 1, 2: the classes are those that it names"
 
 
+def test_a_huge_number_costs_nothing(tmp_path):
+    pair(tmp_path, "images/a.jpg", "labels/a.txt", "999999999 0.5 0.5 1 1\n")
+    write(tmp_path / "d.yaml", {"names": {0: "disc", 999_999_999: "ring"}, "val": "images", "valid": "images"})
+    source = Yolo(tmp_path)
+    (scene,) = source.scenes()
+    assert scene.box_labels.tolist() == [1] and "the number 1, 2, 3, 4, 5 and others" in source.notes[0]
+    write(tmp_path / "d.yaml", {"nc": 1})
+    write(tmp_path / "notes.json", '{"categories": [{"id": Infinity, "name": "disc"}]}')
+    with pytest.raises(FrostlineError, match="no list of categories"):
+        Yolo(tmp_path / "notes.json", classes=None)
+
+
 def test_paths_start_at_the_file_and_end_where_something_is(tmp_path):
     pair(tmp_path, "data/images/a.jpg", "data/labels/a.txt")
     pair(tmp_path, "data/val/images/b.jpg", "data/val/labels/b.txt")

@@ -104,7 +104,8 @@ def _once(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def json_files(root: Path, annotations: str | Mapping[str, str] | None) -> list[tuple[Path, str | None]]:
     """The files to read, each with its split. annotations: what a setting says. Raises FrostlineError."""
     if isinstance(annotations, str):
-        return [(root / annotations, _split(PurePath(annotations)))]
+        path = root / annotations
+        return [(path, _split(path.relative_to(root) if path.is_relative_to(root) else PurePath(path.name)))]
     if annotations is not None:
         if not annotations or (strange := [split for split in annotations if split not in SPLITS]):
             given = f"the key '{strange[0]}'" if annotations else "no file"

@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class Yolo(Source):
         self._seen: Counter[str] = Counter()
         self._number = {number: at for at, number in enumerate(self._data.names)}
         self._names = tuple(self._data.names.values())
-        if gaps := [number for number in range(max(self._number) + 1) if number not in self._number]:
+        missing = (number for number in range(max(self._number) + 1) if number not in self._number)
+        if gaps := [*islice(missing, 6)]:  # no more: a number may be large
             what = f"no name for the number {', '.join(map(str, gaps[:5]))}{' and others' if len(gaps) > 5 else ''}"
             self._notes.append(f"{self._data.file.name} has {what}: the classes are those that it names")
         self._listed = self._pictures() if self._data.entries else self._all_pictures()
@@ -133,13 +135,15 @@ class Yolo(Source):
             split = SPLIT_KEYS[key]
             found = [each for entry in _as_list(entries) for each in self._entry(entry, split)]
             paths = tuple(each.path for each in found)
-            if found and (other := seen.setdefault(paths, split)) != split:
+            other = seen.get(paths)
+            seen.setdefault(paths, split)
+            if other is None:
+                listed += found
+            elif found and other != split:
                 self._notes.append(
                     f"{self._data.file.name} names the same pictures for {other} and {split}: they are {other}'s, and "
                     f"{split} is drawn from them"
                 )
-                continue
-            listed += found
         return listed
 
     def _entry(self, entry: Any, split: str) -> list[_Listed]:

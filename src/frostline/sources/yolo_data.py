@@ -170,7 +170,7 @@ def _names_of(path: Path) -> dict[int, str]:
         return {int(category["id"]): str(category["name"]) for category in categories}
     except OSError as error:
         raise FrostlineError(f"{path} cannot be read ({error.strerror}).") from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise FrostlineError(f"{path} is no list of categories ({error}): set dataset.source.classes.") from error
 
 
