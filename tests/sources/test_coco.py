@@ -229,7 +229,7 @@ def test_annotations_of_the_turned_picture_and_of_the_stored_one(tmp_path):
         assert [fault.kind for fault in record.faults] == ["picture_rotated"]
 
 
-@pytest.mark.parametrize("side", [True, 0, -5, "30", None, 1.5])
+@pytest.mark.parametrize("side", [True, 0, -5, "30", None, 1.5, 10**400])
 def test_a_size_that_is_none_is_that_of_the_picture(tmp_path, side):
     one(tmp_path)
     outline = annotation(1, 1, 7, segmentation=rectangle(1, 1, 5, 5))

@@ -21,15 +21,18 @@ from frostline.sources.turned import Turned
 
 __all__ = ["Coco", "fits"]
 
+_MOST_SIDE = 10**9  # pixels
 CROWDS = ("auto", "unknown", "instances")
 _LABELS = "where all annotations of a picture have one category, that is the picture's label"
 _MASKS = "painted from the outlines, smaller ones over larger ones; crowds are unknown"
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    """Width and height that the file states."""
+    """Width and height that the file states; None for what no picture can have."""
     width, height = image.get("width"), image.get("height")
-    return (width, height) if type(width) is type(height) is int and min(width, height) > 0 else None  # true is an int
+    if not type(width) is type(height) is int:  # true is an int
+        return None
+    return (width, height) if min(width, height) > 0 and max(width, height) < _MOST_SIDE else None
 
 
 class Coco(Source):
