@@ -1,5 +1,6 @@
-"""The one exception for mistakes that a user can mend, and the one check of numbers."""
+"""The one exception for mistakes that a user can mend, and the checks of settings."""
 
+from collections.abc import Sequence
 from typing import TypeGuard
 
 INF = float("inf")
@@ -23,3 +24,9 @@ def check_number(key: str, value: object, low: float, high: float = INF, whole: 
     if not is_number(value, low, high, whole):
         limits = f"from {low:g} up" if high == INF else f"from {low:g} to {high:g}"
         raise FrostlineError(f"{key} is {value!r}; it is a {'whole ' if whole else ''}number {limits}.")
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+    """Raise FrostlineError unless the value of a key is one of these."""
+    if value not in choices:
+        raise FrostlineError(f"{key} is {value!r}: set it to {', '.join(choices)}.")

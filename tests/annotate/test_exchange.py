@@ -246,6 +246,13 @@ def test_yolo_is_read(flowers, yolo, tmp_path, place):
     assert new["f01"].split == every(flowers)["f01"].split == "train" and new["f02"].split == "val"
 
 
+def test_masks_that_a_tool_marked_as_crowds_bring_their_boxes(flowers, tmp_path):
+    crowd = instance(1, 3, [10, 10, 20, 5], {"size": [40, 60], "counts": [410, 5, 1985]}) | {"iscrowd": 1}
+    found, notes = import_(flowers.path, coco_answer(flowers, tmp_path / "c.json", [crowd]), "coco", tmp_path / "new")
+    assert every(found)["f01"].boxes.tolist() == [[10, 10, 30, 15]]
+    assert "1 of 1 annotations are crowds, and taken for single objects" in notes
+
+
 def voc_xml(*objects):
     told = "".join(
         f"<object><name>{name}</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox>"
@@ -271,9 +278,10 @@ def voc(flowers, tmp_path):
 
 
 def test_voc_is_read(flowers, voc, tmp_path):
-    found, _ = import_(flowers.path, voc("bee"), "voc", tmp_path / "new")
+    found, notes = import_(flowers.path, voc("bee"), "voc", tmp_path / "new")
     scene = every(found)["f05"]
     assert scene.boxes.tolist() == [[0, 0, 60, 40], [10, 5, 20, 10]]  # VOC counts pixels from 1
+    assert any(note.startswith("corners are counted from 1") for note in notes)
     assert [found.classes.boxes[label] for label in scene.box_labels] == ["dog", "bee"]
 
 
@@ -298,7 +306,7 @@ def test_outlines_in_yolo_bring_a_mask(flowers, yolo, tmp_path):
     for name in ("f02", "f03"):
         (yolo / f"labels/train/{name}.txt").unlink()
         (yolo / f"images/train/{name}.png").unlink()
-    (yolo / "labels/train/f01.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n")
+    (yolo / "labels/train/f01.txt").write_text("1 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5 0.25 0.4\n")
     found, _ = import_(flowers.path, yolo, "yolo", tmp_path / "new")
     mask = np.asarray(Image.open(every(found)["f01"].mask))
     expected = np.zeros((40, 60), np.uint8)

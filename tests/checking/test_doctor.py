@@ -207,7 +207,7 @@ def places(found):
 def test_every_fault_is_named_and_none_invented(injected):
     expected = {kind: sorted(where, key=str) for kind, where in injected.expected.items()}
     assert places(examined(injected)) == expected
-    told_elsewhere = {"file_changed", "split_empty"}
+    told_elsewhere = {"file_changed", "split_empty", "crowds_alone"}
     assert set(expected) | told_elsewhere == set(KINDS), "a kind without a test"
 
 

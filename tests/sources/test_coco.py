@@ -201,7 +201,7 @@ def test_pictures_that_are_not_there(root):
 
 def test_more_outlines_than_can_be_painted_are_a_fault(tmp_path, monkeypatch):
     monkeypatch.setattr("frostline.sources.coco.MOST_PAINT", 30 * 20 * 2)
-    outlines = [annotation(n, 1, 7, segmentation=rectangle(1, 1, 5, 5)) for n in range(3)]
+    outlines = [annotation(n, 1, 7, segmentation=rectangle(1, 1, 5 + n, 5)) for n in range(3)]
     assert one(tmp_path / "few", *outlines[:2]).mask is not None
     scene = one(tmp_path / "many", *outlines)
     assert scene.mask is None and kinds(scene) == ["annotation_unreadable"] and len(scene.boxes) == 3
@@ -229,7 +229,7 @@ def test_annotations_of_the_turned_picture_and_of_the_stored_one(tmp_path):
         assert [fault.kind for fault in record.faults] == ["picture_rotated"]
 
 
-@pytest.mark.parametrize("side", [True, 0, -5, "30", None, 1.5])
+@pytest.mark.parametrize("side", [True, 0, -5, "30", None, 1.5, 10**400])
 def test_a_size_that_is_none_is_that_of_the_picture(tmp_path, side):
     one(tmp_path)
     outline = annotation(1, 1, 7, segmentation=rectangle(1, 1, 5, 5))
@@ -273,7 +273,7 @@ def test_what_is_no_instance_file_is_told(root, text, what):
 def test_missing_roots_are_told(tmp_path):
     with pytest.raises(FrostlineError, match="nowhere is not there"):
         Coco(tmp_path / "nowhere")
-    with pytest.raises(FrostlineError, match="annotations holds no JSON files"):
+    with pytest.raises(FrostlineError, match="holds no JSON files of COCO's kind"):
         Coco(tmp_path)
     with pytest.raises(FrostlineError, match="gone.json cannot be read"):
         Coco(tmp_path, annotations="gone.json")

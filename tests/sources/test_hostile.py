@@ -101,11 +101,53 @@ def coco(root):
 def yolo(root):
     for name in "abcdefgh":
         picture(root / "images" / ("train" if name < "g" else "val") / f"{name}.png", ord(name))
+    write(root / "labels" / "val" / "g.txt", "")
     for name in "abcdef":
         write(root / "labels" / "train" / f"{name}.txt", "0 0.1 0.1 0.9 0.1 0.9 0.8\n1 0.2 0.2 0.5 0.5 0.2 0.5\n")
     data = {"path": ".", "train": "images/train", "val": ["images/val"], "names": {0: "cat", 1: "dog"}}
     texts = [root / "labels" / "train" / f"{name}.txt" for name in "ab"]
     return lambda: Yolo(root), [write(root / "data.yaml", yaml.safe_dump(data)), *texts]
+
+
+def voc_anywhere(root):
+    """XML files beside their pictures, in folders of splits, with a list of no split."""
+    for name in "abcdef":
+        picture(root / ("train" if name < "e" else "valid") / f"{name}.png", ord(name))
+        write(root / ("train" if name < "e" else "valid") / f"{name}.xml", xml("dog", "cat"))
+    return lambda: Voc(root, unannotated="empty"), [root / "train" / "a.xml", root / "train" / "b.xml"]
+
+
+def coco_beside(root):
+    """A file beside pictures, with names of another machine, crowds alone and a category that groups."""
+    files = []
+    for split in ("train", "valid"):
+        images, annotations = [], []
+        for number in range(4):
+            picture(root / split / f"{split}{number}.png", number + 10 * (split == "valid"))
+            images.append({"id": number, "file_name": f"C:\\\\up\\\\{split}{number}.png", "width": 30, "height": 20})
+            code = {"size": [20, 30], "counts": [100, 40, 460]}
+            common = {"image_id": number, "category_id": 1 + number % 2, "bbox": [1, 2, 8, 9.5], "iscrowd": 1}
+            annotations += 2 * [common | {"id": number, "segmentation": code}]
+        categories = [{"id": n, "name": name, "supercategory": "all"} for n, name in enumerate(("all", "cat", "dog"))]
+        content = {"info": {"contributor": "Label Studio"}, "images": images, "annotations": annotations}
+        text = json.dumps(content | {"categories": categories})
+        files.append(write(root / split / "_annotations.coco.json", text))
+    return lambda: Coco(root, crowds="instances"), files
+
+
+def yolo_darknet(root):
+    """Names and lists of darknet, texts beside pictures, boxes with an angle."""
+    for name in "abcdef":
+        picture(root / "obj_train_data" / f"{name}.png", ord(name))
+        write(root / "obj_train_data" / f"{name}.txt", "0 0.5 0.5 0.2 0.3 1.5\n1 0.4 0.5 0.2 0.3 -0.2\n")
+    listed = "".join(f"data/obj_train_data/{name}.png\n" for name in "abcdef")
+    names, data = "cat\ndog\n", "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n"
+    return lambda: Yolo(root), [
+        write(root / "obj.data", data),
+        write(root / "obj.names", names),
+        write(root / "train.txt", listed),
+        root / "obj_train_data" / "a.txt",
+    ]
 
 
 def masks(root):
@@ -161,7 +203,8 @@ def pennfudan(root):
     return lambda: PennFudan(root), [root / "PedMasks" / "a_mask.png", root / "PNGImages" / "b.png"]
 
 
-SOURCES = [folder, csv, voc, coco, yolo, masks, pets, flowers102, fashion_mnist, pennfudan]
+BOXED = [voc, coco, yolo, voc_anywhere, coco_beside, yolo_darknet]
+SOURCES = [folder, csv, *BOXED, masks, pets, flowers102, fashion_mnist, pennfudan]
 
 NUMBERS = [b"1000000000", b"-7", b"1e400", b"nan", b"9" * 400, b"9" * 5000, b"0.5", b"true", b"null", b'"x"']
 WORDS = [
@@ -218,7 +261,8 @@ def examined(source):
 
 
 @pytest.mark.parametrize("make", SOURCES)
-def test_no_damage_stops_the_doctor(tmp_path, make, rounds=25):
+def test_no_damage_stops_the_doctor(tmp_path, make):
+    rounds = 100 if make in BOXED else 25
     source, files = make(tmp_path / "root")
     assert not examined(source)
     rng = random.Random(make.__name__)

@@ -11,7 +11,7 @@ from frostline.checking.prepare import prepare, prepare_from_config
 from frostline.errors import FrostlineError
 from frostline.scenes.scene import SPLITS
 from frostline.sources.pets import Pets
-from frostline.sources.voc import read_voc_boxes
+from frostline.sources.voc_xml import read_voc_boxes
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset" / "pets.yaml"
 

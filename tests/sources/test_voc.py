@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from frostline.errors import FrostlineError
-from frostline.sources.voc import VOC_NAMES, Voc, from_one, read_voc_boxes
+from frostline.sources.corners import from_one
+from frostline.sources.voc import VOC_NAMES, Voc
+from frostline.sources.voc_xml import read_voc_boxes
 
 
 def voc(*objects):
@@ -65,7 +67,7 @@ def test_one_zero_anywhere_means_that_pixels_count_from_zero(root):
 def test_a_box_without_area_says_nothing_of_where_pixels_count_from(root):
     (root / "Annotations" / "e.xml").write_text(voc(("cat", 0, 0, 0, 0)))
     source, scenes = scenes_of(root)
-    assert source.counts_from == 1 and scenes["a"].boxes.tolist()[0] == [0, 0, 30, 20]
+    assert source.counting.first == 1 and scenes["a"].boxes.tolist()[0] == [0, 0, 30, 20]
 
 
 def test_the_size_says_which_picture_was_annotated(root):
@@ -77,7 +79,7 @@ def test_the_size_says_which_picture_was_annotated(root):
 
 
 def test_a_huge_xml_is_not_read(root, monkeypatch):
-    monkeypatch.setattr("frostline.sources.voc._MOST_XML", 100)
+    monkeypatch.setattr("frostline.sources.voc_xml._MOST_XML", 100)
     _, scenes = scenes_of(root)
     assert faults(scenes["a"]) == [("annotation_unreadable", "a.xml", None)]
     assert "more than 100 bytes" in scenes["a"].faults[0].what
@@ -165,11 +167,22 @@ def test_masks_have_vocs_names_or_given_ones(root):
 
 
 def test_other_layouts_are_told(root, tmp_path):
-    with pytest.raises(FrostlineError, match="no folder 'JPEGImages'"):
-        Voc(tmp_path)
-    with pytest.raises(FrostlineError, match="no folder 'Annotations'"):
-        (root / "Annotations").rename(root / "annotations")
+    for path in (root / "Annotations").glob("*.xml"):
+        path.unlink()
+    (root / "Annotations").rename(root / "notes")
+    with pytest.raises(FrostlineError, match="no XML file of VOC's kind anywhere"):
         Voc(root)
+    for year in ("VOC2007", "VOC2012"):
+        for folder in ("JPEGImages", "Annotations"):
+            (tmp_path / "kit" / year / folder).mkdir(parents=True)
+    with pytest.raises(FrostlineError, match=r"holds several data sets \(VOC2007, VOC2012\)"):
+        Voc(tmp_path / "kit")
+
+
+@pytest.mark.parametrize("setting", ["corners", "turned", "unannotated"])
+def test_settings_are_checked(root, setting):
+    with pytest.raises(FrostlineError, match=f"dataset.source.{setting} is 'maybe': set it to "):
+        Voc(root, **{setting: "maybe"})
 
 
 def test_of_two_pictures_with_one_name_the_second_is_a_fault(root):
@@ -181,7 +194,7 @@ def test_of_two_pictures_with_one_name_the_second_is_a_fault(root):
 
 def test_the_real_blood_cells(real_data):
     source, scenes = scenes_of(real_data / "bccd")
-    assert source.classes.boxes == ("Platelets", "RBC", "WBC") and source.counts_from == 1
+    assert source.classes.boxes == ("Platelets", "RBC", "WBC") and source.counting.first == 1
     assert Counter(scene.split for scene in scenes.values()) == {"train": 205, "val": 87, "test": 72}
     assert not any(scene.faults for scene in scenes.values())
     labels = Counter(label for scene in scenes.values() for label in scene.box_labels.tolist())

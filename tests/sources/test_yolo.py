@@ -56,7 +56,12 @@ def test_layout_is_read(root):
     assert a.boxes_file == root / "labels" / "train" / "a.txt" and a.split == "train"
     assert scenes["train-b"].boxes.shape == scenes["train-c"].boxes.shape == (0, 4)
     assert scenes["val-d"].boxes is None and scenes["val-d"].split == "val"  # no folder labels/val: nobody looked
-    assert not any(scene.faults or scene.mask is not None for scene in scenes.values())
+    assert faults(scenes["val-d"]) == [("annotation_missing", "d.jpg", None)]
+    assert not any(scenes[f"train-{name}"].faults for name in "abc")
+    assert not any(scene.mask is not None for scene in scenes.values())
+    assert source.notes == ["1 picture(s) have no text file and are taken as looked at, without objects"]
+    _, scenes = scenes_of(root, unannotated="empty")
+    assert scenes["val-d"].boxes.shape == (0, 4) and not scenes["val-d"].faults
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_the_size_is_that_of_the_picture_as_displayed(tmp_path, suffix, orientat
 
 def test_outlines_give_boxes_and_where_they_are_all_masks(root):
     outlines = "1 0.1 0.2 0.5 0.2 0.5 0.8 0.1 0.8\n0 0 0 1 0 1 0.9 0 0.9\n"
-    source, scenes = scenes_of(write(root, a=outlines))
+    source, scenes = scenes_of(write(root, a=outlines), masks="outlines")
     a = scenes["train-a"]
     assert np.allclose(a.boxes, [[4, 4, 20, 16], [0, 0, 40, 18]]) and a.box_labels.tolist() == [1, 0]
     expected = np.zeros((20, 40), np.uint8)
@@ -173,9 +178,9 @@ def _with(root, data):
     ("data", "what"),
     [
         ({"train": "images/train"}, "no 'names'"),
-        ({"train": "images/train", "names": {0: "cat", 2: "dog"}}, "no 'names'"),
+        ({"train": "images/train", "names": {0: "cat", "two": "dog"}}, "no 'names'"),
         (["cat"], "no 'names'"),
-        ({"names": ["cat"]}, "leads to no pictures"),
+        ({"names": ["cat"], "train": "labels"}, "leads to no pictures"),
         ({"names": [["cat"]], "train": "images/train"}, "no 'names'"),
         ({"names": ["cat"], "train": [3]}, "has no path where pictures are meant"),
         ({"names": ["cat"], "train": "images/gone"}, "'images/gone', which is not there"),
@@ -218,8 +223,10 @@ def test_key_points_are_no_boxes(root):
 
 def test_what_is_no_yaml_is_told(root, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FrostlineError, match="data.yaml cannot be read"):
+    with pytest.raises(FrostlineError, match="nothing that names the classes"):
         Yolo(tmp_path / "empty")
+    with pytest.raises(FrostlineError, match="gone.yaml cannot be read"):
+        Yolo(tmp_path / "empty", data="gone.yaml")
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
     )

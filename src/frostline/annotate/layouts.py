@@ -35,6 +35,8 @@ def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Ans
     """COCO's instance annotations of the dataset's own pictures. content: of the file. Raises FrostlineError."""
     # A file of any name and place; its pictures are looked for in the dataset.
     source = Coco(dataset.path, annotations=str(file.absolute()), images="images")
+    if source.lone_crowds:  # some tools write every mask so, and crowds would bring no box at all
+        source = Coco(dataset.path, annotations=str(file.absolute()), images="images", crowds="instances")
     reading = Reading(str(file), sizes)
     for image in json.loads(content)["images"]:
         scene = reading.scene(image.get("file_name"))
@@ -81,4 +83,4 @@ def _answers(source: Source, reading: Reading) -> Answers:
         pairs = zip(found.boxes.tolist(), found.box_labels.tolist(), strict=True)
         boxes = tuple(Box(names[label], tuple(corners)) for corners, label in pairs)
         reading.add(scene, Answer(boxes, found.mask))
-    return reading.answers(tells_empty=False, masks=source.classes.masks)
+    return reading.answers(tells_empty=False, masks=source.classes.masks, notes=tuple(source.notes))

@@ -25,12 +25,14 @@ class Turn:
 
 @dataclass
 class _Faults:
-    """Where faults of boxes go. written: the boxes as the file has them, (n, 4); lines: of each."""
+    """Where faults of boxes go. written: the boxes as the file has them, (n, 4); lines: of each. hint: what is said of
+    boxes outside the picture beside where they are."""
 
     file: Path | str
     written: np.ndarray
     lines: Sequence[int | None]
     faults: list[Fault]
+    hint: str = ""
 
     def add(self, kind: str, what: str, number: int, box: np.ndarray | None = None) -> None:
         """A fault of one box. box: where it lies, in pixels of the picture as displayed."""
@@ -58,7 +60,10 @@ def mended_boxes(
         return None
     found = _Faults(file, written, lines, faults)
     kept: dict[tuple[float, ...], None] = {}  # label and corners
-    for number, (box, label) in enumerate(zip(_in_pixels(scene.size, size, turn, found), labels.tolist(), strict=True)):
+    boxes = _in_pixels(scene.size, size, turn, found)
+    if turn is not None and np.isfinite(boxes).all():
+        found.hint = _of_the_other_reading(boxes, written, size, turn, stored=scene.size == turn.stored)
+    for number, (box, label) in enumerate(zip(boxes, labels.tolist(), strict=True)):
         if not np.isfinite(box).all():
             found.add("annotation_unreadable", "has a box that is no numbers", number)
         elif not 0 <= label < len(classes or ()):
@@ -93,6 +98,20 @@ def _in_pixels(annotated: Size | None, size: Size, turn: Turn | None, found: _Fa
     return boxes
 
 
+def _of_the_other_reading(boxes: np.ndarray, written: np.ndarray, size: Size, turn: Turn, stored: bool) -> str:
+    """What to say where boxes leave the picture that would all lie in it, had they been drawn on the other one.
+
+    boxes: in pixels of the picture as displayed, read as of the one as stored, or else of the one displayed.
+    """
+    other = written if stored else turned_boxes(written, turn.orientation, turn.stored)
+    edges = np.array(size * 2, np.float32)
+    here, there = (np.abs(np.clip(each, 0, edges) - each).max(initial=0) for each in (boxes, other))
+    if not there <= OVERHANG < here:
+        return ""
+    reading = "shown" if stored else "stored"
+    return f" though not as the picture is {reading} (dataset.source.turned={reading} reads it so),"
+
+
 def _inside(number: int, box: np.ndarray, size: Size, found: _Faults) -> np.ndarray | None:
     """A box with its corners in order and within the picture; None where nothing is left."""
     if box[0] > box[2] or box[1] > box[3]:
@@ -104,5 +123,5 @@ def _inside(number: int, box: np.ndarray, size: Size, found: _Faults) -> np.ndar
     clipped = np.clip(box, 0, np.array(size * 2, np.float32))
     nothing = bool((clipped[:2] >= clipped[2:]).any())
     if np.abs(clipped - box).max() > OVERHANG or nothing:
-        found.add("box_outside", f"has a box outside the picture, {size[0]} x {size[1]},", number, box)
+        found.add("box_outside", f"has a box outside the picture, {size[0]} x {size[1]},{found.hint}", number, box)
     return None if nothing else clipped

@@ -378,3 +378,14 @@ def displayed_size(file: Path | IO[bytes]) -> tuple[int, int] | None:
     except Exception:  # readers raise OSError, SyntaxError, struct.error, ... on damaged files; the picture check tells
         return None
     return (height, width) if turned else (width, height)
+
+
+def quarter_turn(path: Path) -> tuple[int, int] | None:
+    """Width and height as stored of a picture that EXIF turns by a quarter; None for any other, and for a square."""
+    shown = displayed_size(path)
+    try:
+        with Image.open(path) as image:
+            turned = image.format != "TIFF" and orientation_of(image) in QUARTER_TURNS  # as in displayed_size
+    except Exception:
+        return None
+    return shown[::-1] if turned and shown is not None and shown[0] != shown[1] else None

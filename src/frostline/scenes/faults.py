@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     # annotations
     "annotation_unreadable": Kind("an annotation file, or a line of it, that cannot be read"),
     "annotation_missing": Kind("a list or its layout promises an annotation file that is not there"),
+    "crowds_alone": Kind("a picture whose objects are all marked as crowds, as some tools mark every mask"),
     "label_unknown": Kind("a label that is no class"),
     "box_empty": Kind("a box of no area", "left out"),
     "box_reversed": Kind("a box whose corners are swapped", "swapped back"),

@@ -9,8 +9,9 @@ from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
+from frostline.sources.corners import from_one
 from frostline.sources.files import existing, fetched, picture_files, read_lines
-from frostline.sources.voc import from_one, read_voc_boxes
+from frostline.sources.voc_xml import read_voc_boxes
 
 MASKS = ("pet", "background", "border")
 _MASK_MAP = {value + 1: value for value in range(len(MASKS))}

@@ -2,241 +2,242 @@
 
 import math
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from frostline.errors import FrostlineError
-from frostline.pictures.reading import MAX_PIXELS, displayed_size, read_file
+from frostline.errors import FrostlineError, check_choice
+from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import (
-    boxes_of,
-    existing,
-    inside,
-    is_file,
-    picture_files,
-    read_lines,
-    split_named,
-    visible,
-)
+from frostline.sources.files import boxes_of, inside, is_file, picture_files, read_lines
+from frostline.sources.lookup import root_of, split_of_folders
+from frostline.sources.named import Wanted, meant, told
 from frostline.sources.paint import MOST_PAINT, paint, run_lengths
+from frostline.sources.turned import Turned
+from frostline.sources.yolo_data import DATA, SPLIT_KEYS, described, fits, path_below
+from frostline.sources.yolo_texts import Objects, Texts, read_objects
 
-_MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
+__all__ = ["Yolo", "fits"]
+
+UNANNOTATED = ("fault", "empty")
+MASKS = ("auto", "outlines", "none")
+ANGLES = ("auto", "degrees", "radians", "none")
 _MASKS = "painted from the outlines, smaller ones over larger ones"
 _BOXES = "around the outlines"
-_KEYS = ("train", "val", "valid", "validation", "test")
-_A_SHARE = 1.5  # what is larger is no share of a picture, even of an object that hangs over its edge
 
 
-@dataclass
-class _Objects:
-    """The objects of one file. values: cx, cy, w, h, or x, y, x, y, ... of an outline, as they stand there."""
+class _Listed:
+    """A picture that is to be read: its path (None: outside the root), its name, and the file and line that say so."""
 
-    classes: list[int] = field(default_factory=list)
-    values: list[list[float]] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    in_pixels: bool = False
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Refuses anchors, with which a few lines could grow beyond all memory."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it refers to anchors")
-        return super().compose_node(parent, index)
+    def __init__(self, split: str | None, path: Path | None, name: str, said: Path, line: int | None) -> None:
+        self.split, self.path, self.name, self.said, self.line = split, path, name, said, line
 
 
 class Yolo(Source):
-    """`root/data.yaml`, the pictures that it names, and `labels/**/<picture>.txt` for `images/**/<picture>.jpg`.
+    """A YAML file, the pictures that it names, and `labels/**/<picture>.txt` for `images/**/<picture>.jpg`. `root` may
+    be that file.
 
-    data.yaml: `names`, a list or {0: name, ...}, are the classes; `train`, `val` and `test` each a folder, a list of
-    folders, or a .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or else at
-    `root`: exporters write there what was right on their machine. A picture's text file lies where its path has
-    `labels` in place of the last `images`, or, without such a folder, beside the picture.
+    data: its name; where there is no data.yaml, the only YAML file counts, else darknet's obj.data, else a list of the
+    classes' names (classes.txt, obj.names, notes.json). classes: their names, in place of those. In a YAML file
+    `names`, a list or {0: name, ...}, perhaps with gaps, are the classes; `train`, `val` and `test` each a folder, a
+    list of folders, or a .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or
+    else at `root`; of a path on the exporter's machine counts the end that is there. Where nothing names pictures, they
+    are all below `root`, and folders called train, val or test tell splits. Pictures of an entry that repeats another
+    are its own.
 
-    A line is an object: its class, then centre x, centre y, width and height as shares of the displayed picture, or an
-    outline of three or more points, which gets the box around it. Only where all objects of the dataset are outlines
-    there are masks: 0 is the background, then the classes from 1, smaller objects lie over larger ones. A picture
-    without a text file has no objects where the folder for text files is there, and is not annotated where it is not;
-    a text file without a picture is a fault. A file with a value above 1.5 counts as pixels, which is a fault.
+    How a text file is found tells `yolo_texts.Texts`. A line is an object: its class, then centre x, centre y, width
+    and height as shares of the displayed picture, perhaps with an angle, or an outline of three or more points. A box
+    with an angle and an outline get the upright box around them. Only where all objects of the dataset are outlines,
+    and not all of four corners, which are oriented boxes, there are masks, or as `masks` says: 0 is the background,
+    then the classes from 1, smaller objects lie over larger ones.
+    angle: the unit of a sixth number; auto tells an angle by values beyond 0 to 1, else it may be a confidence.
 
-    Raises FrostlineError for a missing root, a data.yaml without names or pictures, and what it names but is not there.
+    A picture without a text file has no objects where another picture of its folder has one; where none has, that is a
+    fault, or, with `unannotated: empty`, all have no objects. A text file without a picture is a fault. A file with a
+    value above 1.5 counts as pixels, which is a fault. turned: `stored` takes shares of the picture as it is stored.
+
+    Raises FrostlineError for a missing root, no names of classes or no pictures, and what is named but is not there.
     """
 
-    def __init__(self, root: str | Path, data: str = "data.yaml") -> None:
-        self.root = existing(root, "data in YOLO's layout")
-        self._data = self.root / data
-        try:
-            content = yaml.load(read_file(self._data, _MOST_YAML), _PlainLoader)
-        except OSError as error:
+    def __init__(
+        self,
+        root: str | Path,
+        data: str = DATA,
+        classes: Sequence[str] | None = None,
+        masks: str = "auto",
+        angle: str = "auto",
+        unannotated: str = "fault",
+        turned: str = "auto",
+    ) -> None:
+        check_choice("dataset.source.unannotated", unannotated, UNANNOTATED)
+        check_choice("dataset.source.angle", angle, ANGLES)
+        check_choice("dataset.source.masks", masks, MASKS)
+        self.root, file = root_of(root, "data in YOLO's layout", "")
+        self._data = described(self.root, file or (self.root / data if data != DATA else None), classes)
+        self._unannotated, self._turned = unannotated, Turned(turned, ())
+        self._notes: list[str] = []
+        self._seen: Counter[str] = Counter()
+        self._number = {number: at for at, number in enumerate(self._data.names)}
+        self._names = tuple(self._data.names.values())
+        missing = (number for number in range(max(self._number) + 1) if number not in self._number)
+        if gaps := [*islice(missing, 6)]:  # no more: a number may be large
+            what = f"no name for the number {', '.join(map(str, gaps[:5]))}{' and others' if len(gaps) > 5 else ''}"
+            self._notes.append(f"{self._data.file.name} has {what}: the classes are those that it names")
+        self._listed = self._pictures() if self._data.entries else self._all_pictures()
+        if not self._listed and self._data.entries:
             raise FrostlineError(
-                f"{self._data} cannot be read ({error.strerror}): point dataset.root at data in YOLO's layout, or set "
-                f"dataset.source.data to the name of its YAML file."
-            ) from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2020-13-32 is a ValueError
-            what = " ".join(str(error).split())
-            raise FrostlineError(f"{self._data} is no YAML ({what}): mend it.") from error
-        self._names = self._classes(content)
-        if "kpt_shape" in content:
-            raise FrostlineError(f"{self._data} describes key points, which are no boxes: take a dataset of boxes.")
-        base = inside(self.root, content["path"]) if isinstance(content.get("path"), str) else None
-        self._base = base if base is not None and os.path.isdir(base) else self.root
-        self._listed = [
-            (split_named(key), *found) for key in _KEYS if content.get(key) for found in self._pictures(content[key])
-        ]
+                f"{self._data.file} leads to no pictures: name their folders under train, val and test."
+            )
         if not self._listed:
-            raise FrostlineError(f"{self._data} leads to no pictures: name their folders under train, val and test.")
-        # Looked through until the first box: then there are no masks.
-        outlines = (
-            len(values) > 4
-            for text in dict.fromkeys(self._text(path) for _, path, *_ in self._listed if path is not None)
-            if is_file(text)
-            for values in self._read(text).values
-        )
-        masks = next(outlines, False) and all(outlines)
-        self.classes = Classes(boxes=self._names, masks=(BACKGROUND, *self._names) if masks else None)
-        self.derived = {"masks": _MASKS, "boxes": _BOXES} if masks else {}
+            raise FrostlineError(f"{self.root} holds no pictures: put them into a folder 'images' beside 'labels'.")
+        self._texts = Texts(self.root, (each.path for each in self._listed if each.path is not None))
+        if self._texts.elsewhere:
+            self._notes.append(
+                f"the texts of {self._texts.elsewhere} picture(s) were found in other folders by their names"
+            )
+        self._angles = angle in ("degrees", "radians")
+        self._degrees = angle == "degrees"
+        painted = self._look_through(masks, angle)
+        self.classes = Classes(boxes=self._names, masks=(BACKGROUND, *self._names) if painted else None)
+        self.derived = {"masks": _MASKS, "boxes": _BOXES} if painted else {}
 
-    def _classes(self, content: Any) -> tuple[str, ...]:
-        names = content.get("names") if isinstance(content, dict) else None
-        if isinstance(names, dict) and set(names) == set(range(len(names))):
-            names = [names[number] for number in range(len(names))]
-        if not isinstance(names, list) or not names or not all(isinstance(name, str | int | float) for name in names):
-            raise FrostlineError(f"{self._data} has no 'names': list the classes there, or number them from 0.")
-        return tuple(map(str, names))
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        """What was taken for granted; how many pictures have no text file is known when all scenes were given."""
+        empty = self._seen["empty"]
+        what = f"{empty} picture(s) have no text file and are taken as looked at, without objects"
+        return [*self._notes, *([what] if empty else [])]
 
-    def _pictures(self, entries: Any) -> Iterator[tuple[Path | None, str, Path, int | None]]:
-        """Pictures (None: outside the root) that an entry leads to, and who says so: the words, the file, the line."""
-        for entry in entries if isinstance(entries, list) else [entries]:
-            if not isinstance(entry, str):
-                raise FrostlineError(f"{self._data} has no path where pictures are meant: mend it.")
-            path = self._path(entry)
-            if path.is_dir():
-                yield from ((picture, picture.name, self._data, None) for picture in picture_files(path))
-                continue
-            for line, name in read_lines(path):
-                found = [inside(self.root, name, start) for start in (self._base, path.parent)]
-                inner = [picture for picture in found if picture is not None]
-                yield next((file for file in inner if is_file(file)), inner[0] if inner else None), name, path, line
+    def _all_pictures(self) -> list[_Listed]:
+        said = self._data.file
+        return [
+            _Listed(split_of_folders(path.relative_to(self.root)), path, path.name, said, None)
+            for path in picture_files(self.root)
+        ]
 
-    def _path(self, entry: str) -> Path:
-        """The folder or list that an entry of data.yaml means."""
-        for name in (entry, re.sub(r"^(\.\./)+", "", entry)):
-            for start in (self._base, self._data.parent):
-                path = inside(self.root, name, start)
-                if path is not None and os.path.exists(path):
-                    return path
-        raise FrostlineError(
-            f"{self._data} names '{entry[:200]}', which is not there below {self.root}: mend the path."
-        )
+    def _pictures(self) -> list[_Listed]:
+        """The pictures that entries lead to, those of an entry that repeats another one's left out."""
+        base = None
+        if self._data.path is not None:
+            starts = (self._data.file.parent, self.root)
+            inner = (inside(self.root, self._data.path, start) for start in starts)
+            base = next((path for path in inner if path is not None and os.path.isdir(path)), None)
+        self._starts = tuple(dict.fromkeys((base or self.root, self._data.file.parent)))
+        listed: list[_Listed] = []
+        seen: dict[tuple[Path | None, ...], str] = {}
+        for key, entries in self._data.entries.items():
+            split = SPLIT_KEYS[key]
+            found = [each for entry in _as_list(entries) for each in self._entry(entry, split)]
+            paths = tuple(each.path for each in found)
+            other = seen.get(paths)
+            seen.setdefault(paths, split)
+            if other is None:
+                listed += found
+            elif found and other != split:
+                self._notes.append(
+                    f"{self._data.file.name} names the same pictures for {other} and {split}: they are {other}'s, and "
+                    f"{split} is drawn from them"
+                )
+        return listed
 
-    def _text(self, picture: Path) -> Path:
-        """The file of a picture's objects."""
-        parts = list(picture.relative_to(self.root).parts)
-        folders = [at for at, part in enumerate(parts[:-1]) if part == "images"]
-        if folders:
-            parts[folders[-1]] = "labels"
-        return self.root.joinpath(*parts).with_suffix(".txt")
+    def _entry(self, entry: Any, split: str) -> list[_Listed]:
+        if not isinstance(entry, str):
+            raise FrostlineError(f"{self._data.file} has no path where pictures are meant: mend it.")
+        path = path_below(self.root, entry, self._starts)
+        if path is None:
+            raise FrostlineError(
+                f"{self._data.file} names '{entry[:200]}', which is not there below {self.root}: mend the path."
+            )
+        if path.is_dir():
+            return [_Listed(split, picture, picture.name, self._data.file, None) for picture in picture_files(path)]
+        lines = read_lines(path)
+        wanted = [Wanted(name, path.parent, split) for _, name in lines]
+        found = meant(self.root, self._starts, wanted)
+        if (note := told(found, wanted, self.root)) is not None:
+            self._notes.append(note)
+        listed = []
+        for (line, name), each in zip(lines, found, strict=True):
+            where = each.path
+            if where is None and not each.outside:
+                where = next((inner for start in self._starts if (inner := inside(self.root, name, start))), None)
+            listed.append(_Listed(split, where, name, path, line))
+        return listed
 
-    def _read(self, text: Path) -> _Objects:
-        objects = _Objects()
-        try:
-            lines = read_lines(text)
-        except FrostlineError:
-            objects.faults.append(Fault("annotation_unreadable", text, "cannot be read as text"))
-            return objects
-        for line, content in lines:
-            try:
-                number, *values = map(float, content.split())
-                if not all(map(math.isfinite, (number, *values))):
-                    raise ValueError
-            except ValueError:
-                objects.faults.append(Fault("annotation_unreadable", text, "has a line that is no numbers", line))
-                continue
-            if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-                what = f"has a line of {len(values) + 1} numbers, neither a class and a box nor a class and an outline"
-                objects.faults.append(Fault("annotation_unreadable", text, what, line))
-                continue
-            if number not in range(len(self._names)):
-                what = f"has an object of class {number:g}, and data.yaml names {len(self._names)} from 0"
-                objects.faults.append(Fault("label_unknown", text, what, line))
-                continue
-            if max(values) > _A_SHARE and not objects.in_pixels:
-                what = f"has the value {max(values):g} where shares of the picture, up to 1, are meant"
-                objects.faults.append(Fault("box_units", text, what, line))
-                objects.in_pixels = True
-            objects.classes.append(int(number))
-            objects.values.append(values)
-            objects.lines.append(line)
-        return objects
+    def _look_through(self, masks: str, angle: str) -> bool:
+        """Whether there are masks. Reads texts until the first plain box, after which nothing is left to find out."""
+        kinds: Counter[int] = Counter()
+        turns: list[float] = []
+        for each in self._listed:
+            text = self._texts.of(each.path) if each.path is not None else None
+            for values in self._read(text, angles=True).values if text is not None else ():
+                kinds[len(values)] += 1
+                turns += values[4:] if len(values) == 5 else ()
+            if kinds[4]:
+                break
+        if masks == "outlines" and (kinds[4] or kinds[5]):
+            raise FrostlineError(
+                f"{self.root} has boxes among its outlines: dataset.source.masks=outlines needs outlines alone."
+            )
+        if angle == "auto" and kinds[5] and not kinds[4] and any(not 0 <= turn <= 1 for turn in turns):
+            self._angles, self._degrees = True, any(abs(turn) > 2 * math.pi for turn in turns)
+            unit, other = ("degrees", "radians") if self._degrees else ("radians", "degrees")
+            self._notes.append(
+                f"boxes have an angle, taken for {unit}: the upright box around each is taken; dataset.source.angle="
+                f"{other} or none says otherwise"
+            )
+        outlines = bool(kinds) and not kinds[4] and not kinds[5]
+        oriented = outlines and set(kinds) == {8}
+        if oriented and masks == "auto":
+            self._notes.append(
+                "all objects have four corners, as oriented boxes have: the upright box around each is taken; "
+                "dataset.source.masks=outlines paints them"
+            )
+        return outlines and (masks == "outlines" or (masks == "auto" and not oriented))
+
+    def _read(self, text: Path, angles: bool | None = None) -> Objects:
+        angles = self._angles if angles is None else angles
+        return read_objects(text, self._number, self._data.file.name, angles)
 
     def scenes(self) -> Iterator[Scene]:
-        names = [path.relative_to(self.root) if path is not None else Path(name) for _, path, name, *_ in self._listed]
-        alone = self._without_picture()
+        self._seen.clear()
+        listed, alone = self._listed, self._texts.alone()
+        names = [each.path.relative_to(self.root) if each.path is not None else Path(each.name) for each in listed]
         names += [text.relative_to(self.root) for text in alone]
         ids = scene_ids(name if name.name else Path("unnamed") for name in names)
-        for scene_id, (split, path, name, said, line) in zip(ids, self._listed, strict=False):
-            if path is None:
-                fault = Fault("path_outside", said, f"names '{name}', which lies outside {self.root}", line)
-            elif not is_file(path):
-                fault = Fault("picture_missing", said, f"names '{name}', which is not there", line)
+        for scene_id, each in zip(ids, listed, strict=False):
+            if each.path is None:
+                what = f"names '{each.name}', which lies outside {self.root}"
+                fault = Fault("path_outside", each.said, what, each.line)
+            elif not is_file(each.path):
+                fault = Fault("picture_missing", each.said, f"names '{each.name}', which is not there", each.line)
             else:
-                yield self._scene(scene_id, split, path)
+                yield self._scene(scene_id, each.split, each.path)
                 continue
-            yield Scene(id=scene_id, image=None, split=split, faults=(fault,))
-        for scene_id, text in zip(ids[len(self._listed) :], alone, strict=True):
+            yield Scene(id=scene_id, image=None, split=each.split, faults=(fault,))
+        for scene_id, text in zip(ids[len(listed) :], alone, strict=True):
             yield Scene(id=scene_id, image=None, faults=(Fault("picture_missing", text, "has no picture"),))
 
-    def _without_picture(self) -> list[Path]:
-        """Text files to which there is no picture, in the folders where those of the pictures lie."""
-        folders = {self._text(path).parent: path.parent for _, path, *_ in self._listed if path is not None}
-        found = []
-        for texts, pictures in sorted(folders.items()):
-            if texts != pictures:  # beside pictures lie texts of all kinds
-                stems = {path.stem for path in visible(pictures, "*")}
-                texts_alone = (text for text in visible(texts, "*.txt") if text.stem not in stems)
-                found += [text for text in texts_alone if text.name != "classes.txt"]  # LabelImg's list of names
-        return found
-
     def _scene(self, scene_id: str, split: str | None, path: Path) -> Scene:
-        size, text = displayed_size(path), self._text(path)
-        # A picture that cannot be read has no size to scale by; its own check tells.
-        if size is None or not (is_file(text) or text.parent.is_dir()):
+        text = self._texts.of(path)
+        size = self._turned.size(path, displayed_size(path))
+        if size is None:  # a picture that cannot be read has no size to scale by; its own check tells
             return Scene(id=scene_id, image=path, split=split)
-        objects = self._read(text) if is_file(text) else _Objects()
-        scale = np.array([1, 1] if objects.in_pixels else size, np.float64)
-        boxes, outlines = [], []
-        for values in objects.values:
-            points = np.array(values).reshape(-1, 2) * scale
-            if len(points) == 2:
-                centre, half = points[0], points[1] / 2
-                points = np.array([centre - half, centre + half])
-                boxes.append([*points[0], *points[1]])
-            else:
-                boxes.append([*points.min(axis=0), *points.max(axis=0)])
-            outlines.append(points)
-        mask = None
+        if text is None and path.parent in self._texts.bare and self._unannotated == "fault":
+            what = "has no text file, nor has any picture of its folder: dataset.source.unannotated=empty takes all "
+            fault = Fault("annotation_missing", path, what + "without one as looked at, without objects")
+            return Scene(id=scene_id, image=path, split=split, faults=(fault,))
+        self._seen["empty"] += text is None
+        objects = self._read(text) if text is not None else Objects()
+        outlines = [self._points(values, size, objects.in_pixels) for values in objects.values]
+        boxes = [[*points.min(axis=0), *points.max(axis=0)] for points in outlines]
         faults = list(objects.faults)
-        if self.classes.masks and size[0] * size[1] * len(outlines) > MOST_PAINT:
-            what = f"has {len(outlines)} outlines, more than can be painted on {size[0]} x {size[1]} pixels"
-            faults.append(Fault("annotation_unreadable", text, what))
-        elif self.classes.masks and size[0] * size[1] <= MAX_PIXELS:
-            regions = []
-            for number, points, line in zip(objects.classes, outlines, objects.lines, strict=True):
-                try:
-                    regions.append((number + 1, run_lengths([points.ravel().tolist()], *size)))
-                except ValueError as error:
-                    faults.append(Fault("annotation_unreadable", text, str(error), line))
-            mask = paint(regions, *size)
+        mask = self._mask(objects, outlines, size, text, faults) if self.classes.masks else None
         return Scene(
             id=scene_id,
             image=path,
@@ -249,3 +250,45 @@ class Yolo(Source):
             faults=tuple(faults),
             size=size,
         )
+
+    def _points(self, values: list[float], size: tuple[int, int], in_pixels: bool) -> np.ndarray:
+        """The corners of an object in pixels, (n, 2): two of a box, the hull's of one with an angle."""
+        scale = np.array([1, 1] if in_pixels else size, np.float64)
+        if len(values) > 5:
+            points: np.ndarray = np.array(values).reshape(-1, 2) * scale
+            # An oriented box hangs over the edge where its object ends there.
+            return points.clip(0, size) if len(values) == 8 and not self.classes.masks else points
+        centre, half = np.array(values[:2]) * scale, np.array(values[2:4]) * scale / 2
+        if len(values) == 5:
+            turn = math.radians(values[4]) if self._degrees else values[4]
+            cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
+            half = np.array([half[0] * cos + half[1] * sin, half[0] * sin + half[1] * cos])
+            return np.array([centre - half, centre + half]).clip(0, size)
+        return np.array([centre - half, centre + half])
+
+    def _mask(
+        self,
+        objects: Objects,
+        outlines: list[np.ndarray],
+        size: tuple[int, int],
+        text: Path | None,
+        faults: list[Fault],
+    ) -> np.ndarray | None:
+        said = text or ""
+        if size[0] * size[1] * len(outlines) > MOST_PAINT:
+            what = f"has {len(outlines)} outlines, more than can be painted on {size[0]} x {size[1]} pixels"
+            faults.append(Fault("annotation_unreadable", said, what))
+            return None
+        if size[0] * size[1] > MAX_PIXELS:
+            return None
+        regions = []
+        for number, points, line in zip(objects.classes, outlines, objects.lines, strict=True):
+            try:
+                regions.append((number + 1, run_lengths([points.ravel().tolist()], *size)))
+            except ValueError as error:
+                faults.append(Fault("annotation_unreadable", said, str(error), line))
+        return paint(regions, *size)
+
+
+def _as_list(entries: Any) -> list[Any]:
+    return entries if isinstance(entries, list) else [entries]
