@@ -21,6 +21,9 @@ NULLABLE = {
     ("dataset", "first"): int,
     ("dataset", "group"): str,
     ("dataset", "root"): str,
+    ("dataset", "choice"): str,
+    ("dataset", "manifest"): str,
+    ("dataset", "delimiter"): str,
     ("backbone", "name"): str,
     ("tracking", "uri"): str,
 }

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -151,12 +151,10 @@ class CsvManifest(Source):
             yield self._scene(scene_id, picture, rows)
         for scene_id, picture in zip(ids[len(self._found) :], self._absent, strict=True):
             scene = Scene(scene_id, picture, split=split_above(picture, self.root))
-            none: dict[str, Any] = {
-                "boxes": boxes_of([]),
-                "box_labels": np.zeros(0, np.int64),
-                "boxes_file": self._file,
-            }
-            yield replace(scene, **none) if self.classes.boxes else scene
+            if self.classes.boxes:
+                none = np.zeros(0, np.int64)
+                scene = replace(scene, boxes=boxes_of([]), box_labels=none, boxes_file=self._file)
+            yield scene
 
     def _scene(self, scene_id: str, picture: Path, rows: list[_Row]) -> Scene:
         """The scene of all rows with one path."""

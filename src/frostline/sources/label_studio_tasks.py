@@ -5,7 +5,7 @@ The formats are those of https://labelstud.io/guide/export and https://labelstud
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -32,12 +32,13 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Task:
-    """called: in messages. data, meta: as they stand there. annotations: as they stand there, oldest first or not."""
+    """called: in messages. data, meta: as they stand there. annotations: in their order there. small: of JSON-MIN."""
 
     called: str
     data: Mapping[str, Any]
     meta: Any = None
-    annotations: Sequence[Annotation] = field(default_factory=tuple)
+    annotations: Sequence[Annotation] = ()
+    small: bool = False
 
     @property
     def done(self) -> list[Annotation]:
@@ -213,7 +214,7 @@ def _small(task: dict[str, Any], called: str) -> Task:
         elif key in answers and "id" in keys and isinstance(value, str):
             result.append({"from_name": key, "value": {"choices": [value]}})
     data = {key: value for key, value in task.items() if isinstance(value, str)}
-    return Task(called, data, None, [Annotation(result, time=_time(task, called))])
+    return Task(called, data, None, [Annotation(result, time=_time(task, called))], small=True)
 
 
 def _time(annotation: dict[str, Any], where: str) -> datetime:
@@ -233,9 +234,8 @@ def together(tasks: Sequence[Task]) -> list[Task]:
     """JSON-MIN has an entry for each annotation: those of one task as one."""
     found: dict[Any, Task] = {}
     for place, task in enumerate(tasks):
-        key = (task.called, task.picture) if task.meta is None else place
-        before = found.get(key)
-        found[key] = (
-            task if before is None else Task(task.called, task.data, None, [*before.annotations, *task.annotations])
-        )
+        key = (task.called, task.picture) if task.small else place
+        if key in found:
+            task = replace(task, annotations=[*found[key].annotations, *task.annotations])
+        found[key] = task
     return list(found.values())

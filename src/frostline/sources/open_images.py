@@ -52,9 +52,8 @@ class OpenImages(Drawn):
             found, grouped = read_boxes(file, names, groups)
             pages += found
             left_out += grouped
-        self.notes = (
-            [f"{left_out} boxes around groups are left out; dataset.source.groups=true takes them"] if left_out else []
-        )
+        if left_out:
+            self.notes = [f"{left_out} boxes around groups are left out; dataset.source.groups=true takes them"]
         self._take(folder, pages, Pictures(folder, images), absent)
 
 
@@ -73,7 +72,9 @@ def read_boxes(file: Path, names: dict[str, str], groups: bool) -> tuple[list[Pa
     for line, cells in table.records():
         row = {name: cells[place].strip() for name, place in at.items() if place < len(cells)}
         name = row.get("ImageID", "")
-        page = pages.setdefault(name, Page(name, file, line, shares=True, split=split))
+        page = pages.get(name)
+        if page is None:
+            page = pages[name] = Page(name, file, line, shares=True, split=split)
         if row.get("IsGroupOf") == "1" and not groups:
             left_out += 1
             continue
