@@ -65,6 +65,23 @@ def test_show_prints_the_configuration(capsys):
     assert "seed: 5" in text and "name: dense" in text
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["--show", "task=detection", "seed=5"],
+        ["task=detection", "--show", "seed=5"],
+        ["task=detection", "seed=5", "--show"],
+    ],
+)
+def test_options_and_overrides_stand_in_any_order(order, capsys):
+    assert main(["train", *order]) == 0
+    text = capsys.readouterr().out
+    assert "seed: 5" in text and "name: dense" in text
+    with pytest.raises(SystemExit):
+        main(["train", *order, "--nope"])
+    assert "unrecognized arguments: --nope" in capsys.readouterr().err
+
+
 def test_a_study_without_a_plan_says_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments" / "mine").mkdir(parents=True)
