@@ -62,22 +62,22 @@ def _page(entry: dict[str, Any], place: int, file: Path) -> Page:
     name = next((entry[key] for key in _NAMES if isinstance(entry.get(key), str)), "")
     page = Page(name, file, called=f"the picture '{name}'" if name else f"the entry {place}")
     if not name:
-        page.wrong(f"has an entry without the name of its image, number {place}")
+        page.wrong("has no name of its image")
     annotations = entry.get("annotations", entry.get("annotation"))
     if not isinstance(annotations, list):
-        page.wrong(f"{page.called}, has no list of annotations")
+        page.wrong("has no list of annotations")
         return page
     for annotation in annotations:
         label = annotation.get("label") if isinstance(annotation, dict) else None
         if not isinstance(label, str) or not label.strip():
-            page.wrong(f"{page.called}, has an annotation without a label", kind="label_unknown")
+            page.wrong("has an annotation without a label", kind="label_unknown")
         elif "coordinates" not in annotation:
             page.labels.append(label.strip())
         else:
             try:
                 page.shapes.append(_box(annotation["coordinates"], label.strip()))
             except ValueError as error:
-                page.wrong(f"{page.called}, has a box that cannot be read ({error})")
+                page.wrong(f"has a box that cannot be read ({error})")
     return page
 
 

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.sources.drawn import Drawn, passed_over
+from frostline.sources.drawn import Drawn
 from frostline.sources.files import split_named
 from frostline.sources.found import Pictures
 from frostline.sources.places import below, chosen, content_of, few_below, head, told
@@ -21,11 +21,10 @@ from frostline.sources.xml_lines import line_of, parse
 _UNMARKED = ("empty", "unknown")
 _WHAT = "CVAT's XML for images"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
-_NO_AREA = "only boxes, polygons, ellipses and masks have an area"
 
 
-def read_cvat(content: bytes, file: Path) -> tuple[list[Page], list[str]]:
-    """The pictures that a file names, and the kinds of shapes in it that have no area. file: its name in messages.
+def read_cvat(content: bytes, file: Path) -> list[Page]:
+    """The pictures that a file names. file: its name in messages.
 
     A shape that cannot be read is in its page's `odd`. Raises FrostlineError for what is no such file.
     """
@@ -35,7 +34,7 @@ def read_cvat(content: bytes, file: Path) -> tuple[list[Page], list[str]]:
         raise FrostlineError(f"{file} {error}: export from CVAT again.") from error
     if root.tag != "annotations" or root.find("track") is not None:
         raise FrostlineError(f"{file} is not CVAT's XML for images: export as 'CVAT for images 1.1'.")
-    pages, strange = [], []
+    pages = []
     for picture in root.findall("image"):
         page = Page(
             picture.get("name", ""),
@@ -51,8 +50,8 @@ def read_cvat(content: bytes, file: Path) -> tuple[list[Page], list[str]]:
             elif element.tag in _SHAPES:
                 _add(page, element)
             else:
-                strange.append(f"<{element.tag}>")
-    return pages, strange
+                page.strange.append(f"<{element.tag}>")
+    return pages
 
 
 def _add(page: Page, element: Element) -> None:
@@ -139,13 +138,8 @@ class Cvat(Drawn):
         if unmarked not in _UNMARKED:
             raise FrostlineError(f"dataset.source.unmarked is '{unmarked}'; choose one of {', '.join(_UNMARKED)}.")
         folder, files = chosen(root, annotations, _WHAT, _files)
-        pages: list[Page] = []
-        strange: list[str] = []
-        for path in files:
-            found, odd = read_cvat(content_of(path), path)
-            pages += found
-            strange += odd
-        self.notes = passed_over(strange, _NO_AREA)
+        pages = [page for path in files for page in read_cvat(content_of(path), path)]
+        self.notes: list[str] = []
         bare = [page for page in pages if not page.shapes and not page.labels and not page.odd]
         if bare and len(bare) < len(pages):
             as_ = "looked at and empty" if unmarked == "empty" else "not annotated"

@@ -1,7 +1,7 @@
 """Scenes from what annotation tools draw: the part that CVAT, Label Studio, labelme and CreateML have in common."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -65,6 +65,10 @@ class Drawn(Source):
         self.derived |= {"masks": _MASKS} if outlined else {}
         self._value = {name: value for value, name in enumerate(painted)}
         self._number = {name: number for number, name in enumerate(names)}
+        passed_over = Counter(kind for page in pages for kind in page.strange)
+        if passed_over:
+            such = ", ".join(f"{count} {kind}" for kind, count in sorted(passed_over.items()))
+            self.notes.append(f"{such} passed over, as they have no area")
         turned = sum(bool(shape.degrees) for page in pages for shape in page.shapes)
         if turned:
             self.notes.append(f"{turned} turned shapes: the upright box around each was taken")
@@ -101,7 +105,8 @@ class Drawn(Source):
         """What is told once all scenes were given."""
 
     def _scene(self, scene_id: str, page: Page, path: Path | None, faults: list[Fault]) -> Scene:
-        faults += [Fault(kind, page.file, what, line or page.line) for kind, what, line in page.odd]
+        where = f"{page.called}, " if page.called else ""
+        faults += [Fault(kind, page.file, where + what, line or page.line) for kind, what, line in page.odd]
         size = page.size
         if path is not None and (page.shares or size is None):
             size = displayed_size(path) or size
@@ -175,17 +180,6 @@ def absent_note(left: Sequence[Path], among: int, root: Path, absent: str) -> li
     if absent == "empty":
         return [f"{such} count as looked at and empty, as dataset.source.absent says"]
     return [f"{such} are left out; dataset.source.absent=empty takes them as looked at and empty"]
-
-
-def counted(counts: Mapping[str, int]) -> str:
-    """`3 <points> and 1 <polyline>`, for notes."""
-    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-
-
-def passed_over(kinds: Iterable[str], why: str) -> list[str]:
-    """The note on shapes that give no box; none where there are none."""
-    counts = Counter(kinds)
-    return [f"{counted(counts)} passed over: {why}"] if counts else []
 
 
 def _lines(shapes: Sequence[Shape]) -> tuple[int, ...] | None:

@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 
 from frostline.errors import FrostlineError
-from frostline.sources.drawn import Drawn, passed_over
+from frostline.sources.drawn import Drawn
 from frostline.sources.found import Pictures
 from frostline.sources.label_studio_tasks import RULES, add_regions, pick, read_tasks, together
 from frostline.sources.places import below, chosen, content_of, few_below, head, told
 from frostline.sources.shapes import Page
 
 _WHAT = "Label Studio's JSON"
-_NO_AREA = "only rectangles, polygons, ellipses and brushes have an area"
 _TASKS = re.compile(rb'"(result|completed_by|was_cancelled|data|completions|annotator|annotation_id)"\s*:')
 _HEAD = 1 << 16  # bytes; one region of a brush takes thousands
 
@@ -50,7 +49,6 @@ class LabelStudio(Drawn):
         folder, files = chosen(root, annotations, _WHAT, _files)
         pages: list[Page] = []
         answers: list[dict[str, list[str]]] = []
-        strange: list[str] = []
         unseen: list[Page] = []
         several = cancelled = 0
         for file in files:
@@ -58,16 +56,14 @@ class LabelStudio(Drawn):
             for task in tasks:
                 page = Page(task.picture or "", file, called=task.called, shares=True)
                 if not task.picture:
-                    page.wrong(f"{task.called}, has no picture in its data")
+                    page.wrong("has no picture in its data")
                 if not task.done:
                     cancelled += bool(task.annotations)
                     unseen.append(page)
                     continue
                 several += len(task.done) > 1
-                given, odd = add_regions(page, pick(task.done, annotator).result)
+                answers.append(add_regions(page, pick(task.done, annotator).result))
                 pages.append(page)
-                answers.append(given)
-                strange += odd
         self._choose(pages, answers, choice)
         never = len(unseen) - cancelled
         self.notes = [
@@ -80,7 +76,6 @@ class LabelStudio(Drawn):
             )
             if count
         ]  # fmt: skip
-        self.notes += passed_over(strange, _NO_AREA)
         self._take(folder, pages, Pictures(folder, images), absent, unseen)
 
     def _choose(self, pages: list[Page], answers: list[dict[str, list[str]]], choice: str | None) -> None:

@@ -74,14 +74,13 @@ def pick(done: Sequence[Annotation], rule: str) -> Annotation:
     return max(reversed(marked or done), key=lambda found: found.time)
 
 
-def add_regions(page: Page, result: Sequence[Any]) -> tuple[dict[str, list[str]], list[str]]:
+def add_regions(page: Page, result: Sequence[Any]) -> dict[str, list[str]]:
     """Put the shapes of an annotation onto a page, in shares of the picture as it is shown.
 
-    Returns what was chosen for the whole picture, by the name of each question, and the types of regions that give
-    neither a shape nor a choice. What cannot be read is in `page.odd`.
+    Returns what was chosen for the whole picture, by the name of each question. What cannot be read is in `page.odd`,
+    types of regions that give neither a shape nor a choice in `page.strange`.
     """
     chosen: dict[str, list[str]] = {}
-    strange = []
     named: dict[Any, list[Any]] = {}  # the labels of regions that have them apart, by the region's id
     placed = set()
     for region in result:
@@ -95,17 +94,17 @@ def add_regions(page: Page, result: Sequence[Any]) -> tuple[dict[str, list[str]]
         kind = region.get("type", "region") if isinstance(region, dict) else region
         if not isinstance(value, dict):
             if kind == "relation":
-                strange.append("relation")
+                page.strange.append("relation")
             else:
-                page.wrong(f"{page.called}, has a region of the type {kind!r} without a value")
+                page.wrong(f"has a region of the type {kind!r} without a value")
         elif shape := _kind(value):
             _add(page, region, value, shape, named)
         elif isinstance(value.get("choices"), list) and "x" not in value:
             if str(region.get("id")) not in placed or region.get("id") is None:
                 chosen.setdefault(str(region.get("from_name")), []).extend(map(str, value["choices"]))
         elif not (str(region.get("id")) in placed and any(True for _ in _labels(value))):
-            strange.append(str(kind))
-    return chosen, strange
+            page.strange.append(str(kind))
+    return chosen
 
 
 def _kind(value: dict[str, Any]) -> str | None:
@@ -130,16 +129,16 @@ def _add(page: Page, region: dict[str, Any], value: dict[str, Any], kind: str, n
     size = (region.get("original_width"), region.get("original_height"))
     page.size = page.size or size_in(*size)
     if len(labels) != 1 or not isinstance(labels[0], str) or not labels[0]:
-        what = f"{page.called}, has a {called} with the labels {labels!r}: give each exactly one label"
+        what = f"has a {called} with the labels {labels!r}: give each exactly one label"
         page.wrong(what, kind="label_unknown")
     elif region.get("image_rotation"):
         what = "was annotated on a turned picture, where boxes lie elsewhere: turn it back and submit it again"
-        page.wrong(f"{page.called}, {what}")
+        page.wrong(what)
     else:
         try:
             page.shapes.append(_SHAPES[kind](value, labels[0], size))
         except ValueError as error:
-            page.wrong(f"{page.called}, has a {called} that cannot be read ({error})")
+            page.wrong(f"has a {called} that cannot be read ({error})")
 
 
 def _box(value: dict[str, Any], label: str, size: Any) -> Shape:

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from frostline.pictures.reading import UnreadablePictureError, open_picture, read_file
-from frostline.sources.drawn import Drawn, passed_over
+from frostline.sources.drawn import Drawn
 from frostline.sources.files import PICTURE_SUFFIXES, is_file
 from frostline.sources.found import Pictures
 from frostline.sources.places import below, chosen, few_below, head, told
@@ -22,7 +22,6 @@ from frostline.sources.xml_lines import line_of, parse
 _WHAT = "labelme's files"
 _MOST = 1 << 28  # bytes of one file, which may hold its picture
 _MOST_XML = 1 << 24
-_NO_AREA = "only rectangles, polygons, circles and masks have an area"
 _TURNED = ("oriented_rectangle", "rotation")  # four corners of a turned rectangle
 
 
@@ -43,44 +42,35 @@ class Labelme(Drawn):
 
     def __init__(self, root: str | Path, images: str | list[str] | None = None, absent: str = "skip") -> None:
         folder, files = chosen(root, None, _WHAT, _files)
-        pages: list[Page] = []
-        strange: list[str] = []
-        for path in files:
-            page, odd = read_xml(path) if path.suffix.lower() == ".xml" else read_json(path)
-            pages.append(page)
-            strange += odd
-        self.notes = passed_over(strange, _NO_AREA)
+        pages = [read_xml(path) if path.suffix.lower() == ".xml" else read_json(path) for path in files]
+        self.notes: list[str] = []
         if grouped := sum(_join(page) for page in pages):
             self.notes.append(f"{grouped} shapes are parts of others of their group and label, with one box around all")
         self._take(folder, pages, Pictures(folder, images), absent)
 
 
-def read_json(path: Path) -> tuple[Page, list[str]]:
-    """What a file of labelme says of its picture, and the types of shapes in it that have no area.
-
-    What cannot be read is in the page's `odd`.
-    """
+def read_json(path: Path) -> Page:
+    """What a file of labelme says of its picture; what cannot be read is in the page's `odd`."""
     page = Page(path.stem, path)
     try:
         content = json.loads(read_file(path, _MOST))
     except (OSError, ValueError, RecursionError) as error:
         page.wrong(f"is no readable JSON ({error})")
-        return page, []
+        return page
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         page.wrong("has no list of shapes, as labelme writes it")
-        return page, []
+        return page
     name = content.get("imagePath")
     page.name = name if isinstance(name, str) and name.strip() else path.stem
     page.size = size_in(content.get("imageWidth"), content.get("imageHeight"))
     flags = content.get("flags")
     page.labels = [name for name, is_set in flags.items() if is_set is True] if isinstance(flags, dict) else []
-    strange = []
     for number_, shape in enumerate(content["shapes"], start=1):
         kind = (shape.get("shape_type") or "polygon") if isinstance(shape, dict) else None
         if not isinstance(shape, dict) or not isinstance(kind, str):
             page.wrong(f"has a shape that is none ({str(shape)[:40]})")
         elif kind not in _SHAPES:
-            strange.append(kind)
+            page.strange.append(kind)
         elif not isinstance(label := shape.get("label"), str) or not label.strip():
             page.wrong(f"has a {kind} without a label, its shape {number_}", kind="label_unknown")
         else:
@@ -90,7 +80,7 @@ def read_json(path: Path) -> tuple[Page, list[str]]:
                 page.shapes.append(replace(found, group=group if type(group) is int else None))
             except ValueError as error:
                 page.wrong(f"has a {kind} that cannot be read ({error}), its shape {number_}")
-    return page, strange
+    return page
 
 
 def _join(page: Page) -> int:
@@ -168,27 +158,26 @@ _SHAPES = {"rectangle": _rectangle, "polygon": _polygon, "circle": _circle, "mas
 )
 
 
-def read_xml(path: Path) -> tuple[Page, list[str]]:
+def read_xml(path: Path) -> Page:
     """As `read_json`, of the XML of LabelMe."""
     page = Page(path.stem, path)
     try:
         root = parse(partial(read_file, path, _MOST_XML))
     except ValueError as error:
         page.wrong(str(error))
-        return page, []
+        return page
     if root.tag != "annotation":
         page.wrong(f"is no annotation of LabelMe: its first element is <{root.tag}>, not <annotation>")
-        return page, []
+        return page
     name, folder = (root.findtext(key, "").strip() for key in ("filename", "folder"))
     page.name = f"{folder}/{name}" if folder and name else name or path.stem
     page.size = size_in(*(root.findtext(f"imagesize/{side}", "").strip() for side in ("ncols", "nrows")))
-    strange = []
     for element in root.findall("object"):
         label = element.findtext("name", "").strip()
         if element.findtext("deleted", "0").strip() == "1":
             continue
         if element.find("polygon") is None:
-            strange.append("segment" if element.find("segm") is not None else "object without a polygon")
+            page.strange.append("segment" if element.find("segm") is not None else "object without a polygon")
         elif not label:
             page.wrong("has an object without a name", line_of(element), "label_unknown")
         else:
@@ -196,7 +185,7 @@ def read_xml(path: Path) -> tuple[Page, list[str]]:
                 page.shapes.append(_object(element, label))
             except ValueError as error:
                 page.wrong(f"has an object that cannot be read ({error})", line_of(element))
-    return page, strange
+    return page
 
 
 def _object(element: Element, label: str) -> Shape:

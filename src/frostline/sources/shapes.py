@@ -56,8 +56,8 @@ class Page:
     has no lines, as in "the task 3". size: of the picture, where the tool tells it.
     shares: whether shapes are given in shares of the displayed picture; otherwise in pixels.
     labels: of the picture as a whole. split: where the file tells one. looked: whether somebody looked at the picture,
-    so that no shapes means that there is nothing. odd: what cannot be read there: pairs
-    (kind of fault, what), or with a line.
+    so that no shapes means that there is nothing. strange: kinds of shapes there that have no area, and are passed
+    over. odd: what cannot be read there: kind of fault, what, and the line where that is known.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Page:
     labels: list[str] = field(default_factory=list)
     split: str | None = None
     looked: bool = True
+    strange: list[str] = field(default_factory=list)
     odd: list[tuple[str, str, int | None]] = field(default_factory=list)
 
     def wrong(self, what: str, line: int | None = None, kind: str = "annotation_unreadable") -> None:
