@@ -91,7 +91,7 @@ def read(content: bytes, sizes: Sizes, file: str) -> Answers:
         if not task.done:
             continue
         page = Page(scene, Path(file), shares=True)
-        add_regions(page, pick(task.done, "newest").result)
+        add_regions(page, pick(task.done, "newest", page).result)
         if page.size is not None:
             reading.check_size(page.size, scene)
         reading.add(scene, Answer(reading.boxes(page, scene)))

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from frostline.errors import FrostlineError
-from frostline.words import listed
+from frostline.words import listed, short
 
 CORNERS = ("x0", "y0", "x1", "y1")
 COLUMNS = ("path", *CORNERS, "box_label", "label", "mask", "split", "group")
+_LONGEST = 200  # signs of names in messages
 _SIZE = ("width", "height")  # of the picture, where the file tells corners under one of the names below
 _NAMED_CORNERS = (
     ("xmin", "ymin", "xmax", "ymax"),
@@ -61,7 +62,11 @@ def _path(header: list[str], file: Path) -> int:
     places = _places(header, _NAMES["path"])
     if len(places) == 1:
         return places[0]
-    which = f", and may mean {listed([repr(header[place]) for place in places])}" if places else f" ({_shown(header)})"
+    which = (
+        f", and may mean {short(listed([repr(header[place]) for place in places]), _LONGEST)}"
+        if places
+        else f" ({_shown(header)})"
+    )
     raise FrostlineError(
         f"{file} has no column 'path' in its first line{which}: add it, or say what it is called, as in "
         f"dataset.source.columns.path={header[places[0]] if places else 'NAME'}."
@@ -112,10 +117,10 @@ def _notes(roles: Mapping[str, int], header: list[str], own: Mapping[str, int]) 
         pairs = [f"{header[place]} as {'the size' if role in _SIZE else role}" for role, place in taken.items()]
         notes.append(f"columns are taken by their names, {listed(pairs)}; dataset.source.columns can say otherwise")
     if unread := [repr(name) for place, name in enumerate(header) if place not in roles.values()]:
-        notes.append(f"columns that are not read: {', '.join(unread)}")
+        notes.append(f"columns that are not read: {short(', '.join(unread), _LONGEST)}")
     return notes
 
 
 def _shown(header: list[str]) -> str:
     text = ", ".join(header)
-    return f"there are: {text[:200]}" if text else "it is empty"
+    return f"there are: {short(text, _LONGEST)}" if text else "it is empty"

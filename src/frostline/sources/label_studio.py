@@ -62,7 +62,7 @@ class LabelStudio(Drawn):
                     unseen.append(page)
                     continue
                 several += len(task.done) > 1
-                answers.append(add_regions(page, pick(task.done, annotator).result))
+                answers.append(add_regions(page, pick(task.done, annotator, page).result))
                 pages.append(page)
         self._choose(pages, answers, choice)
         never = len(unseen) - cancelled

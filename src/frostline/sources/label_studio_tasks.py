@@ -14,20 +14,26 @@ from frostline.errors import FrostlineError
 from frostline.sources.brush import brushed
 from frostline.sources.files import PICTURE_SUFFIXES
 from frostline.sources.shapes import Page, Shape, number, size_in
+from frostline.words import short
 
 RULES = ("newest", "oldest", "ground_truth")
+_LONGEST = 60  # signs of what strangers wrote, in messages
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _KEYS = ("image", "img", "picture", "photo")  # of a picture in a task's data, where several are texts
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one person submitted for a task. result: its regions as they stand there. time: of its last change."""
+    """What one person submitted for a task.
+
+    result: its regions as they stand there. time: of its last change. odd: what is wrong with it as a whole.
+    """
 
     result: Sequence[Any]
     cancelled: bool = False
     time: datetime = _NEVER
     ground_truth: bool = False
+    odd: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,14 @@ def read_tasks(content: bytes, file: str) -> list[Task]:
     return [_task(task, position, file) for position, task in enumerate(tasks, start=1)]
 
 
-def pick(done: Sequence[Annotation], rule: str) -> Annotation:
-    """The annotation that holds of several. rule: one of RULES; of those of one time the last, or the first."""
+def pick(done: Sequence[Annotation], rule: str, page: Page) -> Annotation:
+    """The annotation that holds of several. rule: one of RULES; of those of one time the last, or the first.
+
+    What is wrong with any of them is in `page.odd`.
+    """
+    for odd in (found.odd for found in done):
+        if odd:
+            page.wrong(odd)
     marked = [found for found in done if found.ground_truth] if rule == "ground_truth" else []
     if rule == "oldest":
         return min(done, key=lambda found: found.time)
@@ -174,7 +186,8 @@ _SHAPES = {"box": _box, "ellipse": _ellipse, "polygon": _polygon, "pixels": _bru
 
 def _task(task: dict[str, Any], position: int, file: str) -> Task:
     """One task of JSON, or one annotation of JSON-MIN."""
-    called = f"the task {task['id']!r}" if isinstance(task.get("id"), int | str) else f"the task at place {position}"
+    known = isinstance(task.get("id"), int | str)
+    called = f"the task {short(repr(task['id']), _LONGEST)}" if known else f"the task at place {position}"
     if "data" not in task and not {"annotations", "completions"} & task.keys():
         return _small(task, called)
     annotations = task.get("annotations", task.get("completions", []))
@@ -188,12 +201,13 @@ def _task(task: dict[str, Any], position: int, file: str) -> Task:
             f"{file} is no list of Label Studio's tasks: {called} has no data, or annotations without their result; "
             "export from Label Studio as JSON."
         )
-    return Task(called, data, task.get("meta"), [_annotation(found, f"{file}, {called},") for found in annotations])
+    return Task(called, data, task.get("meta"), [_annotation(found) for found in annotations])
 
 
-def _annotation(found: dict[str, Any], where: str) -> Annotation:
+def _annotation(found: dict[str, Any]) -> Annotation:
     cancelled = bool(found.get("was_cancelled") or found.get("skipped"))
-    return Annotation(found["result"], cancelled, _time(found, where), bool(found.get("ground_truth")))
+    time, odd = _time(found)
+    return Annotation(found["result"], cancelled, time, bool(found.get("ground_truth")), odd)
 
 
 def _small(task: dict[str, Any], called: str) -> Task:
@@ -213,20 +227,20 @@ def _small(task: dict[str, Any], called: str) -> Task:
         elif key in answers and "id" in keys and isinstance(value, str):
             result.append({"from_name": key, "value": {"choices": [value]}})
     data = {key: value for key, value in task.items() if isinstance(value, str)}
-    return Task(called, data, None, [Annotation(result, time=_time(task, called))], small=True)
+    time, odd = _time(task)
+    return Task(called, data, None, [Annotation(result, time=time, odd=odd)], small=True)
 
 
-def _time(annotation: dict[str, Any], where: str) -> datetime:
+def _time(annotation: dict[str, Any]) -> tuple[datetime, str | None]:
+    """When an annotation was changed last, and what is wrong where that is no time."""
     text = annotation.get("updated_at") or annotation.get("created_at")
     if text is None:
-        return _NEVER
+        return _NEVER, None
     try:
         time = datetime.fromisoformat(text)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    except (TypeError, ValueError) as error:
-        raise FrostlineError(
-            f"{where} has an annotation of the time {text!r}: export from Label Studio again."
-        ) from error
+    except (TypeError, ValueError):
+        return _NEVER, f"has an annotation of the time {short(repr(text), _LONGEST)}, which is none"
+    return time if time.tzinfo else time.replace(tzinfo=UTC), None
 
 
 def together(tasks: Sequence[Task]) -> list[Task]:
