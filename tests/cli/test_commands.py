@@ -59,6 +59,18 @@ def test_mistakes_are_one_sentence_and_status_2(command, words, capsys, tmp_path
     assert "Traceback" not in error
 
 
+def test_what_lies_above_the_working_folder_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "experiments" / "mine").mkdir(parents=True)
+    (tmp_path / "experiments" / "mine" / "study.yaml").write_text("grid: {seed: [0]}")
+    (tmp_path / "conf" / "dataset").mkdir(parents=True)
+    (tmp_path / "conf" / "dataset" / "ours.yaml").write_text("name: ours")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "er")
+    for command in (["compare", "experiments/mine"], ["study", "check"], ["train", "dataset=ours"]):
+        assert main(command) == 2
+        assert f"({tmp_path} has one: run the command there)" in capsys.readouterr().err
+
+
 def test_show_prints_the_configuration(capsys):
     assert main(["train", "--show", "task=detection", "seed=5"]) == 0
     text = capsys.readouterr().out

@@ -17,6 +17,7 @@ from frostline.config.keys import CLOSED, KEYS, NAMED, check_ranges, kind_at
 from frostline.config.source import annotation
 from frostline.config.values import ANY, Kind, annotated, kind_of, typed
 from frostline.errors import FrostlineError
+from frostline.files import hint_above
 from frostline.words import one_line
 
 _PATHS = ("dataset.root", "cache.folder")  # a folder may be called {x} or [1], or hold a comma
@@ -226,7 +227,8 @@ def _explain(error: Exception, folder: Path) -> str:
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, option = found.groups()
         options = sorted(p.stem for p in (folder / group).glob("*.yaml"))
-        return f"'{option}' is no {group}; choose one of {', '.join(options)} (files in conf/{group}/)."
+        own = "" if folder == Path.cwd() / "conf" else hint_above(Path("conf", group, f"{option}.yaml"))
+        return f"'{option}' is no {group}; choose one of {', '.join(options)} (files in conf/{group}/){own}."
     full = re.search(r"full_key: (\S+)", text)
     return f"{full[1] + ': ' if full else ''}{text.strip().splitlines()[0]}"
 
