@@ -17,8 +17,9 @@ PROSE = 30  # letters; a longer line of several words may be wrapped
 OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
   task=classification|localization|detection|segmentation
-  dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, masks, camvid,
-                                pets, flowers102, fashion_mnist, pennfudan
+  dataset=meadow                drawn; or, with dataset.root=PATH, one of folder, csv, voc, coco, yolo, cvat, labelme,
+                                label_studio, createml, open_images, masks, camvid, pets, flowers102, fashion_mnist,
+                                pennfudan
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
   head=yolo                     each task has its own by default; conf/head/ has them all
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
