@@ -2,6 +2,7 @@ import re
 
 import pytest
 import torch
+from helpers.cases import case
 
 from frostline.cli import main
 from frostline.config import conf_dir
@@ -186,3 +187,10 @@ def test_who_interrupts_a_command_reads_one_line(monkeypatch, capsys):
     monkeypatch.setattr("frostline.cli.plan.run", interrupted)
     assert main(["plan"]) == 130
     assert capsys.readouterr().err == "\nfrostline: interrupted; the same command goes on from what there is.\n"
+
+
+@pytest.mark.parametrize("name", ["März", "flowers (1)", "日本語 データ", "{x}"])
+def test_a_folder_of_any_name_is_opened_as_it_is_typed(name, tmp_path, capsys):
+    root = case("paths", tmp_path)
+    assert main(["doctor", "dataset=folder", f"dataset.root={root / name}"]) == 0
+    assert "16 scenes" in capsys.readouterr().out

@@ -107,6 +107,52 @@ def test_csv_as_people_have_it(name, file, said, tmp_path):
         CsvManifest(root, columns={"path": "photo"})
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "label", "box"),
+    [
+        ("Image,Label,XMin,YMin,XMax,YMax", "a.png,leaf,1,2,3,4", None, "leaf"),
+        ("file|category|left|top|right|bottom", "a.png|leaf|1|2|3|4", None, "leaf"),
+        ("filename\tclass", "a.png\tleaf", "leaf", None),
+        ("path,label,x0,y0,x1,y1", "a.png,leaf,1,2,3,4", "leaf", "object"),
+        ("sep=;\nimg;x1;y1;x2;y2", "a.png;1,0;2;3;4", None, "object"),
+        ("path,label,class,xmin,ymin,xmax,ymax", "a.png,bush,leaf,1,2,3,4", "bush", "leaf"),
+    ],
+)
+def test_usual_names_of_columns(root, header, row, label, box):
+    (root / "x.csv").write_text(f"{header}\n{row}\n")
+    source = CsvManifest(root)
+    (scene,) = source.scenes()
+    assert source.classes.labels == (label and (label,)) and source.classes.boxes == (box and (box,))
+    assert scene.boxes is None or scene.boxes.tolist() == [[1, 2, 3, 4]]
+    assert scene.image == root / "images" / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("image,filename,label", "may mean 'image' and 'filename'.*columns.path=image"),
+        ("photo;label", "there are: photo, label"),
+        ("path,x0,xmax", "only some of the columns"),
+        ("path,xmin,ymin,xmax", None),
+    ],
+)
+def test_columns_that_nobody_can_tell_are_asked_for(root, header, words):
+    (root / "x.csv").write_text(f"{header}\n")
+    if words is None:  # no four corners: no boxes, and the columns are named
+        assert "columns that are not read: 'xmin', 'ymin', 'xmax'" in CsvManifest(root).notes
+    else:
+        with pytest.raises(FrostlineError, match=words):
+            CsvManifest(root)
+
+
+def test_of_several_tables_one_must_be_named(root):
+    for name in ("a.csv", "b.csv"):
+        (root / name).write_text("path\na.png\n")
+    with pytest.raises(FrostlineError, match=r"several tables, such as a\.csv and b\.csv"):
+        CsvManifest(root)
+    assert len(list(CsvManifest(root, manifest="b.csv").scenes())) == 1 and csv_manifest.fits(root) is None
+
+
 # --- Small files of our own -------------------------------------------------------------------------------------------
 
 WIDE, HIGH = 40, 30
@@ -190,6 +236,7 @@ def test_a_faulty_shape_costs_its_scene_and_has_its_line(root):
         ("gone.png", "picture_missing"),
         ("../secret.png", "path_outside"),
         ("/etc/hostname", "path_outside"),
+        ("a.xml", "picture_missing"),
         ("s3://bucket/there/a.png", None),
         ("images\\deep\\c.png", None),
         ("other/deep/c.png", None),
@@ -289,7 +336,7 @@ def test_label_studio_brushes_polygons_and_ellipses(root):
     before, after = 4 * (WIDE * 7 + 5), 4 * (WIDE * HIGH - WIDE * 7 - 6)
     packed = bits((4 * WIDE * HIGH, 32), (7, 5), (2, 4), (4, 4), (8, 4), (15, 4),
                   (1, 1), (3, 2), (before - 1, 16), (0, 8),
-                  (0, 1), (0, 2), (3, 3), (255, 8), (255, 8), (255, 8), (200, 8),
+                  (0, 1), (0, 2), (3, 3), (0, 8), (0, 8), (0, 8), (200, 8),
                   (1, 1), (3, 2), (after - 1, 16), (0, 8))  # fmt: skip
     size = {"original_width": WIDE, "original_height": HIGH}
     brush = {"type": "brushlabels", "value": {"format": "rle", "rle": packed, "brushlabels": ["leaf"]}} | size
