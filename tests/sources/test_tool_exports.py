@@ -259,6 +259,25 @@ def test_of_two_pictures_of_one_name_nobody_guesses(root):
     assert scene.image == root / "images" / "deep" / "a.png"
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.zip", b"PK\x03\x04rest", "is a ZIP archive: unpack it"),
+        ("a.xml", b"<annotation/>", "export as 'CVAT for images 1.1'"),
+        ("b.xml", b"<annotations><track/></annotations>", "export as 'CVAT for images 1.1'"),
+        ("", b"", "holds no file of CVAT's XML"),
+        ("nowhere", None, "nowhere is not there"),
+    ],
+)
+def test_what_is_no_file_of_the_tool_is_told(root, name, content, words):
+    if content:
+        (root / name).write_bytes(content)
+    with pytest.raises(FrostlineError, match=words):
+        Cvat(root / name)
+    with pytest.raises(FrostlineError, match="which lies outside"):
+        Cvat(root, annotations="../a.xml")
+
+
 def test_a_picture_named_twice_is_a_fault(root):
     scenes = list(Cvat(xml(root, image(POLYGON), image(POLYGON))).scenes())
     assert [len(scene.faults) for scene in scenes] == [0, 1] and "once more" in str(scenes[1].faults[0])

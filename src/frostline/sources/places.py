@@ -10,6 +10,7 @@ from frostline.pictures.reading import read_file
 from frostline.sources.files import inside, is_file
 
 _MOST = 1 << 28  # bytes of annotations; an element in memory is many times larger than its text
+_ZIP = b"PK\x03\x04"
 _FEW = 20  # files that are looked into to see what a folder holds
 _FOLDERS = 2000  # that are looked through for it
 
@@ -28,6 +29,8 @@ def chosen(
     """
     path = Path(root).expanduser()
     if is_file(path):
+        if head(path).startswith(_ZIP):
+            raise FrostlineError(f"{path} is a ZIP archive: unpack it, and point dataset.root at the folder.")
         return path.parent, [path]
     if not os.path.isdir(path):
         what = "is neither a folder nor a file" if os.path.exists(path) else "is not there"
