@@ -71,7 +71,7 @@ class CsvManifest(Source):
             raise FrostlineError(f"dataset.source.delimiter is {delimiter!r}: it is one sign, such as ';'.")
         if absent not in ABSENT:
             raise FrostlineError(f"dataset.source.absent is '{absent}'; choose one of {', '.join(ABSENT)}.")
-        self.root, files = chosen(root, manifest, _WHAT, _files, "manifest")
+        self.root, files = chosen(root, manifest, f"{_WHAT} ({_OURS}, or the only table there)", _files, "manifest")
         self._file = files[0]
         for file in files:
             if not is_file(file):
