@@ -71,9 +71,9 @@ class Drawn(Source):
             self.notes.append(f"{such} passed over, as they have no area")
         turned = sum(bool(shape.degrees) for page in pages for shape in page.shapes)
         if turned:
-            self.notes.append(f"{turned} turned shapes: the upright box around each was taken")
+            self.notes.append(f"{turned} turned shape(s): the upright box around each was taken")
         if several := sum(len(set(page.labels)) > 1 for page in pages):
-            self.notes.append(f"{several} pictures have several labels of the whole picture, and get none of them")
+            self.notes.append(f"{several} picture(s) with several labels of the whole get none of them")
 
     def _add_absent(self, pictures: Pictures, absent: str, unseen: Sequence[Page]) -> None:
         named = {path for path, _, _ in self._found}

@@ -69,9 +69,9 @@ class LabelStudio(Drawn):
         self.notes = [
             text
             for count, text in (
-                (cancelled, f"{cancelled} tasks were cancelled (skipped) and are no scenes"),
-                (never, f"{never} tasks have no annotation, so nobody looked at them, and are no scenes"),
-                (several, f"{several} tasks have several annotations, of which the {_NAMED[annotator]} holds, as "
+                (cancelled, f"{cancelled} task(s) cancelled (skipped): no scenes"),
+                (never, f"{never} task(s) without an annotation, which nobody looked at: no scenes"),
+                (several, f"{several} task(s) with several annotations, of which the {_NAMED[annotator]} holds, as "
                           "dataset.source.annotator says"),
             )
             if count

@@ -45,7 +45,9 @@ class Labelme(Drawn):
         pages = [read_xml(path) if path.suffix.lower() == ".xml" else read_json(path) for path in files]
         self.notes: list[str] = []
         if grouped := sum(_join(page) for page in pages):
-            self.notes.append(f"{grouped} shapes are parts of others of their group and label, with one box around all")
+            self.notes.append(
+                f"{grouped} shape(s) are parts of others of their group and label, with one box around all"
+            )
         self._take(folder, pages, Pictures(folder, images), absent)
 
 

@@ -53,7 +53,7 @@ class OpenImages(Drawn):
             pages += found
             left_out += grouped
         if left_out:
-            self.notes = [f"{left_out} boxes around groups are left out; dataset.source.groups=true takes them"]
+            self.notes = [f"{left_out} box(es) around groups left out; dataset.source.groups=true takes them"]
         self._take(folder, pages, Pictures(folder, images), absent)
 
 
