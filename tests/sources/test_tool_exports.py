@@ -56,6 +56,13 @@ def boxes_by_picture(source):
         ("supervision/createml", CreateMl, {}, createml, 0),
         ("globox/openimage", OpenImages, {"absent": "empty"}, open_images, 1e-5),
         ("datumaro/open_images", OpenImages, {"absent": "empty"}, open_images, ROUNDED),
+        (
+            "datumaro/open_images/annotations/default-annotations-bbox.csv",
+            OpenImages,
+            {"absent": "empty"},
+            open_images,
+            ROUNDED,
+        ),
         ("roboflow/csv", CsvManifest, {"absent": "empty"}, csv_manifest, 0.5),
     ],
 )
@@ -249,6 +256,15 @@ def test_a_picture_is_found_by_its_name_and_never_outside(root, name, kind):
     (scene,) = only(Cvat(xml(root, image(POLYGON, name=name)))).values()
     assert [fault.kind for fault in scene.faults] == ([kind] if kind else [])
     assert (scene.image is None) == (kind is not None)
+
+
+def test_links_are_followed_once(root):
+    (root / "out").mkdir()
+    xml(root / "out", image(POLYGON))
+    (root / "xml").mkdir()
+    (root / "xml" / "linked").symlink_to(root / "out")
+    (root / "out" / "back").symlink_to(root)
+    assert len(list(Cvat(root).scenes())) == 1
 
 
 def test_of_two_pictures_of_one_name_nobody_guesses(root):

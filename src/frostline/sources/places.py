@@ -10,6 +10,7 @@ from frostline.pictures.reading import read_file
 from frostline.sources.files import inside, is_file
 
 _MOST = 1 << 28  # bytes of annotations; an element in memory is many times larger than its text
+_ANNOTATIONS = "annotations"  # a folder beside that of the pictures
 _ZIP = b"PK\x03\x04"
 _FEW = 20  # files that are looked into to see what a folder holds
 _FOLDERS = 2000  # that are looked through for it
@@ -22,7 +23,8 @@ def chosen(
     find: Callable[[Path], list[Path]],
     key: str = "annotations",
 ) -> tuple[Path, list[Path]]:
-    """The folder that a source reads, and the files of annotations in it: `root` itself where it is one, `annotations`
+    """The folder that a source reads, and the files of annotations in it: `root` itself where it is one (in its folder,
+    or in the one above where that is called annotations, as pictures lie beside it then), what `annotations`
     where that names one, or those that are found. key: the setting that is `annotations` here.
 
     Raises FrostlineError where there are none, or they lie outside the root.
@@ -31,7 +33,8 @@ def chosen(
     if is_file(path):
         if head(path).startswith(_ZIP):
             raise FrostlineError(f"{path} is a ZIP archive: unpack it, and point dataset.root at the folder.")
-        return path.parent, [path]
+        beside = path.absolute().parent
+        return beside.parent if beside.name.lower() == _ANNOTATIONS else path.parent, [path]
     if not os.path.isdir(path):
         what = "is neither a folder nor a file" if os.path.exists(path) else "is not there"
         raise FrostlineError(f"{path} {what}: point dataset.root at a folder that holds {meant}, or at its file.")
@@ -97,8 +100,14 @@ def _fits(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _walk(root: Path, patterns: tuple[str, ...]) -> Iterator[tuple[int, Path]]:
-    """The number of each file's folder, and the file."""
-    for number, (folder, folders, names) in enumerate(os.walk(root)):
+    """The number of each file's folder, and the file. Links are followed, a folder that they lead back to once."""
+    seen = set()
+    for number, (folder, folders, names) in enumerate(os.walk(root, followlinks=True)):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if _fits(name, patterns) and is_file(path := Path(folder, name)):
