@@ -47,3 +47,10 @@ def let_go(lock: int | IO[str]) -> None:
     """
     with suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def hint_above(path: Path) -> str:
+    """The end of a sentence on a relative path that is not there: the folder above the working one that has it."""
+    here = Path.cwd()
+    found = next((folder for folder in here.parents if (folder / path).exists()), None)
+    return "" if path.is_absolute() or found is None else f" ({found} has one: run the command there)"

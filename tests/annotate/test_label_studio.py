@@ -39,6 +39,9 @@ def task(*annotations, scene="a", **fields):
     } | fields
 
 
+POLYGON = {"type": "polygonlabels", "value": {"points": [[0, 0], [9, 0], [9, 9]], "polygonlabels": ["rose"]}}
+
+
 def answers(*tasks):
     return read(json.dumps(tasks).encode(), SIZES, "export.json")
 
@@ -52,6 +55,13 @@ def test_a_documented_export_is_read():
     assert [box.label for box in found.of["a"].boxes] == ["rose", "tulip"]
     assert np.allclose(corners(found), [[30, 50, 330, 150], [0, 0, 600, 400]])
     assert found.tells_empty and not found.notes
+
+
+def test_json_min_says_the_same():
+    value = region()["value"] | {"original_width": 600, "original_height": 400}
+    times = {"annotator": 1, "annotation_id": 1, "created_at": "2021-03-09T22:16:08.728353Z"}
+    found = answers({"image": "x/a.jpg", "id": 1, "label": [value]} | times, {"image": "b.jpg", "id": 2} | times)
+    assert np.allclose(corners(found), [[30, 50, 330, 150]]) and found.of["b"].boxes == () and found.tells_empty
 
 
 def test_what_nobody_looked_at_is_not_what_has_no_boxes():
@@ -109,12 +119,12 @@ def test_a_task_is_known_by_its_scene_or_else_by_its_picture(data, meta):
         ("{", "export.json is no JSON"),
         ("[" * 100_000, "export.json is no JSON"),
         ('{"id": 1}', "no list of Label Studio's tasks"),
-        ([{"image": "a.jpg", "label": []}], "not as JSON-MIN"),
         ([{"data": {"scene": "a"}, "annotations": [3]}], "no list of Label Studio's tasks"),
         ([task(annotation(), scene="c")], "names the picture 'c', which is no scene"),
         ([task(annotation(), data={"image": 3})], "names the picture 3, which is no scene"),
         ([task(annotation()), task(annotation())], "has the scene 'a' twice"),
-        ([task(annotation(region(type="polygonlabels")))], "scene 'a', has a region of the type 'polygonlabels'"),
+        ([task(annotation(POLYGON))], "scene 'a', has a polygon, and only boxes"),
+        ([task(annotation({"type": "relation", "from_id": "a"}))], "scene 'a', has a relation, and only boxes"),
         ([task(annotation(3))], "has a region of the type 3"),
         ([task(annotation(region(rectanglelabels=[])))], r"with the labels \[\]"),
         ([task(annotation(region(rectanglelabels=["a", "b"])))], "exactly one label"),

@@ -2,6 +2,7 @@ import re
 
 import pytest
 import torch
+from helpers.cases import case
 
 from frostline.cli import main
 from frostline.config import conf_dir
@@ -59,10 +60,39 @@ def test_mistakes_are_one_sentence_and_status_2(command, words, capsys, tmp_path
     assert "Traceback" not in error
 
 
+def test_what_lies_above_the_working_folder_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "experiments" / "mine").mkdir(parents=True)
+    (tmp_path / "experiments" / "mine" / "study.yaml").write_text("grid: {seed: [0]}")
+    (tmp_path / "conf" / "dataset").mkdir(parents=True)
+    (tmp_path / "conf" / "dataset" / "ours.yaml").write_text("name: ours")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "er")
+    for command in (["compare", "experiments/mine"], ["study", "check"], ["train", "dataset=ours"]):
+        assert main(command) == 2
+        assert f"({tmp_path} has one: run the command there)" in capsys.readouterr().err
+
+
 def test_show_prints_the_configuration(capsys):
     assert main(["train", "--show", "task=detection", "seed=5"]) == 0
     text = capsys.readouterr().out
     assert "seed: 5" in text and "name: dense" in text
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["--show", "task=detection", "seed=5"],
+        ["task=detection", "--show", "seed=5"],
+        ["task=detection", "seed=5", "--show"],
+    ],
+)
+def test_options_and_overrides_stand_in_any_order(order, capsys):
+    assert main(["train", *order]) == 0
+    text = capsys.readouterr().out
+    assert "seed: 5" in text and "name: dense" in text
+    with pytest.raises(SystemExit):
+        main(["train", *order, "--nope"])
+    assert "unrecognized arguments: --nope" in capsys.readouterr().err
 
 
 def test_a_study_without_a_plan_says_what_to_do(tmp_path, monkeypatch, capsys):
@@ -157,3 +187,10 @@ def test_who_interrupts_a_command_reads_one_line(monkeypatch, capsys):
     monkeypatch.setattr("frostline.cli.plan.run", interrupted)
     assert main(["plan"]) == 130
     assert capsys.readouterr().err == "\nfrostline: interrupted; the same command goes on from what there is.\n"
+
+
+@pytest.mark.parametrize("name", ["März", "flowers (1)", "日本語 データ", "{x}"])
+def test_a_folder_of_any_name_is_opened_as_it_is_typed(name, tmp_path, capsys):
+    root = case("paths", tmp_path)
+    assert main(["doctor", "dataset=folder", f"dataset.root={root / name}"]) == 0
+    assert "16 scenes" in capsys.readouterr().out

@@ -118,3 +118,25 @@ def test_a_path_stands_for_itself(name):
 
 def test_the_home_folder_is_found():
     assert compose(["dataset=folder", "dataset.root=~/a (b)"])["dataset"]["root"] == str(Path.home() / "a (b)")
+
+
+@pytest.mark.parametrize(
+    "name", ["März", "flowers (1)", "日本語 データ", "{x}", "[1]", "a,b", "it's", "a=b", "x: y", "010"]
+)
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_root_is_what_a_person_types(name, quoted):
+    config = compose(["dataset=folder", f'dataset.root="{name}"' if quoted else f"dataset.root={name}"])
+    assert config["dataset"]["root"] == config["dataset"]["source"]["root"] == name
+
+
+def test_a_mapping_that_is_empty_takes_keys_one_by_one():
+    csv = ["dataset=csv", "dataset.root=x"]
+    keys = ["dataset.source.columns.path=file", "dataset.source.columns.label=kind"]
+    for way in (
+        keys,
+        [keys[0], "dataset.source.columns={label: kind}"],
+        ["dataset.source.columns={path: file, label: kind}"],
+    ):
+        assert compose([*csv, *way])["dataset"]["source"]["columns"] == {"path": "file", "label": "kind"}
+    with pytest.raises(FrostlineError, match="no configuration key 'dataset.split.path'"):
+        compose([*csv, "dataset.split.path=file"])

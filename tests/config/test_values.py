@@ -23,11 +23,14 @@ NULLABLE = {
     ("dataset", "root"): str,
     ("dataset", "white"): int,
     ("dataset", "unmasked"): str,
+    ("dataset", "choice"): str,
+    ("dataset", "manifest"): str,
+    ("dataset", "delimiter"): str,
     ("backbone", "name"): str,
     ("tracking", "uri"): str,
 }
 # lists, mappings, or one of two
-ANYTHING = {"given", "values", "annotations", "images", "columns", "masks", "classes", "class_weights"}
+ANYTHING = {"given", "values", "names", "annotations", "images", "columns", "masks", "classes", "class_weights"}
 
 
 def files():

@@ -149,6 +149,9 @@ def test_a_plateau_ends_a_phase_at_the_latest_where_at_most_says():
         ("val_accuracy", 0.5, 0.65, True),
         ("val_accuracy", 0.5, 0.55, False),
         ("val_accuracy", 0.5, 0.2, False),
+        ("val_loss", None, float("nan"), False),
+        ("val_loss", float("nan"), 9.0, True),
+        ("val_accuracy", 0.5, float("nan"), False),
     ],
 )
 def test_a_loss_is_better_lower_and_anything_else_higher(metric, best, value, better):

@@ -120,7 +120,7 @@ def test_numbers_beyond_all_bounds_are_infinite_and_told_by_the_check(root):
 def test_what_is_no_manifest_is_told(root, tmp_path):
     with pytest.raises(FrostlineError, match="nowhere is not there"):
         CsvManifest(tmp_path / "nowhere")
-    with pytest.raises(FrostlineError, match="manifest.csv is not there"):
+    with pytest.raises(FrostlineError, match="holds no file of a manifest in CSV"):
         CsvManifest(root)
     for text, what in (
         ("", "no column 'path'"),

@@ -1,6 +1,5 @@
 """What travels between a dataset and an annotation tool, as plain data."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -8,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from frostline.errors import FrostlineError, is_number
+from frostline.errors import FrostlineError
 from frostline.scenes.scene import BACKGROUND, Classes
+from frostline.sources.shapes import Corners, Page, hull
 
-_FAR = 1e7  # pixels; no picture has as many on a side
+_CALLED = {"pixels": "mask"}
 
-Corners = tuple[float, float, float, float]
 Sizes = Mapping[str, tuple[int, int]]
 
 
@@ -124,6 +123,17 @@ class Reading:
                 f"{width} x {height}: annotate the dataset's own pictures."
             )
 
+    def boxes(self, page: Page, scene: str) -> tuple[Box, ...]:
+        """The boxes that a tool has of a scene's picture. Raises FrostlineError for anything that is no box."""
+        if page.odd:
+            raise FrostlineError(f"{self.where(scene)} {page.odd[0][1]}: mend it and export again.")
+        others = page.strange + [_CALLED.get(shape.kind, shape.kind) for shape in page.shapes if shape.kind != "box"]
+        if others:
+            raise FrostlineError(f"{self.where(scene)} has a {others[0]}, and only boxes are read: draw a box there.")
+        size = self.sizes[scene]
+        shapes = [shape.scaled(*size) for shape in page.shapes] if page.shares else page.shapes
+        return tuple(Box(shape.label, hull(shape, size), turned=bool(shape.degrees)) for shape in shapes)
+
     def answers(self, tells_empty: bool, masks: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Answers:
         """All of them, with a note on the boxes that were turned."""
         turned = note(
@@ -132,23 +142,6 @@ class Reading:
             "boxes were turned: the upright boxes around them were taken",
         )
         return Answers(self.of, tells_empty, masks, notes + turned)
-
-
-def number(value: Any) -> float:
-    """A finite number of no odd size. Raises ValueError for anything else, and for true and false."""
-    if not is_number(value, -_FAR, _FAR):
-        raise ValueError(f"{value!r} is no number that a picture can have")
-    return float(value)
-
-
-def upright(x: float, y: float, width: float, height: float, degrees: float, size: tuple[int, int]) -> Corners:
-    """The upright box around a box turned clockwise about its corner (x, y), cut off where the picture ends."""
-    turn = math.radians(degrees)
-    right = (width * math.cos(turn), width * math.sin(turn))
-    down = (-height * math.sin(turn), height * math.cos(turn))
-    xs = [x, x + right[0], x + down[0], x + right[0] + down[0]]
-    ys = [y, y + right[1], y + down[1], y + right[1] + down[1]]
-    return max(0.0, min(xs)), max(0.0, min(ys)), min(float(size[0]), max(xs)), min(float(size[1]), max(ys))
 
 
 def note(count: int, one: str, many: str) -> tuple[str, ...]:

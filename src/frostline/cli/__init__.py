@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 where it worked, 2 where the user can mend what is wrong; 130 where it was interrupted and 143 where it was told
     to stop, as a shell gives them.
     """
-    args = _parser().parse_args(argv)
+    args = _parsed(argv)
     try:
         with stoppable():
             return int(args.command(args) or 0)
@@ -35,6 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; overrides may stand behind options, before them, and on both sides, where argparse stops."""
+    parser = _parser()
+    args, left = parser.parse_known_args(argv)
+    taken = next((key for key in ("overrides", "what") if hasattr(args, key)), None)
+    if strange := [each for each in left if taken is None or "=" not in each or each.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(strange)}")
+    if left and taken:
+        getattr(args, taken).extend(left)
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

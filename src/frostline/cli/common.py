@@ -18,7 +18,7 @@ OVERRIDES = """\
 overrides are KEY=VALUE, as Hydra composes them from conf/:
   task=classification|localization|detection|segmentation
   dataset.root=PATH             your pictures, in whatever layout: a line says as which they are read; or one by name:
-                                dataset=folder, csv, voc, coco, yolo, masks, camvid, pets, …: conf/dataset/ has all
+                                dataset=folder, csv, voc, coco, yolo, cvat, labelme, …: conf/dataset/ has all
   dataset=meadow                drawn, built in
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
   head=yolo                     each task has its own by default; conf/head/ has them all

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from frostline.cli.common import Commands
+from frostline.errors import FrostlineError
+from frostline.files import hint_above
 
 
 def add(commands: Commands) -> None:
@@ -35,6 +37,8 @@ def run_check(args: argparse.Namespace) -> int:
     from frostline.studies.study import read_study
 
     studies = [read_study(folder) for folder in args.folders or all_studies()]
+    if not studies:
+        raise FrostlineError(f"There is no study in experiments/ here{hint_above(Path('experiments'))}.")
     for study in studies:
         composed(study)  # a key or value that there is not is told before a pipeline is written for it
     told = {study.name: difference(study) for study in studies}

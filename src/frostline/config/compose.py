@@ -17,7 +17,10 @@ from frostline.config.keys import CLOSED, KEYS, NAMED, check_ranges, kind_at
 from frostline.config.source import annotation
 from frostline.config.values import ANY, Kind, annotated, kind_of, typed
 from frostline.errors import FrostlineError
+from frostline.files import hint_above
 from frostline.words import one_line
+
+_PATHS = ("dataset.root", "cache.folder")  # a folder may be called {x} or [1], or hold a comma
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -111,10 +114,14 @@ def _apart(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 def _change(config: Any, overrides: Sequence[str]) -> dict[str, str]:
     """Write values into a configuration, in place; returns the text of numbers and truth values, by key."""
     written = {}
+    free = {path for path, value in _leaves(config, whole=True) if value == {}}  # mappings that take any keys
     for override in overrides:
         key, value = _parsed(override)
+        group, _, own = key.rpartition(".")
+        if group in free:
+            key, value = group, {own: value}
         try:
-            _set(config, key.split("."), value)
+            _set(config, key.split("."), value, free=key in free)
         except LookupError:
             raise FrostlineError(
                 f"There is no configuration key '{key}'{_near(key, config)}; `frostline train --help` shows the ones "
@@ -131,12 +138,18 @@ def _parsed(override: str) -> tuple[str, Any]:
     from hydra.errors import HydraException
 
     key, _, text = override.partition("=")
+    if key in _PATHS and not text.startswith(("'", '"')):
+        return key, os.path.expanduser(text)  # whatever it holds: [], {}, a comma
     try:
         parsed = OverridesParser.create().parse_override(override)
         key, value = parsed.key_or_group, parsed.value()
     except HydraException as error:
         if text.startswith(("[", "{", "'", '"')):
-            raise FrostlineError(f"{one_line(str(error).partition('See https')[0])}: write KEY=VALUE.") from error
+            what = one_line(str(error).partition("See https")[0]).rstrip(".")
+            raise FrostlineError(
+                f"'{override}' cannot be read ({what}): write KEY=VALUE, and text with brackets or quotes in quotes of "
+                f"its own, as in '{key}=\"TEXT\"'."
+            ) from error
         value = os.path.expanduser(text)
     else:
         if parsed.is_sweep_override():
@@ -146,8 +159,11 @@ def _parsed(override: str) -> tuple[str, Any]:
     return re.sub(r"\[(\d+)\]", r".\1", key), value
 
 
-def _set(node: Any, path: list[str], value: Any) -> None:
-    """Change a value that is there, or merge a mapping into it. Raises LookupError where it is not."""
+def _set(node: Any, path: list[str], value: Any, free: bool = False) -> None:
+    """Change a value that is there, or merge a mapping into it; free: one with other keys, too.
+
+    Raises LookupError where it is not.
+    """
     place: Any = path[0]
     if isinstance(node, list):
         place = int(place) if place.isdigit() else -len(node) - 1
@@ -155,8 +171,10 @@ def _set(node: Any, path: list[str], value: Any) -> None:
         raise LookupError
     here = node[place]
     if len(path) > 1:
-        _set(here, path[1:], value)
-    elif isinstance(value, dict) and isinstance(here, dict) and here:  # `{}` takes any keys
+        _set(here, path[1:], value, free)
+    elif free and isinstance(value, dict) and isinstance(here, dict):
+        here.update(value)
+    elif isinstance(value, dict) and isinstance(here, dict) and here:
         for key, each in value.items():
             _set(here, [str(key)], each)
     else:
@@ -216,7 +234,8 @@ def _explain(error: Exception, folder: Path) -> str:
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, option = found.groups()
         options = sorted(p.stem for p in (folder / group).glob("*.yaml"))
-        return f"'{option}' is no {group}; choose one of {', '.join(options)} (files in conf/{group}/)."
+        own = "" if folder == Path.cwd() / "conf" else hint_above(Path("conf", group, f"{option}.yaml"))
+        return f"'{option}' is no {group}; choose one of {', '.join(options)} (files in conf/{group}/){own}."
     full = re.search(r"full_key: (\S+)", text)
     return f"{full[1] + ': ' if full else ''}{text.strip().splitlines()[0]}"
 

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from frostline.errors import FrostlineError
+from frostline.files import hint_above
 from frostline.words import one_line
 
 Config = dict[str, Any]  # resolved: plain values only
@@ -27,7 +28,7 @@ def conf_files(group: str) -> dict[str, Config]:
 
 def read(path: Path) -> Config:
     """A resolved configuration that `plan` wrote."""
-    config = _load(path, "run `frostline plan`")
+    config = _load(path, f"run `frostline plan`{hint_above(path)}")
     if not isinstance(config, dict):
         raise FrostlineError(f"{path} holds no configuration: run `frostline plan` again.")
     return config

@@ -4,6 +4,7 @@ A schedule is pure: `state_at` depends on nothing but its arguments, so a resume
 see the same one. Where a phase ends on a plateau, the epoch at which it did becomes part of the schedule (`ended`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -25,8 +26,10 @@ class Plateau:
     min_delta: float = 0.0
 
     def better(self, value: float, best: float | None) -> bool:
-        """Whether a value beats the best one so far (None: there is none)."""
-        if best is None:
+        """Whether a value beats the best one so far (None: there is none). NaN beats none, and any number beats it."""
+        if math.isnan(value):
+            return False
+        if best is None or math.isnan(best):
             return True
         return best - value > self.min_delta if self.metric.endswith("loss") else value - best > self.min_delta
 

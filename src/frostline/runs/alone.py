@@ -1,11 +1,13 @@
 """A run that is no part of a study: prepared, trained and delivered by one call, as `frostline train` does it."""
 
 import shlex
+import sys
 from hashlib import sha256
 
 from frostline.config import Config, build, compose, to_yaml
 from frostline.environment import importing
 from frostline.runs.beforehand import check_beforehand
+from frostline.runs.behind import MARK, beside
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, Workplace, identity, run_name
 from frostline.scenes.dataset import Dataset
@@ -45,10 +47,13 @@ def train_alone(config: Config, command: str) -> tuple[RunResult, bool]:
     # Runs that differ in what the name does not tell (a rate, a size) lie side by side.
     folder, runs = f"{name}-{_digest(config, 6)}", RUNS / config["study"]
     done = runs / "results" / folder
-    mark, this = done / "identity", identity(config, dataset.data_hash)
+    mark, this = done / MARK, identity(config, dataset.data_hash)
     if mark.is_file() and mark.read_text() == this:
         return RunResult.read(done / "result.json"), False
-    workplace = Workplace(runs / "work" / folder, config, dataset.data_hash)
+    work = runs / "work" / folder
+    if not work.exists() and (told := beside(work, this)):
+        print(f"frostline: {told}.", file=sys.stderr)
+    workplace = Workplace(work, config, dataset.data_hash)
     if not workplace.finished:
         with importing():  # torch
             from frostline.runs.build import build_run

@@ -7,6 +7,7 @@ and a run that was finished ahead (`frostline train --study`) is only handed ove
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
+from frostline.runs.behind import MARK, removed
 from frostline.runs.result import GROUPS
 
 RUNS = Path("runs")  # in the working directory
@@ -46,8 +48,10 @@ class Workplace:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
-        mark, this = folder / "identity", identity(config, data_hash)
+        mark, this = folder / MARK, identity(config, data_hash)
         if not (mark.is_file() and mark.read_text() == this):
+            if told := removed(folder, this):
+                print(f"frostline: {told}.", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             mark.write_text(this)

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from frostline.errors import FrostlineError
+from frostline.files import hint_above
 from frostline.runs.workplace import RUNS
 from frostline.studies.axes import SEED, in_name, is_value, override, short_names, text
 from frostline.words import one_line
@@ -91,7 +92,7 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise FrostlineError(
             f"The study {path} cannot be read ({error.strerror}): name a folder with a study.yaml, or make one by "
-            "`frostline study new NAME`."
+            f"`frostline study new NAME`{hint_above(path)}."
         ) from error
     except (YAMLError, ValueError) as error:
         reason = one_line(str(error))

@@ -1,0 +1,117 @@
+"""Open Images' CSV: a row a box, its corners as shares of the picture.
+
+The format is that of https://storage.googleapis.com/openimages/web/download_v7.html.
+"""
+
+from pathlib import Path
+
+from frostline.errors import FrostlineError
+from frostline.sources.drawn import Drawn
+from frostline.sources.files import split_named
+from frostline.sources.found import Pictures
+from frostline.sources.places import below, chosen, few_below, told
+from frostline.sources.shapes import Page, Shape, number_in
+from frostline.sources.tables import Table, read_table
+
+_WHAT = "Open Images' CSV"
+_CORNERS = ("XMin", "YMin", "XMax", "YMax")
+_NEEDED = ("ImageID", "LabelName", *_CORNERS)
+_CLASSES = "*class-descriptions*.csv"  # a code and its name in each row, with a header in newer versions
+
+
+class OpenImages(Drawn):
+    """CSV files of boxes as Open Images has them, and the pictures that they name.
+
+    root: a folder in which every such file is read, however deep, or one file. annotations: one file below `root` in
+    their place. images: the folder of the pictures, or several, by default all of `root`. A picture is found by its
+    ImageID, with or without a suffix, where that is there once.
+
+    Classes have the names of `class-descriptions*.csv` where that is there, else those that the boxes have. A box
+    around a group of objects (IsGroupOf) is none of one object: it is left out, which `notes` tells, unless groups is
+    true. The split is told by the file's name, as in train-annotations-bbox.csv, or by the picture's folder.
+
+    Pictures without boxes are not in the file. absent: such a picture is none of the dataset ("skip"), or without
+    objects ("empty").
+
+    Raises FrostlineError for a missing root or file, and for a file without these columns.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        annotations: str | None = None,
+        images: str | list[str] | None = None,
+        groups: bool = False,
+        absent: str = "skip",
+    ) -> None:
+        folder, files = chosen(root, annotations, _WHAT, _files)
+        pages: list[Page] = []
+        left_out = 0
+        names = _class_names(folder)
+        for file in files:
+            found, grouped = read_boxes(file, names, groups)
+            pages += found
+            left_out += grouped
+        if left_out:
+            self.notes = [f"{left_out} box(es) around groups left out; dataset.source.groups=true takes them"]
+        self._take(folder, pages, Pictures(folder, images), absent)
+
+
+def read_boxes(file: Path, names: dict[str, str], groups: bool) -> tuple[list[Page], int]:
+    """The pictures that a file names, and how many boxes around groups were left out. names: of classes, by their code.
+
+    What cannot be read is in a page's `odd`. Raises FrostlineError for what is no such file.
+    """
+    table = read_table(file)
+    if lacking := [name for name in _NEEDED if name not in table.header]:
+        raise FrostlineError(f"{file} has no column '{lacking[0]}', which Open Images' boxes have: take another file.")
+    at = {name: place for place, name in enumerate(table.header)}
+    split = split_named(file.stem)
+    pages: dict[str, Page] = {}
+    left_out = 0
+    for line, cells in table.records():
+        row = {name: cells[place].strip() for name, place in at.items() if place < len(cells)}
+        name = row.get("ImageID", "")
+        page = pages.get(name)
+        if page is None:
+            page = pages[name] = Page(name, file, line, shares=True, split=split)
+        if row.get("IsGroupOf") == "1" and not groups:
+            left_out += 1
+            continue
+        label = row.get("LabelName", "")
+        if not label:
+            page.wrong("has a box without a LabelName", line, "label_unknown")
+            continue
+        try:
+            corners = tuple(_corner(table, row.get(corner)) for corner in _CORNERS)
+            page.shapes.append(Shape(names.get(label, label), "box", corners, line=line))
+        except ValueError as error:
+            page.wrong(f"has a box whose corners are no numbers ({error})", line)
+    return list(pages.values()), left_out
+
+
+def _corner(table: Table, text: str | None) -> float:
+    return number_in(text.replace(",", ".") if text is not None and table.has_comma(text) else text)
+
+
+def _class_names(root: Path) -> dict[str, str]:
+    """The name of each code."""
+    rows = (cells for path in few_below(root, _CLASSES) for _, cells in read_table(path).rows())
+    return {cells[0].strip(): cells[1].strip() for cells in rows if len(cells) > 1 and cells[1].strip()}
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        return set(_NEEDED) <= set(read_table(path).header)
+    except FrostlineError:
+        return False
+
+
+def _files(root: Path) -> list[Path]:
+    return [path for path in below(root, "*.csv") if _is_one(path)]
+
+
+def fits(root: Path) -> str | None:
+    """What lies there as Open Images' CSV; None where nothing does."""
+    files = [path for path in few_below(root, "*.csv") if _is_one(path)]
+    return f"{_WHAT}, {told(files)}" if files else None
