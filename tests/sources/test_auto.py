@@ -104,13 +104,15 @@ MEANT = {
 EXPORTS = {
     "datumaro-masks/voc_segmentation": "masks", "datumaro-masks/camvid": "masks", "datumaro-masks/coco": "coco",
     "datumaro/coco": "coco", "datumaro/voc": "voc", "datumaro/yolo": "yolo", "datumaro/cvat": "cvat",
-    "datumaro/open_images": "open_images", "globox/coco": "coco", "globox/voc": "voc", "globox/yolo": "yolo",
+    "datumaro/open_images": "open_images", "datumaro/label_me": "labelme",
+    "globox/coco": "coco", "globox/voc": "voc", "globox/yolo": "yolo",
     "globox/openimage": "open_images", "globox/cvat": "cvat", "globox/labelme": "labelme",
     "supervision/coco": "coco", "supervision/yolo": "yolo", "supervision/voc": "voc", "supervision/labelme": "labelme",
     "supervision/createml": "createml", "label-studio/coco": "coco", "label-studio/voc": "voc",
     "label-studio/yolo": "yolo", "label-studio/yolo_obb": "yolo", "pylabel/coco": "coco", "pylabel/voc": "voc",
     "pylabel/yolo": "yolo", "roboflow/coco": "coco", "roboflow/voc": "voc", "roboflow/csv": "csv",
-    "roboflow/yolo": "yolo",
+    "roboflow/yolo": "yolo", "label-studio/in.json": "label_studio", "label-studio/json_min": "label_studio",
+    "label-studio/coco_with_images": "coco",
 }  # fmt: skip
 
 

@@ -138,9 +138,9 @@ def pair_by_content(files: VocFiles, named: Mapping[str, str]) -> None:
 
 
 def is_voc_xml(path: Path) -> bool:
-    """Whether a file begins as VOC's annotations do."""
+    """Whether a file begins as VOC's annotations do, and not as LabelMe's, whose size has another name."""
     head = head_of(path, _HEAD)
-    return b"<annotation>" in head or b"<annotation " in head
+    return (b"<annotation>" in head or b"<annotation " in head) and b"<imagesize>" not in head
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:
