@@ -41,6 +41,7 @@ DECIDES = {
     "scenes/dataset.py": "ar",
     "scenes/needs.py": "ar",
     "pictures/reading.py": "dsarp",
+    "pictures/masks.py": "dsarp",
     "pictures/writing.py": "dp",
     "pictures/fit.py": "sar",
     "pictures/kernels.py": "ar",

@@ -24,15 +24,15 @@ KNOWN, MOST_KNOWN = PACKAGE / "__pycache__" / "meanings.json", 1000
 DATASET = (
     *("scenes/scene.py", "scenes/faults.py", "scenes/splits.py"),
     *("scenes/layout.py", "scenes/listing.py", "scenes/columns.py"),
-    *("pictures/reading.py", "pictures/writing.py", "checking"),
+    *("pictures/reading.py", "pictures/masks.py", "pictures/writing.py", "checking"),
 )
 # A decoded square.
-SQUARES = ("pictures/reading.py", "pictures/fit.py", "loading/decoded.py")
+SQUARES = ("pictures/reading.py", "pictures/masks.py", "pictures/fit.py", "loading/decoded.py")
 # A scene as a network sees it.
 _ITEMS = (
     *("scenes/scene.py", "scenes/layout.py", "scenes/listing.py", "scenes/columns.py", "scenes/dataset.py"),
     "scenes/needs.py",
-    *("pictures/reading.py", "pictures/fit.py", "pictures/kernels.py", "pictures/regions.py", "loading"),
+    *("pictures", "-pictures/writing.py", "loading"),
 )
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.
 ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freezing/activations.py")

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from frostline.annotate.boxes import Box, Proposal, box_names
-from frostline.pictures.reading import read_mask
+from frostline.pictures.masks import read_mask
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import BACKGROUND, SPLITS, Classes, Scene
 

@@ -17,6 +17,7 @@ from frostline.checking.fingerprint import Seen
 from frostline.checking.hashes import THUMBNAIL
 from frostline.checking.record import Record
 from frostline.checking.white import FULL, White
+from frostline.pictures.masks import NoMaskError, read_mask
 from frostline.pictures.reading import (
     FORMATS,
     LOSSY,
@@ -24,13 +25,11 @@ from frostline.pictures.reading import (
     QUARTER_TURNS,
     TURNS,
     HugePictureError,
-    NoMaskError,
     UnreadablePictureError,
     open_grey_jpeg,
     open_picture,
     orientation_of,
     plain_picture,
-    read_mask,
 )
 from frostline.pictures.writing import png
 from frostline.scenes.faults import Fault

@@ -17,7 +17,8 @@ from frostline.code import SQUARES, code_hash
 from frostline.loading.batch import stack_pictures
 from frostline.parallel import in_threads
 from frostline.pictures.fit import GREY, square
-from frostline.pictures.reading import MAX_PIXELS, WHITE, read_mask, read_rgb
+from frostline.pictures.masks import read_mask
+from frostline.pictures.reading import MAX_PIXELS, WHITE, read_rgb
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
 from frostline.store.room import CacheError

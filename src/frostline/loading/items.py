@@ -17,7 +17,7 @@ from frostline.loading.decoded import Decoded
 from frostline.loading.mixing import Mix
 from frostline.loading.transforms import keep_visible
 from frostline.pictures.fit import place
-from frostline.pictures.reading import read_mask
+from frostline.pictures.masks import read_mask
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.listing import Chosen
 from frostline.scenes.needs import has_box, one_box, serving

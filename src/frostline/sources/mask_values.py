@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import UnreadablePictureError, is_coloured, read_mask
+from frostline.pictures.masks import is_coloured, read_mask
+from frostline.pictures.reading import UnreadablePictureError
 from frostline.scenes.scene import BACKGROUND, VOID
 from frostline.sources.files import read_lines
 

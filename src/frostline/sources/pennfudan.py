@@ -6,7 +6,8 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import UnreadablePictureError, read_mask
+from frostline.pictures.masks import read_mask
+from frostline.pictures.reading import UnreadablePictureError
 from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
