@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from frostline.sources.files import PICTURE_SUFFIXES, existing, is_file, split_named
@@ -21,24 +20,6 @@ def root_of(root: str | Path, meant: str, annotations: str) -> tuple[Path, Path 
         return existing(path, meant), None
     folder = path.absolute().parent
     return folder.parent if folder.name.lower() == annotations else folder, path.absolute()
-
-
-def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files below a folder, however deep and through links, whose suffix in small letters is one of these, sorted.
-
-    Hidden files and folders are passed over, and a folder that links lead back to is looked through once.
-    """
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (os.path.join(place, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if os.path.splitext(path)[1].lower() in suffixes and os.path.isfile(path)]
-    return sorted(map(Path, found))
 
 
 def folder_called(folder: Path, name: str) -> Path | None:

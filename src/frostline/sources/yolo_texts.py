@@ -9,8 +9,8 @@ from pathlib import Path
 
 from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
-from frostline.sources.files import read_lines
-from frostline.sources.lookup import files_below, folder_called, plain_stem, same_but_upload
+from frostline.sources.files import files_below, read_lines
+from frostline.sources.lookup import folder_called, plain_stem, same_but_upload
 
 _A_SHARE = 1.5  # what is larger is no share of a picture, even of an object that hangs over its edge
 _NO_TEXTS = ("classes.txt",)  # LabelImg's list of names
