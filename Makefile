@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 ifeq ($(OMP_WAIT_POLICY)$(GOMP_SPINCOUNT),)
 export OMP_WAIT_POLICY := passive
-export GOMP_SPINCOUNT := 3000
+export GOMP_SPINCOUNT := 6000
 endif
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -17,7 +17,7 @@ LOOK = "import sys, os, {0}; print('torch' in sys.modules, *(os.environ.get(name
 @pytest.mark.parametrize(
     "given, found",
     [
-        ({}, ["passive", "3000"]),
+        ({}, ["passive", "6000"]),
         ({"OMP_WAIT_POLICY": "active"}, ["active", "None"]),  # not one of each: the number would undo the word
         ({"GOMP_SPINCOUNT": "7"}, ["None", "7"]),
     ],

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 # OpenMP's threads otherwise spin while they wait for one that was put aside, so that with anything else at work on the
 # machine a step takes 4 to 10 times as long. Not to spin at all costs a tenth on an idle machine: GNU's threads, which
 # torch has on Linux, spin some microseconds (see benchmarks/, `busy`). torch reads both when it loads.
-THREADS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "3000"}
+THREADS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "6000"}
 DEFAULTS = {
     # MLflow asks nobody, DVC neither.
     "MLFLOW_DISABLE_TELEMETRY": "true",
