@@ -75,8 +75,7 @@ def prepare(
 
     split: a `Split` or its fields. faults: the policy of kinds of faults; on_fault: of those that it does not name.
     max_pixels: width x height beyond which a picture is faulty. white: of pictures of 16 bits. duplicates: what becomes
-    of nearly identical ones, as `examine` takes it. workers: threads, by
-    default one per core.
+    of nearly identical ones, as `examine` takes it. workers: threads, by default one per core.
     `out` appears complete or not at all; a killed call goes on where it was. Another prepared dataset in that place is
     replaced, anything else there is an error. Memory does not grow with the pictures, and little with their number.
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
