@@ -9,12 +9,14 @@ from PIL import Image
 
 from frostline.checking.duplicates import near_identical, same_photograph
 from frostline.checking.hashes import picture_hashes
-from frostline.checking.pigeonhole import BITS, alike_pairs
+from frostline.checking.pigeonhole import BITS, NEAREST, alike_pairs
 from frostline.checking.prepare import prepare
 from frostline.cli import main
 from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, Scene
+from frostline.scenes.splits import Split
+from frostline.sources.folder import Folder
 
 
 def random_hashes(count, seed=0):
@@ -214,3 +216,43 @@ def test_faults_that_no_line_of_the_summary_names_are_in_a_file(tmp_path, listed
     assert len(made.info["faults"]) == 2 and [json.loads(line)["scene"] for line in lines] == [
         f"bad{n}" for n in range(5)
     ]
+
+
+def test_of_very_many_that_agree_each_pair_is_judged_once_and_each_with_few():
+    """Catches a judge that is asked anew in every choice of blocks, for which pictures of one look take for ever."""
+    asked: list[tuple[int, int]] = []
+
+    def judge(one, other):
+        asked.extend(zip(one.tolist(), other.tolist(), strict=True))
+        return np.zeros(len(one), bool)
+
+    assert len(alike_pairs(np.full((300, 2), 12345, np.uint64), judge)) == 0
+    assert len(asked) == len(set(asked)) and all(one < other for one, other in asked)
+    assert len(asked) <= 300 * NEAREST
+
+
+def test_no_copy_of_a_test_picture_stays_in_training_however_many_are_alike(tmp_path):
+    """Catches a crowd whose pairs only link it: a copy whose direct twin is not among them. (One look, other textures,
+    as of a fabric under one light.)"""
+    rng = np.random.default_rng(1)
+    light = Image.fromarray(rng.normal(size=(9, 9)).astype(np.float32)).resize((224, 224), Image.Resampling.BICUBIC)
+    base = np.asarray(light)
+    base = (base - base.min()) / (base.max() - base.min()) * 150 + 50
+    for number in range(120):
+        fine = rng.normal(size=(8, 4, 8, 4))
+        fine = (fine - fine.mean((1, 3), keepdims=True)).reshape(32, 32)
+        pixels = base + 9 * np.kron(fine, np.ones((7, 7)))
+        picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert("RGB")
+        for split, quality in (("train", 95), ("test", 85)):
+            (tmp_path / "in" / split / "a").mkdir(parents=True, exist_ok=True)
+            picture.save(tmp_path / "in" / split / "a" / f"{number:03}.jpg", quality=quality)
+    for split in ("train", "val"):
+        (tmp_path / "in" / split / "a").mkdir(parents=True, exist_ok=True)
+        noise = Image.fromarray(rng.integers(0, 255, (12, 12, 3), np.uint8))
+        noise.resize((240, 240)).save(tmp_path / "in" / split / "a" / "another.png")
+    given = prepare(Folder(tmp_path / "in"), tmp_path / "out", name="x", split=Split(given=True), on_fault="skip")
+    assert {split: len(given.scenes(split)) for split in ("train", "val", "test")} == {
+        "train": 1,
+        "val": 1,
+        "test": 120,
+    }

@@ -2,7 +2,8 @@
 
 Of 12 blocks of bits, two hashes that differ in at most 8 bits have 4 or more in common. So for each choice of 4 blocks
 (495 of them) the hashes are sorted by these, and only those that agree there are compared: a million takes a minute or
-two, and no pair is missed. (Norouzi, Punjani, Fleet, *Fast Search in Hamming Space with Multi-Index Hashing*, 2012.)
+two, and no pair is missed but where very many agree, see `alike_pairs`. (Norouzi, Punjani, Fleet, *Fast Search in
+Hamming Space with Multi-Index Hashing*, 2012.)
 """
 
 from collections.abc import Callable
@@ -30,6 +31,8 @@ def alike_pairs(hashes: np.ndarray, judge: Judge) -> np.ndarray:
     joined = _Joined(count)
     points = np.concatenate([hashes[:, 0], hashes[:, 1]])
     judged = np.zeros(0, np.int64)
+    asked = np.zeros(count, np.int64)  # how often, among many that agree
+    done: set[int] = set()
     found: list[np.ndarray] = []
     for blocks in combinations(range(BLOCKS), BLOCKS - BITS):
         order, ends = _runs(points, blocks)
@@ -44,11 +47,15 @@ def alike_pairs(hashes: np.ndarray, judge: Judge) -> np.ndarray:
             joined.add(found[-1])
         for first, last in ends[ends[:, 1] - ends[:, 0] > MANY]:
             members = np.unique(order[first:last] % count)
-            found.append(_big(members, hashes, joined, judge))
+            if (known := hash(members.tobytes())) not in done:
+                done.add(known)
+                pairs, codes = _big(members, hashes, joined, judge, judged, asked)
+                found.append(pairs)
+                judged = np.union1d(judged, codes)
     if not found:
         return np.zeros((0, 2), np.int64)
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs
+    unique: np.ndarray = np.unique(np.concatenate(found), axis=0)
+    return unique
 
 
 class _Joined:
@@ -124,34 +131,45 @@ def _small(order: np.ndarray, ends: np.ndarray, points: np.ndarray, count: int) 
     return np.concatenate(found)
 
 
-def _big(members: np.ndarray, hashes: np.ndarray, joined: _Joined, judge: Judge) -> np.ndarray:
-    """Pairs that link what belongs together of many that agree: only what is not linked yet is compared."""
-    found = [np.zeros((0, 2), np.int64)]
+def _big(
+    members: np.ndarray, hashes: np.ndarray, joined: _Joined, judge: Judge, judged: np.ndarray, asked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs that link what belongs together of many that agree, and the codes of all that were judged.
+
+    Only what is not linked yet is compared. judged: codes of pairs before. asked: of each, how often; counted on.
+    """
+    found, codes = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
     sets = joined.of(members)
     if (sets == sets[0]).all():
-        return found[0]
+        return found[0], codes[0]
     own, inner = hashes[members].T
+    passed = np.zeros(len(members), bool)  # compared with the others already
     linked = np.zeros(len(members), bool)
     for place, pivot in enumerate(members):
-        if linked[place]:
+        left = NEAREST - asked[pivot]
+        if linked[place] or left <= 0:
             continue
         bits = np.bitwise_count(own ^ own[place])
         bits = np.minimum(bits, np.minimum(np.bitwise_count(inner ^ own[place]), np.bitwise_count(own ^ inner[place])))
-        near = np.flatnonzero((bits <= BITS) & (sets != sets[place]))
-        if len(near) > NEAREST:
-            near = near[np.argsort(bits[near], kind="stable")[:NEAREST]]
+        near = np.flatnonzero((bits <= BITS) & (sets != sets[place]) & ~passed)
+        passed[place] = True
+        low, high = np.minimum(pivot, members[near]), np.maximum(pivot, members[near])
+        fresh = ~_within(low * len(hashes) + high, judged)
+        near = near[fresh]
+        near = near[np.argsort(bits[near], kind="stable")[:left]]
         if not len(near):
             continue
-        others = members[near]
-        right = judge(np.minimum(pivot, others), np.maximum(pivot, others))
-        pairs = np.stack([np.minimum(pivot, others), np.maximum(pivot, others)], axis=1)[right]
-        found.append(pairs)
+        asked[pivot] += len(near)
+        one, other = np.minimum(pivot, members[near]), np.maximum(pivot, members[near])
+        codes.append(one * len(hashes) + other)
+        right = judge(one, other)
+        found.append(np.stack([one, other], axis=1)[right])
         linked[near[right]] = True
         for old in np.unique(sets[near[right]]):
             sets[sets == old] = sets[place]
     pairs = np.concatenate(found)
     joined.add(pairs)
-    return pairs
+    return pairs, np.unique(np.concatenate(codes))
 
 
 def _within(values: np.ndarray, sorted_: np.ndarray) -> np.ndarray:

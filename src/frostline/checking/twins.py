@@ -8,6 +8,7 @@ import numpy as np
 from frostline.checking.duplicates import near_identical
 from frostline.checking.gathered import Gathered
 from frostline.checking.journal import Journal
+from frostline.checking.pigeonhole import MANY
 from frostline.checking.record import Record
 from frostline.errors import FrostlineError
 from frostline.scenes.faults import Fault
@@ -107,6 +108,8 @@ def twins(
         like.setdefault(one, []).append(other)
         like.setdefault(other, []).append(one)
 
+    crowds, held_out = _crowds(len(kept), same.near), dict[int, int]()
+
     def record(p: int) -> Record:
         return journal.record(rows[int(kept[p])])
 
@@ -131,6 +134,10 @@ def twins(
                 found.append(Twin(p, those[0], fault(p, _KIND[across], "identical", those[0], across), True))
         first = those[0]
         earlier = [stays[twin] for twin in like.get(picture, ()) if twin in stays]
+        # Of a crowd, not every pair is known: what belongs to it counts as alike where it lies on the other side.
+        crowd = int(crowds[picture])
+        if given and crowd >= 0 and side[held_out.setdefault(crowd, first)] != side[first]:
+            earlier.append(held_out[crowd])
         # A twin on the other side counts for more than one on its own.
         earlier.sort(key=lambda p: side[p] == side[first])
         across = bool(earlier) and side[earlier[0]] != side[first]
@@ -179,6 +186,14 @@ def _conflicting(said: Sequence[tuple[Any, ...]]) -> tuple[int, int] | None:
             if values[at] != values[known[0]]:
                 return known[0], at
     return None
+
+
+def _crowds(count: int, near: np.ndarray) -> np.ndarray:
+    """(n,) a number for each set of more than MANY that nearly identical ones link; -1 for any other scene."""
+    if not len(near):
+        return np.full(count, -1)
+    sets = _components(count, near)
+    return np.where(np.bincount(sets)[sets] > MANY, sets, -1)
 
 
 def _components(count: int, edges: np.ndarray) -> np.ndarray:
