@@ -27,7 +27,7 @@ from frostline.checking.white import FULL, White
 from frostline.checking.whole import Examined, examine
 from frostline.checking.write import write
 from frostline.code import DATASET, code_hash
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_choice
 from frostline.files import write_new
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
@@ -86,8 +86,7 @@ def prepare(
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
     settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels, white.given, duplicates)
-    if duplicates not in MODES:
-        raise FrostlineError(f"dataset.duplicates is '{duplicates}': set it to {', '.join(MODES)}.")
+    check_choice("dataset.duplicates", duplicates, MODES)  # before pictures are read
     if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
     out.parent.mkdir(parents=True, exist_ok=True)

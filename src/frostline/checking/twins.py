@@ -1,6 +1,8 @@
 """What shows the same among scenes that can be used: which of them go, and which must come into one split."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ from frostline.checking.gathered import Gathered
 from frostline.checking.journal import Journal
 from frostline.checking.pigeonhole import MANY
 from frostline.checking.record import Record
-from frostline.errors import FrostlineError
+from frostline.errors import check_choice
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS
 
@@ -27,12 +29,24 @@ class Twin(NamedTuple):
     spare: bool
 
 
-class Alike(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Alike:
     """Of the scenes at some positions: `first`, of each the place of the first with the same picture, (n,); `near`,
     pairs of places of nearly identical ones, the firsts of their pictures, (k, 2)."""
 
     first: np.ndarray
     near: np.ndarray
+
+    @cached_property
+    def sets(self) -> np.ndarray:
+        """(n,) a number for each scene, equal for those that near likeness links."""
+        return _components(len(self.first), self.near)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(n,) how many scenes each one's set has; 1 for a scene that is like no other."""
+        sizes: np.ndarray = np.bincount(self.sets)[self.sets]
+        return sizes
 
 
 class _Greys:
@@ -50,8 +64,7 @@ class _Greys:
 
 def alike(journal: Journal, kept: np.ndarray, duplicates: str) -> Alike:
     """What is the same, and what is nearly. kept: (n,) positions. duplicates: one of MODES."""
-    if duplicates not in MODES:
-        raise FrostlineError(f"dataset.duplicates is '{duplicates}': set it to {', '.join(MODES)}.")
+    check_choice("dataset.duplicates", duplicates, MODES)
     known = journal.gathered
     _, first, inverse = np.unique(known.pictures[kept], return_index=True, return_inverse=True)
     singles = np.sort(first)
@@ -65,12 +78,7 @@ def alike(journal: Journal, kept: np.ndarray, duplicates: str) -> Alike:
 
 def largest(same: Alike) -> int:
     """How many scenes the largest set has in which all are linked by near likeness."""
-    linked = np.unique(same.near)
-    if not len(linked):
-        return 0
-    sets = _components(len(same.first), same.near)
-    counts = np.bincount(sets)
-    return int(counts[sets[linked]].max())
+    return int(same.sizes.max()) if len(same.near) else 0
 
 
 def units(known: Gathered, kept: np.ndarray, same: Alike) -> np.ndarray:
@@ -103,12 +111,7 @@ def twins(
     identical: dict[int, list[int]] = {}
     for p in places:
         identical.setdefault(int(same.first[p]), []).append(p)
-    like: dict[int, list[int]] = {}
-    for one, other in same.near.tolist():
-        like.setdefault(one, []).append(other)
-        like.setdefault(other, []).append(one)
-
-    crowds, held_out = _crowds(len(kept), same.near), dict[int, int]()
+    like, held_out = _neighbours(same.near), dict[int, int]()
 
     def record(p: int) -> Record:
         return journal.record(rows[int(kept[p])])
@@ -135,9 +138,9 @@ def twins(
         first = those[0]
         earlier = [stays[twin] for twin in like.get(picture, ()) if twin in stays]
         # Of a crowd, not every pair is known: what belongs to it counts as alike where it lies on the other side.
-        crowd = int(crowds[picture])
-        if given and crowd >= 0 and side[held_out.setdefault(crowd, first)] != side[first]:
-            earlier.append(held_out[crowd])
+        if given and same.sizes[picture] > MANY:
+            one = held_out.setdefault(int(same.sets[picture]), first)
+            earlier += [one] if side[one] != side[first] else []
         # A twin on the other side counts for more than one on its own.
         earlier.sort(key=lambda p: side[p] == side[first])
         across = bool(earlier) and side[earlier[0]] != side[first]
@@ -188,12 +191,13 @@ def _conflicting(said: Sequence[tuple[Any, ...]]) -> tuple[int, int] | None:
     return None
 
 
-def _crowds(count: int, near: np.ndarray) -> np.ndarray:
-    """(n,) a number for each set of more than MANY that nearly identical ones link; -1 for any other scene."""
-    if not len(near):
-        return np.full(count, -1)
-    sets = _components(count, near)
-    return np.where(np.bincount(sets)[sets] > MANY, sets, -1)
+def _neighbours(near: np.ndarray) -> dict[int, list[int]]:
+    """What each place is paired with."""
+    like: dict[int, list[int]] = {}
+    for one, other in near.tolist():
+        like.setdefault(one, []).append(other)
+        like.setdefault(other, []).append(one)
+    return like
 
 
 def _components(count: int, edges: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_choice
 
 POLICIES = ("fail", "skip", "fix")  # refuse the dataset, leave the scene out, mend it
 
@@ -75,13 +75,12 @@ def policies(on_fault: str, faults: Mapping[str, str | None]) -> dict[str, str]:
 
     Raises FrostlineError for a kind or policy that does not exist, and for `fix` where a kind cannot be mended.
     """
-    if on_fault not in POLICIES:
-        raise FrostlineError(f"dataset.on_fault is '{on_fault}': set it to {', '.join(POLICIES)}.")
+    check_choice("dataset.on_fault", on_fault, POLICIES)
     for kind, policy in faults.items():
         if kind not in KINDS:
             raise FrostlineError(f"dataset.faults.{kind} is no kind of fault; choose from {', '.join(KINDS)}.")
-        if policy is not None and policy not in POLICIES:
-            raise FrostlineError(f"dataset.faults.{kind} is '{policy}': set it to {', '.join(POLICIES)}.")
+        if policy is not None:
+            check_choice(f"dataset.faults.{kind}", policy, POLICIES)
         if policy == "fix" and KINDS[kind].fixable is None:
             raise FrostlineError(f"dataset.faults.{kind} is fix, but that cannot be mended: set it to fail or skip.")
     chosen = {}

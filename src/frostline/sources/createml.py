@@ -8,7 +8,8 @@ from typing import Any
 from frostline.errors import FrostlineError
 from frostline.sources.drawn import Drawn
 from frostline.sources.found import Pictures
-from frostline.sources.places import below, chosen, content_of, few_below, head, told
+from frostline.sources.lookup import head_of
+from frostline.sources.places import below, chosen, content_of, few_below, told
 from frostline.sources.shapes import Page, Shape, number
 
 _WHAT = "CreateML's JSON"
@@ -89,7 +90,7 @@ def _box(coordinates: Any, label: str) -> Shape:
 
 
 def _is_one(path: Path) -> bool:
-    start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = head_of(path).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"[") and bool(_PICTURE.search(start) and _BOXES.search(start))
 
 

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_choice
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.csv_columns import CORNERS, roles_of
 from frostline.sources.drawn import ABSENT, absent_note
 from frostline.sources.files import boxes_of, inside, is_file, split_named
-from frostline.sources.found import Pictures, split_above
+from frostline.sources.found import Pictures
+from frostline.sources.lookup import split_of_folders
 from frostline.sources.places import chosen, few_below, told
 from frostline.sources.shapes import Size, size_in
 from frostline.sources.tables import Table, read_table
@@ -69,8 +70,7 @@ class CsvManifest(Source):
     ) -> None:
         if delimiter is not None and len(delimiter) != 1:
             raise FrostlineError(f"dataset.source.delimiter is {delimiter!r}: it is one sign, such as ';'.")
-        if absent not in ABSENT:
-            raise FrostlineError(f"dataset.source.absent is '{absent}'; choose one of {', '.join(ABSENT)}.")
+        check_choice("dataset.source.absent", absent, ABSENT)
         self.root, files = chosen(root, manifest, f"{_WHAT} ({_OURS}, or the only table there)", _files, "manifest")
         self._file = files[0]
         for file in files:
@@ -150,7 +150,7 @@ class CsvManifest(Source):
         for scene_id, (picture, rows) in zip(ids, self._found.items(), strict=False):
             yield self._scene(scene_id, picture, rows)
         for scene_id, picture in zip(ids[len(self._found) :], self._absent, strict=True):
-            scene = Scene(scene_id, picture, split=split_above(picture, self.root))
+            scene = Scene(scene_id, picture, split=split_of_folders(picture.relative_to(self.root)))
             if self.classes.boxes:
                 none = np.zeros(0, np.int64)
                 scene = replace(scene, boxes=boxes_of([]), box_labels=none, boxes_file=self._file)
@@ -163,7 +163,7 @@ class CsvManifest(Source):
         said = self._said_once(rows, faults)
         split = self._split(said["split"], faults) if "split" in said else None
         if image is not None and "split" not in said:
-            split = split_above(image, self.root)
+            split = split_of_folders(image.relative_to(self.root))
         boxes, names, lines = self._boxes(rows, faults)
         return Scene(
             id=scene_id,

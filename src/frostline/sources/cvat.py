@@ -10,11 +10,12 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_choice
 from frostline.sources.drawn import Drawn
 from frostline.sources.files import split_named
 from frostline.sources.found import Pictures
-from frostline.sources.places import below, chosen, content_of, few_below, head, told
+from frostline.sources.lookup import head_of
+from frostline.sources.places import below, chosen, content_of, few_below, told
 from frostline.sources.shapes import Page, Shape, number_in, runs, size_in
 from frostline.sources.xml_lines import line_of, parse
 
@@ -135,8 +136,7 @@ class Cvat(Drawn):
         unmarked: str = "empty",
         absent: str = "skip",
     ) -> None:
-        if unmarked not in _UNMARKED:
-            raise FrostlineError(f"dataset.source.unmarked is '{unmarked}'; choose one of {', '.join(_UNMARKED)}.")
+        check_choice("dataset.source.unmarked", unmarked, _UNMARKED)
         folder, files = chosen(root, annotations, _WHAT, _files)
         pages = [page for path in files for page in read_cvat(content_of(path), path)]
         self.notes: list[str] = []
@@ -154,10 +154,10 @@ class Cvat(Drawn):
 
 
 def _files(root: Path) -> list[Path]:
-    return [path for path in below(root, "*.xml") if b"<annotations" in head(path)]
+    return [path for path in below(root, "*.xml") if b"<annotations" in head_of(path)]
 
 
 def fits(root: Path) -> str | None:
     """What lies there as CVAT's XML; None where nothing does."""
-    files = [path for path in few_below(root, "*.xml") if b"<annotations" in head(path)]
+    files = [path for path in few_below(root, "*.xml") if b"<annotations" in head_of(path)]
     return f"{_WHAT}, {told(files)}" if files else None

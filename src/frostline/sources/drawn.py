@@ -6,13 +6,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from frostline.errors import FrostlineError
+from frostline.errors import check_choice
 from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.files import boxes_of
-from frostline.sources.found import Pictures, split_above
+from frostline.sources.found import Pictures
+from frostline.sources.lookup import split_of_folders
 from frostline.sources.paint import MOST_PAINT, paint
 from frostline.sources.shapes import Page, Shape, Size, hull, region
 
@@ -43,8 +44,7 @@ class Drawn(Source):
         """pages: in the source's order. absent: what pictures are that no page names: one of ABSENT. unseen: pages that
         are no scenes; their pictures are named all the same.
         """
-        if absent not in ABSENT:
-            raise FrostlineError(f"dataset.source.absent is '{absent}'; choose one of {', '.join(ABSENT)}.")
+        check_choice("dataset.source.absent", absent, ABSENT)
         self.root = root
         self.notes: list[str] = list(self.notes)
         self._pages = list(pages)
@@ -128,7 +128,7 @@ class Drawn(Source):
             boxes=boxes_of(boxes) if known else None,
             box_labels=np.array([self._number[shape.label] for shape in kept], np.int64) if known else None,
             mask=self._mask(page, kept, size, faults) if path is not None and self._has_mask(page, kept) else None,
-            split=page.split or (split_above(path, self.root) if path is not None else None),
+            split=page.split or (split_of_folders(path.relative_to(self.root)) if path is not None else None),
             boxes_file=page.file if known else None,
             box_lines=_lines(kept),
             faults=tuple(faults),

@@ -71,14 +71,6 @@ class Pictures:
         return path.relative_to(self.root).parts[:-1]
 
 
-def split_above(path: Path, root: Path) -> str | None:
-    """The split whose name a folder between `root` and a file has, the nearest first."""
-    for part in reversed(path.relative_to(root).parts[:-1]):
-        if part.isalpha() and (split := split_named(part)) is not None:
-            return split
-    return None
-
-
 def _path_of(name: str) -> str:
     """The path in an address, as of an upload, of Label Studio's local files (`?d=`) or of a bucket; with / alone."""
     if "://" in name or "?d=" in name:

@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_choice
 from frostline.sources.drawn import Drawn
 from frostline.sources.found import Pictures
 from frostline.sources.label_studio_tasks import RULES, add_regions, pick, read_tasks, together
-from frostline.sources.places import below, chosen, content_of, few_below, head, told
+from frostline.sources.lookup import head_of
+from frostline.sources.places import below, chosen, content_of, few_below, told
 from frostline.sources.shapes import Page
 
 _WHAT = "Label Studio's JSON"
@@ -44,8 +45,7 @@ class LabelStudio(Drawn):
         choice: str | None = None,
         absent: str = "skip",
     ) -> None:
-        if annotator not in RULES:
-            raise FrostlineError(f"dataset.source.annotator is '{annotator}'; choose one of {', '.join(RULES)}.")
+        check_choice("dataset.source.annotator", annotator, RULES)
         folder, files = chosen(root, annotations, _WHAT, _files)
         pages: list[Page] = []
         answers: list[dict[str, list[str]]] = []
@@ -98,7 +98,7 @@ _NAMED = {"newest": "newest", "oldest": "oldest", "ground_truth": "one marked as
 
 
 def _is_one(path: Path) -> bool:
-    start = head(path, _HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = head_of(path, _HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"[") and _TASKS.search(start) is not None
 
 

@@ -15,7 +15,8 @@ from frostline.pictures.reading import UnreadablePictureError, open_picture, rea
 from frostline.sources.drawn import Drawn
 from frostline.sources.files import PICTURE_SUFFIXES, is_file
 from frostline.sources.found import Pictures
-from frostline.sources.places import below, chosen, few_below, head, told
+from frostline.sources.lookup import head_of
+from frostline.sources.places import below, chosen, few_below, told
 from frostline.sources.shapes import Page, Shape, hull, number, number_in, size_in
 from frostline.sources.xml_lines import line_of, parse
 
@@ -210,7 +211,7 @@ def _is_beside(path: Path) -> bool:
 
 
 def _is_one(path: Path) -> bool:
-    start = head(path)
+    start = head_of(path)
     if path.suffix.lower() == ".json":
         return start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and (
             b'"shapes"' in start or b'"imagePath"' in start

@@ -33,14 +33,14 @@ def folder_called(folder: Path, name: str) -> Path | None:
     return next((path for entry in alike if (path := folder / entry).is_dir()), None)
 
 
-def head_of(path: Path, count: int) -> bytes:
+def head_of(path: Path, count: int = 4096) -> bytes:
     """The first bytes of a regular file; nothing where it cannot be read."""
     try:
         if not path.is_file():  # a pipe would never end
             return b""
         with path.open("rb") as file:
             return file.read(count)
-    except OSError:
+    except (OSError, ValueError):
         return b""
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import read_file
-from frostline.sources.files import inside, is_file
+from frostline.sources.files import files_below, inside, is_file
+from frostline.sources.lookup import head_of
 
 _MOST = 1 << 28  # bytes of annotations; an element in memory is many times larger than its text
 _ANNOTATIONS = "annotations"  # a folder beside that of the pictures
@@ -31,7 +32,7 @@ def chosen(
     """
     path = Path(root).expanduser()
     if is_file(path):
-        if head(path).startswith(_ZIP):
+        if head_of(path).startswith(_ZIP):
             raise FrostlineError(f"{path} is a ZIP archive: unpack it, and point dataset.root at the folder.")
         beside = path.absolute().parent
         return beside.parent if beside.name.lower() == _ANNOTATIONS else path.parent, [path]
@@ -65,7 +66,7 @@ def content_of(path: Path) -> bytes:
 
 def below(root: Path, *patterns: str) -> list[Path]:
     """The files at any depth whose name fits in small letters, sorted, without what is hidden."""
-    return sorted(path for _, path in _walk(root, patterns))
+    return [path for path in files_below(root) if _fits(path.name, patterns)]
 
 
 def few_below(root: Path, *patterns: str) -> list[Path]:
@@ -78,15 +79,6 @@ def few_below(root: Path, *patterns: str) -> list[Path]:
             break
         found.append(path)
     return found
-
-
-def head(path: Path, most: int = 4096) -> bytes:
-    """How a file begins; nothing where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(most)
-    except (OSError, ValueError):
-        return b""
 
 
 def told(files: list[Path]) -> str:
