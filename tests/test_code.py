@@ -59,6 +59,7 @@ DECIDES = {
     "runs/build.py": "r",
     "runs/fit.py": "r",
     "sources": "p",
+    "parsing": "p",
     "meadow/version.py": "p",  # all that a dataset knows of the painter
     "report": "c",
     "draw": "c",

@@ -13,8 +13,8 @@ from frostline.checking.prepare import prepare_from_config
 from frostline.checking.white import White
 from frostline.cli import main
 from frostline.config import compose
+from frostline.parsing.files import passed_over, picture_files
 from frostline.pictures.reading import PICTURE_SUFFIXES, displayed_size, open_picture, plain_picture, read_rgb
-from frostline.sources.files import passed_over, picture_files
 from frostline.sources.folder import Folder
 
 

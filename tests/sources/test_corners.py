@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frostline.errors import FrostlineError
-from frostline.sources.corners import WRITERS, Written, counted, from_one
+from frostline.parsing.corners import WRITERS, Written, counted, from_one
 
 WHOLE = [[3, 4, 20, 12], [6, 7, 18, 17]]
 

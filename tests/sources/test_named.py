@@ -2,7 +2,7 @@
 
 import pytest
 
-from frostline.sources.named import Wanted, meant, told
+from frostline.parsing.named import Wanted, meant, told
 
 
 @pytest.fixture

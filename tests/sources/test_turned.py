@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 
 from frostline.checking.scene import check
 from frostline.errors import FrostlineError
+from frostline.parsing.turned import Turned
 from frostline.sources.coco import Coco
-from frostline.sources.turned import Turned
 from frostline.sources.voc import Voc
 from frostline.sources.yolo import Yolo
 

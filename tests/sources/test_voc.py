@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from frostline.errors import FrostlineError
-from frostline.sources.corners import from_one
+from frostline.parsing.corners import from_one
 from frostline.sources.voc import VOC_NAMES, Voc
 from frostline.sources.voc_xml import read_voc_boxes
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from frostline.errors import FrostlineError
+from frostline.parsing.shapes import Corners, Page, hull
 from frostline.scenes.scene import BACKGROUND, Classes
-from frostline.sources.shapes import Corners, Page, hull
 
 _CALLED = {"pixels": "mask"}
 

@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Reading, Sizes, note
+from frostline.parsing.shapes import Page
 from frostline.sources.label_studio_tasks import Task, add_regions, pick, read_tasks, together
-from frostline.sources.shapes import Page
 
 _CONTROL, _PICTURE, _KIND = "label", "image", "rectanglelabels"
 

@@ -9,8 +9,8 @@ from threading import Lock
 from PIL import Image
 
 from frostline.errors import check_number
+from frostline.parsing.files import picture_files
 from frostline.pictures.reading import WHITE, UnreadablePictureError, deep_values, open_picture, read_file
-from frostline.sources.files import picture_files
 
 _DEEP = {".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k"}  # suffixes of formats that may have 16 bits
 _LOCK = Lock()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from frostline.config import conf_files
 from frostline.errors import FrostlineError
+from frostline.parsing.files import existing, files_below, passed_over
 from frostline.pictures.reading import PICTURE_SUFFIXES
 from frostline.scenes.layout import INFO
-from frostline.sources.files import existing, files_below, passed_over
 
 Fits = Callable[[Path], str | None]
 

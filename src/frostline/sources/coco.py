@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from frostline.errors import FrostlineError, check_choice
+from frostline.parsing.files import boxes_of, inside
+from frostline.parsing.lookup import root_of
+from frostline.parsing.named import Meant, Wanted, meant, told
+from frostline.parsing.paint import MOST_PAINT, paint, run_lengths
+from frostline.parsing.turned import Turned
 from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.coco_files import InstanceFile, fits, json_files
-from frostline.sources.files import boxes_of, inside
-from frostline.sources.lookup import root_of
-from frostline.sources.named import Meant, Wanted, meant, told
-from frostline.sources.paint import MOST_PAINT, paint, run_lengths
-from frostline.sources.turned import Turned
 
 __all__ = ["Coco", "fits"]
 

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import split_named, visible
+from frostline.parsing.lookup import folder_called, head_of, split_of_folders
 from frostline.pictures.reading import read_file
 from frostline.scenes.scene import SPLITS
-from frostline.sources.files import split_named, visible
-from frostline.sources.lookup import folder_called, head_of, split_of_folders
 
 # The same pictures told otherwise: datumaro writes them beside the instances, COCO's own folder has them, too.
 _OTHER_KINDS = ("captions", "image_info", "labels", "panoptic", "person_keypoints", "stuff")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from frostline.errors import FrostlineError
+from frostline.parsing.found import Pictures
+from frostline.parsing.lookup import head_of
+from frostline.parsing.places import below, chosen, content_of, few_below, told
+from frostline.parsing.shapes import Page, Shape, number
 from frostline.sources.drawn import Drawn
-from frostline.sources.found import Pictures
-from frostline.sources.lookup import head_of
-from frostline.sources.places import below, chosen, content_of, few_below, told
-from frostline.sources.shapes import Page, Shape, number
 
 _WHAT = "CreateML's JSON"
 _NAMES = ("image", "imagefilename")  # of a picture; the second one in files of older versions

@@ -9,17 +9,17 @@ from typing import NamedTuple
 import numpy as np
 
 from frostline.errors import FrostlineError, check_choice
+from frostline.parsing.files import boxes_of, inside, is_file, split_named
+from frostline.parsing.found import Pictures
+from frostline.parsing.lookup import split_of_folders
+from frostline.parsing.places import chosen, few_below, told
+from frostline.parsing.shapes import Size, size_in
+from frostline.parsing.tables import Table, read_table
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.csv_columns import CORNERS, roles_of
 from frostline.sources.drawn import ABSENT, absent_note
-from frostline.sources.files import boxes_of, inside, is_file, split_named
-from frostline.sources.found import Pictures
-from frostline.sources.lookup import split_of_folders
-from frostline.sources.places import chosen, few_below, told
-from frostline.sources.shapes import Size, size_in
-from frostline.sources.tables import Table, read_table
 
 _OF_THE_PICTURE = ("label", "mask", "split", "group")
 _SURPLUS = "has more cells than the first line"

@@ -11,13 +11,13 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from frostline.errors import FrostlineError, check_choice
+from frostline.parsing.files import split_named
+from frostline.parsing.found import Pictures
+from frostline.parsing.lookup import head_of
+from frostline.parsing.places import below, chosen, content_of, few_below, told
+from frostline.parsing.shapes import Page, Shape, number_in, runs, size_in
+from frostline.parsing.xml_lines import line_of, parse
 from frostline.sources.drawn import Drawn
-from frostline.sources.files import split_named
-from frostline.sources.found import Pictures
-from frostline.sources.lookup import head_of
-from frostline.sources.places import below, chosen, content_of, few_below, told
-from frostline.sources.shapes import Page, Shape, number_in, runs, size_in
-from frostline.sources.xml_lines import line_of, parse
 
 _UNMARKED = ("empty", "unknown")
 _WHAT = "CVAT's XML for images"

@@ -7,15 +7,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from frostline.errors import check_choice
+from frostline.parsing.files import boxes_of
+from frostline.parsing.found import Pictures
+from frostline.parsing.lookup import split_of_folders
+from frostline.parsing.paint import MOST_PAINT, paint
+from frostline.parsing.shapes import Page, Shape, Size, hull, region
 from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of
-from frostline.sources.found import Pictures
-from frostline.sources.lookup import split_of_folders
-from frostline.sources.paint import MOST_PAINT, paint
-from frostline.sources.shapes import Page, Shape, Size, hull, region
 
 _LABELS = "where all shapes of a picture have one class, that is the picture's label"
 _MASKS = "painted from the outlines, smaller ones over larger ones"

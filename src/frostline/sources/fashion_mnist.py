@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from frostline.errors import FrostlineError, check_number
+from frostline.parsing.files import existing, fetched
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene
 from frostline.sources.base import Source
-from frostline.sources.files import existing, fetched
 
 NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

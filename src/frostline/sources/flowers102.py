@@ -9,12 +9,12 @@ import numpy as np
 from scipy import ndimage
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import existing, fetched, read_lines
 from frostline.pictures.reading import UnreadablePictureError, read_file, read_rgb
 from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene
 from frostline.sources.base import Source
-from frostline.sources.files import existing, fetched, read_lines
 from frostline.sources.mat import read_arrays
 
 COUNT = 102

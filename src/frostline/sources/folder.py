@@ -4,10 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frostline.errors import FrostlineError
-from frostline.pictures.reading import PICTURE_SUFFIXES
-from frostline.scenes.scene import Classes, Scene, scene_ids
-from frostline.sources.base import Source
-from frostline.sources.files import (
+from frostline.parsing.files import (
     existing,
     files_below,
     passed_over,
@@ -16,6 +13,9 @@ from frostline.sources.files import (
     visible,
     visible_name,
 )
+from frostline.pictures.reading import PICTURE_SUFFIXES
+from frostline.scenes.scene import Classes, Scene, scene_ids
+from frostline.sources.base import Source
 
 _SHOWN = 3  # names of classes in a line
 

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 from frostline.errors import FrostlineError, check_choice
+from frostline.parsing.found import Pictures
+from frostline.parsing.lookup import head_of
+from frostline.parsing.places import below, chosen, content_of, few_below, told
+from frostline.parsing.shapes import Page
 from frostline.sources.drawn import Drawn
-from frostline.sources.found import Pictures
 from frostline.sources.label_studio_tasks import RULES, add_regions, pick, read_tasks, together
-from frostline.sources.lookup import head_of
-from frostline.sources.places import below, chosen, content_of, few_below, told
-from frostline.sources.shapes import Page
 
 _WHAT = "Label Studio's JSON"
 _TASKS = re.compile(rb'"(result|completed_by|was_cancelled|data|completions|annotator|annotation_id)"\s*:')

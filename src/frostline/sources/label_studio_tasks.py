@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import PICTURE_SUFFIXES
+from frostline.parsing.shapes import Page, Shape, number, size_in
 from frostline.sources.brush import brushed
-from frostline.sources.files import PICTURE_SUFFIXES
-from frostline.sources.shapes import Page, Shape, number, size_in
 from frostline.words import short
 
 RULES = ("newest", "oldest", "ground_truth")

@@ -11,14 +11,14 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from frostline.parsing.files import PICTURE_SUFFIXES, is_file
+from frostline.parsing.found import Pictures
+from frostline.parsing.lookup import head_of
+from frostline.parsing.places import below, chosen, few_below, told
+from frostline.parsing.shapes import Page, Shape, hull, number, number_in, size_in
+from frostline.parsing.xml_lines import line_of, parse
 from frostline.pictures.reading import UnreadablePictureError, open_picture, read_file
 from frostline.sources.drawn import Drawn
-from frostline.sources.files import PICTURE_SUFFIXES, is_file
-from frostline.sources.found import Pictures
-from frostline.sources.lookup import head_of
-from frostline.sources.places import below, chosen, few_below, told
-from frostline.sources.shapes import Page, Shape, hull, number, number_in, size_in
-from frostline.sources.xml_lines import line_of, parse
 
 _WHAT = "labelme's files"
 _MOST = 1 << 28  # bytes of one file, which may hold its picture

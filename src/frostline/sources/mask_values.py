@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import read_lines
 from frostline.pictures.masks import is_coloured, read_mask
 from frostline.pictures.reading import UnreadablePictureError
 from frostline.scenes.scene import BACKGROUND, VOID
-from frostline.sources.files import read_lines
 
 FILES = ("labelmap.txt", "label_colors.txt", "class_dict.csv", "_classes.csv")  # CVAT, CamVid, Kaggle, Roboflow
 _UNKNOWN = {"void", "ignore", "ignored", "unlabelled", "unlabeled"}  # names of what nobody annotated

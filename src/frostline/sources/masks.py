@@ -6,11 +6,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.errors import FrostlineError, check_number
-from frostline.pictures.reading import displayed_size
-from frostline.scenes.faults import Fault
-from frostline.scenes.scene import SPLITS, VOID, Classes, Scene, scene_ids
-from frostline.sources.base import Source
-from frostline.sources.files import (
+from frostline.parsing.files import (
     by_name,
     existing,
     files_below,
@@ -24,6 +20,10 @@ from frostline.sources.files import (
     split_folder,
     visible_name,
 )
+from frostline.pictures.reading import displayed_size
+from frostline.scenes.faults import Fault
+from frostline.scenes.scene import SPLITS, VOID, Classes, Scene, scene_ids
+from frostline.sources.base import Source
 from frostline.sources.mask_values import values_of
 
 _DEEP = 32  # folders of an absolute path that are tried

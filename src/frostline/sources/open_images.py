@@ -6,12 +6,12 @@ The format is that of https://storage.googleapis.com/openimages/web/download_v7.
 from pathlib import Path
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import split_named
+from frostline.parsing.found import Pictures
+from frostline.parsing.places import below, chosen, few_below, told
+from frostline.parsing.shapes import Page, Shape, number_in
+from frostline.parsing.tables import Table, read_table
 from frostline.sources.drawn import Drawn
-from frostline.sources.files import split_named
-from frostline.sources.found import Pictures
-from frostline.sources.places import below, chosen, few_below, told
-from frostline.sources.shapes import Page, Shape, number_in
-from frostline.sources.tables import Table, read_table
 
 _WHAT = "Open Images' CSV"
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")

@@ -6,13 +6,13 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import by_name, existing, namesake, pictures_by_name, visible
 from frostline.pictures.masks import read_mask
 from frostline.pictures.reading import UnreadablePictureError
 from frostline.pictures.regions import box_around
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import by_name, existing, namesake, pictures_by_name, visible
 
 _ENDING = "_mask"
 _MASK_MAP = {0: 0} | dict.fromkeys(range(1, VOID), 1)

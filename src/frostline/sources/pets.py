@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from frostline.errors import FrostlineError
+from frostline.parsing.corners import from_one
+from frostline.parsing.files import existing, fetched, picture_files, read_lines
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.corners import from_one
-from frostline.sources.files import existing, fetched, picture_files, read_lines
 from frostline.sources.voc_xml import read_voc_boxes
 
 MASKS = ("pet", "background", "border")

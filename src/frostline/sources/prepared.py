@@ -5,11 +5,11 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from frostline.parsing.files import existing
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, Scene
 from frostline.sources.base import Source
-from frostline.sources.files import existing
 
 
 class Prepared(Source):

@@ -6,12 +6,12 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from frostline.errors import FrostlineError, check_choice
+from frostline.parsing.corners import counted
+from frostline.parsing.files import existing, inside, namesake
+from frostline.parsing.turned import Turned
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.corners import counted
-from frostline.sources.files import existing, inside, namesake
-from frostline.sources.turned import Turned
 from frostline.sources.voc_files import fits, pair_by_content, voc_files
 from frostline.sources.voc_xml import VocBoxes, read_voc_boxes
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from frostline.errors import FrostlineError
-from frostline.sources.files import by_name, files_below, is_file, pictures_by_name, read_lines, visible
-from frostline.sources.lookup import folder_called, head_of, plain_stem, same_but_upload, split_of_folders
+from frostline.parsing.files import by_name, files_below, is_file, pictures_by_name, read_lines, visible
+from frostline.parsing.lookup import folder_called, head_of, plain_stem, same_but_upload, split_of_folders
 
 _LISTS = ("test", "val", "train", "trainval")  # a name of several lists belongs to the first of them
 _NAMED = 3  # folders in a description

@@ -9,9 +9,9 @@ import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from frostline.parsing.corners import Written
+from frostline.parsing.files import boxes_of
 from frostline.pictures.reading import read_file
-from frostline.sources.corners import Written
-from frostline.sources.files import boxes_of
 
 _MOST_XML = 1 << 24  # bytes; an element in memory is many times larger than its text
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from frostline.errors import FrostlineError, check_choice
+from frostline.parsing.files import boxes_of, inside, is_file, picture_files, read_lines
+from frostline.parsing.lookup import root_of, split_of_folders
+from frostline.parsing.named import Wanted, meant, told
+from frostline.parsing.paint import MOST_PAINT, paint, run_lengths
+from frostline.parsing.turned import Turned
 from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
-from frostline.sources.files import boxes_of, inside, is_file, picture_files, read_lines
-from frostline.sources.lookup import root_of, split_of_folders
-from frostline.sources.named import Wanted, meant, told
-from frostline.sources.paint import MOST_PAINT, paint, run_lengths
-from frostline.sources.turned import Turned
 from frostline.sources.yolo_data import DATA, SPLIT_KEYS, described, fits, path_below
 from frostline.sources.yolo_texts import Objects, Texts, read_objects
 

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import inside, is_file, read_lines, visible
+from frostline.parsing.lookup import head_of
 from frostline.pictures.reading import read_file
-from frostline.sources.files import inside, is_file, read_lines, visible
-from frostline.sources.lookup import head_of
 
 _MOST_YAML = 1 << 22  # bytes; a thousand times what data.yaml needs
 _HEAD = 1 << 12  # bytes of a file that are looked at

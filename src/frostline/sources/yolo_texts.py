@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import files_below, read_lines
+from frostline.parsing.lookup import folder_called, plain_stem, same_but_upload
 from frostline.scenes.faults import Fault
-from frostline.sources.files import files_below, read_lines
-from frostline.sources.lookup import folder_called, plain_stem, same_but_upload
 
 _A_SHARE = 1.5  # what is larger is no share of a picture, even of an object that hangs over its edge
 _NO_TEXTS = ("classes.txt",)  # LabelImg's list of names

@@ -15,7 +15,7 @@ from frostline.studies.study import Study
 
 # What of this package's own code each stage depends on, so that a changed comment makes none of them anew. Sources are
 # asked again for their scenes where they have changed, and decide by what they then say.
-CODE = {"prepare": (*DATASET, "sources", "meadow/version.py"), "train": RESULTS, "compare": REPORT}
+CODE = {"prepare": (*DATASET, "sources", "parsing", "meadow/version.py"), "train": RESULTS, "compare": REPORT}
 
 
 def compose_runs(study: Study) -> dict[str, Config]:

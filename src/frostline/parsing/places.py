@@ -6,9 +6,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from frostline.errors import FrostlineError
+from frostline.parsing.files import files_below, inside, is_file
+from frostline.parsing.lookup import head_of
 from frostline.pictures.reading import read_file
-from frostline.sources.files import files_below, inside, is_file
-from frostline.sources.lookup import head_of
 
 _MOST = 1 << 28  # bytes of annotations; an element in memory is many times larger than its text
 _ANNOTATIONS = "annotations"  # a folder beside that of the pictures

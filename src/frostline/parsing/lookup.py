@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path, PurePath
 
-from frostline.sources.files import PICTURE_SUFFIXES, existing, is_file, split_named
+from frostline.parsing.files import PICTURE_SUFFIXES, existing, is_file, split_named
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts eight signs before the name of what is uploaded
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from frostline.errors import FrostlineError
-from frostline.sources.files import PICTURE_SUFFIXES, inside, is_file, picture_files, split_named
+from frostline.parsing.files import PICTURE_SUFFIXES, inside, is_file, picture_files, split_named
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")  # Label Studio puts eight signs before the name of what is uploaded
 _MOST_NAMED = 3  # places in a message

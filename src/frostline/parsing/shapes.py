@@ -10,8 +10,8 @@ import numpy as np
 from hotcoco import mask as mask_api
 
 from frostline.errors import is_number
+from frostline.parsing.paint import run_lengths
 from frostline.pictures.reading import MAX_PIXELS
-from frostline.sources.paint import run_lengths
 
 _FAR = 1e7  # pixels; no picture has as many on a side
 _SIDES = 64  # of the polygon that stands for an ellipse

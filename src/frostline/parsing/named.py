@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from frostline.sources.files import inside, is_file, picture_files, split_named
-from frostline.sources.lookup import plain_stem, same_but_upload
+from frostline.parsing.files import inside, is_file, picture_files, split_named
+from frostline.parsing.lookup import plain_stem, same_but_upload
 
 
 @dataclass(frozen=True)
