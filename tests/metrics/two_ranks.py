@@ -10,8 +10,8 @@ from torch import distributed
 from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.detection import CocoAveragePrecision, VocAveragePrecision
 from frostline.metrics.localization import BoxScores
+from frostline.metrics.rows import gathered
 from frostline.metrics.segmentation import PixelScores
-from frostline.metrics.worst import WorstScenes
 from frostline.tasks.classification import Classification
 
 
@@ -30,12 +30,12 @@ def values_of(places):
     for n in places:
         pixels.update(*torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(n)).round().long())
     told = {name: value.tolist() for name, value in pixels.compute().items()}
-    sheet, curves = WorstScenes(), PrecisionRecall(2)
+    curves = PrecisionRecall(2)
     for n in places:
-        sheet.update(torch.tensor([n]), [float(n * 5 % 7)])  # some are equal, and some are 0
         scores = torch.rand(1, 2, generator=torch.Generator().manual_seed(n)).softmax(1)
         curves.update(scores, torch.tensor([n % 2]))
-    told |= {"worst": sheet.compute()} | {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
+    told |= {"rows": sorted(gathered([{"index": n} for n in places]), key=lambda row: row["index"])}
+    told |= {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
     classes = Classification.make_metrics(SimpleNamespace(classes="abcd", top_k=2))
     for n in places:
         eighths = torch.randperm(8, generator=torch.Generator().manual_seed(n))[:4]  # add up the same in any order

@@ -43,8 +43,8 @@ def test_what_a_run_leaves(train_small, here, small_meadow):
     result, folder = train_small("schedule=thaw")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "config.yaml", "confusion.png", "epochs.jsonl", "errors.png", "model.safetensors", "precision_recall.png",
-        "predictions.png", "result.json", "schedule.png",
+        "config.yaml", "confusion.png", "epochs.jsonl", "errors.png", "model.safetensors", "pictures.parquet",
+        "precision_recall.png", "predictions.png", "result.json", "schedule.png",
     }  # fmt: skip
     assert RunResult.read(folder / "result.json") == result
     assert not (here / "work" / "run").exists()
@@ -199,6 +199,7 @@ def test_the_run_in_mlflow(train_small, here):
         "predictions.png",
         "errors.png",
         "confusion.png",
+        "pictures.parquet",
         "precision_recall.png",
         "schedule.png",
         "config.yaml",

@@ -87,14 +87,16 @@ def test_the_worst_of_a_split_are_the_same_for_any_batch_size(make, name, monkey
 
     task = make(name)
     amounts = [0.0, 2.0, 0.5, 7.0, 0.0, 2.0, 1.0]
-    monkeypatch.setattr(task, "_evaluate", lambda split, metrics, batch: [])
+    monkeypatch.setattr(task, "_evaluate", lambda split, metrics, batch: (None, []))
     monkeypatch.setattr(task, "_finish", lambda split, metrics: {})
+    monkeypatch.setattr(task, "scene_losses", lambda outputs, batch: batch["amount"].tolist())
+    monkeypatch.setattr(task, "rows", lambda predictions, batch: [{} for _ in batch["id"]])
     monkeypatch.setattr(task, "mistakes", lambda predictions, batch: [Mistake(a, "") for a in batch["amount"].tolist()])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     for size in (1, 3, 7):
         batches = [
-            {"index": 10 * torch.arange(7)[i : i + size], "amount": torch.tensor(amounts)[i : i + size]}
-            for i in range(0, 7, size)
+            {"index": 10 * index, "id": [f"{n}" for n in index], "amount": torch.tensor(amounts)[index]}
+            for index in torch.arange(7).split(size)
         ]
         trainer.test(task, DataLoader(batches, batch_size=None), verbose=False)
         assert task.tested.worst == [30, 10, 50, 60, 20]

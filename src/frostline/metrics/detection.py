@@ -37,6 +37,9 @@ COCO_NAMES = {
 }  # ours: hotcoco's
 VOC_NAMES = ("voc_ap11", "voc_ap_area")
 RECALLS = np.linspace(0, 1, 11)
+COCO_IOUS = np.linspace(0.5, 0.95, 10)
+BITS = (1 << np.arange(len(COCO_IOUS))).astype(np.int16)
+LIMIT = 100  # predictions of a scene and class that COCO looks at
 MATCH = 0.5  # IoU from which on a prediction is right by VOC's rules
 
 
@@ -53,13 +56,8 @@ def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], class
     curve: (classes, 101, 2), recall 0, 0.01 … 1 and, at IoU 0.5, the highest precision at that recall or beyond, 0
     where none reaches it; all NaN where a class is in no scene. The mean of its precisions is map50_by_class.
     """
-    images = [{"id": n + 1, "width": 1, "height": 1} for n in range(len(truth))]
-    categories = [{"id": n + 1, "name": str(n)} for n in range(classes)]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it gives
-        real = COCO.from_arrays(images, categories, **_columns(truth))
-        rows = _columns(found)
-        scored = np.column_stack([rows["image_ids"], rows["boxes"], _joined(found, "scores", 0), rows["category_ids"]])
-        evaluation = COCOeval(real, real.load_res(scored), "bbox")
+        evaluation = _evaluation(found, truth, classes)
         evaluation.run()
         values = evaluation.get_results()
         by_class = evaluation.results(per_class=True)["per_class"]
@@ -103,6 +101,25 @@ def voc_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classe
         "voc_ap11_by_class": eleven,
         "voc_ap_area_by_class": area,
     }
+
+
+def coco_matches(found: Boxes, truth: Boxes, classes: int) -> tuple[Tensor, Tensor]:
+    """At which IoUs the predictions of one scene are right, and at which they count neither way, by COCO's rules.
+
+    Both (n,) int16: bit k stands for an IoU of 0.5 + 0.05 k, k from 0 to 9. Boxes of any size, the LIMIT surest of each
+    class. What is matched in one scene does not depend on any other.
+    """
+    right, ignored = np.zeros((2, len(found["boxes"]), len(COCO_IOUS)), bool)
+    if len(right):
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = _evaluation([found], [truth], classes)
+            evaluation.evaluate()
+        for one in evaluation.eval_imgs:
+            if one is not None and one["maxDet"] == LIMIT and one["aRng"][0] == 0 and one["aRng"][1] > 1e9:
+                rows = np.array(one["dtIds"], np.int64) - 1  # numbered from 1 as they were given
+                ignored[rows] = np.array(one["dtIgnore"], bool).T
+                right[rows] = np.array(one["dtMatched"], bool).T & ~ignored[rows]
+    return tuple(torch.from_numpy(bits @ BITS) for bits in (right, ignored))  # type: ignore[return-value]
 
 
 class BoxMetric(RowMetric):
@@ -211,6 +228,15 @@ def _right(found: Sequence[Boxes], truth: Sequence[Boxes]) -> tuple[Floats, npt.
     right[np.unique(boxes, return_index=True)[1]] = 1
     right[boxes < 0] = 0
     return right, _joined(found, "labels", 0).astype(np.int64)[surest]
+
+
+def _evaluation(found: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> COCOeval:
+    images = [{"id": n + 1, "width": 1, "height": 1} for n in range(len(truth))]
+    categories = [{"id": n + 1, "name": str(n)} for n in range(classes)]
+    real = COCO.from_arrays(images, categories, **_columns(truth))
+    rows = _columns(found)
+    scored = np.column_stack([rows["image_ids"], rows["boxes"], _joined(found, "scores", 0), rows["category_ids"]])
+    return COCOeval(real, real.load_res(scored), "bbox")
 
 
 def _columns(scenes: Sequence[Boxes]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from frostline.runs import provenance
 from frostline.runs.build import Built
 from frostline.runs.fit import Fitted, fit
 from frostline.runs.result import RunResult
+from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, predict_ms
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
@@ -70,6 +71,7 @@ def _conclude(
         shutil.copy(workplace.folder / "epochs.jsonl", folder)
         _draw(built, folder)
         weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
+        write_rows(folder / PICTURES, task.tested.rows, task.primary, task.classes)
         told = {"run": built.name, "classes": json.dumps(task.classes)}
         if (white := built.data.dataset.info.get("white")) is not None:
             told["white"] = str(white)

@@ -17,7 +17,7 @@ from frostline.freezing.frosted import Frosted
 from frostline.freezing.rates import RateSchedule
 from frostline.loading.batch import Batch
 from frostline.metrics.base import ExtraMetric
-from frostline.metrics.worst import WorstScenes
+from frostline.metrics.rows import gathered
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.tasks.guards import check_classes, check_gradients, check_losses
@@ -38,6 +38,9 @@ def on_cpu(values: Any) -> Any:
     return move_data_to_device(values, torch.device("cpu"))
 
 
+Row = dict[str, Any]  # what is told of one scene, by name: numbers, texts, and lists of these
+
+
 class Mistake(NamedTuple):
     """What is wrong with what was predicted for one scene. amount: 0 where nothing is, and the larger the worse."""
 
@@ -52,17 +55,17 @@ class Tested:
     by_class: metric -> class -> value, -1 for a class that does not occur. confusion: how often each true class (row)
     was taken for each class (column). pairs: (m, 3) true class, found class and how often, in place of a matrix of many
     classes. curve: (classes, points, 2) recall and precision, NaN for a class that does not
-    occur. worst: indices, within the split, of the scenes with a mistake, the worst first.
+    occur. rows: what is told of each scene, in the order of the split, see `Task.rows`.
     """
 
     by_class: dict[str, dict[str, float]] = field(default_factory=dict)
     confusion: list[list[float]] | None = None
     pairs: Tensor | None = None
     curve: Tensor | None = None
-    worst: list[int] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     @classmethod
-    def of(cls, values: Mapping[str, Tensor], worst: list[int], classes: Sequence[str]) -> Self:
+    def of(cls, values: Mapping[str, Tensor], rows: list[Row], classes: Sequence[str]) -> Self:
         """values: what metrics computed, by name; each in the shape that it has by meaning, as torchmetrics makes a
         bare number of every tensor with one element."""
         n = len(classes)
@@ -74,7 +77,12 @@ class Tested:
         confusion = values["confusion"].reshape(n, n).tolist() if "confusion" in values else None
         pairs = values["pairs"].cpu().reshape(-1, 3) if "pairs" in values else None
         curve = values["curve"].cpu().reshape(n, -1, 2) if "curve" in values else None
-        return cls(by_class, confusion, pairs, curve, worst)
+        return cls(by_class, confusion, pairs, curve, rows)
+
+    @property
+    def worst(self) -> list[int]:
+        """Indices, within the split, of the scenes with a mistake: the worst first, and of equal ones the first."""
+        return [row["index"] for row in sorted(self.rows, key=lambda row: -row["mistake"]) if row["mistake"] > 0]
 
     def commonest(self, most: int) -> list[list[int]]:
         """Of `pairs`, those of two different classes, the commonest first, at most so many."""
@@ -127,7 +135,7 @@ class Task(pl.LightningModule):
         self.test_metrics = self.make_test_metrics()
         self.val_extra = nn.ModuleDict(extra or {})
         self.test_extra = copy.deepcopy(self.val_extra)
-        self.test_mistakes = WorstScenes()
+        self._rows: list[Row] = []  # of the scenes that this process has tested
         self._step: tuple[dict[str, Tensor], list[str]] = {}, []  # the losses of the last batch, and its scenes
         self._check_monitors()
 
@@ -158,6 +166,18 @@ class Task(pl.LightningModule):
 
     def mistakes(self, predictions: Sequence[Any], batch: Batch) -> Iterator[Mistake]:
         """What is wrong with the predictions for each scene of a batch, all of it on the CPU."""
+        raise NotImplementedError
+
+    def rows(self, predictions: Sequence[Any], batch: Batch) -> Iterator[Row]:
+        """What is told of each scene of a test batch, all of it on the CPU: what was predicted, how good it is
+        (`quality`, 0..1, None where nothing could be), and all that the primary metric over any of the scenes needs.
+
+        Columns are those of `metrics.rows.COLUMNS`.
+        """
+        raise NotImplementedError
+
+    def only(self, outputs: Any, scene: int) -> Any:
+        """The part of the head's outputs for a batch that is of one scene, as for a batch of that alone."""
         raise NotImplementedError
 
     @property
@@ -211,19 +231,31 @@ class Task(pl.LightningModule):
         self._evaluate("val", self.val_metrics, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        predictions = self._evaluate("test", self.test_metrics, batch)
+        outputs, predictions = self._evaluate("test", self.test_metrics, batch)
         truth = on_cpu({key: value for key, value in batch.items() if key not in ("image", "activations")})
-        self.test_mistakes.update(batch["index"], [mistake.amount for mistake in self.mistakes(predictions, truth)])
+        places, mistakes = zip(batch["index"].tolist(), batch["id"], strict=True), self.mistakes(predictions, truth)
+        told = zip(places, self.scene_losses(outputs, batch), mistakes, self.rows(predictions, truth), strict=True)
+        self._rows += [
+            {"index": place, "id": name, "loss": loss, "mistake": mistake.amount, **row}
+            for (place, name), loss, mistake, row in told
+        ]
+
+    def scene_losses(self, outputs: Any, batch: Batch) -> Iterator[float]:
+        """The loss of each scene, as of a batch of that alone."""
+        alone = {key: value for key, value in batch.items() if key not in ("image", "activations")}
+        for scene in range(len(batch["id"])):
+            part = {k: v[scene : scene + 1] if isinstance(v, Tensor | list) else v for k, v in alone.items()}
+            yield float(sum(map(float, self.criterion(self.only(outputs, scene), cast(Batch, part)).values())))
 
     def on_validation_epoch_end(self) -> None:
         self._finish("val", self.val_metrics)
 
     def on_test_epoch_end(self) -> None:
         values = self._finish("test", self.test_metrics)
-        self.tested = Tested.of(values, self.test_mistakes.compute(), self.classes)
-        self.test_mistakes.reset()
+        self.tested = Tested.of(values, sorted(gathered(self._rows), key=lambda row: row["index"]), self.classes)
+        self._rows = []
 
-    def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> list[Prediction]:
+    def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> tuple[Any, list[Prediction]]:
         outputs = self.answers(batch)
         total = torch.stack(list(self.losses(outputs, batch).values())).sum()
         self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
@@ -231,7 +263,7 @@ class Task(pl.LightningModule):
         self.update(metrics, predictions, batch)
         for extra in self._extra(split).values():
             extra.update(predictions, batch)
-        return predictions
+        return outputs, predictions
 
     def _finish(self, split: str, metrics: MetricCollection) -> dict[str, Tensor]:
         # Computed once over the whole split: the mean of a metric over batches is another number.

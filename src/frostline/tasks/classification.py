@@ -11,7 +11,7 @@ from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.pairs import ClassScores
-from frostline.tasks.base import Mistake, Task, probabilities
+from frostline.tasks.base import Mistake, Row, Task, probabilities
 from frostline.tasks.predictions import Classified
 from frostline.tasks.weights import cross_entropy
 
@@ -65,3 +65,12 @@ class Classification(Task):
             words = f"{found.name} {float(sure[found.label]):.0%}, is {self.classes[truth]}"
             surprise = -float(sure[truth].clamp(min=1e-30).log())
             yield Mistake(0.0 if found.label == truth else surprise, words)
+
+    def rows(self, predictions: Sequence[Classified], batch: Batch) -> Iterator[Row]:
+        """Quality: 1 where the class is right."""
+        for found, truth in zip(predictions, batch["label"].tolist(), strict=True):
+            told = {"truth": self.classes[truth], "predicted": found.name, "score": found.score}
+            yield {**told, "quality": float(found.label == truth)}
+
+    def only(self, outputs: Tensor, scene: int) -> Tensor:
+        return outputs[scene : scene + 1]

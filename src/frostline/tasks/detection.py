@@ -10,9 +10,9 @@ from torchvision.ops import batched_nms
 
 from frostline.errors import check_number
 from frostline.loading.batch import Batch
-from frostline.metrics.detection import Boxes, CocoAveragePrecision, VocAveragePrecision, matched
+from frostline.metrics.detection import Boxes, CocoAveragePrecision, VocAveragePrecision, coco_matches, matched
 from frostline.models.heads.base import DetectionHead
-from frostline.tasks.base import Mistake, Task, on_cpu
+from frostline.tasks.base import Mistake, Row, Task, on_cpu
 from frostline.tasks.predictions import Detected, Placement
 
 FEW = 100  # classes up to which boxes keep their digits where those of another class are moved out of the way
@@ -94,6 +94,26 @@ class Detection(Task):
             words = [f"missed {missed} of {len(seen)}"] if missed else []
             words += [f"{wrong} too many"] if wrong else []
             yield Mistake(missed + float(found.scores[~right].sum()), ", ".join(words))
+
+    def rows(self, predictions: Sequence[Detected], batch: Batch) -> Iterator[Row]:
+        """Quality: of the boxes of at least SURE and those that are there, the share that match, see `mistakes`."""
+        for index, found in enumerate(predictions):
+            truth = _truth(batch, index)
+            good, seen = matched(_measured(found.sure()), truth)
+            total = len(good) + int((~seen).sum())
+            right, ignored = coco_matches(_measured(found), truth, len(self.classes))
+            yield {
+                "boxes": found.boxes.flatten().tolist(),
+                "scores": found.scores.tolist(),
+                "classes": found.labels.tolist(),
+                "right": right.tolist(),
+                "ignored": ignored.tolist(),
+                "objects": truth["labels"].tolist(),
+                "quality": float(good.sum()) / total if total else None,
+            }
+
+    def only(self, outputs: Any, scene: int) -> Any:
+        return self.detector.only(outputs, scene)
 
 
 def _truth(batch: Batch, index: int) -> Boxes:

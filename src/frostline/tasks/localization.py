@@ -15,7 +15,7 @@ from frostline.loading.batch import Batch
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
 from frostline.metrics.pairs import PairScores
-from frostline.tasks.base import Mistake, Task, probabilities
+from frostline.tasks.base import Mistake, Row, Task, probabilities
 from frostline.tasks.predictions import Located, Placement
 from frostline.tasks.weights import cross_entropy
 
@@ -91,18 +91,32 @@ class Localization(Task):
 
     def mistakes(self, predictions: Sequence[Located], batch: Batch) -> Iterator[Mistake]:
         """Amount: 1 - IoU, and 1 more for another class; 0 where the class is right and the IoU at least 0.5."""
-        boxes, truths, has_box = _corners(predictions, batch)
-        overlap = overlaps(boxes, truths)
-        iou = torch.ones(len(has_box), dtype=overlap.dtype)  # nothing is wrong with a box that nobody asked for
-        iou[has_box] = overlap
-        for found, truth, share, boxed in zip(
-            predictions, batch["label"].tolist(), iou.tolist(), has_box.tolist(), strict=True
-        ):
+        shares = _shares(predictions, batch)
+        for found, truth, iou in zip(predictions, batch["label"].tolist(), shares, strict=True):
             wrong = found.label != truth
             words = [f"{found.name}, is {self.classes[truth]}"] if wrong else []
-            words += [f"IoU {share:.2f}"] if boxed else []
+            words += [f"IoU {iou:.2f}"] if iou is not None else []
+            share = 1.0 if iou is None else iou  # nothing is wrong with a box that nobody asked for
             right = not wrong and share >= MATCH
             yield Mistake(0.0 if right else wrong + 1 - share, ", ".join(words))
+
+    def rows(self, predictions: Sequence[Located], batch: Batch) -> Iterator[Row]:
+        """Quality: the box's IoU, None of a scene without one."""
+        shares = _shares(predictions, batch)
+        for found, truth, iou in zip(predictions, batch["label"].tolist(), shares, strict=True):
+            told = {"truth": self.classes[truth], "predicted": found.name, "score": found.score}
+            yield {**told, "box": found.box.tolist(), "quality": iou}
+
+    def only(self, outputs: tuple[Tensor, Tensor], scene: int) -> tuple[Tensor, Tensor]:
+        scores, boxes = outputs
+        return scores[scene : scene + 1], boxes[scene : scene + 1]
+
+
+def _shares(predictions: Sequence[Located], batch: Batch) -> list[float | None]:
+    """IoU of each scene's box, as `BoxScores` takes it; None where there is none."""
+    found, truth, has_box = _corners(predictions, batch)
+    overlap = iter(overlaps(found, truth).double().nan_to_num(0).tolist())
+    return [next(overlap) if boxed else None for boxed in has_box.tolist()]
 
 
 def _corners(predictions: Sequence[Located], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

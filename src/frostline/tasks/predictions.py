@@ -52,6 +52,11 @@ class Classified:
     def name(self) -> str:
         return self.classes[self.label]
 
+    @property
+    def score(self) -> float:
+        """Its probability."""
+        return float(self.probabilities[self.label])
+
     def to_json(self) -> dict[str, Any]:
         shares = dict(zip(self.classes, self.probabilities.tolist(), strict=True))
         return {"class": self.name, "probabilities": shares}

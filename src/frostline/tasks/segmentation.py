@@ -13,7 +13,7 @@ from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
 from frostline.scenes.scene import VOID
-from frostline.tasks.base import Mistake, Task
+from frostline.tasks.base import Mistake, Row, Task
 from frostline.tasks.guards import check_classes
 from frostline.tasks.predictions import Segmented
 from frostline.tasks.weights import sum_of
@@ -133,11 +133,26 @@ class Segmentation(Task):
             if confusion.trace() == confusion.sum():  # also where nothing is known
                 yield Mistake(0.0, "")
                 continue
-            miou = float(pixel_scores(confusion)["miou"])
+            miou = _mean_iou(confusion)
             wrong = confusion.clone().fill_diagonal_(0)
             truth, taken = divmod(int(wrong.argmax()), count)
             share = float(wrong[truth, taken] / confusion[truth].sum())
             yield Mistake(1 - miou, f"mIoU {miou:.2f}, {share:.0%} of {self.classes[truth]} as {self.classes[taken]}")
+
+    def rows(self, predictions: Sequence[Segmented], batch: Batch) -> Iterator[Row]:
+        """Quality: the mean IoU of the scene, over the classes that occur in its truth or prediction."""
+        for one, mask in zip(predictions, batch["native_mask"], strict=True):
+            confusion = pixel_confusion(one.mask, mask, len(self.classes))
+            counts = {"both": confusion.diagonal(), "real": confusion.sum(1), "found": confusion.sum(0)}
+            quality = _mean_iou(confusion) if confusion.any() else None
+            yield {**{name: values.tolist() for name, values in counts.items()}, "quality": quality}
+
+    def only(self, outputs: Tensor, scene: int) -> Tensor:
+        return outputs[scene : scene + 1]
+
+
+def _mean_iou(confusion: Tensor) -> float:
+    return float(pixel_scores(confusion)["miou"])
 
 
 def _likeliest(scores: Tensor, size: Sequence[int]) -> Tensor:

@@ -79,6 +79,10 @@ class DetectionHead(Head, Generic[Outputs]):
         """
         raise NotImplementedError
 
+    def only(self, outputs: Outputs, scene: int) -> Outputs:
+        """The part of the outputs for a batch that is of one scene, as for a batch of that alone."""
+        raise NotImplementedError
+
     def set_rule(self, min_score: float, nms_iou: float) -> None:
         """By which rule the task will leave boxes out; a head for which it saves time may do so before."""
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,10 @@ class Cells:
 
     objectness: (B, N) and classes: (B, N, C), before sigmoid and softmax. boxes: (B, N, 4), x0 y0 x1 y1 in pixels of
     the picture. centres: (N, 2), x y in pixels. strides: (N,), pixels. size: of the picture, pixels.
+    of_scenes: names of those that have a row for each scene.
     """
 
+    of_scenes: ClassVar[tuple[str, ...]] = ("objectness", "classes", "boxes")
     objectness: Tensor
     classes: Tensor
     boxes: Tensor
@@ -50,6 +52,10 @@ def cells_of(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Te
 
 class CellsHead(DetectionHead[AnyCells]):
     """A head whose outputs are cells."""
+
+    def only(self, outputs: AnyCells, scene: int) -> AnyCells:
+        own = {name: getattr(outputs, name)[scene : scene + 1] for name in outputs.of_scenes}
+        return replace(outputs, **own)
 
     def decode(self, outputs: AnyCells) -> list[dict[str, Tensor]]:
         """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""

@@ -77,6 +77,9 @@ class TorchvisionHead(DetectionHead[Pyramid]):
         with self._mode(True), _same_draws(outputs.maps[0].device):
             return cast(dict[str, Tensor], self._run(outputs, targets))
 
+    def only(self, outputs: Pyramid, scene: int) -> Pyramid:
+        return Pyramid([one[scene : scene + 1] for one in outputs.maps], outputs.size)
+
     def decode(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
         with self._mode(False):
             found = self._run(outputs, None)

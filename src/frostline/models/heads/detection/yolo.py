@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -102,6 +102,7 @@ class YoloHead(CellsHead["YoloCells"]):
 class YoloCells(Cells):
     """Cells, and the distributions (B, N, 4, BINS), before softmax, of which their boxes are made."""
 
+    of_scenes: ClassVar[tuple[str, ...]] = (*Cells.of_scenes, "sides")
     sides: Tensor
 
 
