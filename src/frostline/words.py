@@ -37,6 +37,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def cell(text: str) -> str:
+    """A text as it stands in a table of Markdown."""
+    return one_line(text).replace("|", "\\|")
+
+
 def listed(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return "".join(items) if len(items) < 2 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -7,8 +7,9 @@ from pathlib import Path
 from helpers.study import axes_of, made_epochs, made_run
 
 from frostline.report.arms import panels_of
+from frostline.report.judged import judge
 from frostline.report.page import report_text
-from frostline.report.results import Results
+from frostline.report.results import Results, missing_of
 from frostline.studies.plan import Study
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -22,7 +23,8 @@ def results_of(runs, missing=(), derived=None, seeds=1):
 
 
 def text_of(results, pictures=()):
-    return report_text(results, panels_of(results.runs), list(pictures))
+    judged = [judge(panel, None, missing_of(results, panel.task, panel.dataset)) for panel in panels_of(results.runs)]
+    return report_text(results, judged, list(pictures), [None] * len(judged))
 
 
 def classification():
@@ -115,4 +117,4 @@ def test_names_spoil_no_table():
     runs = [made_run(schedule=name, dataset="a|b") for name in ("c|d", "two\nlines")]
     rows = [line for line in text_of(results_of(runs)).splitlines() if line.startswith("|")]
     told = [row.replace("\\|", "") for row in rows if "c\\|d" in row or "two lines" in row]
-    assert [row.count("|") for row in told] == [8, 8, 6, 6, 3, 3], "results, at equal budgets, the other metrics"
+    assert [row.count("|") for row in told] == [10, 10, 7, 6, 6, 3, 3], "results, candidate, budgets, others"

@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from frostline.metrics.base import RowMetric
+from frostline.metrics.rows import OVERLAPS
 
 Boxes = Mapping[str, Tensor]  # boxes (n, 4), labels (n,), and of predictions scores (n,)
 Floats = npt.NDArray[np.float64]
@@ -37,8 +38,7 @@ COCO_NAMES = {
 }  # ours: hotcoco's
 VOC_NAMES = ("voc_ap11", "voc_ap_area")
 RECALLS = np.linspace(0, 1, 11)
-COCO_IOUS = np.linspace(0.5, 0.95, 10)
-BITS = (1 << np.arange(len(COCO_IOUS))).astype(np.int16)
+BITS = (1 << np.arange(len(OVERLAPS))).astype(np.int16)
 LIMIT = 100  # predictions of a scene and class that COCO looks at
 MATCH = 0.5  # IoU from which on a prediction is right by VOC's rules
 
@@ -109,7 +109,7 @@ def coco_matches(found: Boxes, truth: Boxes, classes: int) -> tuple[Tensor, Tens
     Both (n,) int16: bit k stands for an IoU of 0.5 + 0.05 k, k from 0 to 9. Boxes of any size, the LIMIT surest of each
     class. What is matched in one scene does not depend on any other.
     """
-    right, ignored = np.zeros((2, len(found["boxes"]), len(COCO_IOUS)), bool)
+    right, ignored = np.zeros((2, len(found["boxes"]), len(OVERLAPS)), bool)
     if len(right):
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = _evaluation([found], [truth], classes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline.metrics.detection import COCO_IOUS
+from frostline.metrics.rows import OVERLAPS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class AveragePrecision:
         # Predictions that are counted are held once where, as mostly, they are the same at several IoUs.
         counted: dict[tuple[int, bytes], tuple[int, Any]] = {}
         hits, at, begins, end = [], [], [], 0
-        for bit in range(len(COCO_IOUS)):
+        for bit in range(len(OVERLAPS)):
             for label, these in enumerate(own):
                 neither = (ignored[these] >> bit & 1).astype(bool)
                 begin, _ = counted.setdefault(
@@ -107,12 +107,12 @@ class AveragePrecision:
         real = np.maximum(objects, 1)[:, None]
         least = np.rint(RECALLS * real)
         least += least / real < RECALLS
-        wanted = before[:, None] + np.tile(least, (len(COCO_IOUS), 1)).astype(np.int32)
+        wanted = before[:, None] + np.tile(least, (len(OVERLAPS), 1)).astype(np.int32)
         places = np.searchsorted(found, wanted.ravel().astype(np.int32)).reshape(wanted.shape)
         places = np.clip(places, self.starts[:, None], (self.starts + self.many - 1)[:, None])
         best = np.maximum.reduceat(precision, places.ravel()).reshape(places.shape)
         best = np.maximum.accumulate(best[:, ::-1], axis=1)
-        known = np.tile(objects > 0, len(COCO_IOUS))
+        known = np.tile(objects > 0, len(OVERLAPS))
         return float(best[known].mean()) if known.any() else float("nan")
 
 

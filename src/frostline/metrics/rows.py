@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import distributed
-
+OVERLAPS = tuple(0.5 + 0.05 * k for k in range(10))  # IoUs at which COCO asks whether a prediction is right
 # Name of a column -> its type as pyarrow calls it. Of lists, those of one scene that belong together are as long.
 COLUMNS = {
     "id": "string",
@@ -32,6 +31,8 @@ COLUMNS = {
 
 def gathered(rows: Sequence[Any]) -> list[Any]:
     """The rows of all processes; a collective call where there are several."""
+    from torch import distributed  # here, as who reads rows needs no torch
+
     if not (distributed.is_available() and distributed.is_initialized()):
         return list(rows)
     parts: list[Any] = [None] * distributed.get_world_size()

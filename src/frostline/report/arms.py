@@ -1,7 +1,7 @@
 """Arms: the runs that differ only in seed, summarised; and the panels in which they are compared."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
@@ -44,6 +44,11 @@ class Arm:
     def sd(self) -> float:
         """The sample standard deviation (n - 1); NaN for one seed, and where any value is."""
         return stdev(self.values) if len(self.values) > 1 and math.isfinite(self.mean) else math.nan
+
+    @cached_property
+    def validated(self) -> float:
+        """Mean over the seeds of the validation metric at the epoch that was chosen; NaN where one is not known."""
+        return fmean(run.validated for run in self.runs)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -114,6 +119,13 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
         arms = cells.setdefault((run.result.names["task"], run.result.names["dataset"]), {})
         arms.setdefault(tuple(run.axes.values()), []).append(run)
     return [_panel(task, dataset, list(arms.values())) for (task, dataset), arms in cells.items()]
+
+
+def identity(run: Run, panel: Panel) -> Hashable:
+    """By what runs of two arms of a panel are a pair: all that they must share but what the arms differ in."""
+    result = run.result
+    budget = None if "epochs" in panel.columns else result.epochs
+    return result.seed, result.data_hash, budget, tuple(sorted(result.versions.items()))
 
 
 def said(axis: str, value: str) -> str:

@@ -5,10 +5,12 @@ from pathlib import Path
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
 from frostline.report.arms import panels_of
+from frostline.report.judged import judge
 from frostline.report.page import report_text
 from frostline.report.pictures import SHEETS, draw
-from frostline.report.results import read_results
+from frostline.report.results import missing_of, read_results
 from frostline.report.table import csv_text, terminal_table
+from frostline.report.tested import pictures_of
 
 
 def compare(study_dir: Path, runs_dir: Path) -> None:
@@ -22,6 +24,11 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     """
     results = read_results(study_dir, runs_dir)
     panels = panels_of(results.runs)
+    tested = [pictures_of(panel) for panel in panels]
+    judged = [
+        judge(panel, None, missing_of(results, panel.task, panel.dataset), seen.resampled if seen else None)
+        for panel, seen in zip(panels, tested, strict=True)
+    ]
     pictures = draw(panels, results.study.axes)
     plots = study_dir / "plots"
     plots.mkdir(exist_ok=True)
@@ -33,7 +40,7 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     for name, png in drawn.items():
         write_whole(plots / name, png)
     write_whole(study_dir / "results.csv", csv_text(results.runs))
-    write_whole(study_dir / "report.md", report_text(results, panels, list(drawn)))
+    write_whole(study_dir / "report.md", report_text(results, judged, list(drawn), tested))
     print(terminal_table(results.runs))
     if results.missing:
         raise FrostlineError(

@@ -9,14 +9,16 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from frostline.report.arms import ARCHITECTURE, Arm, Panel, mean_sd
-from frostline.report.curve import Unit
+from frostline.report.arms import ARCHITECTURE, Arm, Panel
+from frostline.report.compared import Table, against_candidate, all_pairs, apart, at_budgets, intervals, of_parts
+from frostline.report.judged import Judged
 from frostline.report.learning import has_phases, is_frozen
 from frostline.report.pictures import SHEETS, sheet_name
 from frostline.report.results import Results
+from frostline.report.tested import Pictures
 from frostline.report.verdict import answer
 from frostline.scenes.scene import SPLITS
-from frostline.words import decimal, listed, one_line, score
+from frostline.words import cell, decimal, listed, one_line, score
 
 METRICS = {
     "accuracy": "share of the scenes whose class is right",
@@ -38,20 +40,21 @@ METRICS = {
 CLASSES, LOWEST = 20, 10  # classes up to which values of each are shown, and how many of more than that
 MISTAKEN = 5  # of the commonest mistakes between classes
 HIGH = 0.9  # from which on a class is as good as told
-SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for the table of equal budgets
-
-Table = dict[str, Any]  # columns: of numbers; rows: of cells, names first
 
 
-def report_text(results: Results, panels: Sequence[Panel], pictures: Sequence[str]) -> str:
-    """The report as Markdown; `pictures` are the names of the files drawn in `plots/`.
+def report_text(
+    results: Results, judged: Sequence[Judged], pictures: Sequence[str], tested: Sequence[Pictures | None]
+) -> str:
+    """The report as Markdown; `pictures` are the names of the files drawn in `plots/`. tested: of each panel.
 
     The same results give the same bytes: the date is that of the last run, not of the writing.
     """
     of_page = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     of_page.filters["one_line"] = one_line
     page = of_page.from_string(Path(__file__).with_name("report.md.j2").read_text(encoding="utf-8"))
+    panels = [one.panel for one in judged]
     arms = [arm for panel in panels for arm in panel.arms]
+    seeds = len(results.study.grid.get("seed", []))
     text = page.render(
         study=results.study,
         planned=len(results.planned),
@@ -60,7 +63,7 @@ def report_text(results: Results, panels: Sequence[Panel], pictures: Sequence[st
         left_out=_left_out(results),
         derived=[(kind, name, how) for name, kinds in results.derived.items() for kind, how in (kinds or {}).items()],
         primaries=sorted({panel.primary for panel in panels}),
-        panels=[_panel(panel, seeds=len(results.study.grid.get("seed", []))) for panel in panels],
+        panels=[_panel(one, seen, seeds) for one, seen in zip(judged, tested, strict=True)],
         pictures=pictures,
         sheets=_sheets(panels, pictures),
         curves=any(arm.curve for arm in arms),
@@ -70,11 +73,6 @@ def report_text(results: Results, panels: Sequence[Panel], pictures: Sequence[st
         **_notes(results),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
-
-
-def cell(text: str) -> str:
-    """A name as it stands in a table."""
-    return one_line(text).replace("|", "\\|")
 
 
 def _sources(results: Results) -> dict[str, str]:
@@ -109,8 +107,9 @@ def _left_out(results: Results) -> list[list[str]]:
     return [list(row) for row in rows]
 
 
-def _panel(panel: Panel, seeds: int) -> dict[str, Any]:
+def _panel(judged: Judged, tested: Pictures | None, seeds: int) -> dict[str, Any]:
     """What the template tells of one task on one dataset. seeds: that the study plans."""
+    panel = judged.panel
     classes = _classes(panel)
     meanings = METRICS | {
         n: words for arm in panel.arms for run in arm.runs for n, words in run.result.meanings.items()
@@ -118,13 +117,17 @@ def _panel(panel: Panel, seeds: int) -> dict[str, Any]:
     return {
         "where": panel.where,
         "primary": panel.primary,
-        "answer": answer(panel),
+        "answer": answer(judged),
         "best": panel.best.name if panel.best else "",
         "several": len(panel.arms) > 1,
         "columns": [cell(column) for column in panel.columns],
         "common": listed([_facet(facet, value) for facet, value in panel.common.items()]),
-        "results": [_result(panel, arm, seeds) for arm in panel.arms],
-        "budgets": _budgets(panel),
+        "results": [_result(judged, arm, seeds) for arm in panel.arms],
+        "against": against_candidate(judged),
+        "pairs": all_pairs(judged),
+        "parts": of_parts(judged),
+        "apart": apart(judged, tested),
+        "budgets": at_budgets(judged),
         "metrics": _metrics(panel),
         "meanings": {n: words for n, words in meanings.items() if n in {panel.primary, *panel.arms[0].metrics}},
         "classes": classes,
@@ -140,32 +143,13 @@ def _names(panel: Panel, arm: Arm) -> list[str]:
     return [cell(arm.facets[column]) for column in panel.columns]
 
 
-def _result(panel: Panel, arm: Arm, seeds: int) -> list[str]:
-    names, ran, value = _names(panel, arm), len(arm.runs), mean_sd(arm)
+def _result(judged: Judged, arm: Arm, seeds: int) -> list[str]:
+    panel = judged.panel
+    names, ran, (value, *sure) = _names(panel, arm), len(arm.runs), intervals(judged, arm.name)
     if arm is panel.best:
         names, value = [f"**{name}**" for name in names], f"**{value}**"
     facts = [decimal(arm.mean_of(fact)) for fact in ("train_seconds", "images_per_second", "predict_ms")]
-    return [*names, f"{ran} of {seeds}" if seeds > ran else str(ran), value, *facts, arm.parameters]
-
-
-def _budgets(panel: Panel) -> Table | None:
-    """The best validation metric at equal images and at equal seconds, the highest of a column bold."""
-    known = [arm.curve for arm in panel.arms if arm.curve]
-    if not known:
-        return None
-    images, seconds = max(curve.images[-1] for curve in known), min(curve.seconds[-1] for curve in known)
-    budgets: dict[str, tuple[Unit, float]] = {
-        f"{share:.0%} ({share * images:,.0f} images)": ("images", share * images) for share in SHARES
-    }
-    budgets[f"{seconds:,.1f} s"] = ("seconds", seconds)
-    rows = [_names(panel, arm) for arm in panel.arms]
-    for unit, budget in budgets.values():
-        values = [arm.curve.best_within(unit, budget) if arm.curve else None for arm in panel.arms]
-        highest = max((v for v in values if v is not None and math.isfinite(v) and v != -1), default=None)
-        for row, value in zip(rows, values, strict=True):
-            text = "—" if value is None else score(value)
-            row.append(f"**{text}**" if value is not None and value == highest else text)
-    return {"columns": list(budgets), "rows": rows}
+    return [*names, f"{ran} of {seeds}" if seeds > ran else str(ran), value, *sure, *facts, arm.parameters]
 
 
 def _metrics(panel: Panel) -> Table:

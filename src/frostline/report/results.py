@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from frostline.errors import FrostlineError
 from frostline.runs.result import GROUPS, RunResult
@@ -40,6 +40,16 @@ class Run:
     folder: Path
     axes: Mapping[str, str]
     epochs: tuple[Epoch, ...] = ()
+
+    @property
+    def validated(self) -> float:
+        """The validation metric at the epoch that was chosen, which is the best one; NaN where it is not known."""
+        return max((epoch.value for epoch in self.epochs if math.isfinite(epoch.value)), default=math.nan)
+
+    def best_within(self, unit: Literal["images", "seconds"], budget: float) -> float | None:
+        """The best validation metric by this budget; None before the first epoch ended."""
+        values = [e.value for e in self.epochs if getattr(e, unit) <= budget and math.isfinite(e.value)]
+        return max(values, default=None)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,16 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         runs=runs,
         derived={name: _derived(runs_dir / "data" / name) for name in datasets},
     )
+
+
+def missing_of(results: Results, task: str, dataset: str) -> list[str]:
+    """Planned runs of this task on this dataset that have no result."""
+    cells = results.study.cells()
+    return [
+        name
+        for name in results.missing
+        if (cell := cells.get(name, {})).get("task", task) == task and cell.get("dataset", dataset) == dataset
+    ]
 
 
 def _run(folder: Path, names: Mapping[str, str]) -> Run:

@@ -1,39 +1,168 @@
-"""What the two best arms of a panel allow to say."""
+"""What a panel's runs allow to say, in sentences a person can act on."""
 
-from frostline.report.arms import Arm, Panel, mean_sd
-from frostline.words import score
+import math
+from collections.abc import Sequence
+
+from frostline.report.arms import Arm
+from frostline.report.judged import Judged
+from frostline.statistics.paired import Paired
+from frostline.statistics.power import CAP, More, more_seeds, smallest_difference
+from frostline.statistics.student import Interval
+from frostline.words import decimal, listed, score
+
+SHOWN = 3  # arms that a sentence names, of more
+CHEAPER = 0.8  # of the candidate's seconds: below, an arm that is as good is worth a word
 
 
-def answer(panel: Panel) -> str:
-    """The first two of the ranked arms, and whether what was seen tells them apart: a description, not a test."""
-    if not panel.ranked:
-        return "no arm has a finite result."
-    first, *others = panel.ranked
-    lead = f"Highest mean {panel.primary} by {_told(first)}"
-    if not others:
-        said = f"{panel.primary} of {_told(first)}; there is no second arm to compare with."
-    elif min(len(first.values), len(others[0].values)) < 2:
-        said = (
-            f"**no winner yet**. {lead}, next {_told(others[0])}; with a single seed nothing is known of the spread, "
-            "so these runs cannot tell the two apart."
+def answer(judged: Judged) -> str:
+    """The verdict, and what to do: Markdown, one paragraph."""
+    return " ".join([*_warnings(judged), *_verdict(judged), *_asides(judged)])
+
+
+def between(pairs: Paired) -> str:
+    """A difference with its interval, such as `+0.021 [0.009, 0.033]`."""
+    mean, interval = pairs.differences.mean, pairs.interval
+    told = f"{mean:+.4f}" if math.isfinite(mean) else "—"
+    return f"{told} {bounds(interval)}" if interval else told
+
+
+def bounds(interval: Interval | None) -> str:
+    return f"[{decimal(interval.low)}, {decimal(interval.high)}]" if interval else "—"
+
+
+def more(wanted: More) -> str:
+    """About how many more seeds; empty where nothing is known of it."""
+    if wanted.median is None and wanted.low is None:
+        return f"more than {CAP} more seeds would be needed"
+    low, high = (str(k) if k is not None else f"more than {CAP}" for k in (wanted.low, wanted.high))
+    about = str(wanted.median) if wanted.median is not None else f"more than {CAP}"
+    return f"about {about} more seeds would decide ({low} to {high})"
+
+
+def _warnings(judged: Judged) -> list[str]:
+    """What must be said before anything is believed."""
+    said = []
+    if judged.missing:
+        runs = "1 planned run is" if len(judged.missing) == 1 else f"{len(judged.missing)} planned runs are"
+        said.append(f"**Provisional**: {runs} missing, so no champion is named.")
+    if judged.growing:
+        names = [
+            f"`{name}` ({f'about {one.needed}' if one.needed else 'many more'} in place of {one.epochs})"
+            for name, one in judged.growing.items()
+        ]
+        if len(names) > SHOWN:
+            names = [*names[:SHOWN], f"{len(names) - SHOWN} other arms"]
+        said.append(
+            f"**Still getting better**: {listed(names)} had their best epoch last; in brackets, the epochs they would "
+            "need by their curves. What follows holds for this budget, and not for longer ones."
         )
-    elif _meet(first, others[0]):
-        said = (
-            f"**no winner**. {lead}, next {_told(others[0])}; their spreads overlap, so these runs cannot tell the two "
-            "apart."
-        )
-    else:
-        said = f"**{first.name}**. {lead}, clear of the next, {_told(others[0])}: their spreads do not overlap."
-    lost = [f"`{arm.name}`" for arm in panel.arms if arm not in panel.ranked]
-    return f"{said} Not ranked, as a seed has no finite result: {', '.join(lost)}." if lost else said
+    return said
 
 
-def _meet(first: Arm, second: Arm) -> bool:
-    """Whether the ranges from lowest to highest seed, or the intervals mean ± sd, have a point in common."""
-    return min(first.values) <= max(second.values) or first.mean - first.sd <= second.mean + second.sd
+def _verdict(judged: Judged) -> list[str]:
+    primary, name = judged.panel.primary, judged.candidate
+    if name is None:
+        return ["**Nothing can be said**: no arm has a finite result in each of its runs."]
+    own = _told(judged, name)
+    found = judged.champion
+    if found is None:
+        return [f"{primary} of {own}; there is no second arm to compare with."]
+    lead = f"first on the validation split stands {own}"
+    if judged.summaries[name].seen.n < 2:
+        return [f"**Cannot tell**: {lead}, and with a single seed nothing is known of the spread between runs."]
+    if found.champion:
+        rivals = [other for other in found.pairs if other not in found.failed]
+        nearest = min(rivals, key=lambda other: _distance(found.pairs[other]))
+        whom = f"`{nearest}`" if len(rivals) == 1 else f"each of {len(rivals)} other arms, the nearest, `{nearest}`,"
+        said = [f"**Take `{name}`**: {own}, better than {whom} by {between(found.pairs[nearest])}."]
+        return said + _cheaper(judged, list(found.equivalent))
+    if not found.unbeaten:
+        return [f"Of the runs that are there {own} is better than all others."]
+    rivals = [other for other in found.unbeaten if found.pairs[other].verdict != "equivalent"]
+    if not rivals and found.unbeaten and not judged.missing:
+        cheapest = judged.as_good[0]
+        same = listed([f"`{one}`" for one in (name, *found.unbeaten)])
+        return [
+            f"**Take `{cheapest}`**: {same} are equivalent within {judged.margin:g}, and it trains in the least time; "
+            f"{lead}."
+        ]
+    return [f"**Cannot tell**: {lead}, but it is not shown to be better than {_rivals(judged, rivals)}."] + _next(
+        judged, rivals
+    )
 
 
-def _told(arm: Arm) -> str:
-    seeds = len(arm.values)
-    value = f"{mean_sd(arm)} ({seeds} seeds)" if seeds > 1 else f"{score(arm.mean)} (1 seed)"
-    return f"`{arm.name}` with {value}"
+def _next(judged: Judged, rivals: Sequence[str]) -> list[str]:
+    """What helps where nothing is decided: the cheapest of those that may be best, and how many seeds would tell."""
+    assert judged.candidate and judged.champion
+    said = []
+    if len(judged.as_good) > 1:
+        cheapest = judged.as_good[0]
+        seconds = judged.arms[cheapest].mean_of("train_seconds")
+        said.append(f"Until then take `{cheapest}`, the cheapest that is not shown to be worse ({decimal(seconds)} s).")
+    if rivals:
+        nearest = min(rivals, key=lambda other: _distance(judged.champion.pairs[other]))  # type: ignore[union-attr]
+        pair = judged.champion.pairs[nearest]
+        if pair.differences.n > 1:
+            said.append(
+                f"Against `{nearest}` these seeds could show a difference from {decimal(smallest_difference(pair))} "
+                f"on; {more(more_seeds(pair))}."
+            )
+    return said
+
+
+def _asides(judged: Judged) -> list[str]:
+    said = []
+    if judged.champion and judged.champion.higher:
+        higher = [f"`{name}` ({score(judged.summaries[name].seen.mean)})" for name in judged.champion.higher]
+        said.append(f"Higher on the test split, though not chosen on the validation split: {listed(higher)}.")
+    if failed := [f"`{name}`" for name, one in judged.summaries.items() if one.failed]:
+        said.append(f"Not ranked, as a seed has no finite result: {listed(failed)}.")
+    if judged.outlying:
+        seeds = [f"`{name}` (seed {', '.join(_seeds(odd))})" for name, odd in judged.outlying.items()]
+        said.append(f"Seeds unlike the others of their arm, which widens its interval: {listed(seeds)}.")
+    if judged.champion:
+        apart = {name: [*pair.only_a, *pair.only_b] for name, pair in judged.champion.pairs.items()}
+        if alone := {name: _seeds(ones) for name, ones in apart.items() if ones}:
+            told = [f"`{name}` (seed {', '.join(seeds)})" for name, seeds in alone.items()]
+            said.append(
+                f"Runs without a partner of the same seed, data, budget and versions are left out: {listed(told)}."
+            )
+    return said
+
+
+def _cheaper(judged: Judged, equivalent: Sequence[str]) -> list[str]:
+    assert judged.candidate
+    own = judged.arms[judged.candidate].mean_of("train_seconds")
+    costs = {name: judged.arms[name].mean_of("train_seconds") / own for name in equivalent}
+    told = [f"`{name}` ({share:.0%} of its seconds)" for name, share in costs.items() if share < CHEAPER]
+    return [f"As good within {judged.margin:g}, and cheaper to train: {listed(told)}."] if told else []
+
+
+def _rivals(judged: Judged, rivals: Sequence[str]) -> str:
+    assert judged.champion
+    near = sorted(rivals, key=lambda other: _distance(judged.champion.pairs[other]))  # type: ignore[union-attr]
+    told = [f"`{other}` ({between(judged.champion.pairs[other])})" for other in near[:SHOWN]]
+    return listed(told) + (f" and {len(near) - SHOWN} more" if len(near) > SHOWN else "") if near else "any"
+
+
+def _distance(pair: Paired) -> float:
+    return pair.differences.mean if math.isfinite(pair.differences.mean) else math.inf
+
+
+def _told(judged: Judged, name: str) -> str:
+    """An arm with its figure, its interval over seeds, and the test pictures that this is of."""
+    arm, summary = judged.arms[name], judged.summaries[name]
+    interval = f" {bounds(summary.interval)}" if summary.interval else ""
+    seeds = f"{summary.seen.n} seed{'s' * (summary.seen.n != 1)}"
+    tested = _tested(arm)
+    return (
+        f"`{name}` with {score(summary.seen.mean)}{interval} ({seeds}{f', {tested} test pictures' if tested else ''})"
+    )
+
+
+def _tested(arm: Arm) -> int:
+    return arm.runs[0].result.scenes.get("test", 0)
+
+
+def _seeds(identities: Sequence[object]) -> list[str]:
+    return [str(one[0]) if isinstance(one, tuple) else str(one) for one in identities]

@@ -1,0 +1,121 @@
+"""What the runs of a panel allow to say: the statistics of its arms, put together and not yet in words."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from frostline.report.arms import Arm, Panel, identity
+from frostline.report.curve import Unit
+from frostline.report.growth import Growing, growing
+from frostline.statistics.arm import Summary, outlying, summarise
+from frostline.statistics.champion import Champion, champion
+from frostline.statistics.holm import Row, table
+from frostline.statistics.paired import Paired
+from frostline.statistics.pictures import Resampled
+
+Values = dict[Hashable, float]  # of an arm: identity of a run -> its value, NaN where it failed
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A panel and what its values say. Arms are called by their names.
+
+    margin: the smallest difference that matters, None where the study states none. missing: planned runs without a
+    result. pictures: of each arm the primary metric over resamples of the test pictures, as a mean over its seeds;
+    empty where that is not known of all.
+    """
+
+    panel: Panel
+    margin: float | None
+    missing: tuple[str, ...]
+    pictures: Mapping[str, Resampled]
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        return {arm.name: arm for arm in self.panel.arms}
+
+    @cached_property
+    def values(self) -> dict[str, Values]:
+        """The primary metric of the test split."""
+        return {
+            name: {identity(run, self.panel): run.result.quality for run in arm.runs} for name, arm in self.arms.items()
+        }
+
+    @cached_property
+    def summaries(self) -> dict[str, Summary]:
+        return {name: summarise(values) for name, values in self.values.items()}
+
+    @cached_property
+    def outlying(self) -> dict[str, tuple[Hashable, ...]]:
+        return outlying(self.values)
+
+    @cached_property
+    def growing(self) -> dict[str, Growing]:
+        """Arms whose runs were still getting better when they ended."""
+        return {name: told for name, arm in self.arms.items() if (told := growing(arm)) is not None}
+
+    @cached_property
+    def candidate(self) -> str | None:
+        """The arm that stands first on the validation split, so that being chosen does not flatter its test figure.
+
+        None where no arm has a finite value in each of its runs.
+        """
+        whole = [arm for arm in self.panel.ranked if not self.summaries[arm.name].failed]
+        # Of ranked arms, so that where nothing is known of validation the highest on the test split stands first.
+        best = max(whole, key=lambda arm: arm.validated if math.isfinite(arm.validated) else -math.inf, default=None)
+        return best.name if best else None
+
+    @cached_property
+    def champion(self) -> Champion | None:
+        """The candidate against each other arm; None without one, and where there is nothing to compare with."""
+        if self.candidate is None or len(self.arms) < 2:
+            return None
+        planned = {name: tuple(values) for name, values in self.values.items()} | {run: ("it",) for run in self.missing}
+        return champion(self.candidate, self.values, planned, self.margin)
+
+    @cached_property
+    def pairs(self) -> list[Row]:
+        return table(self.values, self.margin)
+
+    def at_budget(self, unit: Unit, budget: float) -> dict[str, Values]:
+        """The best validation metric that each run had at a budget; arms of which each run had one by then."""
+        found = {
+            name: {identity(run, self.panel): run.best_within(unit, budget) for run in arm.runs}
+            for name, arm in self.arms.items()
+        }
+        return {
+            name: {key: value for key, value in values.items() if value is not None}
+            for name, values in found.items()
+            if all(value is not None and math.isfinite(value) for value in values.values())
+        }
+
+    def champion_at(self, unit: Unit, budget: float) -> Champion | None:
+        """As `champion`, at equal images or seconds and by the validation metric, which is all that is known there.
+
+        The arm with the highest mean is tested: its figure is flattered by that, the level of the test is not.
+        """
+        values = self.at_budget(unit, budget)
+        if len(values) < 2:
+            return None
+        first = max(values, key=lambda name: summarise(values[name]).seen.mean)
+        planned = {name: tuple(one) for name, one in values.items()} | {run: ("it",) for run in self.missing}
+        return champion(first, values, planned, self.margin)
+
+    @cached_property
+    def as_good(self) -> list[str]:
+        """Arms that the candidate is not shown to be better than, or not by more than the margin; the cheapest to
+        train first, the candidate among them."""
+        if self.candidate is None:
+            return []
+        against: Mapping[str, Paired] = self.champion.pairs if self.champion else {}
+        good = [name for name, pair in against.items() if pair.verdict in ("cannot tell", "worse", "equivalent")]
+        good = [name for name in (self.candidate, *good) if not self.summaries[name].failed]
+        return sorted(good, key=lambda name: self.arms[name].mean_of("train_seconds"))
+
+
+def judge(
+    panel: Panel, margin: float | None, missing: Sequence[str], pictures: Mapping[str, Resampled] | None = None
+) -> Judged:
+    """missing: planned runs of this panel that have no result."""
+    return Judged(panel, margin, tuple(missing), pictures or {})

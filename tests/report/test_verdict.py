@@ -1,0 +1,112 @@
+"""The answer of a panel, in words: what it recommends, and what it must not say."""
+
+import math
+
+import pytest
+from helpers.study import made_epochs, made_run, panel_of
+
+from frostline.report.judged import judge
+from frostline.report.verdict import answer
+
+
+def judged(values, margin=None, missing=(), validated=None, **changes):
+    """schedule -> test values of its seeds, and of validation where they are others."""
+    told = validated or values
+    return judge(
+        panel_of(
+            *(
+                made_run(schedule=name, seed=seed, value=v, epochs=made_epochs([told[name][seed]] * 2), **changes)
+                for name, seeds in values.items()
+                for seed, v in enumerate(seeds)
+            )
+        ),
+        margin,
+        missing,
+    )
+
+
+CLEAR = {"thaw": (0.90, 0.92, 0.91), "frozen": (0.70, 0.71, 0.72), "full": (0.80, 0.81, 0.80)}
+
+
+def test_the_champion_is_named_with_its_lead_over_the_nearest():
+    # Catches the lead over the farthest, and a difference of the wrong sign.
+    text = answer(judged(CLEAR, best_epoch=0))
+    assert text.startswith("**Take `thaw`**: `thaw` with 0.9100 [0.8852, 0.9348] (3 seeds)")
+    assert "better than each of 2 other arms, the nearest, `full`, by +0.1067 [0.0923, 0.1210]" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"thaw": (0.92, 0.94, 0.90), "frozen": (0.91, 0.95, 0.88)}, "**Cannot tell**: first on the validation split"),
+        ({"thaw": (0.9,), "frozen": (0.1,)}, "with a single seed nothing is known of the spread"),
+        ({"thaw": (0.9, 0.8)}, "there is no second arm to compare with"),
+        ({"thaw": (math.nan,), "frozen": (math.inf,)}, "**Nothing can be said**"),
+    ],
+)
+def test_what_does_not_decide_names_nobody(values, expected):
+    text = answer(judged(values, best_epoch=0))
+    assert expected in text and "Take `thaw`" not in text
+
+
+def test_undecided_seeds_help_on():
+    # Catches advice to take the dearer one, and silence on how many seeds would tell.
+    values = {"thaw": (0.92, 0.94, 0.90), "frozen": (0.89, 0.95, 0.895)}
+    runs = [
+        made_run(
+            schedule=name, seed=n, value=v, epochs=made_epochs([v, v]), train_seconds=20.0 if name == "thaw" else 5.0,
+            best_epoch=0,
+        )
+        for name, seeds in values.items() for n, v in enumerate(seeds)
+    ]  # fmt: skip
+    text = answer(judge(panel_of(*runs), None, ()))
+    assert "Until then take `frozen`, the cheapest that is not shown to be worse (5.0000 s)" in text
+    assert "more seeds would decide" in text
+
+
+def test_arms_within_the_margin_are_as_good_and_the_cheapest_is_taken():
+    values = {"thaw": (0.900, 0.910, 0.905), "frozen": (0.901, 0.909, 0.906)}
+    text = answer(judged(values, margin=0.02, best_epoch=0))
+    assert "are equivalent within 0.02, and it trains in the least time" in text
+    assert "Cannot tell" in answer(judged(values, best_epoch=0))  # nobody stated a margin
+
+
+def test_a_missing_run_names_no_champion():
+    text = answer(judged(CLEAR, missing=["thaw-3"], best_epoch=0))
+    assert text.startswith("**Provisional**: 1 planned run is missing, so no champion is named.")
+    assert "Take" not in text and "Of the runs that are there" in text
+
+
+def test_the_candidate_is_chosen_on_the_validation_split_and_a_higher_one_is_named():
+    # Catches the highest of the test split taken for the candidate: its figure would be flattered.
+    validated = {"thaw": (0.90, 0.92, 0.91), "frozen": (0.93, 0.94, 0.95), "full": (0.5, 0.5, 0.5)}
+    text = answer(judged(CLEAR, validated=validated, best_epoch=0))
+    assert "first on the validation split stands `frozen`" in text
+    assert "Higher on the test split, though not chosen on the validation split: `thaw` (0.9100) and `full`" in text
+
+
+def test_runs_that_were_still_getting_better_are_told_first():
+    # Catches an answer that takes what was cut short for what cannot do better.
+    rising = [1 - math.exp(-(n + 1) / 4) for n in range(6)]
+    runs = [
+        made_run(schedule=name, seed=n, value=v, epochs=made_epochs(rising), best_epoch=5 if name == "full" else 2)
+        for name, seeds in CLEAR.items() for n, v in enumerate(seeds)
+    ]  # fmt: skip
+    text = answer(judge(panel_of(*runs), None, ()))
+    assert text.startswith("**Still getting better**: `full` (about 16 in place of 6) had their best epoch last")
+
+
+def test_runs_without_a_partner_are_named_and_pairs_are_of_what_is_the_same():
+    # Catches pairs made by order: seeds 1 and 2 of one arm with 0 and 1 of the other.
+    runs = [made_run(schedule="thaw", seed=n, value=0.9 + n / 100, best_epoch=0) for n in (1, 2, 3)]
+    runs += [made_run(schedule="frozen", seed=n, value=0.7 + n / 100, best_epoch=0) for n in (0, 1, 2)]
+    found = judge(panel_of(*runs), None, ())
+    assert found.champion.pairs["frozen"].differences.mean == pytest.approx(0.2)
+    assert "left out: `frozen` (seed 3, 0)" in answer(found)
+    other = judge(panel_of(*runs[:3], *(made_run(schedule="frozen", seed=n, data_hash="x") for n in (1, 2))), None, ())
+    assert other.champion.pairs["frozen"].differences.n == 0 and "Take" not in answer(other)
+
+
+def test_a_seed_without_a_number_never_wins():
+    text = answer(judged({**CLEAR, "thaw": (0.99, 0.99, math.nan)}, best_epoch=0))
+    assert "Take `full`" in text and text.endswith("Not ranked, as a seed has no finite result: `thaw`.")
