@@ -5,7 +5,9 @@ from pathlib import Path
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
 from frostline.report.arms import panels_of
+from frostline.report.html import report_html
 from frostline.report.judged import judge
+from frostline.report.looks import look_of
 from frostline.report.page import report_text
 from frostline.report.pictures import SHEETS, draw
 from frostline.report.results import missing_of, read_results
@@ -40,7 +42,10 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     for name, png in drawn.items():
         write_whole(plots / name, png)
     write_whole(study_dir / "results.csv", csv_text(results.runs))
-    write_whole(study_dir / "report.md", report_text(results, judged, list(drawn), tested))
+    text = report_text(results, judged, list(drawn), tested)
+    write_whole(study_dir / "report.md", text)
+    look = look_of(panels, results.study.axes)
+    write_whole(study_dir / "report.html", report_html(results.study.name, text, judged, look, drawn))
     print(terminal_table(results.runs))
     if results.missing:
         raise FrostlineError(

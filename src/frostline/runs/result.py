@@ -24,6 +24,7 @@ class RunResult:
     confused: of more classes than a matrix has room for, in its place, the commonest mistakes first: number of the true
     class, of the found one, and how often; numbers are places in by_class.
     train_seconds: of training alone. predict_ms: milliseconds to predict one picture.
+    multiply_adds: of the network, for one picture; 0 where it is not known.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
     meanings: what a metric of one's own says, in words, by its name.
 
@@ -48,6 +49,7 @@ class RunResult:
     predict_ms: float
     params_total: int
     params_trainable_last: int
+    multiply_adds: int = 0
     image_size: int = 0
     scenes: Mapping[str, int] = field(default_factory=dict)
     scenes_left_out: Mapping[str, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import IO, Any, Self
 
 import pytorch_lightning as pl
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from frostline.files import let_go
 from frostline.loading.batch import collate
@@ -18,6 +19,16 @@ from frostline.tasks.base import Task
 
 PATIENCE = 300.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
 TIMED, ENOUGH = 20, 5.0  # pictures whose prediction is timed, and after how many seconds that is enough
+
+
+@torch.no_grad()
+def multiply_adds(task: Task, data: SceneDataModule) -> int:
+    """Of the network for one picture: of its convolutions and products of matrices, as torch counts them."""
+    picture = torch.zeros(1, 3, data.image_size, data.image_size, dtype=torch.uint8, device=task.device)
+    task.eval()
+    with FlopCounterMode(display=False) as counter:
+        task(picture)
+    return int(counter.get_total_flops()) // 2
 
 
 class Stopwatch(pl.Callback):

@@ -17,7 +17,7 @@ from frostline.runs.build import Built
 from frostline.runs.fit import Fitted, fit
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, write_rows
-from frostline.runs.timing import HoldStill, Stopwatch, predict_ms
+from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
 from frostline.tasks.examples import examples, spread
@@ -107,6 +107,7 @@ def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], millisecond
         predict_ms=round(milliseconds, 3),
         params_total=count(task.parameters()),
         params_trainable_last=task.model.trainable_at(epochs - 1),
+        multiply_adds=multiply_adds(task, data),
         image_size=data.image_size,
         scenes={split: len(data.items(split)) for split in SPLITS},
         scenes_left_out=data.left_out,
