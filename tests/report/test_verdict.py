@@ -31,7 +31,7 @@ CLEAR = {"thaw": (0.90, 0.92, 0.91), "frozen": (0.70, 0.71, 0.72), "full": (0.80
 def test_the_champion_is_named_with_its_lead_over_the_nearest():
     # Catches the lead over the farthest, and a difference of the wrong sign.
     text = answer(judged(CLEAR, best_epoch=0))
-    assert text.startswith("**Take `thaw`**: `thaw` with 0.9100 [0.8852, 0.9348] (3 seeds)")
+    assert text.startswith("**Take `thaw`**: 0.9100 [0.8852, 0.9348] (3 seeds)")
     assert "better than each of 2 other arms, the nearest, `full`, by +0.1067 [0.0923, 0.1210]" in text
 
 

@@ -131,7 +131,7 @@ def heat_map(judged: Judged) -> Chart | None:
 
 
 def curves(judged: Judged, look: Look) -> Chart | None:
-    """The validation metric with its band over seeds; what is frozen is dashed. By images or by seconds."""
+    """The validation metric with its band over seeds; hollow dots while part is frozen. By images or by seconds."""
     figure, shown = go.Figure(), []
     units: tuple[Unit, ...] = ("images", "seconds")
     for arm in judged.panel.arms:
@@ -146,7 +146,7 @@ def curves(judged: Judged, look: Look) -> Chart | None:
     buttons = [
         {"label": unit, "method": "update", "args": [{"visible": [one == unit for one in shown]}]} for unit in units
     ]
-    words = "The validation metric against what was trained: mean and range over seeds; dotted while part is frozen."
+    words = "The validation metric against what was trained: mean and range over seeds; hollow while part is frozen."
     y = {"title": judged.panel.primary}
     menu = [{"buttons": buttons, **_MENU}]
     return _chart(figure, "Learning curves", words, 420, yaxis=y, updatemenus=menu, showlegend=True)

@@ -63,10 +63,11 @@ def _verdict(judged: Judged) -> list[str]:
     primary, name = judged.panel.primary, judged.candidate
     if name is None:
         return ["**Nothing can be said**: no arm has a finite result in each of its runs."]
-    own = _told(judged, name)
+    figure = _figure(judged, name)
+    own = f"`{name}` with {figure}"
     found = judged.champion
     if found is None:
-        return [f"{primary} of {own}; there is no second arm to compare with."]
+        return [f"`{name}`: {primary} {figure}; there is no second arm to compare with."]
     lead = f"first on the validation split stands {own}"
     if judged.summaries[name].seen.n < 2:
         return [f"**Cannot tell**: {lead}, and with a single seed nothing is known of the spread between runs."]
@@ -74,7 +75,7 @@ def _verdict(judged: Judged) -> list[str]:
         rivals = [other for other in found.pairs if other not in found.failed]
         nearest = min(rivals, key=lambda other: _distance(found.pairs[other]))
         whom = f"`{nearest}`" if len(rivals) == 1 else f"each of {len(rivals)} other arms, the nearest, `{nearest}`,"
-        said = [f"**Take `{name}`**: {own}, better than {whom} by {between(found.pairs[nearest])}."]
+        said = [f"**Take `{name}`**: {figure}, better than {whom} by {between(found.pairs[nearest])}."]
         return said + _cheaper(judged, list(found.equivalent))
     if not found.unbeaten:
         return [f"Of the runs that are there {own} is better than all others."]
@@ -149,15 +150,13 @@ def _distance(pair: Paired) -> float:
     return pair.differences.mean if math.isfinite(pair.differences.mean) else math.inf
 
 
-def _told(judged: Judged, name: str) -> str:
-    """An arm with its figure, its interval over seeds, and the test pictures that this is of."""
+def _figure(judged: Judged, name: str) -> str:
+    """An arm's figure, its interval over seeds, and the test pictures that this is of."""
     arm, summary = judged.arms[name], judged.summaries[name]
     interval = f" {bounds(summary.interval)}" if summary.interval else ""
     seeds = f"{summary.seen.n} seed{'s' * (summary.seen.n != 1)}"
     tested = _tested(arm)
-    return (
-        f"`{name}` with {score(summary.seen.mean)}{interval} ({seeds}{f', {tested} test pictures' if tested else ''})"
-    )
+    return f"{score(summary.seen.mean)}{interval} ({seeds}{f', {tested} test pictures' if tested else ''})"
 
 
 def _tested(arm: Arm) -> int:
