@@ -112,7 +112,7 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def check_name(name: str, own: str) -> None:
-    """A name alone makes no other model of a backbone that is one model; raises FrostlineError."""
-    if name != own:
-        raise FrostlineError(f"backbone.name is '{name}', but this is {own}: write backbone=timm as well.")
+def check_name(name: str, *own: str) -> None:
+    """A name alone makes no other model of a backbone that is one model, or a few; raises FrostlineError."""
+    if name not in own:
+        raise FrostlineError(f"backbone.name is '{name}', but this is {own[0]}: write backbone=timm as well.")
