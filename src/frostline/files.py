@@ -4,6 +4,8 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from hashlib import file_digest
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +40,22 @@ def write_new(path: Path, content: bytes) -> None:
             left = left[os.write(handle, left) :]
     finally:
         os.close(handle)
+
+
+def sha256_of(path: Path) -> str | None:
+    """Of a file's content, in hex; None where it cannot be read."""
+    try:
+        status = path.stat()
+        return _sha256(path.absolute(), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, *state: int) -> str:
+    """state: by which a file is known to be unchanged, as a study asks for the same one for each of its runs."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def let_go(lock: int | IO[str]) -> None:

@@ -114,6 +114,7 @@ def test_a_name_is_text_whatever_it_looks_like(override):
 def test_a_path_stands_for_itself(name):
     # Hydra's grammar has no word for any of these, and a person does not know that there is a grammar.
     assert compose(["dataset=folder", f"dataset.root=/pictures/{name}"])["dataset"]["root"] == f"/pictures/{name}"
+    assert compose([f"backbone.weights=/pictures/{name}"])["backbone"]["weights"] == f"/pictures/{name}"
 
 
 def test_the_home_folder_is_found():

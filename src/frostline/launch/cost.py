@@ -125,7 +125,8 @@ class _Run:
         self.recipe = {key: augment.get(key) for key in ("transform", "mix")}  # as in the keys of the cache
         self.keeps = cached["enabled"] and cached["size_gb"] > 0 and self.task.keeps_activations
         # Whether the seed decides the backbone's first weights.
-        self.drawn = config["backbone"].get("pretrained") is False or self.task.model.backbone.weights == FROM_SCRATCH
+        chosen, weights = config["backbone"], self.task.model.backbone.weights
+        self.drawn = weights == FROM_SCRATCH or (not chosen.get("weights") and chosen.get("pretrained") is False)
         self.network = (config["task"]["name"], *(to_yaml(config[group]) for group in ("backbone", "head")))
 
     def cost(self) -> tuple[float, Fills]:

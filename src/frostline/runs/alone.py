@@ -43,6 +43,11 @@ def train_alone(config: Config, command: str) -> tuple[RunResult, bool]:
     """
     check_beforehand(config)
     build(config["tracking"]).check()
+    if config["backbone"].get("weights") is not None:
+        with importing():  # torch
+            from frostline.runs.build import build_backbone
+
+        build_backbone(config)  # so that weights that do not fit are told before pictures are prepared
     dataset, name = prepared(config), run_name(config)
     # Runs that differ in what the name does not tell (a rate, a size) lie side by side.
     folder, runs = f"{name}-{_digest(config, 6)}", RUNS / config["study"]

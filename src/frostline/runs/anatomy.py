@@ -7,7 +7,7 @@ from frostline.config import Config, build, conf_files
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import count
 from frostline.models.backbone import Backbone
-from frostline.runs.build import class_of
+from frostline.runs.build import UNBUILT, class_of
 from frostline.runs.catalogue import Entry, keep_shipped, node_of, shipped
 
 CLASSES = 5  # that heads are built for; they change nothing of what is possible
@@ -15,7 +15,7 @@ CLASSES = 5  # that heads are built for; they change nothing of what is possible
 
 def entry(name: str) -> Entry:
     """One row of the table. Raises FrostlineError for an unknown name, or a model that cannot be a backbone."""
-    backbone: Backbone = build(node_of(name), with_embedding=True, without=["sides"])
+    backbone: Backbone = build(node_of(name), with_embedding=True, without=UNBUILT)
     return Entry(
         name,
         count(backbone.parameters()),

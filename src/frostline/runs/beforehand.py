@@ -11,7 +11,9 @@ from pathlib import Path
 from frostline.config import Config
 from frostline.config.source import attribute
 from frostline.errors import FrostlineError
+from frostline.files import sha256_of
 from frostline.freezing.phases import parse_spans
+from frostline.models.weight_files import check_file
 
 TIMM = "timm_backbone"  # the function that takes any name of timm's
 
@@ -19,6 +21,11 @@ TIMM = "timm_backbone"  # the function that takes any name of timm's
 def check_beforehand(config: Config) -> None:
     """Raise FrostlineError where a run cannot work on this machine, as far as can be told at once."""
     check_parts(config)
+    weights = config["backbone"].get("weights")
+    if weights is not None and sha256_of(Path(weights)) != config["backbone"].get("weights_sha256"):
+        raise FrostlineError(
+            f"backbone.weights: {weights} has changed since this run was planned: run `frostline plan` again."
+        )
     name = config["trainer"]["accelerator"]
     if name in ("gpu", "mps") and not may_have(name):
         raise no_accelerator(name)
@@ -42,6 +49,8 @@ def check_parts(config: Config) -> None:
         parse_spans(config["schedule"], config["trainer"]["epochs"])
     if str(config["backbone"].get("_target_")).endswith(f".{TIMM}"):
         check_timm(config["backbone"]["name"])
+    if (own := config["backbone"].get("weights")) is not None:
+        check_file(Path(own))
 
 
 def check_head(config: Config, gives: str, reads: str) -> None:

@@ -12,6 +12,7 @@ from frostline.loading.module import SceneDataModule
 from frostline.loading.samplers import shown
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
+from frostline.models.weights import fill
 from frostline.runs.beforehand import check_head
 from frostline.runs.process import check_accelerator, settle
 from frostline.runs.result import GROUPS
@@ -42,12 +43,16 @@ class TrainerSettings:
         return self.epochs if self.images is None else -(-self.images // max(1, shown(scenes, self.batch_size)))
 
 
+UNBUILT = ("sides", "weights", "weights_sha256")  # of a backbone's keys, those that its builder does not take
+
+
 @dataclass(frozen=True, eq=False)
 class Built:
     """One run, ready to be trained.
 
     arm, names: as in RunResult. recipe: of the augmentation, which tells kept activations apart; None keeps none.
-    text: the configuration, as config.yaml has it. params: all its keys in one flat mapping, to be shown.
+    weights: as in RunResult. text: the configuration, as config.yaml has it. params: all its keys in one flat mapping,
+    to be shown.
     """
 
     study: str
@@ -59,6 +64,7 @@ class Built:
     data: SceneDataModule
     trainer: TrainerSettings
     recipe: Mapping[str, Any] | None
+    weights: Mapping[str, str]
     tracker: Tracker
     text: str
     params: Mapping[str, str]
@@ -91,6 +97,7 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
         data=data,
         trainer=trainer,
         recipe={key: config["augment"].get(key) for key in ("transform", "mix")} if keeps else None,
+        weights=_own_weights(config, task.model.backbone),
         tracker=tracker,
         text=to_yaml(config),
         params=_flat({key: value for key, value in config.items() if key != "arm"}),
@@ -129,8 +136,7 @@ def build_task(
     head_class = class_of(config["head"]["_target_"])
     check_head(config, head_class.gives, task_class(config).reads)
     if backbone is None:
-        embedding, size = head_class.reads_embedding, config["image_size"]
-        backbone = build(config["backbone"], with_embedding=embedding, image_size=size, without=["sides"])
+        backbone = build_backbone(config)
     head = build(config["head"], backbone, len(classes), without=["name"])
     check_size(config, backbone, head)
     metric = config.get("metric") or {}  # none in what older versions wrote
@@ -149,6 +155,27 @@ def build_task(
         without=["name"],
     )
     return task
+
+
+def build_backbone(config: Config) -> Backbone:
+    """The network below the head, with its pretrained weights, or with one's own, which take their place entirely.
+
+    Raises FrostlineError where weights cannot be had, or do not fit.
+    """
+    node, reads_embedding = config["backbone"], class_of(config["head"]["_target_"]).reads_embedding
+    own = node.get("weights")
+    if own is not None and "pretrained" in node:
+        node = node | {"pretrained": False}
+    size = config["image_size"]
+    backbone: Backbone = build(node, with_embedding=reads_embedding, image_size=size, without=UNBUILT)
+    if own is not None:
+        backbone.filled, backbone.weights = fill(backbone, Path(own)), own
+    return backbone
+
+
+def _own_weights(config: Config, backbone: Backbone) -> dict[str, str]:
+    own = config["backbone"].get("weights")
+    return {} if own is None else {"file": own, "sha256": config["backbone"]["weights_sha256"], "told": backbone.filled}
 
 
 def smallest_side(backbone: Backbone, head: Head | type[Head]) -> int:

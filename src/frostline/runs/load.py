@@ -107,8 +107,8 @@ def load(folder: str | Path) -> Trained:
         raise FrostlineError(
             f"{folder / 'config.yaml'} names {foreign[0]}, which is no part of Frostline, so it is not loaded."
         )
-    if "pretrained" in config["backbone"]:
-        config["backbone"] |= {"pretrained": False}
+    elsewhere = {"pretrained": False, "weights": None}
+    config["backbone"] |= {key: elsewhere[key] for key in elsewhere if key in config["backbone"]}
     task = build_task(config, tuple(map(str, told)), result.epochs)
     built = {key: list(tensor.shape) for key, tensor in task.model.state_dict().items()}
     held = {key: list(tensor.shape) for key, tensor in state.items()}

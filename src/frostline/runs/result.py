@@ -27,6 +27,8 @@ class RunResult:
     multiply_adds: of the network, for one picture; 0 where it is not known.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
     meanings: what a metric of one's own says, in words, by its name.
+    weights: of the user's own file that the backbone began with, `file`, `sha256` and, in words, what it filled
+    (`told`); empty where there was none.
 
     What has a default here is missing in files of older versions.
     """
@@ -61,6 +63,7 @@ class RunResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
     meanings: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)  # that it was read from, with all else that the run left
 
     @property

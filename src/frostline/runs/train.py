@@ -40,6 +40,8 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         counts = ", ".join(f"{number} of {split}" for split, number in data.left_out.items())
         needs = " and ".join(sorted(built.task.needs))
         print(f"{built.name}: left out scenes without {needs}: {counts}", flush=True)
+    if built.weights:
+        print(f"{built.name}: backbone.weights={built.weights['file']}: {built.weights['told']}", flush=True)
     tags = {**built.names, **built.arm, "seed": str(built.seed)}
     tags |= {"data_hash": data.dataset.data_hash, "commit": commit}
     journal, stopwatch = Journal(workplace.folder / "epochs.jsonl"), Stopwatch()
@@ -116,6 +118,7 @@ def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], millisecond
         machine=provenance.machine(),
         versions=provenance.versions(),
         meanings=task.meanings,
+        weights=dict(built.weights),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from frostline.config import compose
+from frostline.config import compose, conf_files
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
 from frostline.studies.axes import in_name
@@ -40,6 +40,7 @@ def pipeline_text(study: Study) -> str:
         wdir=_relative(Path(), path.parent),
         vars=f"{_relative(study.folder / 'study.yaml', path.parent)}:grid" if refers else None,
         matrix=[(key if re.fullmatch(r"[\w./]+", key) else json.dumps(key), values) for key, values in matrix.items()],
+        weights=[json.dumps(file.replace("${", r"\${"), ensure_ascii=False) for file in _weights(study)],
         roots=[json.dumps(root.replace("${", r"\${"), ensure_ascii=False) for root in _roots(study)],
     )
 
@@ -125,6 +126,18 @@ def _roots(study: Study) -> list[str]:
     except FrostlineError as error:
         raise FrostlineError(f"{study.folder}/study.yaml: {error}") from error
     return sorted({str(root) for root in roots if root is not None})
+
+
+def _weights(study: Study) -> list[str]:
+    """The files of one's own weights that its runs begin with: another content is another plan."""
+    files = conf_files("backbone")
+    overrides = {o.partition("=")[::2] for values in study.cells().values() for o in study.overrides_of(values)}
+    found = {(files.get(value) or {}).get("weights") for key, value in overrides if key == "backbone"}
+    try:
+        found |= {compose([f"{k}={v}"])["backbone"]["weights"] for k, v in overrides if k == "backbone.weights"}
+    except FrostlineError as error:
+        raise FrostlineError(f"{study.folder}/study.yaml: {error}") from error
+    return sorted(str(file) for file in found if file is not None)
 
 
 def _relative(path: Path, start: Path | str = ".") -> str:
