@@ -66,7 +66,7 @@ def test_what_is_stated_is_stated_for_every_task_or_by_task(tmp_path):
         ("vary: [weights, order, pictures]", "'vary' has 'pictures'"),
         ("vary: [weights]", "'vary' lacks order: one seed draws weights and order together"),
         ("vary: [split]", "'vary' lacks weights"),
-        ("vary: {folds: 2}", "'folds' is 2; it is a whole number, 3 at least"),
+        ("vary: {folds: 2}", "line 2: 'folds' is 2; it is a whole number from 3"),
         ("vary: [weights, order, split, folds: 5]", "'vary' has split and folds"),
         ("looks: [3, 3]", r"'looks' is \[3, 3\]; each has more seeds"),
         ("looks: [1, 3]", "it is numbers of seeds, 2 or more"),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from frostline.config import Config
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_number
+from frostline.scenes.splits import FOLDS
 
 KNOWN = ("weights", "order", "split")
-FEWEST = 3  # folds: one to test, one to validate, one to train on
 HOW = "it is a list of weights, order, split, or folds: 5, such as [weights, order]"
 
 
@@ -83,8 +83,7 @@ def read_vary(value: Any, grid: Mapping[str, list[Any]], place: str) -> Vary:
     for item in items:
         if isinstance(item, dict) and set(item) == {"folds"}:
             folds = item["folds"]
-            if not isinstance(folds, int) or isinstance(folds, bool) or folds < FEWEST:
-                raise FrostlineError(f"{place}: 'folds' is {folds!r}; it is a whole number, {FEWEST} at least.")
+            check_number(f"{place}: 'folds'", folds, *FOLDS, whole=True)
         elif item not in KNOWN:
             raise FrostlineError(f"{place}: 'vary' has {item!r}; {HOW}.")
     if missing := [name for name in KNOWN[:2] if name not in items]:
