@@ -39,7 +39,10 @@ ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freez
 # A result: what is trained on what, how, and how it is measured.
 RESULTS = (*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "tasks", "runs/build.py", "runs/fit.py")
 # A report: what it says, and what it draws.
-REPORT = ("report", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py")
+REPORT = (
+    *("report", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py"),
+    *("studies/stated.py", "studies/vary.py", "studies/seeds.py"),
+)
 
 
 @cache

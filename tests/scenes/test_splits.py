@@ -103,3 +103,42 @@ def test_classes_of_two_reach_every_split(seed):
         assert any(placed[n] != placed[n + 1] for n in range(0, 80, 2))
     large = [Splittable(f"large{n}", 100 + n % 2, ("label",)) for n in range(60)]
     assert assign([*large, *scenes], Split(seed=seed))[:60] == assign(large, Split(seed=seed))
+
+
+@settings(max_examples=50, deadline=None)
+@given(scenes_of, st.integers(3, 6))
+def test_over_all_folds_each_scene_is_tested_once_and_validates_once(scenes, folds):
+    """Catches folds that overlap, a fold that is drawn anew for each number, and labels dealt to one fold alone."""
+    placed = [assign(scenes, Split(folds=folds, fold=fold)) for fold in range(folds)]
+    for number, scene in enumerate(scenes):
+        parts = [each[number] for each in placed]
+        assert Counter(parts) == {"test": 1, "val": 1, "train": folds - 2}, scene
+        assert parts[parts.index("test") - 1] == "val"
+    for label in {scene.label for scene in scenes}:
+        tested = [sum(s.label == label and p == "test" for s, p in zip(scenes, each, strict=True)) for each in placed]
+        if sum(tested) >= folds:
+            assert max(tested) - min(tested) <= 1
+    tested = [Counter(each)["test"] for each in placed]
+    # A label with fewer scenes than folds is dealt with the others of its kind.
+    assert max(tested) - min(tested) <= 4
+
+
+def test_folds_keep_units_whole_and_rare_labels_apart():
+    scenes = [Splittable(f"h{n}", n % 2, ("label",), unit=n // 4) for n in range(80)]
+    scenes += [Splittable(f"r{n}", 5 + n, ("label",)) for n in range(10)]
+    for fold in range(5):
+        placed = assign(scenes, Split(folds=5, fold=fold))
+        assert all(len(set(placed[n : n + 4])) == 1 for n in range(0, 80, 4))
+        assert placed[:80].count("test") == 16 and placed[80:].count("test") == 2
+    assert assign(scenes, Split(folds=5, fold=1)) != assign(scenes, Split(folds=5, fold=1, seed=1))
+
+
+def test_folds_that_are_none_are_refused():
+    for fields, words in (
+        ({"folds": 2}, "dataset.split.folds is 2; it is a whole number from 3 to 100"),
+        ({"folds": 5, "fold": 5}, "dataset.split.fold is 5; it is a whole number from 0 to 4"),
+        ({"folds": 5, "given": "auto"}, "set dataset.split.given to false"),
+    ):
+        with pytest.raises(FrostlineError, match=words):
+            Split(**fields)
+    assert "folds" not in Split().as_json()  # what is written of a split without stays the same

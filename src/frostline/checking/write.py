@@ -31,7 +31,7 @@ def write(folder: Path, source: Source, name: str, split: Split, examined: Exami
         "name": name,
         "data_hash": _data_hash(placed, classes, journal),
         "classes": asdict(classes),
-        "split": asdict(split),
+        "split": split.as_json(),
         "counts": {each: _counts(examined.tallies[each], classes) for each in SPLITS},
         "derived": dict(source.derived),
         "notes": [*source.notes, *examined.notes],

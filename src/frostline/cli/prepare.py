@@ -5,6 +5,7 @@ from pathlib import Path
 
 from frostline.cli.common import Commands, add_overrides
 from frostline.errors import FrostlineError
+from frostline.words import listed
 
 
 def add(commands: Commands) -> None:
@@ -13,6 +14,7 @@ def add(commands: Commands) -> None:
         help="check, split and store the pictures of a study or of one dataset",
     )
     prepare.add_argument("--study", type=Path, metavar="FOLDER", help="prepare the datasets that its plan names")
+    prepare.add_argument("--only", metavar="NAME", help="with --study: this one of its datasets")
     add_overrides(prepare, "such as dataset=folder dataset.root=PATH")
     prepare.set_defaults(command=run)
 
@@ -30,9 +32,13 @@ def run(args: argparse.Namespace) -> None:
 
     study = read_study(args.study)
     planned = sorted((study.runs / "plan" / "data").glob("*.yaml"))
+    if args.only is not None and args.only not in (names := [path.stem for path in planned]):
+        raise FrostlineError(f"{study.runs / 'plan'} plans no dataset '{args.only}': it has {listed(names) or 'none'}.")
     if not planned:
         raise FrostlineError(f"{study.runs / 'plan'} plans no dataset: run `frostline plan {args.study}` first.")
     for path in planned:
+        if args.only not in (None, path.stem):
+            continue
         out = study.runs / "data" / path.stem
         prepare_from_config(read(path), out, remember=False)  # whether it is to be made anew, DVC has decided
         print(out)

@@ -17,6 +17,7 @@ from frostline.config.source import attribute
 from frostline.errors import FrostlineError
 from frostline.launch.local import Local
 from frostline.launch.planned import Job
+from frostline.runs.workplace import prepared
 from frostline.scenes.dataset import Dataset
 from frostline.studies.stale import stale
 from frostline.studies.study import Study
@@ -136,7 +137,7 @@ def _epochs(job: Job) -> int:
     trainer = job.config["trainer"]
     if trainer["images"] is None:
         return int(trainer["epochs"])
-    scenes = len(Dataset.open(job.runs / "data" / job.config["dataset"]["name"]).scenes("train"))
+    scenes = len(Dataset.open(job.runs / "data" / prepared(job.config)).scenes("train"))
     return max(1, -(-int(trainer["images"]) // scenes))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from frostline.config import Config, read
 from frostline.environment import importing
 from frostline.errors import FrostlineError
-from frostline.runs.workplace import Workplace
+from frostline.runs.workplace import Workplace, prepared
 from frostline.scenes.dataset import Dataset
 
 
@@ -70,7 +70,7 @@ def train_ahead_of_dvc(job: Job) -> str:
 
 
 def _finish(job: Job) -> tuple[Workplace, str]:
-    dataset = Dataset.open(job.runs / "data" / job.config["dataset"]["name"])
+    dataset = Dataset.open(job.runs / "data" / prepared(job.config))
     workplace = Workplace(job.runs / "work" / job.name, job.config, dataset.data_hash)
     if workplace.finished:
         return workplace, f"{job.name}: finished before"

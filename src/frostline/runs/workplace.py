@@ -27,6 +27,11 @@ def run_name(config: Config) -> str:
     return "-".join(re.sub(r"[^\w.]+", "_", str(part)) for part in [*parts, config["seed"]])
 
 
+def prepared(config: Config) -> str:
+    """The folder of its dataset in `runs/<study>/data/`, called as that is unless each seed draws a split."""
+    return str(config.get("prepared", config["dataset"]["name"]))
+
+
 def identity(config: Config, data_hash: str) -> str:
     """All that decides what a run finds: configuration, dataset and state of the code."""
     return f"{to_yaml(config)}\n{data_hash}\n{code_hash(*RESULTS)}\n"

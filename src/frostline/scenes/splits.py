@@ -3,15 +3,16 @@
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from frostline.errors import FrostlineError, check_number
 
 AUTO: Literal["auto"] = "auto"
+FOLDS = (3, 100)  # at least one to test, one to validate, one to train on
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Split:
     given: a scene stays where its source put it, one that the source put nowhere is left out; a split that the source
         does not have at all is drawn from its "train" by the shares and the seed. "auto": so where the source has a
         "train", and all drawn anew where it has none.
+    folds, fold: in place of the shares, all scenes are dealt out into so many folds, of which this one (from 0) is
+        "test", the next one "val", and the others "train": over all folds each scene is tested once.
     """
 
     train: float = 0.7
@@ -28,9 +31,11 @@ class Split:
     test: float = 0.15
     seed: int = 0
     given: bool | Literal["auto"] = False
+    folds: int | None = None
+    fold: int = 0
 
     def __post_init__(self) -> None:
-        shares = self.shares
+        shares = {"train": self.train, "val": self.val, "test": self.test}
         for name, share in shares.items():
             check_number(f"dataset.split.{name}", share, 0, 1)
         check_number("dataset.split.seed", self.seed, 0, whole=True)
@@ -40,10 +45,21 @@ class Split:
             raise FrostlineError(
                 f"dataset.split has the shares {shares}: make train, val and test positive numbers whose sum is 1."
             )
+        if self.folds is not None:
+            check_number("dataset.split.folds", self.folds, *FOLDS, whole=True)
+            check_number("dataset.split.fold", self.fold, 0, self.folds - 1, whole=True)
+            if self.given is not False:
+                raise FrostlineError("dataset.split.folds deals all scenes out: set dataset.split.given to false.")
 
     @property
     def shares(self) -> dict[str, float]:
+        if self.folds is not None:
+            return {"train": 1 - 2 / self.folds, "val": 1 / self.folds, "test": 1 / self.folds}
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; folds only where there are some."""
+        return {key: value for key, value in asdict(self).items() if self.folds is not None or "fold" not in key}
 
     def keeps(self, named: Collection[str]) -> bool:
         """Whether the source's splits are kept. named: those that it has.
@@ -96,6 +112,10 @@ def assign(scenes: Sequence[Splittable], split: Split, named: Collection[str] | 
     """
     result = [scene.given for scene in scenes]
     named = {name for name in result if name is not None} if named is None else named
+    if split.folds is not None:
+        parts = {0: "test", 1: "val"}
+        dealt = stratified(scenes, {str(fold): 1 / split.folds for fold in range(split.folds)}, split.seed)
+        return [parts.get((int(fold) - split.fold) % split.folds, "train") for fold in dealt]
     if not split.keeps(named):
         return list(stratified(scenes, split.shares, split.seed))
     missing = {name: share for name, share in split.shares.items() if name not in named}
@@ -120,7 +140,8 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
     one, each to the split that lags its share most. So every run of that order, be it a whole label or a part with
     boxes, is shared out to within a scene or two. A unit of several labels goes with the commonest. Where a label has
     at least as many units as there are splits, each split gets one. Labels with fewer are dealt together, or all of
-    them would go to the largest split: first a unit of each to "train", as what was never learnt is not worth testing.
+    them would go to the largest split: first a unit of each to "train", where there is one, as what was never learnt is
+    not worth testing.
     """
     units = _Units.of(scenes, seed)
     chosen = np.full(len(units.sizes), -1, np.int8)
@@ -128,8 +149,10 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
     others: list[np.ndarray] = []
     for dealing in units.by_label():
         if len(dealing) < len(shares):
-            firsts.append(int(dealing[0]))
-            others.append(dealing[1:])
+            if "train" in shares:
+                firsts.append(int(dealing[0]))
+                dealing = dealing[1:]
+            others.append(dealing)
             continue
         dealt = _dealt(units.sizes[dealing].tolist(), shares)
         for number in range(len(shares)):
@@ -138,10 +161,11 @@ def stratified(scenes: Sequence[Splittable], shares: Mapping[str, float], seed: 
                 dealt[len(dealt) - 1 - dealt[::-1].index(richest)] = number
         chosen[dealing] = dealt
     names = list(shares)
-    if firsts:
+    if others:
         few = np.concatenate(others)
         few = few[units.order(few)]
-        chosen[firsts] = names.index("train")
+        if firsts:
+            chosen[firsts] = names.index("train")
         already = [int(units.sizes[firsts].sum()) if name == "train" else 0 for name in names]
         chosen[few] = _dealt(units.sizes[few].tolist(), shares, already)
     return [names[number] for number in chosen[units.of_scene].tolist()]

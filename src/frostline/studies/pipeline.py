@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ def pipeline_text(study: Study) -> str:
     folder = _relative(study.folder)
     _check_name(folder)
     matrix = {key: _axis(key, values) for key, values in study.grid.items()}
-    refers = any(values.startswith("$") for values in matrix.values())
+    if study.seeds_for:  # runs beyond the product of the axes: their cells are called as before, so none is made anew
+        matrix = {"run": _names(study.cells())}
+    cells = _data_of(study) if study.vary.data else {}
+    refers = not cells and any(values.startswith("$") for values in matrix.values())
     return TEMPLATES.get_template("dvc.yaml.j2").render(
         name=study.name,
         command="make repro" if path.parent == Path() else f"make repro STUDY={study.name}",
@@ -39,6 +43,8 @@ def pipeline_text(study: Study) -> str:
         runs=study.runs.as_posix(),
         wdir=_relative(Path(), path.parent),
         vars=f"{_relative(study.folder / 'study.yaml', path.parent)}:grid" if refers else None,
+        datasets=_names(dict.fromkeys(cells.values())) if cells else "",
+        cells={json.dumps(run): json.dumps(data) for run, data in cells.items()},
         matrix=[(key if re.fullmatch(r"[\w./]+", key) else json.dumps(key), values) for key, values in matrix.items()],
         weights=[json.dumps(file.replace("${", r"\${"), ensure_ascii=False) for file in _weights(study)],
         roots=[json.dumps(root.replace("${", r"\${"), ensure_ascii=False) for root in _roots(study)],
@@ -115,12 +121,29 @@ def _axis(key: str, values: list[Any]) -> str:
     return json.dumps([in_name(value) for value in values], ensure_ascii=False)
 
 
+def _names(names: Iterable[str]) -> str:
+    return json.dumps([*names], ensure_ascii=False)
+
+
+def _data_of(study: Study) -> dict[str, str]:
+    """Name of each run -> that of the folder of its dataset, where each seed has one of its own."""
+    names: dict[tuple[str, ...], str] = {}
+    found = {}
+    for run, values in study.cells().items():
+        chosen = _of_dataset(study, values)
+        if chosen not in names:
+            names[chosen] = compose(chosen)["dataset"]["name"]
+        found[run] = study.vary.folder(names[chosen], values["seed"])
+    return found
+
+
+def _of_dataset(study: Study, values: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(one for one in study.overrides_of(values) if one.startswith("dataset"))
+
+
 def _roots(study: Study) -> list[str]:
     """The folders of pictures that the runs' datasets are read from."""
-    chosen = {
-        tuple(o for o in study.overrides_of(values) if o.startswith("dataset")): None
-        for values in study.cells().values()
-    }
+    chosen = dict.fromkeys(_of_dataset(study, values) for values in study.cells().values())
     try:
         roots = [compose(overrides)["dataset"].get("root") for overrides in chosen]
     except FrostlineError as error:

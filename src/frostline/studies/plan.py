@@ -7,11 +7,15 @@ from filelock import FileLock
 
 from frostline.code import DATASET, REPORT, RESULTS, code_hash
 from frostline.config import Config, compose, to_yaml
+from frostline.config.source import attribute
 from frostline.errors import FrostlineError
 from frostline.runs.beforehand import check_parts
-from frostline.studies.axes import arm
+from frostline.runs.workplace import prepared
+from frostline.studies.axes import SEED, arm
+from frostline.studies.kept import keep
 from frostline.studies.pipeline import check_pipeline
 from frostline.studies.study import Study
+from frostline.words import listed
 
 # What of this package's own code each stage depends on, so that a changed comment makes none of them anew. Sources are
 # asked again for their scenes where they have changed, and decide by what they then say.
@@ -35,20 +39,37 @@ def composed(study: Study) -> dict[str, Config]:
         try:
             runs[name] = compose(study.overrides_of(values))
             check_parts(runs[name])
+            runs[name] = study.vary.apply(runs[name], values.get(SEED, 0))
         except FrostlineError as error:
             raise FrostlineError(f"{study.folder}/study.yaml, run {name}: {error}") from error
+        _check_metric(study, runs[name]["task"])
         if told := arm(values):
             runs[name]["arm"] = told
     _datasets(study, runs)
+    tasks = {config["task"]["name"] for config in runs.values()}
+    for task, key in study.stated.tasks.items():
+        if task not in tasks:
+            has = listed(sorted(tasks))
+            raise FrostlineError(f"{study.at(key)}: '{key}' names task '{task}'; the study has {has}.")
     return runs
 
 
+def _check_metric(study: Study, task: Config) -> None:
+    """Raise FrostlineError where the study is to be decided by another metric than its runs choose their epoch by."""
+    stated, primary = study.stated.metric_of(task["name"]), attribute(str(task.get("_target_")), "primary")
+    if stated is not None and primary is not None and stated != primary:
+        raise FrostlineError(
+            f"{study.at('metric')}: 'metric' is {stated}, and task={task['name']} is decided by {primary}, by which "
+            "its runs choose their best epoch, too: name that, or leave it out."
+        )
+
+
 def _datasets(study: Study, runs: Mapping[str, Config]) -> dict[str, Config]:
-    """What its runs read, by name. Raises FrostlineError where two have one name."""
+    """What its runs read, by the name of its folder. Raises FrostlineError where two have one name."""
     datasets: dict[str, Config] = {}
     for name, config in runs.items():
         dataset = config["dataset"]
-        if datasets.setdefault(dataset["name"], dataset) != dataset:
+        if datasets.setdefault(prepared(config), dataset) != dataset:
             raise FrostlineError(
                 f"{study.folder}/study.yaml, run {name}: two different datasets are called '{dataset['name']}'; "
                 "give one of them another dataset.name."
@@ -81,4 +102,5 @@ def write_plan(study: Study) -> list[str]:
             (aside / name).write_text(content, encoding="utf-8")
         shutil.rmtree(plan, ignore_errors=True)
         aside.rename(plan)
+        keep(study)
     return list(runs)

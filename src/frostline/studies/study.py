@@ -1,9 +1,10 @@
 """A study: a question, and the grid of runs that answers it, as `experiments/<name>/study.yaml` says it."""
 
 import itertools
+import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,27 @@ from frostline.errors import FrostlineError
 from frostline.files import hint_above
 from frostline.runs.workplace import RUNS
 from frostline.studies.axes import SEED, in_name, is_value, override, short_names, text
+from frostline.studies.seeds import read_looks, read_seeds, seconds_of
+from frostline.studies.stated import Stated, read_stated
+from frostline.studies.vary import Vary, read_vary
 from frostline.words import one_line
 
-KEYS = {"question", "expected", "grid", "overrides", "overrides_for"}
+KEYS = {
+    *("question", "metric", "margin", "expected", "budget", "vary", "grid", "overrides", "overrides_for"),
+    *("looks", "seeds_for"),  # written by `frostline study seeds`
+}
 
 
 @dataclass(frozen=True)
 class Study:
     """The content of study.yaml.
 
-    expected: what was expected beforehand; empty where nothing was.
+    expected: what was expected beforehand, as one text; empty where nothing was.
     grid: key of the configuration -> its values; the runs are their product. overrides: for every run.
     overrides_for: (key, value as text) of the grid -> overrides for the runs that have it.
+    stated: what is fixed before the runs. vary: what a seed varies. budget: seconds for rounds of seeds, None where
+    none is stated. looks: how many seeds the arms that compete have at each look; empty where none are planned.
+    seeds_for: an arm as `arm_of` calls it -> its seeds beyond those of the grid.
     """
 
     folder: Path
@@ -34,10 +44,19 @@ class Study:
     grid: Mapping[str, list[Any]]
     overrides: tuple[str, ...]
     overrides_for: Mapping[tuple[str, str], list[str]]
+    stated: Stated = Stated()
+    vary: Vary = Vary()
+    budget: float | None = None
+    looks: tuple[int, ...] = ()
+    seeds_for: Mapping[str, list[int]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.folder.resolve().name
+
+    def at(self, key: str) -> str:
+        """Where a key of its study.yaml stands, as messages name it."""
+        return place(self.folder / "study.yaml", key)
 
     @property
     def runs(self) -> Path:
@@ -47,13 +66,12 @@ class Study:
     @property
     def axes(self) -> dict[str, list[str]]:
         """Short name of each axis but the seed -> its values as text, in the order of the grid."""
-        names = short_names({*self.grid, SEED})
-        return {names[key]: [text(value) for value in values] for key, values in self.grid.items() if key != SEED}
+        return axes_of(self.grid)
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """Name of each run, which is that of its cell in the matrix of DVC -> its value on each axis.
 
-        Raises FrostlineError where two runs would be called alike.
+        Those of the grid come first, then those of `seeds_for`. Raises FrostlineError where two would be called alike.
         """
         cells: dict[str, dict[str, Any]] = {}
         for values in itertools.product(*self.grid.values()):
@@ -61,6 +79,11 @@ class Study:
             if name in cells:
                 raise FrostlineError(f"{self.folder}/study.yaml: two runs would be called '{name}'; take one away.")
             cells[name] = dict(zip(self.grid, values, strict=True))
+        arms = {arm_of(cell): cell for cell in cells.values()}
+        for arm, seeds in self.seeds_for.items():
+            for seed in seeds:
+                cell = arms[arm] | {SEED: seed}
+                cells["-".join(map(in_name, cell.values()))] = cell
         return cells
 
     def overrides_of(self, values: Mapping[str, Any]) -> list[str]:
@@ -79,10 +102,46 @@ def read_study(folder: Path) -> Study:
     unknown = sorted(map(str, set(content) - KEYS))
     if unknown:
         raise FrostlineError(f"{path} has an unknown key '{unknown[0]}'; known are {', '.join(sorted(KEYS))}.")
+
+    def at(key: str) -> str:
+        return place(path, key)
+
     grid = _grid(path, content.get("grid"))
-    question, expected = (str(content.get(key) or "") for key in ("question", "expected"))
-    overrides = _listed(path, "overrides", content.get("overrides"))
-    return Study(folder, question, expected, grid, tuple(overrides), _special(path, content.get("overrides_for"), grid))
+    stated = read_stated(content, axes_of(grid), at)
+    vary = read_vary(content.get("vary"), grid, at("vary"))
+    study = Study(
+        folder,
+        question=str(content.get("question") or ""),
+        expected=stated.words,
+        grid=grid,
+        overrides=tuple(_listed(path, "overrides", content.get("overrides"))),
+        overrides_for=_special(path, content.get("overrides_for"), grid),
+        stated=stated,
+        vary=vary,
+        budget=None if content.get("budget") is None else seconds_of(content["budget"], f"{at('budget')}: 'budget'"),
+        looks=read_looks(content.get("looks"), at("looks")),
+    )
+    arms = {arm_of(values) for values in study.cells().values()}
+    more = read_seeds(content.get("seeds_for"), arms, grid.get(SEED, []), vary.folds, at("seeds_for"))
+    return replace(study, seeds_for=more)
+
+
+def place(path: Path, key: str) -> str:
+    """Where a key of study.yaml stands, as messages name it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = next((n for n, line in enumerate(lines, 1) if re.match(rf"['\"]?{key}['\"]?\s*:", line)), None)
+    return f"{path}, line {found}" if found else str(path)
+
+
+def axes_of(grid: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+    """Short name of each axis but the seed -> its values as text, in the order of the grid."""
+    names = short_names({*grid, SEED})
+    return {names[key]: [text(value) for value in values] for key, values in grid.items() if key != SEED}
+
+
+def arm_of(values: Mapping[str, Any]) -> str:
+    """What an arm is called in `seeds_for`: the names of its runs without the seed. values: by axis of the grid."""
+    return "-".join(in_name(value) for key, value in values.items() if key != SEED)
 
 
 def _read(path: Path) -> Any:
