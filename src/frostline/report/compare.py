@@ -26,9 +26,15 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     """
     results = read_results(study_dir, runs_dir)
     panels = panels_of(results.runs)
+    stated = results.study.stated
     tested = [pictures_of(panel) for panel in panels]
     judged = [
-        judge(panel, None, missing_of(results, panel.task, panel.dataset), seen.resampled if seen else None)
+        judge(
+            panel,
+            stated.margin_of(panel.task),
+            missing_of(results, panel.task, panel.dataset),
+            seen.resampled if seen else None,
+        )
         for panel, seen in zip(panels, tested, strict=True)
     ]
     pictures = draw(panels, results.study.axes)

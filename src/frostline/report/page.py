@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from frostline.report.arms import ARCHITECTURE, Arm, Panel
 from frostline.report.compared import Table, against_candidate, all_pairs, apart, at_budgets, intervals, of_parts
+from frostline.report.expected import outcome
 from frostline.report.judged import Judged
 from frostline.report.learning import has_phases, is_frozen
 from frostline.report.pictures import SHEETS, sheet_name
@@ -18,6 +19,7 @@ from frostline.report.results import Results
 from frostline.report.tested import Pictures
 from frostline.report.verdict import answer
 from frostline.scenes.scene import SPLITS
+from frostline.studies.kept import changes
 from frostline.words import cell, decimal, listed, one_line, score
 
 METRICS = {
@@ -63,7 +65,12 @@ def report_text(
         left_out=_left_out(results),
         derived=[(kind, name, how) for name, kinds in results.derived.items() for kind, how in (kinds or {}).items()],
         primaries=sorted({panel.primary for panel in panels}),
-        panels=[_panel(one, seen, seeds) for one, seen in zip(judged, tested, strict=True)],
+        panels=[
+            _panel(one, seen, seeds) | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one)}
+            for one, seen in zip(judged, tested, strict=True)
+        ],
+        changes=changes(results.study),
+        margins={one.panel.where: one.margin for one in judged if one.margin is not None},
         pictures=pictures,
         sheets=_sheets(panels, pictures),
         curves=any(arm.curve for arm in arms),

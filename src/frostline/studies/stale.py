@@ -33,7 +33,11 @@ def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
             reasons[name] = "code changed"
         # The plan's own files were compared above, as they will be.
         elif others := [path for path in paths if "/plan/" not in path]:
-            reasons[name] = "data changed" if all(path.startswith(str(study.runs / "data")) for path in others) else f"{', '.join(others)} changed"
+            reasons[name] = (
+                "data changed"
+                if all(path.startswith(str(study.runs / "data")) for path in others)
+                else f"{', '.join(others)} changed"
+            )
     return reasons
 
 
