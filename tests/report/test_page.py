@@ -19,7 +19,7 @@ def results_of(runs, missing=(), derived=None, seeds=1):
     grid = axes_of(runs) | {"seed": list(range(seeds))}
     study = Study(Path("experiments/s"), "Does thawing\nhelp?", "It does.", grid, (), {})
     planned = sorted([run.result.run for run in runs] + list(missing))
-    return Results(study, planned, list(missing), list(runs), derived or {"meadow": {}})
+    return Results(study, planned, list(missing), list(runs), derived or {"meadow": {}}, {})
 
 
 def text_of(results, pictures=()):

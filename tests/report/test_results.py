@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from helpers.study import made_run, write_run, write_study
+from helpers.study import axes_of, made_run, write_run, write_study
 
 from frostline.checking.prepare import prepare
 from frostline.errors import FrostlineError
@@ -119,3 +119,24 @@ def test_what_a_dataset_derived_is_known_where_it_is_prepared_here(tmp_path, dra
     source.derived = {"boxes": "drawn around the masks"}
     prepare(source, tmp_path / "runs/s/data/meadow", name="meadow")
     assert read(tmp_path).derived == {"meadow": {"boxes": "drawn around the masks"}}
+
+
+def test_milliseconds_belong_to_a_network_and_not_to_a_schedule(tmp_path):
+    # Catches arms of one network that seem to differ in speed because one was timed in a busier hour.
+    runs = [
+        made_run(schedule=schedule, backbone=backbone, predict_ms=ms)
+        for (schedule, backbone), ms in zip(
+            [("thaw", "net"), ("frozen", "net"), ("full", "net"), ("thaw", "large")],
+            (31.0, 18.0, 62.0, 80.0),
+            strict=True,
+        )
+    ]
+    study = write_study(tmp_path, axes_of(runs) | {"seed": [0]}, runs)
+    found = read_results(study, tmp_path / "runs/s")
+    assert {run.result.names["backbone"]: run.result.predict_ms for run in found.runs} == {"net": 31.0, "large": 80.0}
+    network = runs[0].result.network
+    assert found.speeds[network] == (31.0, 18.0, 62.0, 3, False)
+    (tmp_path / "runs/s/speed.json").write_text(json.dumps({"machine": "m", "networks": {network: [9.0, 8.0, 11.0]}}))
+    found = read_results(study, tmp_path / "runs/s")
+    assert found.speeds[network] == (9.0, 8.0, 11.0, 3, True)
+    assert {run.result.predict_ms for run in found.runs} == {9.0, 80.0}

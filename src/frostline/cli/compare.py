@@ -23,5 +23,8 @@ def run(args: argparse.Namespace) -> None:
     if args.table:
         print(terminal_table(read_csv(study.folder / "results.csv")))
     else:
+        from frostline.runs.speed import time_in_turn
+
+        time_in_turn(study.runs)
         compare(study.folder, study.runs)
     print(f"\nreport: {study.folder / 'report.md'}   every run in MLflow: make ui")

@@ -77,6 +77,7 @@ def report_text(
         several=any(len(arm.runs) > 1 for arm in arms),
         phased=any(map(has_phases, arms)),
         frozen=any(map(is_frozen, arms)),
+        speeds=_speeds(results),
         **_notes(results),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
@@ -100,6 +101,17 @@ def _sources(results: Results) -> dict[str, str]:
         "runs": f"{len(found)} of {len(results.planned)} planned",
         "last run finished": max(r.finished for r in found) or "unknown",
     }
+
+
+def _speeds(results: Results) -> Table | None:
+    """Milliseconds of each network, with their range, where there are several."""
+    if len(results.speeds) < 2:
+        return None
+    rows = [
+        [*map(cell, network.split("/")[:4]), f"{one.median:.1f}", f"{one.low:.1f} to {one.high:.1f}", str(one.taken)]
+        for network, one in results.speeds.items()
+    ]
+    return {"rows": rows, "in_turn": all(one.in_turn for one in results.speeds.values())}
 
 
 def _left_out(results: Results) -> list[list[str]]:

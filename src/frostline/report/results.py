@@ -3,8 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Literal, NamedTuple
 
 from frostline.errors import FrostlineError
@@ -52,6 +53,17 @@ class Run:
         return max(values, default=None)
 
 
+class Speed(NamedTuple):
+    """Milliseconds that a network takes to predict a picture. taken: how often. in_turn: together with the others, by
+    `frostline compare`; else each by itself, at the end of a run."""
+
+    median: float
+    low: float
+    high: float
+    taken: int
+    in_turn: bool
+
+
 @dataclass(frozen=True)
 class Results:
     """What a study asked, and what its runs have answered so far.
@@ -60,6 +72,7 @@ class Results:
     runs: those that have a result: by task, dataset and the axes in the order of the grid, then by seed.
     derived: by dataset, how each kind of annotation was derived that is not the source's own; None where the dataset
         is not prepared here, so that nothing is known of it.
+    speeds: by network, see `RunResult.network`; its median stands in each of its runs.
     """
 
     study: Study
@@ -67,6 +80,7 @@ class Results:
     missing: list[str]
     runs: list[Run]
     derived: dict[str, dict[str, str] | None]
+    speeds: dict[str, "Speed"]
 
 
 def read_results(study_dir: Path, runs_dir: Path) -> Results:
@@ -89,7 +103,8 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         )
     names = short_names({*study.grid, SEED})
     names.pop(SEED)
-    runs = sorted((_run(folder, names) for folder in done.values()), key=lambda run: _rank(run, study.axes))
+    runs, speeds = _pooled([_run(folder, names) for folder in done.values()], runs_dir / "speed.json")
+    runs = sorted(runs, key=lambda run: _rank(run, study.axes))
     _check_apart(study, runs)
     datasets = dict.fromkeys(run.result.names["dataset"] for run in runs)
     return Results(
@@ -97,8 +112,26 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         planned=planned,
         missing=[name for name in planned if name not in done],
         runs=runs,
+        speeds=speeds,
         derived={name: _derived(runs_dir / "data" / name) for name in datasets},
     )
+
+
+def _pooled(runs: list[Run], path: Path) -> tuple[list[Run], dict[str, Speed]]:
+    """Milliseconds belong to a network and not to a schedule: those of all its runs, or those taken in turn."""
+    try:
+        in_turn = json.loads(path.read_text(encoding="utf-8"))["networks"]
+    except (OSError, ValueError, KeyError, TypeError):  # nothing was taken: the runs' own are there
+        in_turn = {}
+    each: dict[str, list[float]] = {}
+    for run in runs:
+        each.setdefault(run.result.network, []).append(run.result.predict_ms)
+    speeds = {}
+    for network, own in each.items():
+        values = in_turn.get(network) or own
+        speeds[network] = Speed(median(values), min(values), max(values), len(values), bool(in_turn.get(network)))
+    pooled = [replace(r, result=replace(r.result, predict_ms=speeds[r.result.network].median)) for r in runs]
+    return pooled, speeds
 
 
 def missing_of(results: Results, task: str, dataset: str) -> list[str]:

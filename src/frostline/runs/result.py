@@ -72,6 +72,12 @@ class RunResult:
         return self.metrics[self.primary]
 
     @property
+    def network(self) -> str:
+        """What predicts, whatever schedule trained it: runs that have the same take the same time for a picture."""
+        named = [self.names[group] for group in ("task", "dataset", "backbone", "head")]
+        return "/".join([*named, str(self.image_size), str(self.params_total), str(self.multiply_adds)])
+
+    @property
     def summary(self) -> str:
         """One line on how it went."""
         figures = "  ".join(f"{key} {score(value)}" for key, value in self.metrics.items())
