@@ -256,3 +256,13 @@ def test_no_copy_of_a_test_picture_stays_in_training_however_many_are_alike(tmp_
         "val": 1,
         "test": 120,
     }
+
+
+def test_of_many_pieces_of_one_fabric_each_finds_its_copy():
+    """Catches a crowd of one look, of which each is judged with those that the light says are near, and not its own."""
+    rng, count = np.random.default_rng(1), 150
+    light = np.kron(rng.normal(120, 40, (8, 8)), np.ones((4, 4)))
+    fine = rng.normal(size=(count, 8, 4, 8, 4))
+    pieces = light + 9 * (fine - fine.mean((2, 4), keepdims=True)).reshape(count, 32, 32)
+    both = np.concatenate([pieces, pieces + rng.normal(0, 1.2, pieces.shape)]).clip(0, 255).astype(np.uint8)
+    assert near_identical(both, np.full(2 * count, 224)) == [(number, count + number) for number in range(count)]

@@ -103,7 +103,8 @@ class _Search:
 
     @staticmethod
     def _block(values: np.ndarray, block: int) -> np.ndarray:
-        return (values & _MASKS[block]) >> np.uint64(_EDGES[block])
+        found: np.ndarray = (values & _MASKS[block]) >> np.uint64(_EDGES[block])
+        return found
 
     def scan(self, part: _Part, blocks: tuple[int, ...]) -> None:
         """Compare what agrees in these blocks, of which a part is sorted by the first already."""
@@ -160,14 +161,15 @@ class _Search:
             size = NEAREST - int(self._unlike[one])
             while len(near):
                 batch, near = self._fresh(one, pictures[near[:size]]), near[size:]
-                self._unlike[one] += len(batch) - self._ask(np.full(len(batch), one), batch)
+                right = self._ask(np.full(len(batch), one), batch)
+                self._unlike[one] += len(batch) - right
                 if part.joined != self._joined.state:
                     part.labels, part.joined = self._joined.labels(part.pictures), self._joined.state
                     labels = part.labels[members]
                     near = near[labels[near] != labels[pivot]]
                 if self._unlike[one] >= NEAREST:
                     break
-                size *= 2
+                size = NEAREST - int(self._unlike[one]) + right
 
     def _fresh(self, one: int, others: np.ndarray) -> np.ndarray:
         """Those that one was not judged with before where many agree; from now on it was."""
@@ -194,7 +196,8 @@ class _Search:
         low, high = self._hashes[part.pictures[one]], self._hashes[part.pictures[other]]
         bits = [np.bitwise_count(low[:, a] ^ high[:, b]) for a, b in ((0, 0), (0, 1), (1, 0))]
         own = np.argmin(bits, axis=0) == part.inner[other] + 2 * part.inner[one]
-        return fit[own]
+        places: np.ndarray = fit[own]
+        return places
 
     def _ask(self, one: np.ndarray, other: np.ndarray) -> int:
         """Judge pairs of pictures, and keep those that count; how many did."""
