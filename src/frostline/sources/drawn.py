@@ -172,13 +172,15 @@ class Drawn(Source):
         return paint(painted, width, height)
 
 
-def absent_note(left: Sequence[Path], among: int, root: Path, absent: str) -> list[str]:
-    """The note on pictures that no annotation names; none where there are none."""
+def absent_note(left: Sequence[Path], among: int, root: Path, absent: str | None) -> list[str]:
+    """The note on pictures that no annotation names; none where there are none. absent: None where no setting says."""
     if not left:
         return []
     such = f"{len(left)} of {among} pictures are named nowhere (such as {left[0].relative_to(root)}) and"
     if absent == "empty":
         return [f"{such} count as looked at and empty, as dataset.source.absent says"]
+    if absent is None:
+        return [f"{such} are left out"]
     return [f"{such} are left out; dataset.source.absent=empty takes them as looked at and empty"]
 
 
