@@ -1,5 +1,7 @@
 """What shows the same is found without comparing each picture with each."""
 
+from collections import Counter
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from helpers.cases import case
 from PIL import Image
 
+from frostline.checking.counted import counted
 from frostline.checking.duplicates import near_identical, same_photograph
 from frostline.checking.hashes import picture_hashes
 from frostline.checking.pigeonhole import BITS, NEAREST, alike_pairs
@@ -166,6 +169,28 @@ def test_of_identical_pictures_that_say_otherwise_one_is_kept_where_somebody_say
         made = prepare(listed(scenes), tmp_path / way, name="x", faults={"label_conflict": way})
         ids[way] = {scene.id for split in SPLITS for scene in made.scenes(split)}
     assert not {"other", "s004"} & ids["skip"] and {"other", "s004"} & ids["fix"] == {"other"}
+
+
+def test_what_became_of_the_scenes_is_one_line(tmp_path, listed, drawn):
+    """Catches copies counted as faulty, scenes that no list names counted as left out by a fault, and the reverse."""
+    scenes = [replace(scene, split=("train", "val", "test")[n // 3 % 3]) for n, scene in enumerate(drawn(24))]
+    sides = Counter(scene.split for scene in scenes)
+    box = np.array([[30, 1, 30, 9]], np.float32), np.array([0])
+    scenes += [
+        replace(scenes[0], id="copy"),
+        replace(scenes[1], id="disputed", label=1 - scenes[1].label),
+        replace(scenes[2], id="unlisted", image=scenes[2].image[::-1], mask=None, split=None),
+        Scene("flat", 255 - scenes[3].image, 0, *box, split="train"),
+        Scene("reversed", 255 - scenes[4].image, 0, np.array([[9, 9, 1, 1]], np.float32), np.array([0]), split="train"),
+    ]
+    lax = {"class_untrained": "skip", "box_empty": "skip", "box_reversed": "fix"}
+    made = prepare(listed(scenes), tmp_path / "x", name="x", split={"given": True}, faults=lax)
+    assert counted(made) == (
+        f"29 scenes: {sides['train']} train, {sides['val']} val, {sides['test']} test; 5 left out: 1 faulty, "
+        "2 as copies that disagree, 1 as copies, 1 in none of the given splits (1 box_empty, 2 label_conflict); "
+        "mended: 1 box_reversed, 1 duplicate"
+    )
+    assert counted(prepare(listed(drawn(20)), tmp_path / "y", name="y")) == "20 scenes: 14 train, 4 val, 2 test"
 
 
 def test_what_a_source_took_for_granted_is_told_and_kept(tmp_path, listed, drawn, capsys):

@@ -96,7 +96,8 @@ class Examined:
     """scenes: how many there were. findings: by scene. placed: by split; scenes left out are in none.
 
     tallies: of these. files: the pictures of the scenes that findings name, by id. notes: what was taken for granted
-    about the splits, a sentence each. given: the splits that the source names.
+    about the splits, a sentence each. given: the splits that the source names. gone: how many scenes are in no split,
+    by why.
     """
 
     scenes: int
@@ -106,6 +107,7 @@ class Examined:
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     given: frozenset[str] = frozenset()
+    gone: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def white(self) -> int | None:
@@ -153,6 +155,7 @@ def examine(
         files.setdefault(other, journal.record(int(rows[kept[twin.of]])).file)
     left = np.ones(len(kept), bool)
     left[[twin.position for twin in found if twin.spare or policy[twin.fault.kind] != "fix"]] = False
+    disputed = {twin.position for twin in found if twin.fault.kind == "label_conflict" and not left[twin.position]}
 
     belonging = units(known, kept, same)[left]
     kept_left = kept[left]
@@ -165,7 +168,14 @@ def examine(
     findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
     notes = split.told(named, int((known.given < 0).sum()))
-    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named))
+    gone = {
+        "faulty": len(order) - len(kept),
+        "as copies that disagree": len(disputed),
+        "as copies": int((~left).sum()) - len(disputed),
+        "in none of the given splits": int((where < 0).sum()),
+    }
+    gone = {why: count for why, count in gone.items() if count}
+    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named), gone)
 
 
 def _split(
