@@ -171,6 +171,24 @@ def test_of_identical_pictures_that_say_otherwise_one_is_kept_where_somebody_say
     assert not {"other", "s004"} & ids["skip"] and {"other", "s004"} & ids["fix"] == {"other"}
 
 
+def test_of_identical_pictures_whose_boxes_disagree_the_mean_is_kept(tmp_path, listed, drawn):
+    """Catches boxes averaged over classes or over objects, and what one copy alone has kept, or counted in."""
+    scenes = drawn(20)
+    near = [[2, 2, 12, 12], [3, 2, 13, 12], [4, 2, 14, 15]]
+    for copy, box in zip(("one", "three", "two"), near, strict=True):
+        boxes, labels = [box, [20, 5, 30, 20]], [0, 1 if copy == "two" else 0]
+        if copy == "one":
+            boxes, labels = [*boxes, [0, 0, 5, 3]], [*labels, 1]
+        scenes.append(Scene(copy, scenes[0].image // 2, 0, np.array(boxes, np.float32), np.array(labels)))
+    made = prepare(listed(scenes), tmp_path / "x", name="x", faults={"label_conflict": "mean"})
+    kept = {scene.id: scene for split in SPLITS for scene in made.scenes(split)}
+    assert {"one", "two", "three"} & kept.keys() == {"one"} and len(kept) == 21
+    assert kept["one"].boxes.tolist() == [[3, 2, 13, 13], [20, 5, 30, 20]] and kept["one"].box_labels.tolist() == [0, 0]
+    assert np.array_equal(kept["s003"].boxes, scenes[3].boxes)
+    with pytest.raises(FrostlineError, match=r"dataset\.faults\.duplicate is 'mean'"):
+        prepare(listed(scenes), tmp_path / "y", name="y", faults={"duplicate": "mean"})
+
+
 def test_what_became_of_the_scenes_is_one_line(tmp_path, listed, drawn):
     """Catches copies counted as faulty, scenes that no list names counted as left out by a fault, and the reverse."""
     scenes = [replace(scene, split=("train", "val", "test")[n // 3 % 3]) for n, scene in enumerate(drawn(24))]

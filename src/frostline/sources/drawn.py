@@ -74,9 +74,9 @@ class Drawn(Source):
         if passed_over:
             such = ", ".join(f"{count} {kind}" for kind, count in sorted(passed_over.items()))
             self.notes.append(f"{such} passed over, as they have no area")
-        turned = sum(bool(shape.degrees) for page in pages for shape in page.shapes)
-        if turned:
-            self.notes.append(f"{turned} turned shape(s): the upright box around each was taken")
+        askew = sum(bool(shape.degrees) for page in pages for shape in page.shapes)
+        if askew:
+            self.notes.append(f"{askew} turned shape(s): the upright box around each was taken")
         if several := sum(len(set(page.labels)) > 1 for page in pages):
             self.notes.append(f"{several} picture(s) with several labels of the whole get none of them")
 
