@@ -176,7 +176,7 @@ def test_of_identical_pictures_whose_boxes_disagree_the_mean_is_kept(tmp_path, l
     scenes = drawn(20)
     near = [[2, 2, 12, 12], [3, 2, 13, 12], [4, 2, 14, 15]]
     for copy, box in zip(("one", "three", "two"), near, strict=True):
-        boxes, labels = [box, [20, 5, 30, 20]], [0, 1 if copy == "two" else 0]
+        boxes, labels = ([box, [21, 5, 31, 20]], [0, 1]) if copy == "two" else ([box, [20, 5, 30, 20]], [0, 0])
         if copy == "one":
             boxes, labels = [*boxes, [0, 0, 5, 3]], [*labels, 1]
         scenes.append(Scene(copy, scenes[0].image // 2, 0, np.array(boxes, np.float32), np.array(labels)))
