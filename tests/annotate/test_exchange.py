@@ -285,6 +285,17 @@ def test_voc_is_read(flowers, voc, tmp_path):
     assert [found.classes.boxes[label] for label in scene.box_labels] == ["dog", "bee"]
 
 
+def test_where_vocs_corners_are_counted_from_can_be_said(flowers, voc, tmp_path, capsys):
+    words = ["annotate", "import", str(flowers.path), str(voc("bee")), "--from", "voc", "--out", str(tmp_path / "new")]
+    assert main([*words, "--corners", "zero_based"]) == 0
+    assert every(Dataset.open(tmp_path / "new"))["f05"].boxes.tolist() == [[1, 1, 60, 40], [11, 6, 20, 10]]
+    assert main([*words[:-1], str(tmp_path / "other")]) == 0
+    assert "--corners=zero_based takes the other" in capsys.readouterr().out
+    words[5] = "cvat"
+    assert main([*words[:-1], str(tmp_path / "third"), "--corners", "zero_based"]) == 2
+    assert "--corners is about VOC's XML" in capsys.readouterr().err
+
+
 def test_masks_in_voc_come_in_where_their_numbers_are_told(flowers, voc, tmp_path):
     def masked(root):
         mask = np.zeros((40, 60), np.uint8)

@@ -283,6 +283,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert Counter(f["kind"] for f in json.loads((tmp_path / "report.json").read_text())["findings"]) == {
         "picture_unreadable": 1
     }
+    assert "9 scenes, 1 finding, which would stop prepare" in " ".join(capsys.readouterr().out.split())
     assert main(["doctor", *source, "--html", str(tmp_path / "nowhere" / "report.html")]) == 2
     assert main(["doctor", str(tmp_path / "nothing")]) == 2
 

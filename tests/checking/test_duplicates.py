@@ -1,5 +1,7 @@
 """What shows the same is found without comparing each picture with each."""
 
+from collections import Counter
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from helpers.cases import case
 from PIL import Image
 
+from frostline.checking.counted import counted
 from frostline.checking.duplicates import near_identical, same_photograph
 from frostline.checking.hashes import picture_hashes
 from frostline.checking.pigeonhole import BITS, NEAREST, alike_pairs
@@ -168,6 +171,46 @@ def test_of_identical_pictures_that_say_otherwise_one_is_kept_where_somebody_say
     assert not {"other", "s004"} & ids["skip"] and {"other", "s004"} & ids["fix"] == {"other"}
 
 
+def test_of_identical_pictures_whose_boxes_disagree_the_mean_is_kept(tmp_path, listed, drawn):
+    """Catches boxes averaged over classes or over objects, and what one copy alone has kept, or counted in."""
+    scenes = drawn(20)
+    near = [[2, 2, 12, 12], [3, 2, 13, 12], [4, 2, 14, 15]]
+    for copy, box in zip(("one", "three", "two"), near, strict=True):
+        boxes, labels = ([box, [21, 5, 31, 20]], [0, 1]) if copy == "two" else ([box, [20, 5, 30, 20]], [0, 0])
+        if copy == "one":
+            boxes, labels = [*boxes, [0, 0, 5, 3]], [*labels, 1]
+        scenes.append(Scene(copy, scenes[0].image // 2, 0, np.array(boxes, np.float32), np.array(labels)))
+    made = prepare(listed(scenes), tmp_path / "x", name="x", faults={"label_conflict": "mean"})
+    kept = {scene.id: scene for split in SPLITS for scene in made.scenes(split)}
+    assert {"one", "two", "three"} & kept.keys() == {"one"} and len(kept) == 21
+    assert kept["one"].boxes.tolist() == [[3, 2, 13, 13], [20, 5, 30, 20]] and kept["one"].box_labels.tolist() == [0, 0]
+    assert np.array_equal(kept["s003"].boxes, scenes[3].boxes)
+    with pytest.raises(FrostlineError, match=r"dataset\.faults\.duplicate is 'mean'"):
+        prepare(listed(scenes), tmp_path / "y", name="y", faults={"duplicate": "mean"})
+
+
+def test_what_became_of_the_scenes_is_one_line(tmp_path, listed, drawn):
+    """Catches copies counted as faulty, scenes that no list names counted as left out by a fault, and the reverse."""
+    scenes = [replace(scene, split=("train", "val", "test")[n // 3 % 3]) for n, scene in enumerate(drawn(24))]
+    sides = Counter(scene.split for scene in scenes)
+    box = np.array([[30, 1, 30, 9]], np.float32), np.array([0])
+    scenes += [
+        replace(scenes[0], id="copy"),
+        replace(scenes[1], id="disputed", label=1 - scenes[1].label),
+        replace(scenes[2], id="unlisted", image=scenes[2].image[::-1], mask=None, split=None),
+        Scene("flat", 255 - scenes[3].image, 0, *box, split="train"),
+        Scene("reversed", 255 - scenes[4].image, 0, np.array([[9, 9, 1, 1]], np.float32), np.array([0]), split="train"),
+    ]
+    lax = {"class_untrained": "skip", "box_empty": "skip", "box_reversed": "fix"}
+    made = prepare(listed(scenes), tmp_path / "x", name="x", split={"given": True}, faults=lax)
+    assert counted(made) == (
+        f"29 scenes: {sides['train']} train, {sides['val']} val, {sides['test']} test; 5 left out: 1 faulty, "
+        "2 as copies that disagree, 1 as copies, 1 in none of the given splits (1 box_empty, 2 label_conflict); "
+        "mended: 1 box_reversed, 1 duplicate"
+    )
+    assert counted(prepare(listed(drawn(20)), tmp_path / "y", name="y")) == "20 scenes: 14 train, 4 val, 2 test"
+
+
 def test_what_a_source_took_for_granted_is_told_and_kept(tmp_path, listed, drawn, capsys):
     class Telling(listed):
         def scenes(self):
@@ -256,3 +299,13 @@ def test_no_copy_of_a_test_picture_stays_in_training_however_many_are_alike(tmp_
         "val": 1,
         "test": 120,
     }
+
+
+def test_of_many_pieces_of_one_fabric_each_finds_its_copy():
+    """Catches a crowd of one look, of which each is judged with those that the light says are near, and not its own."""
+    rng, count = np.random.default_rng(1), 150
+    light = np.kron(rng.normal(120, 40, (8, 8)), np.ones((4, 4)))
+    fine = rng.normal(size=(count, 8, 4, 8, 4))
+    pieces = light + 9 * (fine - fine.mean((2, 4), keepdims=True)).reshape(count, 32, 32)
+    both = np.concatenate([pieces, pieces + rng.normal(0, 1.2, pieces.shape)]).clip(0, 255).astype(np.uint8)
+    assert near_identical(both, np.full(2 * count, 224)) == [(number, count + number) for number in range(count)]

@@ -388,7 +388,7 @@ def test_a_fault_is_refused_by_name_or_skipped_and_counted(tmp_path, listed, dra
     assert not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
     dataset = prepare(listed(scenes), tmp_path / "out", on_fault="skip", **options)
     assert "s007" not in every(dataset) and len(every(dataset)) == 19
-    assert dataset.info["found"] == {"scenes": 20, "kept": 19, "left out": 1}
+    assert dataset.info["found"] == {"scenes": 20, "kept": 19, "left out": 1, "gone": {"faulty": 1}}
     assert [fault["scene"] for fault in dataset.info["faults"]] == ["s007"]
     assert not list(dataset.path.rglob("s007*"))
 
@@ -396,9 +396,17 @@ def test_a_fault_is_refused_by_name_or_skipped_and_counted(tmp_path, listed, dra
 def test_many_faults_are_one_short_sentence(tmp_path, folders):
     for number in range(9):
         (folders / "a" / f"bad{number}.jpg").write_text("no")
-    with pytest.raises(FrostlineError, match=r"9 fault\(s\) in 29 scene\(s\): .*bad0.*bad1.*bad2.*and 6 more") as error:
+    with pytest.raises(
+        FrostlineError, match=r"9 fault\(s\) in 29 scene\(s\), in .*bad0.*bad1.*bad2.*and 6 more"
+    ) as error:
         prepare(Folder(folders), tmp_path / "out", name="x")
     assert "bad3" not in str(error.value)
+    assert f", in {folders / 'a'}: bad0.jpg is" in str(error.value) and str(error.value).count(str(folders)) == 1
+    (folders / "b" / "bad.jpg").write_text("no")
+    for number in range(1, 9):
+        (folders / "a" / f"bad{number}.jpg").unlink()
+    with pytest.raises(FrostlineError, match=f", in {folders}: a/bad0.jpg .*; b/bad.jpg "):
+        prepare(Folder(folders), tmp_path / "out", name="x")
 
 
 def test_a_box_up_to_a_pixel_outside_is_clipped(tmp_path, listed, drawn):
@@ -431,7 +439,8 @@ def test_identical_pictures_are_kept_once_or_not_at_all(tmp_path, folders):
     ids = set(every(dataset))
     assert {"a-2", "a-4"} <= ids and not {"a-22", "a-44", "a-6", "b-66"} & ids
     assert {path.stem for path in (dataset.path / "images").iterdir()} == ids
-    assert dataset.info["found"] == {"scenes": 23, "kept": 19, "mended": 2, "left out": 2}
+    gone = {"as copies that disagree": 2, "as copies": 2}
+    assert dataset.info["found"] == {"scenes": 23, "kept": 19, "mended": 2, "left out": 2, "gone": gone}
     assert {fault["scene"]: (fault["kind"], fault["what"]) for fault in dataset.info["faults"]} == {
         "a-22": ("duplicate", "is identical to a-2"),
         "a-44": ("duplicate", "is identical to a-4"),

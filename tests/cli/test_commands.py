@@ -194,3 +194,16 @@ def test_a_folder_of_any_name_is_opened_as_it_is_typed(name, tmp_path, capsys):
     root = case("paths", tmp_path)
     assert main(["doctor", "dataset=folder", f"dataset.root={root / name}"]) == 0
     assert "16 scenes" in capsys.readouterr().out
+
+
+def test_prepare_takes_a_path_as_the_doctor_does(tmp_path, monkeypatch, capsys, folders):
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", str(folders)]) == 0
+    said = []
+    for words in ([str(folders)], [f"dataset.root={folders}"], ["dataset.split.seed=0", str(folders)]):
+        assert main(["prepare", *words]) == 0
+        told = capsys.readouterr()
+        said.append(told.out.splitlines()[-1])
+        counts = re.search(r"20 scenes: (\d+) train, (\d+) val, (\d+) test\.$", told.err.splitlines()[-1])
+        assert counts and sum(map(int, counts.groups())) == 20
+    assert len(set(said)) == 1 and (tmp_path / said[0] / "dataset.json").is_file()

@@ -64,7 +64,7 @@ def test_what_is_there_is_counted(source):
     head, train, val, test = there.rows
     assert dict(zip(head, train, strict=True)) == {
         "split": "train", "pictures": "4", "px": "32 x 24 to 64 x 48, median 32 x 24", "with label": "3",
-        "with boxes": "2", "with mask": "1", "boxes": "2", "looked at, no box": "1", "not annotated": "1",
+        "looked at for boxes": "2", "with mask": "1", "boxes": "2", "looked at, no box": "1", "not annotated": "1",
     }  # fmt: skip
     assert test[1:] == ["1", "32 x 24", "1", "1", "0", "0", "1", "0"] and val[-1] == "0"
     assert there.class_rows("boxes") == [["class (boxes)", "train", "val", "test"], ["x", *"000"], ["[y]", *"200"]]
@@ -73,7 +73,7 @@ def test_what_is_there_is_counted(source):
         "corners are counted from 1",
         "its own train, val and test are kept (dataset.split.given=false splits anew)",
         "1 scenes are in none of its splits, and are left out",
-        "1 of 7 scenes are in no split: left out, or in none that is given",
+        "1 of 7 scenes are in no split: 1 in none of the given splits",
     )
     told = json.loads(to_json(examined(source), "some", there))["inventory"]
     assert told["splits"]["train"]["classes"]["boxes"] == {"x": 0, "[y]": 2} and len(told["notes"]) == 4

@@ -8,13 +8,17 @@ import pytest
 
 from frostline.config import compose, conf_dir
 from frostline.errors import FrostlineError
-from frostline.runs.beforehand import check_beforehand, check_parts, may_have, timm_names
+from frostline.runs.beforehand import ONE_PHASE, UNWEIGHED, check_beforehand, check_parts, may_have
+from frostline.runs.timm_names import timm_names
 
 WRONG = [
     (["head=yolo"], "head=yolo gives boxes, and task=classification reads scores: leave the head out"),
     (["task=localization", "head=linear"], "head=linear gives scores, and task=localization reads scores and box"),
     (["task=segmentation", "head=fcos"], "head=fcos gives boxes, and task=segmentation reads pixels"),
-    (["schedule=thaw", "trainer.epochs=1"], "every phase needs an epoch"),
+    (["schedule=thaw", "trainer.epochs=1"], "every phase needs an epoch.* take schedule=frozen or schedule=full"),
+    (["backbone=small_cnn", "task=detection", "head=fcos"], "it takes head=fully_convolutional, sliding_window"),
+    (["backbone=small_cnn", "task=segmentation"], "small_cnn serves classification, detection and localization alone"),
+    (["task=detection", "head=faster_rcnn", "task.class_weights=balanced"], "weigh nothing in the loss of head=faster"),
     (["backbone=timm", "backbone.name=resnet19"], "timm has no model named 'resnet19' .*: resnet18"),
     (["backbone=resnet50", "backbone.name=resnet5O"], "timm has no model named 'resnet5O'"),
 ]
@@ -46,6 +50,37 @@ def test_every_model_of_timm_is_known_and_nothing_else():
 
     assert set(timm.list_models()) <= timm_names()
     assert all(timm.is_model(name) for name in timm_names())
+
+
+@pytest.mark.parametrize("schedule", ONE_PHASE)
+def test_the_schedules_that_are_offered_for_one_epoch_are_let_by(schedule):
+    check_parts(compose([f"schedule={schedule}", "trainer.epochs=1"]))
+
+
+def test_a_changed_head_or_backbone_is_let_by():
+    """Only what the table knows as it is can be refused: what somebody changed may fit."""
+    wrong = ["backbone=small_cnn", "task=detection", "head=faster_rcnn"]
+    with pytest.raises(FrostlineError, match="lacks feature maps that head=faster_rcnn needs"):
+        check_parts(compose(wrong))
+    check_parts(compose([*wrong, "head.width=32"]))
+
+
+def test_the_heads_whose_loss_knows_no_weights_are_those_that_refuse_them():
+    import torch
+
+    from frostline.config import build, conf_files
+
+    with torch.device("meta"):
+        backbone = build(conf_files("backbone")["resnet18"] | {"pretrained": False})
+        for name, node in conf_files("head").items():
+            if "detection.torchvision" not in node["_target_"]:
+                continue
+            head, refused = build(node, backbone, 3, without=["name"]), False
+            try:
+                head.weigh(torch.ones(3))
+            except FrostlineError:
+                refused = True
+            assert refused == (node["_target_"] == UNWEIGHED), name
 
 
 def test_all_that_conf_offers_is_let_by():

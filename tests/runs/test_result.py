@@ -30,6 +30,12 @@ def test_an_old_file_has_its_arm_from_its_five_names(file):
     assert (result.train_seconds, result.by_class, result.confusion, result.command) == (10.0, {}, None, "")
 
 
+def test_the_summary_names_few_metrics_and_the_primary_one_first(file):
+    metrics = {f"ap{n}": n / 10 for n in range(9)} | {"map": 0.5}
+    file.write_text(json.dumps(OLD | {"metrics": metrics}))
+    assert RunResult.read(file).summary == "r: map 0.5000  ap0 0.0000  ap1 0.1000  ap2 0.2000  (10 s of training)"
+
+
 def test_what_is_written_is_read_back(file):
     file.write_text(json.dumps(OLD | {"metrics": {"map": 0.5}, "by_class": {"ap": {"daisy": -1, "rose": 0.1}}}))
     result = RunResult.read(file)

@@ -159,3 +159,12 @@ def test_names_of_another_machine_are_told(tmp_path):
     assert scenes[0].image == tmp_path / "set" / "pics" / "p00.jpg" and len(scenes[0].boxes) == 1
     assert [[fault.kind for fault in scene.faults] for scene in scenes] == [[], ["path_outside"], ["picture_missing"]]
     assert source.notes[0].startswith("1 of 3 pictures are not where they should be")
+
+
+def test_pictures_that_no_file_names_are_counted(tmp_path):
+    write(tmp_path / "instances.json", ["a.png"], [one()])
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    source = Coco(tmp_path)
+    assert source.notes == ["2 of 3 pictures are named nowhere (such as b.png) and are left out"]
+    assert len(list(source.scenes())) == 1

@@ -10,6 +10,12 @@ from frostline.checking.scene import check
 from frostline.errors import FrostlineError
 from frostline.parsing.turned import Turned
 from frostline.sources.coco import Coco
+from frostline.sources.createml import CreateMl
+from frostline.sources.csv_manifest import CsvManifest
+from frostline.sources.cvat import Cvat
+from frostline.sources.label_studio import LabelStudio
+from frostline.sources.labelme import Labelme
+from frostline.sources.open_images import OpenImages
 from frostline.sources.voc import Voc
 from frostline.sources.yolo import Yolo
 
@@ -133,6 +139,70 @@ def test_voc_and_yolo_take_the_setting_too(tmp_path):
     source = Yolo(tmp_path, classes=["dog"], turned="stored")
     assert all(white(scene, source) for scene in source.scenes())
     assert not white(next(Yolo(tmp_path, classes=["dog"]).scenes()), source)
+
+
+def as_csv(root, name, size, box):
+    cells = ",".join(map(str, [name, *size, "dog", *box]))
+    (root / "boxes.csv").write_text(f"filename,width,height,class,xmin,ymin,xmax,ymax\n{cells}\n")
+    return CsvManifest
+
+
+def as_cvat(root, name, size, box):
+    corners = " ".join(f'{key}="{value}"' for key, value in zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True))
+    picture = f'<image name="{name}" width="{size[0]}" height="{size[1]}"><box label="dog" {corners}/></image>'
+    (root / "a.xml").write_text(f"<annotations>{picture}</annotations>")
+    return Cvat
+
+
+def as_labelme(root, name, size, box):
+    shape = {"label": "dog", "shape_type": "rectangle", "points": [box[:2], box[2:]]}
+    content = {"imagePath": name, "imageWidth": size[0], "imageHeight": size[1], "shapes": [shape]}
+    (root / "a.json").write_text(json.dumps(content))
+    return Labelme
+
+
+def as_createml(root, name, size, box):
+    x0, y0, x1, y1 = box
+    where = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "width": x1 - x0, "height": y1 - y0}
+    (root / "a.json").write_text(json.dumps([{"image": name, "annotations": [{"label": "dog", "coordinates": where}]}]))
+    return CreateMl
+
+
+def as_open_images(root, name, size, box):
+    shares = [value / size[at % 2] for at, value in enumerate(box)]
+    head = "ImageID,LabelName,XMin,YMin,XMax,YMax"
+    (root / "boxes.csv").write_text(f"{head}\n{name},dog,{','.join(map(str, shares))}\n")
+    return OpenImages
+
+
+def as_label_studio(root, name, size, box):
+    x, y, width, height = xyxy(box)
+    value = {"x": 100 * x / size[0], "y": 100 * y / size[1], "rectanglelabels": ["dog"]}
+    value |= {"width": 100 * width / size[0], "height": 100 * height / size[1]}
+    region = {"type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
+    task = {"id": 1, "data": {"image": name}, "annotations": [{"id": 1, "result": [region]}]}
+    (root / "a.json").write_text(json.dumps([task]))
+    return LabelStudio
+
+
+SIZED = (as_csv, as_cvat, as_labelme)  # which state a size
+
+
+@pytest.mark.parametrize("write", [*SIZED, as_createml, as_open_images, as_label_studio])
+def test_the_tools_files_take_the_setting_too(tmp_path, write):
+    photo(tmp_path / "a.jpg", DRAWN)
+    make = write(tmp_path, "a.jpg", STORED, stored(DRAWN, 6))
+    source = make(tmp_path, turned="stored")
+    assert [white(scene, source) for scene in source.scenes()] == [True]
+    assert not white(next(iter(make(tmp_path, turned="shown").scenes())), source)
+
+
+@pytest.mark.parametrize("write", SIZED)
+def test_sizes_of_the_tools_files_that_boxes_contradict_are_told(tmp_path, write):
+    photo(tmp_path / "a.jpg", DRAWN)
+    source = write(tmp_path, "a.jpg", STORED, DRAWN)(tmp_path)
+    assert [white(scene, source) for scene in source.scenes()] == [True]
+    assert any("leave the stored size" in note for note in source.notes)
 
 
 def test_another_rule_is_refused():

@@ -234,14 +234,68 @@ def test_boxes_with_an_angle(tmp_path, turns, unit, half):
 
 def test_a_sixth_number_may_be_a_confidence(tmp_path):
     source, scene = read(tmp_path, SQUARE.format(0, 0.9))
-    assert kinds(source) == ["annotation_unreadable"] and "dataset.source.angle says which" in scene.faults[0].what
+    assert kinds(source) == ["annotation_unreadable"] and "dataset.source.angle is degrees" in scene.faults[0].what
     source, scene = read(tmp_path, SQUARE.format(0, 0.5), angle="radians")
     turned = 5 * (math.cos(0.5) + math.sin(0.5))
     assert np.allclose(scene.boxes, [[20 - turned, 10 - turned, 20 + turned, 10 + turned]]) and not source.notes
-    source, _ = read(tmp_path, SQUARE.format(0, 45), angle="none")
-    assert kinds(source) == ["annotation_unreadable"]
     source, _ = read(tmp_path, SQUARE.format(0, 45) + BOX)  # beside plain boxes it is none
     assert kinds(source) == ["annotation_unreadable"]
+
+
+UPRIGHT = [15, 5, 25, 15]
+
+
+def test_a_setting_takes_the_sixth_number_for_a_confidence(tmp_path):
+    source, scene = read(tmp_path, SQUARE.format(0, 0.9) + SQUARE.format(1, 1), angle="none")
+    assert np.allclose(scene.boxes, [UPRIGHT] * 2) and scene.box_labels.tolist() == [0, 1]
+    assert not scene.faults and not source.notes
+    source, scene = read(tmp_path, SQUARE.format(0, 45) + SQUARE.format(1, 0.4), angle="none")
+    assert kinds(source) == ["annotation_unreadable"] and "has 45 where a confidence" in scene.faults[0].what
+    assert scene.box_labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("plain", ["", BOX])
+def test_many_sixth_numbers_tell_a_confidence(tmp_path, plain):
+    text = plain + "".join(SQUARE.format(0, round(0.3 + 0.03 * n, 2)) for n in range(24))
+    source, scene = read(tmp_path, text)
+    assert np.allclose(scene.boxes[-24:], [UPRIGHT] * 24) and not scene.faults and len(source.notes) == 1
+    assert "taken for a confidence" in source.notes[0] and "dataset.source.angle=radians" in source.notes[0]
+    source, scene = read(tmp_path, text + SQUARE.format(1, 45))  # one slip among many changes nothing else
+    assert [fault.line for fault in scene.faults] == [25 + bool(plain)] and np.allclose(
+        scene.boxes[-24:], [UPRIGHT] * 24
+    )
+    source, scene = read(tmp_path, text + SQUARE.format(1, 0) * 24)  # boxes turned by nothing are no confidences
+    assert len(scene.faults) == 48 and "dataset.source.angle" in scene.faults[0].what
+
+
+def test_one_slip_does_not_change_the_unit_of_angles(tmp_path):
+    text = "".join(SQUARE.format(0, turn) for turn in [math.pi / 4, -math.pi / 4] * 10)
+    source, scene = read(tmp_path, text + SQUARE.format(1, 45))
+    assert "taken for radians" in source.notes[0] and len(scene.boxes) == 20
+    assert np.allclose(scene.boxes[0], [20 - HALF, 10 - HALF, 20 + HALF, 10 + HALF], atol=1e-4)
+    assert [(fault.line, fault.kind) for fault in scene.faults] == [(21, "annotation_unreadable")]
+
+
+def test_one_value_beyond_shares_is_a_slip_and_no_unit(tmp_path):
+    source, scene = read(tmp_path, "0 0.5 0.5 25 0.5\n")
+    assert [(fault.kind, fault.line) for fault in scene.faults] == [("annotation_unreadable", 1)]
+    source, scene = read(tmp_path, SQUARE.format(0, "").rstrip() + "\n0 0.5 0.5 25 0.5\n")
+    assert np.allclose(scene.boxes, [UPRIGHT]) and "25, which is no share" in scene.faults[0].what
+    for name in "bcd":  # in a dataset of pixels, a small object in a corner is in pixels, too
+        pair(tmp_path, f"images/{name}.jpg", f"labels/{name}.txt", "0 20 10 10 10\n")
+    source, scene = read(tmp_path, "0 1 1 2 2\n")
+    assert scene.boxes.tolist() == [[0, 0, 2, 2]] and [fault.kind for fault in scene.faults] == ["box_units"]
+
+
+def test_a_picture_is_of_the_innermost_folder_that_is_named(tmp_path):
+    pair(tmp_path, "images/a.jpg", "labels/a.txt")
+    pair(tmp_path, "images/val/b.jpg", "labels/val/b.txt")
+    for train in ("images", ["images", "images/val/..", "images"]):
+        write(tmp_path / "d.yaml", {"train": train, "val": "images/val", "names": ["cat"]})
+        source = Yolo(tmp_path)
+        assert [(scene.split, scene.image.name) for scene in source.scenes()] == [("train", "a.jpg"), ("val", "b.jpg")]
+    write(tmp_path / "d.yaml", {"train": "images", "val": "images/val", "names": ["cat"]})
+    assert "names 1 picture(s) of val for another split" in Yolo(tmp_path).notes[0]
 
 
 def test_odd_but_readable_lines(tmp_path):

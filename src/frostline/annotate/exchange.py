@@ -81,13 +81,15 @@ def export(
     return files, summary(proposals)
 
 
-def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = False) -> tuple[Dataset, list[str]]:
+def import_(
+    folder: Path, file: Path, form: str, out: Path, complete: bool = False, corners: str | None = None
+) -> tuple[Dataset, list[str]]:
     """Prepare the dataset in `folder` anew in `out`, with the boxes that people left in `file`, and the same splits.
 
     form: label-studio, cvat, coco, voc or yolo. Scenes that the file says nothing of stay as they were.
     complete: somebody looked at every picture in the file; without that, a picture without boxes stays as it was, too,
     if it was not annotated before and the format does not tell "looked, found none" from "not looked at", which only
-    Label Studio's does.
+    Label Studio's does. corners: for voc, from where pixels are counted, a rule of `corners.RULES`.
     Returns the new dataset, and sentences on how it came about.
     Raises FrostlineError for a file that cannot be read or names other scenes, for one that says nothing, where `out`
     is there already, and as `prepare` does.
@@ -96,9 +98,11 @@ def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = Fal
         raise FrostlineError(f"--out {out} is the dataset itself, which stays as it is: choose another folder.")
     if out.exists():
         raise FrostlineError(f"--out {out} is there already, and may hold people's work: choose another folder.")
+    if corners is not None and form != "voc":
+        raise FrostlineError(f"--corners is about VOC's XML, and {form} says where corners are: leave it out.")
     prepared = Prepared(folder)
     scenes = {scene.id: scene for split in SPLITS for scene in prepared.dataset.scenes(split)}
-    found = read(file, form, prepared.dataset)
+    found = read(file, form, prepared.dataset, corners or "auto")
     left = set()
     if not (found.tells_empty or complete):
         left = {scene for scene, answer in found.of.items() if not answer.boxes and scenes[scene].boxes is None}
@@ -126,11 +130,11 @@ def import_(folder: Path, file: Path, form: str, out: Path, complete: bool = Fal
     return dataset, notes
 
 
-def read(file: Path, form: str, dataset: Dataset) -> Answers:
-    """What people said of a dataset's scenes in a file, for voc and yolo a folder. form: as `import_` takes it."""
+def read(file: Path, form: str, dataset: Dataset, corners: str = "auto") -> Answers:
+    """What people said of a dataset's scenes in a file, for voc and yolo a folder. form, corners: as `import_`."""
     sizes: Sizes = {scene.id: scene.size for split in SPLITS for scene in dataset.scenes(split) if scene.size}
     if form == "voc":
-        return read_voc(file, sizes)
+        return read_voc(file, sizes, corners)
     if form == "yolo":
         return read_yolo(file, sizes)
     content = _content(file)

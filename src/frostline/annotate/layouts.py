@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,13 @@ def read_coco(file: Path, content: bytes, dataset: Dataset, sizes: Sizes) -> Ans
     return _answers(source, reading)
 
 
-def read_voc(folder: Path, sizes: Sizes) -> Answers:
-    """A folder in VOC's layout, with pictures; with masks, where its classes are VOC's own. Raises FrostlineError."""
+def read_voc(folder: Path, sizes: Sizes, corners: str = "auto") -> Answers:
+    """A folder in VOC's layout, with pictures; with masks, where its classes are VOC's own. Raises FrostlineError.
+
+    corners: from where pixels are counted, a rule of `corners.RULES`.
+    """
     try:
-        source = Voc(folder)
+        source = Voc(folder, corners=corners)
     except FrostlineError as error:
         if not (folder / "SegmentationClass").is_dir():
             raise
@@ -56,7 +60,10 @@ def read_voc(folder: Path, sizes: Sizes) -> Answers:
             f"{folder} cannot be read with its masks ({str(error).rstrip('.')}): for the boxes alone, take its folder "
             "SegmentationClass away."
         ) from error
-    return _answers(source, Reading(str(folder), sizes))
+    answers = _answers(source, Reading(str(folder), sizes))
+    return replace(
+        answers, notes=tuple(note.replace("dataset.source.corners=", "--corners=") for note in answers.notes)
+    )
 
 
 def read_yolo(path: Path, sizes: Sizes) -> Answers:

@@ -9,6 +9,7 @@ import numpy as np
 THUMBNAIL = 32  # px, both sides
 CUT = 0.02  # of each side: by so much is a picture cropped for its second hash
 _BITS = 64
+_FINE = [places[-128:] for places in np.nonzero(np.maximum.outer(np.arange(14), np.arange(14)) >= 8)]
 
 
 def picture_hashes(grey: np.ndarray) -> np.ndarray:
@@ -19,6 +20,19 @@ def picture_hashes(grey: np.ndarray) -> np.ndarray:
     grey = np.asarray(grey, np.float64)
     inner = _cut(CUT, 1 - CUT)
     return np.stack([_hashes(grey), _hashes(inner @ grey @ inner.T)], axis=1)
+
+
+def detail_hashes(grey: np.ndarray) -> np.ndarray:
+    """(n, 2) uint64 for thumbnails (n, 32, 32): signs of 128 frequencies of what is finer than an eighth of them.
+
+    Other textures differ in half of these bits; what correlates by 0.8, in a fifth.
+    """
+    coarse = np.asarray(grey, np.float64).reshape(-1, 8, 4, 8, 4).mean((2, 4))
+    detail = grey - np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2)
+    rows = _cosines(14)
+    # Rounded, as above.
+    frequencies = np.round(rows @ detail @ rows.T, 3)[:, *_FINE]
+    return np.ascontiguousarray(np.packbits(frequencies > 0, axis=1)).view(np.uint64)
 
 
 def _hashes(grey: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ class Journal:
 
     The folder is there once it is opened: with what a killed process wrote, or empty. decisive: what else must be as it
     was, in terms of JSON. known: the rows of what is written already, by the scene's id; `keep` takes one over.
-    rows: those that count; gathered: what has to be known of all of these at once, in the same order.
+    rows: those that count; gathered: what has to be known of all of these at once, in the same order. amended: what
+    holds of some rows in place of what was written.
     """
 
     def __init__(self, folder: Path, decisive: Any = None) -> None:
@@ -36,6 +37,7 @@ class Journal:
         self._starts, self.rows = array("q"), array("q")
         self.known: dict[str, int] = {}
         self.gathered = Gathered()
+        self.amended: dict[int, Record] = {}
         head = json.dumps(decisive).encode() + b"\n"
         self._end = self._read(head)
         if not self.known:
@@ -106,6 +108,8 @@ class Journal:
 
     def record(self, row: int) -> Record:
         """One of them; without its thumbnail."""
+        if row in self.amended:
+            return self.amended[row]
         start = self._starts[row]
         end = self._starts[row + 1] if row + 1 < len(self._starts) else self._end
         return Record.from_json(os.pread(self._reading.fileno(), end - start, start))

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -33,7 +33,7 @@ from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.pictures.writing import png
 from frostline.scenes.dataset import Dataset, unread
-from frostline.scenes.faults import policies
+from frostline.scenes.faults import Fault, policies
 from frostline.scenes.layout import FORMAT, INFO
 from frostline.scenes.scene import Scene
 from frostline.scenes.splits import Split
@@ -208,7 +208,7 @@ def _refuse(name: str, examined: Examined) -> None:
     failing = [finding for finding in examined.findings if finding.policy == "fail"]
     if not failing:
         return
-    shown = "; ".join(str(finding.fault) for finding in failing[:SHOWN])
+    where, shown = _placed([finding.fault for finding in failing[:SHOWN]])
     more = f"; and {len(failing) - SHOWN} more" if len(failing) > SHOWN else ""
     # Nothing can be trained with an empty split, whatever anybody says.
     kinds = [*dict.fromkeys(finding.fault.kind for finding in failing if finding.fault.kind != "split_empty")]
@@ -217,8 +217,16 @@ def _refuse(name: str, examined: Examined) -> None:
         advice += ", or let them be skipped or fixed, as in dataset.on_fault=skip or "
         advice += f"dataset.faults.{kinds[0]}=skip ({', '.join(kinds)})"
     raise FrostlineError(
-        f"dataset '{name}' has {len(failing)} fault(s) in {examined.scenes} scene(s): {shown}{more}: {advice}."
+        f"dataset '{name}' has {len(failing)} fault(s) in {examined.scenes} scene(s){where}: {shown}{more}: {advice}."
     )
+
+
+def _placed(faults: Sequence[Fault]) -> tuple[str, str]:
+    """The folder that these faults are in, and they themselves with their files from there on."""
+    folders = [os.path.dirname(fault.file) for fault in faults if os.path.isabs(fault.file)]
+    common = os.path.commonpath(folders) if folders else "/"
+    shown = "; ".join(map(str, faults))
+    return ("", shown) if len(common) < 2 else (f", in {common}", shown.replace(f"{common}/", ""))
 
 
 def _warn(settings: Settings, source: Source, examined: Examined) -> None:

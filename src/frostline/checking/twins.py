@@ -9,8 +9,8 @@ import numpy as np
 
 from frostline.checking.duplicates import near_identical
 from frostline.checking.gathered import Gathered
+from frostline.checking.joined import MANY
 from frostline.checking.journal import Journal
-from frostline.checking.pigeonhole import MANY
 from frostline.checking.record import Record
 from frostline.errors import check_choice
 from frostline.scenes.faults import Fault

@@ -3,20 +3,21 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import overload
 
 import numpy as np
 
 from frostline.checking.gathered import KINDS, Gathered
 from frostline.checking.journal import Journal
+from frostline.checking.mean import mean_boxes
 from frostline.checking.record import Record
-from frostline.checking.twins import alike, largest, twins, units
-from frostline.scenes.faults import Fault
+from frostline.checking.twins import Twin, alike, largest, twins, units
+from frostline.scenes.faults import MEAN, Fault
 from frostline.scenes.scene import SPLITS, VOID, Classes
 from frostline.scenes.splits import Split, Splittable, assign
 
-DONE = {"fail": "refused", "skip": "left out", "fix": "mended"}
+DONE = {"fail": "refused", "skip": "left out", "fix": "mended", MEAN: "mended"}
 _NAMED = 5  # classes without an example that are named one by one
 _FEWEST = 10  # scenes, of which most may be nearly identical by design
 
@@ -96,7 +97,8 @@ class Examined:
     """scenes: how many there were. findings: by scene. placed: by split; scenes left out are in none.
 
     tallies: of these. files: the pictures of the scenes that findings name, by id. notes: what was taken for granted
-    about the splits, a sentence each. given: the splits that the source names.
+    about the splits, a sentence each. given: the splits that the source names. gone: how many scenes are in no split,
+    by why.
     """
 
     scenes: int
@@ -106,6 +108,7 @@ class Examined:
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     given: frozenset[str] = frozenset()
+    gone: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def white(self) -> int | None:
@@ -145,7 +148,9 @@ def examine(
     named = {SPLITS[number] for number in np.unique(known.given) if number >= 0}
     given = split.keeps(named) if len(order) else False
     same = alike(journal, kept, duplicates)
-    found = twins(journal, kept, same, given, policy["label_conflict"] == "fix", duplicates == "drop")
+    found = twins(journal, kept, same, given, policy["label_conflict"] in ("fix", MEAN), duplicates == "drop")
+    if policy["label_conflict"] == MEAN:
+        _average(journal, rows[kept], found)
     for twin in found:
         one, other = (known.id(int(kept[place])) for place in (twin.position, twin.of))
         findings.append(Finding(one, twin.fault, policy[twin.fault.kind], other))
@@ -153,6 +158,7 @@ def examine(
         files.setdefault(other, journal.record(int(rows[kept[twin.of]])).file)
     left = np.ones(len(kept), bool)
     left[[twin.position for twin in found if twin.spare or policy[twin.fault.kind] != "fix"]] = False
+    disputed = {twin.position for twin in found if twin.fault.kind == "label_conflict" and not left[twin.position]}
 
     belonging = units(known, kept, same)[left]
     kept_left = kept[left]
@@ -165,7 +171,27 @@ def examine(
     findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
     notes = split.told(named, int((known.given < 0).sum()))
-    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named))
+    gone = {
+        "faulty": len(order) - len(kept),
+        "as copies that disagree": len(disputed),
+        "as copies": int((~left).sum()) - len(disputed),
+        "in none of the given splits": int((where < 0).sum()),
+    }
+    gone = {why: count for why, count in gone.items() if count}
+    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named), gone)
+
+
+def _average(journal: Journal, rows: np.ndarray, found: Sequence[Twin]) -> None:
+    """Give the copies that are kept the mean of the boxes of all copies that somebody looked at for boxes."""
+    copies: dict[int, list[int]] = {}
+    for twin in found:
+        if twin.fault.kind == "label_conflict":
+            copies.setdefault(twin.of, [twin.of]).append(twin.position)
+    for first, places in copies.items():
+        records = [journal.record(int(rows[place])) for place in places]
+        if len(looked := [record for record in records if record.boxes is not None]) > 1 and looked[0] is records[0]:
+            boxes, labels = mean_boxes(looked)
+            journal.amended[int(rows[first])] = replace(records[0], boxes=boxes, box_labels=labels)
 
 
 def _split(

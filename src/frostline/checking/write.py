@@ -36,7 +36,8 @@ def write(folder: Path, source: Source, name: str, split: Split, examined: Exami
         "derived": dict(source.derived),
         "notes": [*source.notes, *examined.notes],
         "found": {"scenes": examined.scenes, "kept": sum(map(len, placed.values()))}
-        | dict(Counter(finding.done for finding in examined.findings)),
+        | dict(Counter(finding.done for finding in examined.findings))
+        | ({"gone": dict(examined.gone)} if examined.gone else {}),
         "faults": [_as_json(finding) for finding in islice(examined.findings, REPEATED)],
         "columns": table.as_json(),
         "stored": stored,

@@ -40,6 +40,9 @@ def add(commands: Commands) -> None:
     take.add_argument(
         "--complete", action="store_true", help="somebody looked at every picture in FILE: no boxes means none is there"
     )
+    take.add_argument(
+        "--corners", choices=["auto", "one_based", "zero_based"], help="for voc: from where pixels are counted"
+    )
     take.set_defaults(command=_annotate_import)
 
 
@@ -55,5 +58,5 @@ def _annotate_export(args: argparse.Namespace) -> None:
 def _annotate_import(args: argparse.Namespace) -> None:
     from frostline.annotate.exchange import import_
 
-    dataset, notes = import_(args.dataset, args.file, args.form, args.out, args.complete)
+    dataset, notes = import_(args.dataset, args.file, args.form, args.out, args.complete, args.corners)
     print(*notes, dataset.path, sep="\n")

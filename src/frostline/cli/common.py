@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -37,6 +38,11 @@ def add_overrides(parser: argparse.ArgumentParser, such_as: str | None = None) -
     """Have a command take overrides, and explain them below its help."""
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=such_as)
     parser.epilog, parser.formatter_class = OVERRIDES, argparse.RawDescriptionHelpFormatter
+
+
+def with_paths(words: Sequence[str]) -> list[str]:
+    """Overrides, of which a bare path says which pictures are meant."""
+    return [word if "=" in word else f"dataset.root={word}" for word in words]
 
 
 def check_out(option: str, path: Path, suffixes: tuple[str, ...], what: str) -> None:

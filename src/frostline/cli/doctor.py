@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from frostline.cli.common import Commands, check_out, show
+from frostline.cli.common import Commands, check_out, show, with_paths
 
 
 def add(commands: Commands) -> None:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         if file is not None:
             check_out(option, file, (), "a report")
     source: Source
-    what = [each if "=" in each else f"dataset.root={each}" for each in args.what]
+    what = with_paths(args.what)
     if what != args.what and len(what) == 1 and (Path(args.what[0]) / INFO).is_file():
         source = Prepared(args.what[0])
         name, split, policy = source.dataset.name, Split(given=True), policies("fail", {})

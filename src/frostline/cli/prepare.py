@@ -1,9 +1,10 @@
 """`frostline prepare`: pictures checked, split and stored."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from frostline.cli.common import Commands, add_overrides
+from frostline.cli.common import Commands, add_overrides, with_paths
 from frostline.errors import FrostlineError
 from frostline.words import listed
 
@@ -15,18 +16,21 @@ def add(commands: Commands) -> None:
     )
     prepare.add_argument("--study", type=Path, metavar="FOLDER", help="prepare the datasets that its plan names")
     prepare.add_argument("--only", metavar="NAME", help="with --study: this one of its datasets")
-    add_overrides(prepare, "such as dataset=folder dataset.root=PATH")
+    add_overrides(prepare, "such as dataset=folder dataset.root=PATH; a PATH alone is dataset.root")
     prepare.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> None:
+    from frostline.checking.counted import counted
     from frostline.checking.prepare import prepare_from_config
     from frostline.config import compose, read
 
     if args.study is None:
         from frostline.runs.alone import prepared
 
-        print(prepared(compose(args.overrides)).path)
+        dataset = prepared(compose(with_paths(args.overrides)))
+        print(f"frostline: dataset '{dataset.name}': {counted(dataset)}.", file=sys.stderr)
+        print(dataset.path)
         return
     from frostline.studies.study import read_study
 
@@ -40,5 +44,7 @@ def run(args: argparse.Namespace) -> None:
         if args.only not in (None, path.stem):
             continue
         out = study.runs / "data" / path.stem
-        prepare_from_config(read(path), out, remember=False)  # whether it is to be made anew, DVC has decided
+        # Whether it is to be made anew, DVC has decided.
+        dataset = prepare_from_config(read(path), out, remember=False)
+        print(f"frostline: dataset '{dataset.name}': {counted(dataset)}.", file=sys.stderr)
         print(out)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         from frostline.runs.alone import train_alone
 
         result, trained = train_alone(config, shlex.join(["frostline", "train", *args.overrides]))
-        print(f"{result.summary}  -> {result.folder}")
+        print(f"{result.summary}  -> {(result.folder or Path()) / 'result.json'}")
         if not trained:
             again = f"To train it anew, remove its results: rm -r {result.folder}"
             print(f"This run was done before: nothing is trained. {again}")

@@ -81,9 +81,11 @@ def to_json(examined: Examined, name: str, there: Inventory | None = None) -> st
 
 def summary(examined: Examined) -> str:
     """One sentence: how many scenes, how many findings."""
-    if not examined.findings:
-        return f"{examined.scenes} scenes, nothing is wrong"
+    scenes = f"{examined.scenes} scene{'' if examined.scenes == 1 else 's'}"
+    count = len(examined.findings)
     failing = sum(finding.policy == "fail" for finding in examined.findings)
-    return (
-        f"{examined.scenes} scenes, {len(examined.findings)} findings, {failing or 'none'} of which would stop prepare"
-    )
+    if not count:
+        return f"{scenes}, nothing is wrong"
+    if count == 1:
+        return f"{scenes}, 1 finding, which would {'' if failing else 'not '}stop prepare"
+    return f"{scenes}, {count} findings, {failing or 'none'} of which would stop prepare"

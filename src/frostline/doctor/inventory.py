@@ -15,6 +15,7 @@ from frostline.sources.base import Source
 
 MOST = 20  # classes of a kind that are shown: the most frequent and the rarest
 KINDS = {"labels": "label", "boxes": "boxes", "masks": "mask"}  # of classes, and the annotation that they are of
+HEADS = {"labels": "with label", "boxes": "looked at for boxes", "masks": "with mask"}  # a picture may have no object
 
 
 @dataclass
@@ -77,7 +78,8 @@ class Inventory:
         if moved := sum(side.moved for side in sides.values()):
             notes.append(f"{moved} scenes are not in the split that they came in: dataset.split.given=true keeps them")
         if gone := examined.scenes - sum(side.scenes for side in sides.values()):
-            notes.append(f"{gone} of {examined.scenes} scenes are in no split: left out, or in none that is given")
+            why = ", ".join(f"{count} {reason}" for reason, count in examined.gone.items())
+            notes.append(f"{gone} of {examined.scenes} scenes are in no split: {why}")
         return cls(sides, source.classes, tuple(dict.fromkeys(note.rstrip(".") for note in notes)))
 
     @property
@@ -89,7 +91,8 @@ class Inventory:
     def rows(self) -> list[list[str]]:
         """A head, and a row a split."""
         boxes = ["boxes", "looked at, no box"] if "boxes" in self.kinds else []
-        rows = [["split", "pictures", "px", *(f"with {KINDS[kind]}" for kind in self.kinds), *boxes, "not annotated"]]
+        kinds = [HEADS[kind] for kind in self.kinds]
+        rows = [["split", "pictures", "px", *kinds, *boxes, "not annotated"]]
         for name, side in self.sides.items():
             counts = [side.annotated[KINDS[kind]] for kind in self.kinds]
             counts += [side.objects, side.empty] if boxes else []

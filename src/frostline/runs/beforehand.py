@@ -3,19 +3,23 @@
 import difflib
 import os
 import platform
-import re
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
-from frostline.config import Config
+from frostline.config import Config, conf_dir, conf_files
 from frostline.config.source import attribute
 from frostline.errors import FrostlineError
 from frostline.files import sha256_of
 from frostline.freezing.phases import parse_spans
 from frostline.models.weight_files import check_file
+from frostline.runs.catalogue import ANY, known, node_of
+from frostline.runs.timm_names import timm_names
+from frostline.words import listed
 
 TIMM = "timm_backbone"  # the function that takes any name of timm's
+UNWEIGHED = "frostline.models.heads.detection.torchvision.FasterRcnnHead"  # the head whose loss knows no class weights
+WEIGHTS = ("pretrained", "weights", "weights_sha256")  # which say nothing of what a backbone has
+ONE_PHASE = ("frozen", "full")  # schedules that any budget has room for
 
 
 def check_beforehand(config: Config) -> None:
@@ -45,12 +49,59 @@ def check_parts(config: Config) -> None:
     weights = config["task"].get("class_weights")
     if isinstance(weights, str) and weights != "balanced":
         raise FrostlineError(f"task.class_weights is '{weights}'; it is balanced, a number for each class, or null.")
+    if weights is not None and config["head"].get("_target_") == UNWEIGHED:
+        raise FrostlineError(
+            f"task.class_weights weigh nothing in the loss of head={config['head']['name']}: take "
+            "trainer.sampler=balanced, which shows rare classes more often, or head=dense, yolo, fcos, retinanet or "
+            "ssdlite."
+        )
     if config["trainer"]["images"] is None:  # else the budget in epochs depends on how many scenes there are
-        parse_spans(config["schedule"], config["trainer"]["epochs"])
+        check_budget(config["schedule"], config["trainer"]["epochs"])
     if str(config["backbone"].get("_target_")).endswith(f".{TIMM}"):
         check_timm(config["backbone"]["name"])
     if (own := config["backbone"].get("weights")) is not None:
         check_file(Path(own))
+    check_feeds(config)
+
+
+def check_budget(schedule: Config, epochs: int) -> None:
+    """Raise FrostlineError as `parse_spans`; where there are too few epochs, with schedules that need no more."""
+    phases = schedule.get("phases")
+    if isinstance(phases, list) and 0 < epochs < len(phases):
+        others = " or ".join(f"schedule={name}" for name in ONE_PHASE)
+        raise FrostlineError(
+            f"schedule '{schedule['name']}' has {len(phases)} phases, and trainer.epochs is {epochs}: every phase "
+            f"needs an epoch, so set trainer.epochs={len(phases)} or more, or take {others}, which have one."
+        )
+    parse_spans(schedule, epochs)
+
+
+def check_feeds(config: Config) -> None:
+    """Raise FrostlineError where a head cannot stand on its backbone, if both are as conf/ has them and it is known."""
+    head, task, backbone = (config[group]["name"] for group in ("head", "task", "backbone"))
+    name = backbone if backbone in conf_files("backbone") else ANY
+    if name == ANY and backbone not in timm_names():
+        return
+    given = {key: value for key, value in config["backbone"].items() if key not in WEIGHTS}
+    plain = {key: value for key, value in node_of(backbone).items() if key not in WEIGHTS}
+    if given != plain or config["head"] != conf_files("head").get(head):
+        return
+    if (heads := _heads_on(backbone, conf_dir())) is None or head in (fitting := heads.get(task, [])):
+        return
+    chosen = f"backbone={backbone}" if name != ANY else f"backbone.name={backbone}"
+    if not fitting:
+        serves = f"{chosen} serves {listed([*heads])} alone"
+        raise FrostlineError(f"{chosen} has no feature maps that a head of task={task} could use: {serves}.")
+    raise FrostlineError(
+        f"{chosen} lacks feature maps that head={head} needs: for task={task} it takes head={', '.join(fitting)}."
+    )
+
+
+@cache
+def _heads_on(backbone: str, _conf: Path) -> dict[str, list[str]] | None:
+    """By task, as far as the table knows; once for all runs of a study."""
+    entry = known([backbone])[backbone]
+    return None if entry is None else entry.heads
 
 
 def check_head(config: Config, gives: str, reads: str) -> None:
@@ -70,22 +121,6 @@ def check_timm(name: str) -> None:
         near = difflib.get_close_matches(name, sorted(known), n=4)
         hint = f"names like it: {', '.join(near)}" if near else "`timm.list_models()` lists them"
         raise FrostlineError(f"timm has no model named '{name}' (backbone.name); {hint}.")
-
-
-@cache
-def timm_names() -> set[str]:
-    """The models of the timm that is installed, as its source names them: to load it takes four seconds."""
-    timm = find_spec("timm")
-    names: set[str] = set()
-    for folder in (timm and timm.submodule_search_locations) or []:
-        for path in (Path(folder) / "models").glob("*.py"):
-            text = path.read_text(encoding="utf-8")
-            names.update(re.findall(r"^@register_model\s+def (\w+)\(", text, re.MULTILINE))
-            for old in re.findall(
-                r"^register_model_deprecations\(__name__, \{(.*?)^\}", text, re.MULTILINE | re.DOTALL
-            ):
-                names.update(re.findall(r"^\s*['\"]([\w.]+)['\"]\s*:", old, re.MULTILINE))
-    return names
 
 
 def may_have(accelerator: str) -> bool:

@@ -18,7 +18,7 @@ from frostline.code import code_hash
 from frostline.config import Config, conf_files
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
-from frostline.runs.beforehand import timm_names
+from frostline.runs.timm_names import timm_names
 from frostline.words import quantity
 
 if TYPE_CHECKING:

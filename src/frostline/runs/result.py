@@ -10,6 +10,7 @@ from typing import Any
 from frostline.errors import FrostlineError
 from frostline.words import score
 
+SUMMED = 4  # metrics that one line tells
 GROUPS = ("task", "dataset", "backbone", "head", "schedule")  # of the configuration, each with a name
 
 
@@ -79,8 +80,9 @@ class RunResult:
 
     @property
     def summary(self) -> str:
-        """One line on how it went."""
-        figures = "  ".join(f"{key} {score(value)}" for key, value in self.metrics.items())
+        """One line on how it went: the primary metric, and some others."""
+        names = [self.primary, *(name for name in self.metrics if name != self.primary)][:SUMMED]
+        figures = "  ".join(f"{name} {score(self.metrics[name])}" for name in names)
         return f"{self.run}: {figures}  ({self.train_seconds:.0f} s of training)"
 
     def to_json(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from frostline.errors import FrostlineError, check_choice
 
 POLICIES = ("fail", "skip", "fix")  # refuse the dataset, leave the scene out, mend it
+MEAN = "mean"  # of label_conflict: as fix, with the mean of all copies' boxes
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def policies(on_fault: str, faults: Mapping[str, str | None]) -> dict[str, str]:
         if kind not in KINDS:
             raise FrostlineError(f"dataset.faults.{kind} is no kind of fault; choose from {', '.join(KINDS)}.")
         if policy is not None:
-            check_choice(f"dataset.faults.{kind}", policy, POLICIES)
+            choices = (*POLICIES, MEAN) if kind == "label_conflict" else POLICIES
+            check_choice(f"dataset.faults.{kind}", policy, choices)
         if policy == "fix" and KINDS[kind].fixable is None:
             raise FrostlineError(f"dataset.faults.{kind} is fix, but that cannot be mended: set it to fail or skip.")
     chosen = {}

@@ -23,7 +23,8 @@ PUBLISHED = {
     "pets": ("images", "annotations/list.txt"),
     "fashion_mnist": ("train-images-idx3-ubyte*",),
 }
-_COUNTED = {"masks": "pictures and masks", "pennfudan": "pictures and masks", "fashion_mnist": "picture files"}
+_BOTH = "files, pictures and masks"
+_COUNTED = {"masks": _BOTH, "pennfudan": _BOTH, "fashion_mnist": "picture files"}
 LAST = "folder"  # nearly any tree of folders is one of classes
 
 

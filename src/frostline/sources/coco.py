@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from frostline.errors import FrostlineError, check_choice
-from frostline.parsing.files import boxes_of, inside
+from frostline.parsing.files import boxes_of, inside, picture_files
 from frostline.parsing.lookup import root_of
 from frostline.parsing.named import Meant, Wanted, meant, told
 from frostline.parsing.paint import MOST_PAINT, paint, run_lengths
@@ -18,6 +18,7 @@ from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.coco_files import InstanceFile, fits, json_files
+from frostline.sources.drawn import absent_note
 
 __all__ = ["Coco", "fits"]
 
@@ -93,7 +94,7 @@ class Coco(Source):
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
-        """What is no class, what stood there twice, what crowds are taken for, how pictures were found and turned."""
+        """What is no class, what stood there twice, what crowds are, how pictures were found and which are left out."""
         return [*self._notes, *([self._turned.note] if self._turned.note else [])]
 
     def _picture_folders(self, images: str | list[str] | None) -> list[Path]:
@@ -180,6 +181,9 @@ class Coco(Source):
         found = meant(self.root, self._folders, wanted)
         if (note := told(found, wanted, self.root)) is not None:
             self._notes.append(note)
+        named = {each.path for each in found}
+        there = sorted({path for folder in self._folders for path in picture_files(folder)})
+        self._notes += absent_note([path for path in there if path not in named], len(there), self.root, None)
         return dict(zip(keys, found, strict=True))
 
     def _annotated(self) -> Iterator[tuple[Path | None, tuple[int, int] | None, np.ndarray | None]]:

@@ -29,6 +29,7 @@ class CreateMl(Drawn):
     listed without annotations was looked at and has no objects. An annotation without coordinates is a label of the
     whole picture. The folder train, valid or test that a picture lies in is its split. absent: what pictures are that
     no file names: "skip", none of the dataset, or "empty", without objects.
+    turned: whether shapes are of the picture as it is shown or stored, where EXIF turns it (`turned.Turned`).
 
     Raises FrostlineError for a missing root or file, and for a file that is no such JSON.
     """
@@ -39,10 +40,11 @@ class CreateMl(Drawn):
         annotations: str | None = None,
         images: str | list[str] | None = None,
         absent: str = "skip",
+        turned: str = "auto",
     ) -> None:
         folder, files = chosen(root, annotations, _WHAT, _files)
         pages = [page for path in files for page in read_createml(content_of(path), path)]
-        self._take(folder, pages, Pictures(folder, images), absent)
+        self._take(folder, pages, Pictures(folder, images), absent, turned=turned)
 
 
 def read_createml(content: bytes, file: Path) -> list[Page]:

@@ -15,6 +15,7 @@ from frostline.parsing.lookup import split_of_folders
 from frostline.parsing.places import chosen, few_below, told
 from frostline.parsing.shapes import Size, size_in
 from frostline.parsing.tables import Table, read_table
+from frostline.parsing.turned import Annotated, Turned
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import Classes, Scene, scene_ids
 from frostline.sources.base import Source
@@ -54,7 +55,8 @@ class CsvManifest(Source):
     themselves where that is unambiguous (`csv_columns`), which `notes` tells. masks: names of the masks' classes, in
     the order of their numbers. Classes of labels and boxes are the names found, sorted. delimiter: what separates
     cells, by default the one of , ; tab and | that makes most columns; where it is no comma, numbers may have a decimal
-    one. absent: what pictures are that no row names: "skip", none of the dataset, or "empty", without boxes.
+    one. absent: what pictures are that no row names: "skip", none of the dataset, or "empty", without boxes. turned:
+    whether boxes are of the picture as it is shown or stored, where EXIF turns it (`turned.Turned`).
 
     Raises FrostlineError for a missing root or manifest, columns that are not there, a file that is no CSV.
     """
@@ -67,6 +69,7 @@ class CsvManifest(Source):
         masks: Sequence[str] | None = None,
         delimiter: str | None = None,
         absent: str = "skip",
+        turned: str = "auto",
     ) -> None:
         if delimiter is not None and len(delimiter) != 1:
             raise FrostlineError(f"dataset.source.delimiter is {delimiter!r}: it is one sign, such as ';'.")
@@ -93,11 +96,19 @@ class CsvManifest(Source):
         self._box_labels = {name: number for number, name in enumerate(self.classes.boxes or ())}
         self._pictures = Pictures(self.root)
         self._found = self._by_picture()
+        self._turned = Turned(turned, self._annotated())
+        self.notes += [self._turned.note] if self._turned.note else []
         painted = ((row, name) for row in self._rows if (name := row.cells.get("mask")))
         ours = {inside(self.root, name, row.table.path.parent) for row, name in painted} | set(self._found)
         left = [path for path in self._pictures.all if path not in ours]
         self.notes += absent_note(left, len(self._pictures.all), self.root, absent)
         self._absent = left if absent == "empty" else []
+
+    def _annotated(self) -> Iterator[Annotated]:
+        """Pictures with the size that their rows state, and their boxes."""
+        for picture, rows in self._found.items():
+            if (size := _size(rows)) is not None:
+                yield picture, size, boxes_of(self._boxes(rows, [])[0])
 
     def _read(self, file: Path, columns: dict[str, str], delimiter: str | None) -> list[_Row]:
         table = read_table(file, delimiter)
@@ -177,7 +188,7 @@ class CsvManifest(Source):
             boxes_file=rows[0].table.path if boxes else None,
             box_lines=tuple(lines) if boxes else None,
             faults=tuple(faults),
-            size=_size(rows),
+            size=self._turned.size(image, _size(rows)),
         )
 
     def _fault(self, kind: str, row: _Row, what: str) -> Fault:

@@ -124,6 +124,7 @@ class Cvat(Drawn):
     unmarked: CVAT lists pictures that nobody looked at as well, so one without shapes or tags may be either: "empty",
     looked at and without objects, or "unknown", not annotated. absent: what pictures are that no file names: "skip",
     none of the dataset, or "empty".
+    turned: whether shapes are of the picture as it is shown or stored, where EXIF turns it (`turned.Turned`).
 
     Raises FrostlineError for a missing root or file, and for a file that is no such XML.
     """
@@ -135,6 +136,7 @@ class Cvat(Drawn):
         images: str | list[str] | None = None,
         unmarked: str = "empty",
         absent: str = "skip",
+        turned: str = "auto",
     ) -> None:
         check_choice("dataset.source.unmarked", unmarked, _UNMARKED)
         folder, files = chosen(root, annotations, _WHAT, _files)
@@ -150,7 +152,7 @@ class Cvat(Drawn):
             )
         for page in bare if unmarked == "unknown" else ():
             page.looked = False
-        self._take(folder, pages, Pictures(folder, images), absent)
+        self._take(folder, pages, Pictures(folder, images), absent, turned=turned)
 
 
 def _files(root: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from frostline.parsing.found import Pictures
 from frostline.parsing.lookup import split_of_folders
 from frostline.parsing.paint import MOST_PAINT, paint
 from frostline.parsing.shapes import Page, Shape, Size, hull, region
+from frostline.parsing.turned import Annotated, Turned
 from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
@@ -40,9 +41,11 @@ class Drawn(Source):
         pictures: Pictures,
         absent: str = "skip",
         unseen: Sequence[Page] = (),
+        turned: str = "auto",
     ) -> None:
         """pages: in the source's order. absent: what pictures are that no page names: one of ABSENT. unseen: pages that
-        are no scenes; their pictures are named all the same.
+        are no scenes; their pictures are named all the same. turned: a rule of `turned.RULES`, for pictures that EXIF
+        turns.
         """
         check_choice("dataset.source.absent", absent, ABSENT)
         self.root = root
@@ -50,6 +53,8 @@ class Drawn(Source):
         self._pages = list(pages)
         self._found = [pictures.find(page.name, page.file.parent, page.split) for page in pages]
         self._add_absent(pictures, absent, unseen)
+        self._turned = Turned(turned, self._annotated())
+        self.notes += [self._turned.note] if self._turned.note else []
         names = sorted({shape.label for page in pages for shape in page.shapes})
         labels = sorted({label for page in pages for label in page.labels})
         single = any(len({shape.label for shape in page.shapes}) == 1 for page in pages)
@@ -69,9 +74,9 @@ class Drawn(Source):
         if passed_over:
             such = ", ".join(f"{count} {kind}" for kind, count in sorted(passed_over.items()))
             self.notes.append(f"{such} passed over, as they have no area")
-        turned = sum(bool(shape.degrees) for page in pages for shape in page.shapes)
-        if turned:
-            self.notes.append(f"{turned} turned shape(s): the upright box around each was taken")
+        askew = sum(bool(shape.degrees) for page in pages for shape in page.shapes)
+        if askew:
+            self.notes.append(f"{askew} turned shape(s): the upright box around each was taken")
         if several := sum(len(set(page.labels)) > 1 for page in pages):
             self.notes.append(f"{several} picture(s) with several labels of the whole get none of them")
 
@@ -83,6 +88,13 @@ class Drawn(Source):
         if absent == "empty":
             self._pages += [Page(str(path), self._pages[0].file if self._pages else path) for path in left]
             self._found += [(path, "", "") for path in left]
+
+    def _annotated(self) -> Iterator[Annotated]:
+        """Pictures with the size that their page states, and boxes in pixels of it."""
+        for page, (path, _, _) in zip(self._pages, self._found, strict=True):
+            if path is not None and page.size is not None and not page.shares:
+                shapes = [shape for shape in page.shapes if shape.kind != "pixels"]
+                yield path, page.size, boxes_of([hull(shape, None) for shape in shapes])
 
     def scenes(self) -> Iterator[Scene]:
         names = [
@@ -110,6 +122,7 @@ class Drawn(Source):
         size = page.size
         if path is not None and (page.shares or size is None):
             size = displayed_size(path) or size
+        size = self._turned.size(path, size)
         shapes = page.shapes
         if page.shares:
             shapes = [shape.scaled(*size) for shape in shapes] if size is not None else []
@@ -172,13 +185,15 @@ class Drawn(Source):
         return paint(painted, width, height)
 
 
-def absent_note(left: Sequence[Path], among: int, root: Path, absent: str) -> list[str]:
-    """The note on pictures that no annotation names; none where there are none."""
+def absent_note(left: Sequence[Path], among: int, root: Path, absent: str | None) -> list[str]:
+    """The note on pictures that no annotation names; none where there are none. absent: None where no setting says."""
     if not left:
         return []
     such = f"{len(left)} of {among} pictures are named nowhere (such as {left[0].relative_to(root)}) and"
     if absent == "empty":
         return [f"{such} count as looked at and empty, as dataset.source.absent says"]
+    if absent is None:
+        return [f"{such} are left out"]
     return [f"{such} are left out; dataset.source.absent=empty takes them as looked at and empty"]
 
 

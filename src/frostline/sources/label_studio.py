@@ -31,6 +31,7 @@ class LabelStudio(Drawn):
     one without any, is no scene. annotator: which of several annotations holds: the "newest" by its last change, the
     "oldest", or the one marked as "ground_truth" and, without one, the newest. `notes` tells all this with its counts.
     absent: what pictures are that no task names: "skip", none of the dataset, or "empty", without objects.
+    turned: whether shares are of the picture as it is shown or stored, where EXIF turns it (`turned.Turned`).
 
     Raises FrostlineError for a missing root or file, for a file that is no such JSON, and where several questions were
     asked and `choice` names none of them.
@@ -44,6 +45,7 @@ class LabelStudio(Drawn):
         annotator: str = "newest",
         choice: str | None = None,
         absent: str = "skip",
+        turned: str = "auto",
     ) -> None:
         check_choice("dataset.source.annotator", annotator, RULES)
         folder, files = chosen(root, annotations, _WHAT, _files)
@@ -76,7 +78,7 @@ class LabelStudio(Drawn):
             )
             if count
         ]  # fmt: skip
-        self._take(folder, pages, Pictures(folder, images), absent, unseen)
+        self._take(folder, pages, Pictures(folder, images), absent, unseen, turned=turned)
 
     def _choose(self, pages: list[Page], answers: list[dict[str, list[str]]], choice: str | None) -> None:
         """Give each page the choices of one question."""

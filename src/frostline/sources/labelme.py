@@ -37,11 +37,14 @@ class Labelme(Drawn):
     with one label are one object. Points and lines have no area: they are passed over, which `notes` tells. A flag
     that is set is the picture's label. A file without shapes says "looked, found none"; a picture without a file was
     not looked at: absent: such a picture is none of the dataset ("skip"), or without objects ("empty").
+    turned: whether shapes are of the picture as it is shown or stored, where EXIF turns it (`turned.Turned`).
 
     Raises FrostlineError for a missing root, and where it holds no such file.
     """
 
-    def __init__(self, root: str | Path, images: str | list[str] | None = None, absent: str = "skip") -> None:
+    def __init__(
+        self, root: str | Path, images: str | list[str] | None = None, absent: str = "skip", turned: str = "auto"
+    ) -> None:
         folder, files = chosen(root, None, _WHAT, _files)
         pages = [read_xml(path) if path.suffix.lower() == ".xml" else read_json(path) for path in files]
         self.notes: list[str] = []
@@ -49,7 +52,7 @@ class Labelme(Drawn):
             self.notes.append(
                 f"{grouped} shape(s) are parts of others of their group and label, with one box around all"
             )
-        self._take(folder, pages, Pictures(folder, images), absent)
+        self._take(folder, pages, Pictures(folder, images), absent, turned=turned)
 
 
 def read_json(path: Path) -> Page:

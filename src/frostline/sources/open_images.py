@@ -32,6 +32,7 @@ class OpenImages(Drawn):
 
     Pictures without boxes are not in the file. absent: such a picture is none of the dataset ("skip"), or without
     objects ("empty").
+    turned: whether shares are of the picture as it is shown or stored, where EXIF turns it (`turned.Turned`).
 
     Raises FrostlineError for a missing root or file, and for a file without these columns.
     """
@@ -43,6 +44,7 @@ class OpenImages(Drawn):
         images: str | list[str] | None = None,
         groups: bool = False,
         absent: str = "skip",
+        turned: str = "auto",
     ) -> None:
         folder, files = chosen(root, annotations, _WHAT, _files)
         pages: list[Page] = []
@@ -54,7 +56,7 @@ class OpenImages(Drawn):
             left_out += grouped
         if left_out:
             self.notes = [f"{left_out} box(es) around groups left out; dataset.source.groups=true takes them"]
-        self._take(folder, pages, Pictures(folder, images), absent)
+        self._take(folder, pages, Pictures(folder, images), absent, turned=turned)
 
 
 def read_boxes(file: Path, names: dict[str, str], groups: bool) -> tuple[list[Page], int]:

@@ -21,22 +21,27 @@ from frostline.scenes.faults import Fault
 from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.yolo_data import DATA, SPLIT_KEYS, described, fits, path_below
+from frostline.sources.yolo_evidence import Evidence
 from frostline.sources.yolo_texts import Objects, Texts, read_objects
 
 __all__ = ["Yolo", "fits"]
 
 UNANNOTATED = ("fault", "empty")
 MASKS = ("auto", "outlines", "none")
-ANGLES = ("auto", "degrees", "radians", "none")
 _MASKS = "painted from the outlines, smaller ones over larger ones"
 _BOXES = "around the outlines"
 
 
 class _Listed:
-    """A picture that is to be read: its path (None: outside the root), its name, and the file and line that say so."""
+    """A picture that is to be read: its path (None: outside the root), its name, and the file and line that say so.
 
-    def __init__(self, split: str | None, path: Path | None, name: str, said: Path, line: int | None) -> None:
-        self.split, self.path, self.name, self.said, self.line = split, path, name, said, line
+    depth: of the folder that is named; None where the picture itself is.
+    """
+
+    def __init__(
+        self, split: str | None, path: Path | None, name: str, said: Path, line: int | None, depth: int | None = None
+    ) -> None:
+        self.split, self.path, self.name, self.said, self.line, self.depth = split, path, name, said, line, depth
 
 
 class Yolo(Source):
@@ -49,18 +54,18 @@ class Yolo(Source):
     list of folders, or a .txt file that lists pictures. They start at `path`, where that is a folder inside `root`, or
     else at `root`; of a path on the exporter's machine counts the end that is there. Where nothing names pictures, they
     are all below `root`, and folders called train, val or test tell splits. Pictures of an entry that repeats another
-    are its own.
+    are its own; where the folder of one lies in that of another, its pictures are its alone.
 
     How a text file is found tells `yolo_texts.Texts`. A line is an object: its class, then centre x, centre y, width
     and height as shares of the displayed picture, perhaps with an angle, or an outline of three or more points. A box
     with an angle and an outline get the upright box around them. Only where all objects of the dataset are outlines,
     and not all of four corners, which are oriented boxes, there are masks, or as `masks` says: 0 is the background,
     then the classes from 1, smaller objects lie over larger ones.
-    angle: the unit of a sixth number; auto tells an angle by values beyond 0 to 1, else it may be a confidence.
+    angle: the unit of a sixth number; none: it is a confidence, and left aside; auto: what `yolo_evidence` finds.
 
     A picture without a text file has no objects where another picture of its folder has one; where none has, that is a
-    fault, or, with `unannotated: empty`, all have no objects. A text file without a picture is a fault. A file with a
-    value above 1.5 counts as pixels, which is a fault. turned: `stored` takes shares of the picture as it is stored.
+    fault, or, with `unannotated: empty`, all have no objects. A text file without a picture is a fault. So is a file in
+    pixels, and a value above 1.5 in another one. turned: `stored` takes shares of the picture as it is stored.
 
     Raises FrostlineError for a missing root, no names of classes or no pictures, and what is named but is not there.
     """
@@ -76,7 +81,6 @@ class Yolo(Source):
         turned: str = "auto",
     ) -> None:
         check_choice("dataset.source.unannotated", unannotated, UNANNOTATED)
-        check_choice("dataset.source.angle", angle, ANGLES)
         check_choice("dataset.source.masks", masks, MASKS)
         self.root, file = root_of(root, "data in YOLO's layout", "")
         self._data = described(self.root, file or (self.root / data if data != DATA else None), classes)
@@ -101,9 +105,9 @@ class Yolo(Source):
             self._notes.append(
                 f"the texts of {self._texts.elsewhere} picture(s) were found in other folders by their names"
             )
-        self._angles = angle in ("degrees", "radians")
-        self._degrees = angle == "degrees"
-        painted = self._look_through(masks, angle)
+        texts = (self._texts.of(each.path) for each in self._listed if each.path is not None)
+        self._evidence = Evidence((text for text in texts if text is not None), angle)
+        painted = self._look_through(masks)
         self.classes = Classes(boxes=self._names, masks=(BACKGROUND, *self._names) if painted else None)
         self.derived = {"masks": _MASKS, "boxes": _BOXES} if painted else {}
 
@@ -112,7 +116,7 @@ class Yolo(Source):
         """What was taken for granted; how many pictures have no text file is known when all scenes were given."""
         empty = self._seen["empty"]
         what = f"{empty} picture(s) have no text file and are taken as looked at, without objects"
-        return [*self._notes, *([what] if empty else [])]
+        return [*self._notes, *self._evidence.notes, *([what] if empty else [])]
 
     def _all_pictures(self) -> list[_Listed]:
         said = self._data.file
@@ -144,7 +148,29 @@ class Yolo(Source):
                     f"{self._data.file.name} names the same pictures for {other} and {split}: they are {other}'s, and "
                     f"{split} is drawn from them"
                 )
-        return listed
+        return self._nearest(listed)
+
+    def _nearest(self, listed: list[_Listed]) -> list[_Listed]:
+        """Without the pictures that an entry has by a folder around the one that another entry names, or has twice."""
+        nearest: dict[Path | None, _Listed] = {}
+        for each in listed:
+            other = nearest.setdefault(each.path, each)
+            if (each.depth or 0) > (other.depth or 0):
+                nearest[each.path] = each
+        taken: list[_Listed] = []
+        moved: Counter[str | None] = Counter()
+        for each in listed:
+            of = nearest[each.path]
+            if each is of or not each.depth or (each.depth == of.depth and each.split != of.split) or not of.depth:
+                taken.append(each)
+            elif each.split != of.split:
+                moved[of.split] += 1
+        self._notes += [
+            f"{self._data.file.name} names {count} picture(s) of {split} for another split, too, by a folder around "
+            f"theirs: they are {split}'s alone"
+            for split, count in moved.items()
+        ]
+        return taken
 
     def _entry(self, entry: Any, split: str) -> list[_Listed]:
         if not isinstance(entry, str):
@@ -155,7 +181,8 @@ class Yolo(Source):
                 f"{self._data.file} names '{entry[:200]}', which is not there below {self.root}: mend the path."
             )
         if path.is_dir():
-            return [_Listed(split, picture, picture.name, self._data.file, None) for picture in picture_files(path)]
+            said, depth = self._data.file, len(path.parts)
+            return [_Listed(split, picture, picture.name, said, None, depth) for picture in picture_files(path)]
         lines = read_lines(path)
         wanted = [Wanted(name, path.parent, split) for _, name in lines]
         found = meant(self.root, self._starts, wanted)
@@ -169,27 +196,13 @@ class Yolo(Source):
             listed.append(_Listed(split, where, name, path, line))
         return listed
 
-    def _look_through(self, masks: str, angle: str) -> bool:
-        """Whether there are masks. Reads texts until the first plain box, after which nothing is left to find out."""
-        kinds: Counter[int] = Counter()
-        turns: list[float] = []
-        for each in self._listed:
-            text = self._texts.of(each.path) if each.path is not None else None
-            for values in self._read(text, angles=True).values if text is not None else ():
-                kinds[len(values)] += 1
-                turns += values[4:] if len(values) == 5 else ()
-            if kinds[4]:
-                break
+    def _look_through(self, masks: str) -> bool:
+        """Whether there are masks. Looks into texts until the first plain box, after which that is found out."""
+        self._evidence.read(until_box=True)
+        kinds = self._evidence.kinds
         if masks == "outlines" and (kinds[4] or kinds[5]):
             raise FrostlineError(
                 f"{self.root} has boxes among its outlines: dataset.source.masks=outlines needs outlines alone."
-            )
-        if angle == "auto" and kinds[5] and not kinds[4] and any(not 0 <= turn <= 1 for turn in turns):
-            self._angles, self._degrees = True, any(abs(turn) > 2 * math.pi for turn in turns)
-            unit, other = ("degrees", "radians") if self._degrees else ("radians", "degrees")
-            self._notes.append(
-                f"boxes have an angle, taken for {unit}: the upright box around each is taken; dataset.source.angle="
-                f"{other} or none says otherwise"
             )
         outlines = bool(kinds) and not kinds[4] and not kinds[5]
         oriented = outlines and set(kinds) == {8}
@@ -199,10 +212,6 @@ class Yolo(Source):
                 "dataset.source.masks=outlines paints them"
             )
         return outlines and (masks == "outlines" or (masks == "auto" and not oriented))
-
-    def _read(self, text: Path, angles: bool | None = None) -> Objects:
-        angles = self._angles if angles is None else angles
-        return read_objects(text, self._number, self._data.file.name, angles)
 
     def scenes(self) -> Iterator[Scene]:
         self._seen.clear()
@@ -233,7 +242,7 @@ class Yolo(Source):
             fault = Fault("annotation_missing", path, what + "without one as looked at, without objects")
             return Scene(id=scene_id, image=path, split=split, faults=(fault,))
         self._seen["empty"] += text is None
-        objects = self._read(text) if text is not None else Objects()
+        objects = self._objects(text) if text is not None else Objects()
         outlines = [self._points(values, size, objects.in_pixels) for values in objects.values]
         boxes = [[*points.min(axis=0), *points.max(axis=0)] for points in outlines]
         faults = list(objects.faults)
@@ -251,6 +260,9 @@ class Yolo(Source):
             size=size,
         )
 
+    def _objects(self, text: Path) -> Objects:
+        return read_objects(text, self._number, self._data.file.name, self._evidence)
+
     def _points(self, values: list[float], size: tuple[int, int], in_pixels: bool) -> np.ndarray:
         """The corners of an object in pixels, (n, 2): two of a box, the hull's of one with an angle."""
         scale = np.array([1, 1] if in_pixels else size, np.float64)
@@ -260,7 +272,7 @@ class Yolo(Source):
             return points.clip(0, size) if len(values) == 8 and not self.classes.masks else points
         centre, half = np.array(values[:2]) * scale, np.array(values[2:4]) * scale / 2
         if len(values) == 5:
-            turn = math.radians(values[4]) if self._degrees else values[4]
+            turn = math.radians(values[4]) if self._evidence.sixth == "degrees" else values[4]
             cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
             half = np.array([half[0] * cos + half[1] * sin, half[0] * sin + half[1] * cos])
             return np.array([centre - half, centre + half]).clip(0, size)

@@ -11,8 +11,8 @@ from frostline.errors import FrostlineError
 from frostline.parsing.files import files_below, read_lines
 from frostline.parsing.lookup import folder_called, plain_stem, same_but_upload
 from frostline.scenes.faults import Fault
+from frostline.sources.yolo_evidence import A_SHARE, CONFIDENCE, Evidence, beyond_shares
 
-_A_SHARE = 1.5  # what is larger is no share of a picture, even of an object that hangs over its edge
 _NO_TEXTS = ("classes.txt",)  # LabelImg's list of names
 
 
@@ -28,10 +28,11 @@ class Objects:
     in_pixels: bool = False
 
 
-def read_objects(text: Path, numbers: Mapping[int, int], said: str, angles: bool) -> Objects:
+def read_objects(text: Path, numbers: Mapping[int, int], said: str, evidence: Evidence) -> Objects:
     """What a text file tells, faulty or not. numbers: the class of each number that it may give; said: by what file.
 
-    angles: whether five numbers after the class are a box and its angle.
+    evidence: of all texts of the dataset. A file is in pixels where it has a value that is no share of a picture, and
+    most of its lines are such, or most of the dataset's; else that value is a slip.
     """
     objects = Objects()
     try:
@@ -47,27 +48,44 @@ def read_objects(text: Path, numbers: Mapping[int, int], said: str, angles: bool
         except ValueError:
             objects.faults.append(Fault("annotation_unreadable", text, "has a line that is no numbers", line))
             continue
-        if len(values) == 5 and not angles:
-            what = "has a line of 6 numbers, of which the last may be an angle or a confidence: dataset.source.angle "
-            objects.faults.append(Fault("annotation_unreadable", text, what + "says which", line))
-            continue
-        if len(values) not in (4, 5) and (len(values) < 6 or len(values) % 2):
-            what = f"has a line of {len(values) + 1} numbers, neither a class and a box nor a class and an outline"
-            objects.faults.append(Fault("annotation_unreadable", text, what, line))
+        if (wrong := _wrong(values, evidence)) is not None:
+            objects.faults.append(Fault("annotation_unreadable", text, wrong, line))
             continue
         if number not in numbers:
             what = f"has an object of class {number:g}, which {said} does not name"
             objects.faults.append(Fault("label_unknown", text, what, line))
             continue
-        largest = max(values[:4] if len(values) == 5 else values)
-        if largest > _A_SHARE and not objects.in_pixels:
-            what = f"has the value {largest:g} where shares of the picture, up to 1, are meant"
-            objects.faults.append(Fault("box_units", text, what, line))
-            objects.in_pixels = True
         objects.classes.append(numbers[int(number)])
-        objects.values.append(values)
+        objects.values.append(values[:4] if len(values) == 5 and evidence.sixth == CONFIDENCE else values)
         objects.lines.append(line)
+    _tell_pixels(objects, text, evidence)
     return objects
+
+
+def _wrong(values: list[float], evidence: Evidence) -> str | None:
+    if len(values) == 5:
+        return evidence.contradicts(values[4])
+    if len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0):
+        return None
+    return f"has a line of {len(values) + 1} numbers, neither a class and a box nor a class and an outline"
+
+
+def _tell_pixels(objects: Objects, text: Path, evidence: Evidence) -> None:
+    """Find out whether the values are in pixels, or else leave out those objects that a value beyond shares spoils."""
+    placed = [values[:4] if len(values) == 5 else values for values in objects.values]
+    large = [at for at, values in enumerate(placed) if max(values) > A_SHARE]
+    if not large:
+        return
+    first = max(placed[large[0]])
+    if sum(map(beyond_shares, placed)) * 2 > len(placed) or evidence.in_pixels:
+        what = f"has the value {first:g} where shares of the picture, up to 1, are meant"
+        objects.faults.append(Fault("box_units", text, what, objects.lines[large[0]]))
+        objects.in_pixels = True
+        return
+    for at in reversed(large):
+        what = f"has the value {max(placed[at]):g}, which is no share of the picture, up to 1, as the others are"
+        objects.faults.append(Fault("annotation_unreadable", text, what, objects.lines[at]))
+        del objects.classes[at], objects.values[at], objects.lines[at]
 
 
 class Texts:
