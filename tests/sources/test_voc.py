@@ -94,7 +94,7 @@ def test_faulty_boxes_stay_faulty(root):
 
 
 def test_difficult_boxes_can_be_left_out(root):
-    _, scenes = scenes_of(root, skip_difficult=True)
+    _, scenes = scenes_of(root, difficult="skip")
     assert scenes["a"].boxes.tolist() == [[0, 0, 30, 20]] and list(scenes["a"].box_lines) == [6]
 
 
