@@ -52,8 +52,9 @@ def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], class
     A crowd takes any number of predictions, by the share of each that lies in it. A difficult box, which COCO does not
     know, is one of a size that is not looked at, as others are where only small ones are: it takes one prediction.
 
-    COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
-    map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
+    COCO_NAMES, scalars in double precision: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75
+    are at one IoU; map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no
+    such box exists.
     All but mar1 and mar10 look at the 100 best scored predictions of a scene, so where it has more objects than that,
     map cannot reach 1.
     map_by_class, map50_by_class: (classes,), -1 where a class is in no scene.
@@ -75,7 +76,7 @@ def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], class
         by_class = evaluation.results(per_class=True)["per_class"]
         # pycocotools' array: IoUs, recalls, classes, sizes (the first is all), limits (the last is the highest).
         precision = torch.from_numpy(cast(Any, evaluation.eval)["precision"][0, :, :, 0, -1].T.copy())
-    summary = {name: torch.tensor(float(values[key])) for name, key in COCO_NAMES.items()}
+    summary = {name: torch.tensor(float(values[key]), dtype=torch.float64) for name, key in COCO_NAMES.items()}
     summary["map_by_class"] = torch.tensor([float(by_class.get(str(n), -1)) for n in range(classes)])
     occurs = precision.amax(1) >= 0
     summary["map50_by_class"] = torch.where(occurs, precision.mean(1), -1.0)

@@ -100,14 +100,16 @@ def _silenced(
     """
     if not any(len(target.get("ignored", ())) for target in targets):
         return head_outputs
-    scores = head_outputs["cls_logits"].clone()
+    scores = head_outputs["cls_logits"]
     nothing = scores.new_full((scores.shape[2],), -NONE)
     if background:
         nothing[0] = NONE
-    for own, target, places, matched in zip(scores, targets, anchors, matched_idxs, strict=True):
-        middle = (places[:, :2] + places[:, 2:]) / 2
-        own[within(middle, target["ignored"]) & (matched < 0)] = nothing
-    return head_outputs | {"cls_logits": scores}
+    rows = zip(targets, anchors, matched_idxs, strict=True)
+    silent = [
+        within((places[:, :2] + places[:, 2:]) / 2, target["ignored"]) & (matched < 0)
+        for target, places, matched in rows
+    ]
+    return head_outputs | {"cls_logits": torch.where(torch.stack(silent)[..., None], nothing, scores)}
 
 
 def _labels(target: dict[str, Tensor], matched: Tensor) -> Tensor:
