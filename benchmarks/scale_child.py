@@ -105,6 +105,7 @@ def columns(folder: str, count: str) -> dict[str, Any]:
         name = f"s{number:07}"
         row = {"id": name, "picture": f"images/{name}.jpg", "mask": "", "digests": bytes(32), "size": (256, 256)}
         row |= {"label": number % 2, "boxes_annotated": True, "boxes": boxes[number % 1000], "box_labels": (0, 1, 0)}
+        row["box_marks"] = ()
         writer.add(row)
     shares = {"train": total - 2 * (total // 5), "val": total // 5, "test": total // 5}
     for file in (FAULTS, *(f"{split}.json" for split in shares)):

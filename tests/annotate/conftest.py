@@ -33,7 +33,10 @@ def flowers(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def boxed(tmp_path_factory):
-    """15 scenes b00 … b14 with boxes at odd places; b03 has none by annotation, b04 and b05 were never annotated."""
+    """15 scenes b00 … b14 with boxes at odd places; b03 has none by annotation, b04 and b05 were never annotated.
+
+    From b09 on some are crowds or difficult.
+    """
     rng = np.random.default_rng(0)
     scenes = []
     for number in range(15):
@@ -47,7 +50,8 @@ def boxed(tmp_path_factory):
             boxes, labels = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
         if number in (4, 5):
             boxes = labels = None
-        split = SPLITS[number % 3]
-        scenes.append(Scene(f"b{number:02}", noise(100 + number), boxes=boxes, box_labels=labels, split=split))
+        marks = ((np.arange(count) + number) % 3).astype(np.uint8) if number >= 9 else None
+        split, found = SPLITS[number % 3], {"boxes": boxes, "box_labels": labels, "box_marks": marks}
+        scenes.append(Scene(f"b{number:02}", noise(100 + number), split=split, **found))
     source = Listed(scenes, Classes(boxes=("zebra", "ant")))
     return prepare(source, tmp_path_factory.mktemp("boxed") / "boxed", name="boxed", split={"given": True})

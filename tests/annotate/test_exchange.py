@@ -41,6 +41,8 @@ def same(one, other, *, boxes=True):
         if one.boxes is not None:
             assert np.allclose(one.boxes, other.boxes, rtol=0, atol=1e-3)
             assert one.box_labels.tolist() == other.box_labels.tolist()
+            assert one.counted.all() or one.box_marks.tolist() == other.box_marks.tolist()
+            assert one.counted.tolist() == other.counted.tolist()
     return True
 
 

@@ -601,7 +601,7 @@ def test_opening_what_is_not_there_or_not_whole(tmp_path, folders):
     for file, change, told in (
         ("faults.jsonl", None, "lacks its file faults.jsonl"),
         ("scenes.bin", lambda content: content[:-1], "scenes.bin is not as it was written"),
-        ("dataset.json", lambda content: content.replace(b'"format": 3', b'"format": 2'), "format 2 and .* anew"),
+        ("dataset.json", lambda content: content.replace(b'"format": 4', b'"format": 2'), "format 2 and .* anew"),
         ("dataset.json", lambda content: content.replace(b'"rows": 20', b'"rows": 21'), "counts 20 scenes, and has 21"),
         ("dataset.json", lambda content: content.replace(b'"label": [', b'"lable": ['), "no column 'label'"),
     ):

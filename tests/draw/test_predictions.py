@@ -9,6 +9,7 @@ import torch
 from frostline.draw.marks import class_colours
 from frostline.draw.predictions import HOW, error_sheet, prediction_sheet
 from frostline.draw.schedule import write_picture
+from frostline.scenes.scene import COUNTED, CROWD
 from frostline.tasks.examples import Example, spread
 from frostline.tasks.predictions import Classified, Detected, Located, Placement, Segmented, Truth
 
@@ -33,7 +34,7 @@ PREDICTIONS = {
 TRUTHS = {
     Classified: Truth(1),
     Located: Truth(1, BOX, torch.tensor([1])),
-    Detected: Truth(None, BOX, torch.tensor([2])),
+    Detected: Truth(None, BOX, torch.tensor([2]), marks=torch.tensor([COUNTED])),
     Segmented: Truth(mask=MASK),
 }
 
@@ -101,7 +102,7 @@ def test_all_is_drawn_in_the_pictures_own_pixels(drawn, tmp_path):
     found = Detected(
         CLASSES, torch.tensor([[0.0, 21.0, 32.0, 42.0]]), torch.tensor([0.9]), torch.tensor([0]), placement
     )
-    truth = Truth(None, torch.tensor([[0.0, 0.0, 60.0, 40.0]]), torch.tensor([0]))
+    truth = Truth(None, torch.tensor([[0.0, 0.0, 60.0, 40.0]]), torch.tensor([0]), marks=torch.tensor([COUNTED]))
     prediction_sheet([example(1, found, truth, size=(120, 40))], tmp_path / "x.png", 1)
     axes = drawn[0].axes[0]
     assert axes.get_xlim() == (0, 120) and axes.get_ylim() == (40, 0) and axes.get_aspect() == 1
@@ -117,7 +118,7 @@ def test_a_run_without_errors_says_so(drawn, tmp_path):
 def test_of_many_boxes_the_surest_are_named_so_that_the_picture_stays_to_be_seen(drawn, tmp_path):
     scores = torch.linspace(0.95, 0.31, 20)
     found = Detected(CLASSES, torch.rand(20, 4) * 64, scores, torch.zeros(20, dtype=torch.long), PLACEMENT)
-    nothing = Truth(None, BOX[:0], torch.zeros(0, dtype=torch.long))
+    nothing = Truth(None, BOX[:0], torch.zeros(0, dtype=torch.long), marks=torch.zeros(0))
     prediction_sheet([example(1, found, nothing)], tmp_path / "x.png", 1)
     axes = drawn[0].axes[0]
     assert len(axes.patches) == 20
@@ -140,3 +141,20 @@ def test_a_schedule_with_dollars_in_its_name_is_drawn(make, tmp_path):
         assert (tmp_path / name).read_bytes().startswith(start)
     assert len(list(tmp_path.iterdir())) == 2
     assert "mathdefault" not in (tmp_path / "a.svg").read_text(), "a rate is no formula"
+
+
+@pytest.mark.parametrize("sheet", ["predictions", "errors"])
+def test_what_does_not_count_is_dotted_and_neither_good_nor_bad(drawn, tmp_path, sheet):
+    # On the left a box that is missed and a crowd; on the right one prediction in the crowd, and one of nothing.
+    boxes, labels = torch.cat([BOX, BOX + 20]), torch.tensor([2, 2])
+    truth = Truth(None, torch.cat([BOX - 8, BOX + 20]), labels, marks=torch.tensor([COUNTED, CROWD]))
+    found = Detected(CLASSES, boxes + torch.tensor([20.0, 20, 0, 0]), torch.tensor([0.9, 0.8]), labels, PLACEMENT)
+    one = example(3, replace(found, in_square=torch.tensor([[30.0, 30, 40, 40], [0, 58, 6, 64]])), truth)
+    if sheet == "predictions":
+        prediction_sheet([one], tmp_path / "x.png")
+        assert [patch.get_linestyle() for patch in drawn[0].axes[0].patches] == ["--", ":", "-", "-"]
+    else:
+        error_sheet([one], 1, 1, tmp_path / "x.png")
+        styles = [[patch.get_linestyle() for patch in axes.patches] for axes in drawn[0].axes]
+        assert styles == [[":", "-"], [":", "-"]]
+        assert [[text.get_text() for text in axes.texts] for axes in drawn[0].axes] == [["c"], ["c 80%"]]

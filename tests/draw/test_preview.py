@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from frostline.checking.prepare import prepare
 from frostline.cli import main
 from frostline.draw.marks import class_colours, veil
 from frostline.draw.preview import contact_sheet, label_text
 from frostline.loading.module import SceneDataModule
 from frostline.loading.transforms import RandomGeometry
-from frostline.scenes.scene import VOID
+from frostline.scenes.scene import COUNTED, CROWD, VOID
 
 SMALL = ["dataset.source.train=8", "dataset.source.val=2", "dataset.source.test=2", "dataset.source.size=64"]
 SMALL += ["image_size=64", "augment=strong"]
@@ -55,6 +58,14 @@ def test_a_row_is_a_scene_as_it_is_and_then_what_its_first_epochs_see(dataset):
             assert [text.get_text() for text in axes.texts] == [
                 data.dataset.classes.boxes[n] for n in item["box_labels"]
             ]
+
+
+def test_what_does_not_count_is_dotted(listed, drawn, tmp_path):
+    scenes = [replace(s, box_marks=np.array([COUNTED if n % 2 else CROWD], np.uint8)) for n, s in enumerate(drawn(12))]
+    data = SceneDataModule(prepare(listed(scenes), tmp_path / "x", name="x", on_fault="fix"), {"boxes"}, 48, 4)
+    figure, items = contact_sheet(data, 40, 0, ""), data.items("train")
+    expected = ["-" if items.plain(n)["box_marks"].item() == COUNTED else ":" for n in range(len(items))]
+    assert [axes.patches[0].get_linestyle() for axes in figure.axes] == expected and set(expected) == {"-", ":"}
 
 
 def test_more_scenes_than_there_are_show_each_once(dataset):

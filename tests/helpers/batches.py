@@ -41,7 +41,9 @@ def batch():
     """Three scenes, of which one has no box and another a box over all of it."""
     boxes = [torch.tensor([[8.0, 8.0, 40.0, 56.0]]), torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 64.0, 64.0]])]
     labels = [torch.tensor([0]), torch.zeros(0, dtype=torch.long), torch.tensor([2])]
-    return made_up(3, SIZE, len(CLASSES)) | {"id": ["x", "y", "z"], "boxes": boxes, "box_labels": labels}
+    marks = [torch.zeros(len(each), dtype=torch.uint8) for each in labels]
+    found = {"id": ["x", "y", "z"], "boxes": boxes, "box_labels": labels, "box_marks": marks}
+    return made_up(3, SIZE, len(CLASSES)) | found
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ def test_what_is_packed_comes_out_as_it_was(needs):
     batch = made_up(3, 32, classes=4)
     batch["boxes"][1], batch["box_labels"][1] = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     batch["boxes"][2], batch["box_labels"][2] = torch.rand(5, 4), torch.arange(5)
-    known = {"label": ["label"], "mask": ["mask"], "boxes": ["boxes", "box_labels"]}
+    batch["box_marks"][1:] = [torch.zeros(0, dtype=torch.uint8), torch.tensor([0, 1, 0, 2, 0], dtype=torch.uint8)]
+    known = {"label": ["label"], "mask": ["mask"], "boxes": ["boxes", "box_labels", "box_marks"]}
     kept = {key: batch[key] for need in needs for key in known[need]}
     packed = pack(kept, most_boxes=7)
     assert set(packed) == set(packed_names(frozenset(needs))) and all(len(rows) == 3 for rows in packed.values())

@@ -43,6 +43,7 @@ def put(*objects, ground=10, masks=True):
         "mask": tv_tensors.Mask(mask if masks else torch.full_like(mask, VOID)),
         "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(SIZE, SIZE), clamping_mode=None),
         "box_labels": torch.tensor([o[5] for o in objects], dtype=torch.int64),
+        "box_marks": torch.arange(len(objects)).to(torch.uint8) % 3,
     }
 
 
@@ -177,6 +178,7 @@ def test_boxes_come_along_shrink_and_go():
     # The first is covered from 8 on, the second wholly, the third not at all; all three others come.
     expected = [[0, 0, 8, 20], [0, 40, 20, 60], [8, 0, 30, 20], [38, 0, 62, 22], [30, 40, 50, 60]]
     assert out["boxes"].tolist() == expected and out["box_labels"].tolist() == [0, 0, 1, 1, 1]
+    assert out["box_marks"].tolist() == [0, 2, 0, 1, 2]  # each its own still
     for box, level in zip(out["boxes"], (60, 100, 120, 140, 160), strict=True):
         assert torch.equal(extent(out["image"][0] == level), box)
     assert isinstance(out["boxes"], tv_tensors.BoundingBoxes)
@@ -193,7 +195,9 @@ def test_without_a_mask_of_its_own_a_scene_can_still_be_pasted_into():
 def test_a_region_without_a_box_is_not_pasted_where_boxes_are_asked_for():
     other = put((8, 0, 30, 20, 120, 1), (40, 40, 60, 60, 160, 0))
     other["boxes"], other["box_labels"] = tv_tensors.wrap(other["boxes"][:1], like=other["boxes"]), torch.tensor([1])
+    other["box_marks"] = torch.tensor([2], dtype=torch.uint8)
     out = CopyPaste(dataset_of(), {"boxes"}, share=1.0, p=1.0)(put(), lambda: other)
+    assert out["box_marks"].tolist() == [2]
     assert out["boxes"].tolist() == [[8, 0, 30, 20]] and (out["image"][:, 40:60, 40:60] == 10).all()
 
 

@@ -7,6 +7,7 @@ from PIL import Image, ImageOps
 
 from frostline.checking.scene import check
 from frostline.errors import FrostlineError
+from frostline.scenes.scene import COUNTED, CROWD
 from frostline.sources.coco import Coco
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
@@ -133,7 +134,8 @@ def test_masks_are_painted_larger_first(tmp_path, region):
     expected[4:8, 5:9] = 2
     expected[3:19, 22:28] = 255
     assert scene.mask.dtype == np.uint8 and np.array_equal(scene.mask, expected)
-    assert len(scene.boxes) == 2 and scene.box_labels.tolist() == [1, 0] and not scene.faults
+    assert scene.box_labels.tolist() == [1, 0, 0] and not scene.faults
+    assert scene.box_marks.tolist() == [COUNTED, COUNTED, CROWD] and scene.counted.tolist() == [True, True, False]
 
 
 def test_all_polygons_of_an_object_count(tmp_path):

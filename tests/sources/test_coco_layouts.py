@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from frostline.errors import FrostlineError
+from frostline.scenes.scene import CROWD, DIFFICULT
 from frostline.sources.coco import Coco, fits
 
 OUTLINE = [[1, 1, 9, 1, 9, 9, 1, 9]]
@@ -123,18 +124,32 @@ def test_masks_that_are_all_crowds_are_found_and_taken_as_a_setting_says(tmp_pat
         picture(tmp_path / name)
     path = write(tmp_path / "all.json", ["a.jpg", "b.jpg"], [one(segmentation=CODE, iscrowd=1)])
     assert kinds(Coco(tmp_path)) == ["crowds_alone"]
-    assert kinds(Coco(tmp_path, crowds="unknown")) == [] and len(next(Coco(tmp_path).scenes()).boxes) == 0
+    assert kinds(Coco(tmp_path, crowds="unknown")) == []
+    assert next(Coco(tmp_path, crowds="unknown").scenes()).box_marks.tolist() == [CROWD]
     source = Coco(tmp_path, crowds="instances")
     scene = next(source.scenes())
-    assert scene.boxes.tolist() == [[1, 2, 4, 6]] and set(np.unique(scene.mask)) == {0, 1} and kinds(source) == []
+    assert (
+        scene.boxes.tolist() == [[1, 2, 4, 6]]
+        and scene.counted.all()
+        and set(np.unique(scene.mask)) == {0, 1}
+        and kinds(source) == []
+    )
     assert source.notes == ["1 of 1 annotations are crowds, and taken for single objects"]
     # As COCO itself has them: few, among outlines.
     write(path, ["a.jpg"], [one(segmentation=OUTLINE), one(1, segmentation=CODE, iscrowd=1, bbox=[2, 2, 2, 2])])
     source = Coco(tmp_path)
-    assert kinds(source) == [] and "1 of 2 annotations are crowds: they give no boxes" in source.notes[0]
+    assert kinds(source) == [] and "1 of 2 annotations are crowds: their boxes count neither way" in source.notes[0]
     crowds = [one(number, segmentation=CODE, iscrowd=1, bbox=[number, 2, 2, 2]) for number in (5, 6)]
     write(path, ["a.jpg"], [*crowds, one(1), one(2, bbox=[3, 3, 3, 3])])
     assert kinds(Coco(tmp_path)) == []
+    # Boxes of crowds without outlines are what they say; "ignore" is what converters of VOC write.
+    marked = [one(iscrowd=1), one(1, bbox=[3, 3, 3, 3], iscrowd=1), one(2, bbox=[4, 4, 3, 3], ignore=1)]
+    write(path, ["a.jpg"], marked)
+    assert kinds(Coco(tmp_path)) == [] and next(Coco(tmp_path).scenes()).box_marks.tolist() == [CROWD, CROWD, DIFFICULT]
+    # A crowd may have its pixels alone.
+    bare = {key: value for key, value in one(1, segmentation=CODE, iscrowd=1).items() if key != "bbox"}
+    write(path, ["a.jpg"], [one(segmentation=OUTLINE), bare])
+    assert kinds(Coco(tmp_path)) == [] and len(next(Coco(tmp_path).scenes()).boxes) == 1
     with pytest.raises(FrostlineError, match="dataset.source.crowds is 'yes': set it to auto, unknown, instances"):
         Coco(tmp_path, crowds="yes")
 

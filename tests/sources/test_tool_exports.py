@@ -9,6 +9,7 @@ from helpers.cases import CASES, case, export
 from PIL import Image
 
 from frostline.errors import FrostlineError
+from frostline.scenes.scene import COUNTED, CROWD
 from frostline.sources import createml, csv_manifest, cvat, label_studio, labelme, open_images
 from frostline.sources.createml import CreateMl
 from frostline.sources.csv_manifest import CsvManifest
@@ -477,7 +478,9 @@ def test_open_images_names_and_groups(root):
     (root / "class-descriptions.csv").write_text("/m/1,Leaf\n/m/2,Stem\n")
     source = OpenImages(root)
     scenes = only(source)
-    assert np.allclose(scenes["a"].boxes, [[4, 0, 20, 30]]) and source.classes.boxes == ("Leaf",)
+    assert np.allclose(scenes["a"].boxes, [[4, 0, 20, 30], [0, 0, 40, 30]]) and source.classes.boxes == ("Leaf",)
     assert scenes["a"].split == "val" and scenes["deep-c"].faults[0].line == 4
-    assert "1 box(es) around groups" in source.notes[0]
-    assert len(only(OpenImages(root, groups=True))["a"].boxes) == 2
+    assert "1 box(es) around groups count neither way" in source.notes[0]
+    assert scenes["a"].box_marks.tolist() == [COUNTED, CROWD]
+    taken = OpenImages(root, groups=True)
+    assert only(taken)["a"].counted.tolist() == [True, True] and not any("groups" in note for note in taken.notes)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from frostline.errors import FrostlineError
 from frostline.parsing.corners import from_one
+from frostline.scenes.scene import COUNTED, DIFFICULT
 from frostline.sources.voc import VOC_NAMES, Voc
 from frostline.sources.voc_xml import read_voc_boxes
 
@@ -93,9 +94,17 @@ def test_faulty_boxes_stay_faulty(root):
     assert scenes["e"].boxes.tolist()[:3] == [[5, 4, 5, 9], [9, 9, 2, 2], [1, 1, 99, 9]] and not scenes["e"].faults
 
 
-def test_difficult_boxes_can_be_left_out(root):
-    _, scenes = scenes_of(root, skip_difficult=True)
+def test_difficult_boxes_count_neither_way_or_as_a_setting_says(root):
+    source, scenes = scenes_of(root)
+    assert scenes["a"].box_marks.tolist() == [COUNTED, DIFFICULT] and scenes["c"].box_marks.tolist() == [COUNTED]
+    assert any("1 boxes marked difficult count neither way" in note for note in source.notes)
+    source, scenes = scenes_of(root, difficult="objects")
+    assert scenes["a"].box_marks.tolist() == [COUNTED, COUNTED] and not any("difficult" in n for n in source.notes)
+    _, scenes = scenes_of(root, difficult="skip")
     assert scenes["a"].boxes.tolist() == [[0, 0, 30, 20]] and list(scenes["a"].box_lines) == [6]
+    assert scenes["a"].box_marks.tolist() == [COUNTED]
+    with pytest.raises(FrostlineError, match="dataset.source.difficult is 'no': set it to ignored, objects, skip"):
+        Voc(root, difficult="no")
 
 
 def test_a_name_that_is_not_given_is_told_with_its_line(root):

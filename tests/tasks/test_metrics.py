@@ -70,7 +70,8 @@ def test_map_is_of_the_set_and_the_same_for_any_batch_size(make):
     def batched(size):
         for start in range(0, 12, size):
             part = scenes[start : start + size]
-            yield [detected(p[0]) for p in part], {"boxes": [p[1] for p in part], "box_labels": [p[2] for p in part]}
+            truth = {"boxes": [p[1] for p in part], "box_labels": [p[2] for p in part]}
+            yield [detected(p[0]) for p in part], truth | {"box_marks": [torch.zeros_like(p[2]) for p in part]}
 
     values = [run(task, batched(size)) for size in (1, 5, 12)]
     assert values[0] == values[1] == values[2] and 0 < values[0]["map"] < values[0]["map50"] <= 1
@@ -79,7 +80,7 @@ def test_map_is_of_the_set_and_the_same_for_any_batch_size(make):
 def test_perfect_and_absent_detections(make):
     task = make("detection")
     boxes, labels = torch.tensor([[4.0, 4, 40, 40]]), torch.tensor([1])
-    truth = {"boxes": [boxes], "box_labels": [labels]}
+    truth = {"boxes": [boxes], "box_labels": [labels], "box_marks": [torch.zeros_like(labels)]}
     perfect = [{"boxes": boxes, "scores": torch.tensor([0.9]), "labels": labels}]
     nothing = [{"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.long)}]
     assert run(task, [([detected(one) for one in perfect], truth)])["map"] == pytest.approx(1.0)

@@ -6,6 +6,7 @@ import torch
 from helpers.batches import classified, detected, located, segmented
 from torch.utils.data import DataLoader
 
+from frostline.scenes.scene import COUNTED, CROWD, DIFFICULT
 from frostline.tasks.predictions import SURE as SHOWN
 
 
@@ -56,6 +57,7 @@ def test_missed_boxes_and_the_scores_of_wrong_ones_are_counted(make):
         "labels": torch.tensor([0, 0, 1, 2, 2]),
     }
     batch = {"boxes": [boxes, boxes, boxes[:0]], "box_labels": [torch.tensor([0, 0, 2])] * 2 + [torch.zeros(0).long()]}
+    batch["box_marks"] = [torch.zeros(len(each), dtype=torch.uint8) for each in batch["boxes"]]
     perfect = {"boxes": boxes, "scores": torch.full((3,), 0.5), "labels": torch.tensor([0, 0, 2])}
     nothing = {"boxes": boxes[:0], "scores": torch.zeros(0), "labels": torch.zeros(0).long()}
     found, perfect, nothing = map(detected, (found, perfect, nothing))
@@ -63,6 +65,10 @@ def test_missed_boxes_and_the_scores_of_wrong_ones_are_counted(make):
     assert amounts(task, [found, perfect, nothing], batch) == pytest.approx([2 + 0.7 + 0.6 + 0.4, 0, 0])
     assert words(task, [found, perfect, nothing], batch) == ["missed 2 of 3, 3 too many", "", ""]
     assert words(task, [nothing, nothing, perfect], batch) == ["missed 3 of 3", "missed 3 of 3", "3 too many"]
+    # What does not count is not missed, and to find it is no mistake.
+    batch["box_marks"][1] = torch.tensor([COUNTED, DIFFICULT, CROWD])
+    assert words(task, [found, perfect, nothing], batch)[1:] == ["", ""]
+    assert words(task, [nothing, nothing, perfect], batch)[1] == "missed 1 of 1"
 
 
 def test_the_worst_mask_has_the_least_mean_iou_over_what_occurs(make):

@@ -32,6 +32,7 @@ def batch_of_one(classes, side):
         "label": torch.tensor([classes - 1]),
         "boxes": [torch.tensor([[1.0, 1.0, 5.0, 95.0]])],
         "box_labels": [torch.tensor([classes - 1])],
+        "box_marks": [torch.zeros(1, dtype=torch.uint8)],
         "mask": mask,
         "native_mask": list(mask.byte()),
     }

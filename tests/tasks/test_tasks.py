@@ -42,6 +42,7 @@ def test_learns_one_batch_by_heart(make, batch, name):
 def test_a_batch_without_targets_gives_finite_loss_and_gradients(make, batch, name):
     batch["boxes"] = [torch.zeros(0, 4)] * 3
     batch["box_labels"] = [torch.zeros(0, dtype=torch.long)] * 3
+    batch["box_marks"] = [torch.zeros(0, dtype=torch.uint8)] * 3
     batch["mask"] = torch.full_like(batch["mask"], 255)
     task = make(name)
     loss = total(task, batch)

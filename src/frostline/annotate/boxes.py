@@ -20,13 +20,15 @@ Sizes = Mapping[str, tuple[int, int]]
 class Box:
     """label: name of its class. corners: x0 y0 x1 y1 in pixels of the picture. score: 0..1, of a predicted box.
 
-    turned: whether it is the upright box around one that people had turned.
+    turned: whether it is the upright box around one that people had turned. mark: as in `Scene.box_marks`; None where
+    the format has none, so that a box is what it was.
     """
 
     label: str
     corners: Corners
     score: float | None = None
     turned: bool = False
+    mark: int | None = None
 
 
 @dataclass(frozen=True)

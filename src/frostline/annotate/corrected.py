@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from frostline.annotate.boxes import Answer, Answers, box_names
-from frostline.scenes.scene import Classes, Scene
+from frostline.annotate.boxes import Answer, Answers, Box, box_names
+from frostline.scenes.scene import COUNTED, Classes, Scene
 from frostline.sources.base import Source
 from frostline.sources.prepared import Prepared
+
+SAME = 0.5  # pixels by which a side may differ where nobody moved it: tools round
 
 
 class Corrected(Source):
@@ -38,12 +40,13 @@ class Corrected(Source):
     def scenes(self) -> Iterator[Scene]:
         for scene in self._prepared.scenes():
             answer = self._answers.of.get(scene.id)
-            yield scene if answer is None else replace(scene, **self._brought(answer))
+            yield scene if answer is None else replace(scene, **self._brought(scene, answer))
 
-    def _brought(self, answer: Answer) -> dict[str, Any]:
+    def _brought(self, scene: Scene, answer: Answer) -> dict[str, Any]:
         """Fields of the scene that has this answer."""
         position = {name: number for number, name in enumerate(self.classes.boxes or ())}
         brought: dict[str, Any] = {
+            "box_marks": np.array([self._mark(scene, box) for box in answer.boxes], np.uint8),
             "boxes": np.array([box.corners for box in answer.boxes], np.float32).reshape(-1, 4),
             "box_labels": np.array([position[box.label] for box in answer.boxes], np.int64),
             "boxes_file": self._file,
@@ -58,3 +61,13 @@ class Corrected(Source):
             ours = self.classes.masks or ()
             brought["mask_map"] = {value: ours.index(name) for value, name in enumerate(self._answers.masks or ())}
         return brought
+
+    def _mark(self, scene: Scene, box: Box) -> int:
+        """That of a box; where the format has none, that of the scene's own box in this place, if there is one."""
+        if box.mark is not None:
+            return box.mark
+        if scene.boxes is None or scene.box_labels is None or scene.box_marks is None:
+            return COUNTED
+        same = np.abs(scene.boxes - np.array(box.corners, np.float32)).max(axis=1, initial=0) < SAME
+        same &= scene.box_labels == (self.classes.boxes or ()).index(box.label)
+        return int(scene.box_marks[same][0]) if same.any() else COUNTED

@@ -10,7 +10,8 @@ from frostline.annotate.boxes import Answer, Answers, Box, Proposal, Reading, Si
 from frostline.errors import FrostlineError
 from frostline.pictures.reading import displayed_size
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.layout import coco
+from frostline.scenes.layout import MARKED, coco
+from frostline.scenes.scene import COUNTED
 from frostline.sources.base import Source
 from frostline.sources.coco import Coco
 from frostline.sources.voc import Voc
@@ -20,14 +21,18 @@ from frostline.sources.yolo import Yolo
 def write_coco(proposals: Sequence[Proposal], names: Sequence[str], name: str) -> dict[str, Any]:
     """COCO's instance annotations of the dataset `name`, as JSON can hold them, in the order of the proposals.
 
-    A `file_name` is relative to the dataset's folder `images`. A predicted box has its `score`, as in COCO's results.
+    A `file_name` is relative to the dataset's folder `images`. A predicted box has its `score`, as in COCO's results,
+    and one that does not count its mark (`MARKED`).
     """
     numbers = {label: number for number, label in enumerate(names)}
     pictures = []
     for proposal in proposals:
         width, height = proposal.size
-        scores = [{} if box.score is None else {"score": box.score} for box in proposal.boxes]
-        boxes = [(numbers[box.label], box.corners, score) for box, score in zip(proposal.boxes, scores, strict=True)]
+        more = [
+            ({} if box.score is None else {"score": box.score}) | dict(MARKED[box.mark or COUNTED])
+            for box in proposal.boxes
+        ]
+        boxes = [(numbers[box.label], box.corners, fields) for box, fields in zip(proposal.boxes, more, strict=True)]
         pictures.append(({"file_name": proposal.file, "width": width, "height": height}, boxes))
     return coco({"description": f"{name}, boxes to correct"}, pictures, names)
 
@@ -87,7 +92,8 @@ def _answers(source: Source, reading: Reading) -> Answers:
         reading.check_size(displayed_size(found.image) or (0, 0), scene)  # 0: of a picture that cannot be read
         if found.boxes is None or found.box_labels is None:
             continue
-        pairs = zip(found.boxes.tolist(), found.box_labels.tolist(), strict=True)
-        boxes = tuple(Box(names[label], tuple(corners)) for corners, label in pairs)
+        marks = [None] * len(found.boxes) if found.box_marks is None else found.box_marks.tolist()
+        rows = zip(found.boxes.tolist(), found.box_labels.tolist(), marks, strict=True)
+        boxes = tuple(Box(names[label], tuple(corners), mark=mark) for corners, label, mark in rows)
         reading.add(scene, Answer(boxes, found.mask))
     return reading.answers(tells_empty=False, masks=source.classes.masks, notes=tuple(source.notes))

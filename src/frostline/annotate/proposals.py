@@ -10,7 +10,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from frostline.annotate.boxes import Box, Proposal, box_names
 from frostline.pictures.masks import read_mask
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.scene import BACKGROUND, SPLITS, Classes, Scene
+from frostline.scenes.scene import BACKGROUND, COUNTED, SPLITS, Classes, Scene
 
 MASK = "mask"  # who proposes boxes around what a mask shows
 SPECK = 0.01  # share of the largest region of its class below which a region of a mask is a speck, and gets no box
@@ -48,8 +48,10 @@ def _known(scene: Scene, classes: Classes) -> Proposal:
     blank = Proposal(scene.id, scene.image.name, scene.size)
     if scene.boxes is not None and scene.box_labels is not None:
         names = classes.boxes or ()
-        pairs = zip(scene.boxes.tolist(), scene.box_labels.tolist(), strict=True)
-        return replace(blank, boxes=tuple(Box(names[label], tuple(box)) for box, label in pairs), annotated=True)
+        marks = [COUNTED] * len(scene.boxes) if scene.box_marks is None else scene.box_marks.tolist()
+        rows = zip(scene.boxes.tolist(), scene.box_labels.tolist(), marks, strict=True)
+        boxes = tuple(Box(names[label], tuple(box), mark=mark) for box, label, mark in rows)
+        return replace(blank, boxes=boxes, annotated=True)
     if isinstance(scene.mask, Path) and (boxes := mask_boxes(read_mask(scene.mask), class_called(scene, classes))):
         return replace(blank, boxes=boxes, by=MASK)
     return blank

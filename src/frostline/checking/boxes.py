@@ -3,16 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from frostline.pictures.reading import turned_boxes
 from frostline.scenes.faults import Fault
-from frostline.scenes.scene import Scene
+from frostline.scenes.scene import COUNTED, Scene
 
 OVERHANG = 1.0  # pixels by which a box may stick out and be clipped: rounding, and formats that count pixels from 1
 
 Size = tuple[int, int]
+
+
+class Mended(NamedTuple):
+    """Usable boxes, x0 y0 x1 y1, their labels, and their marks; no marks where all count."""
+
+    corners: list[list[float]]
+    labels: list[int]
+    marks: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,8 @@ class _Faults:
 
 def mended_boxes(
     scene: Scene, classes: Sequence[str] | None, size: Size, turn: Turn | None, faults: list[Fault]
-) -> tuple[list[list[float]], list[int]] | None:
-    """The usable boxes and their labels; None where there are none to be had. What is wrong is added to `faults`.
+) -> Mended | None:
+    """The usable boxes; None where there are none to be had. What is wrong is added to `faults`.
 
     size: width and height as displayed. turn: of the picture, where EXIF asks for one that changes these.
     """
@@ -54,25 +63,31 @@ def mended_boxes(
     written = np.asarray(scene.boxes, np.float32).reshape(-1, 4)
     labels = np.asarray([] if scene.box_labels is None else scene.box_labels, np.int64)
     lines: list[int | None] = [*scene.box_lines] if scene.box_lines else [None] * len(written)
-    if len(labels) != len(written) or len(lines) != len(written):
-        what = f"has {len(written)} boxes, {len(labels)} labels of boxes and {len(lines)} lines"
+    marks = [COUNTED] * len(written) if scene.box_marks is None else scene.box_marks.tolist()
+    if not len(labels) == len(lines) == len(marks) == len(written):
+        what = f"has {len(written)} boxes, {len(labels)} labels of boxes, {len(marks)} marks and {len(lines)} lines"
         faults.append(Fault("annotation_unreadable", file, what))
         return None
     found = _Faults(file, written, lines, faults)
-    kept: dict[tuple[float, ...], None] = {}  # label and corners
+    kept: dict[tuple[float, ...], None] = {}  # label, mark and corners
     boxes = _in_pixels(scene.size, size, turn, found)
     if turn is not None and np.isfinite(boxes).all():
         found.hint = _of_the_other_reading(boxes, written, size, turn, stored=scene.size == turn.stored)
-    for number, (box, label) in enumerate(zip(boxes, labels.tolist(), strict=True)):
+    for number, (box, label, mark) in enumerate(zip(boxes, labels.tolist(), marks, strict=True)):
         if not np.isfinite(box).all():
             found.add("annotation_unreadable", "has a box that is no numbers", number)
         elif not 0 <= label < len(classes or ()):
             found.add("label_unknown", f"has a box with the label {label}, which is no class", number, box)
         elif (inside := _inside(number, box, size, found)) is not None:
-            if (key := (label, *inside.tolist())) in kept:
+            if (key := (label, mark, *inside.tolist())) in kept:
                 found.add("box_duplicate", "has a box twice", number, box)
             kept[key] = None
-    return [corners for _, *corners in kept], [int(label) for label, *_ in kept]
+    counted = all(mark == COUNTED for _, mark, *_ in kept)
+    return Mended(
+        [corners for _, _, *corners in kept],
+        [int(label) for label, *_ in kept],
+        None if counted else [int(mark) for _, mark, *_ in kept],
+    )
 
 
 def _in_pixels(annotated: Size | None, size: Size, turn: Turn | None, found: _Faults) -> np.ndarray:

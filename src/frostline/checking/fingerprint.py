@@ -51,7 +51,7 @@ def by_status(scene: Scene, seen: Seen | None = None) -> tuple[int, int]:
     """
     newest = 0
     said: list[Any] = [scene.id, scene.label, scene.split, scene.group, scene.size]
-    for part in (scene.image, scene.mask, scene.boxes, scene.box_labels):
+    for part in (scene.image, scene.mask, scene.boxes, scene.box_labels, scene.box_marks):
         if isinstance(part, Path):
             found = seen.status if seen is not None and part is scene.image else _status(part)
             if found is not None:
@@ -78,7 +78,7 @@ _ENCODE = json.JSONEncoder(default=int).encode  # made once, which takes longer 
 
 def _of(scene: Scene, image: bytes, of_file: Callable[[Path], bytes]) -> str:
     digest = sha256()
-    for part in (scene.image, scene.mask, scene.boxes, scene.box_labels):
+    for part in (scene.image, scene.mask, scene.boxes, scene.box_labels, scene.box_marks):
         if isinstance(part, np.ndarray):
             digest.update(of_array(part).encode())
         elif isinstance(part, Path):

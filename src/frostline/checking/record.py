@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from frostline.scenes.faults import Fault
-from frostline.scenes.scene import Scene
+from frostline.scenes.scene import COUNTED, Scene
 
 
 @dataclass
@@ -16,9 +16,9 @@ class Record:
     """A scene, checked and mended, all but its pixels, as JSON can hold it; set as far as its faults leave anything.
 
     file: its picture as messages name it. size: width and height as displayed. picture_hash, mask_hash: of what they
-    show. label, boxes, box_labels: as in Scene. mask_classes: the values that the mask has. given: the split that the
-    source puts it into. fingerprint: of what it was made of. picture, mask: names of its files in a dataset's folder,
-    and files: the sha256 of each. grey: its thumbnail, (32, 32) uint8, which JSON does not have.
+    show. label, boxes, box_labels, box_marks: as in Scene. mask_classes: the values that the mask has. given: the split
+    that the source puts it into. fingerprint: of what it was made of. picture, mask: names of its files in a dataset's
+    folder, and files: the sha256 of each. grey: its thumbnail, (32, 32) uint8, which JSON does not have.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Record:
     label: int | None = None
     boxes: list[list[float]] | None = None
     box_labels: list[int] | None = None
+    box_marks: list[int] | None = None
     mask_hash: str | None = None
     mask_classes: list[int] | None = None
     fingerprint: str = ""
@@ -44,6 +45,13 @@ class Record:
         present = {"label": self.label, "boxes": self.boxes, "mask": self.mask_hash}
         return tuple(kind for kind, value in present.items() if value is not None)
 
+    @property
+    def counted(self) -> list[int]:
+        """The class numbers of the boxes that count."""
+        labels = self.box_labels or []
+        marks = [COUNTED] * len(labels) if self.box_marks is None else self.box_marks
+        return [label for label, mark in zip(labels, marks, strict=True) if mark == COUNTED]
+
     def scene(self, folder: Path) -> Scene:
         """The scene as the dataset in `folder` has it."""
         return Scene(
@@ -52,6 +60,7 @@ class Record:
             label=self.label,
             boxes=None if self.boxes is None else np.array(self.boxes, np.float32).reshape(-1, 4),
             box_labels=None if self.box_labels is None else np.array(self.box_labels, np.int64),
+            box_marks=None if self.box_marks is None else np.array(self.box_marks, np.uint8),
             mask=None if self.mask is None else folder / self.mask,
             size=self.size,
         )

@@ -69,7 +69,7 @@ def check(
     record.size, record.picture_hash, record.grey = picture.size, picture.digest, _thumbnail(picture.shown)
     record.label = _label(scene, classes.labels, record.faults)
     if (boxes := mended_boxes(scene, classes.boxes, record.size, picture.turn, record.faults)) is not None:
-        record.boxes, record.box_labels = boxes
+        record.boxes, record.box_labels, record.box_marks = boxes
     mask = _mask(scene, classes.masks, record.size, picture.turn, max_pixels, record.faults)
     if mask is not None:
         record.mask_hash = fingerprint.of_array(mask)

@@ -14,7 +14,7 @@ from frostline.checking.journal import Journal
 from frostline.checking.record import Record
 from frostline.errors import check_choice
 from frostline.scenes.faults import Fault
-from frostline.scenes.scene import SPLITS
+from frostline.scenes.scene import COUNTED, SPLITS
 
 MODES = ("split", "ignore", "drop")  # dataset.duplicates
 _KIND = {False: "duplicate", True: "duplicate_across_splits"}
@@ -177,7 +177,9 @@ def _said(scene: Record) -> tuple[Any, ...]:
     """What is said of a picture, kind by kind; None where nothing is."""
     boxes = None
     if scene.boxes is not None:
-        boxes = sorted([label, *box] for label, box in zip(scene.box_labels or [], scene.boxes, strict=True))
+        marks = scene.box_marks or [COUNTED] * len(scene.boxes)
+        rows = zip(scene.box_labels or [], scene.boxes, marks, strict=True)
+        boxes = sorted([label, *box, mark] for label, box, mark in rows)
     return scene.label, boxes, scene.mask_hash
 
 

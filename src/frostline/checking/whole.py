@@ -69,7 +69,8 @@ class Placed(Sequence[Record]):
 class Tally:
     """What a split has: scenes, those with each kind of annotation, and examples of each class number.
 
-    void: scenes whose masks have pixels that nobody annotated.
+    void: scenes whose masks have pixels that nobody annotated. ignored: boxes that count neither way, which are no
+    examples.
     """
 
     scenes: int = 0
@@ -78,6 +79,7 @@ class Tally:
     boxes: Counter[int] = field(default_factory=Counter)
     masks: Counter[int] = field(default_factory=Counter)
     void: int = 0
+    ignored: int = 0
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "Tally":
@@ -86,7 +88,8 @@ class Tally:
             found.annotated.update(record.annotations)
             if record.label is not None:
                 found.labels[record.label] += 1
-            found.boxes.update(record.box_labels or ())
+            found.boxes.update(record.counted)
+            found.ignored += len(record.box_labels or ()) - len(record.counted)
             found.masks.update(value for value in record.mask_classes or () if value != VOID)
             found.void += VOID in (record.mask_classes or ())
         return found

@@ -86,6 +86,7 @@ def _counts(tally: Tally, classes: Classes) -> dict[str, Any]:
         **{f"with_{kind}": tally.annotated[kind] for kind in ("label", "boxes", "mask")},
         "labels": {name: tally.labels[number] for number, name in enumerate(classes.labels or ())},
         "boxes": {name: tally.boxes[number] for number, name in enumerate(classes.boxes or ())},
+        **({"boxes_ignored": tally.ignored} if tally.ignored else {}),
     }
 
 
@@ -98,7 +99,10 @@ def _data_hash(placed: Mapping[str, Placed], classes: Classes, journal: Journal)
     for number, place in enumerate(journal.order_as_json(rows).tolist()):
         scene = journal.record(int(rows[place]))
         said = [scene.id, SPLITS[splits[place]], scene.label, scene.boxes, scene.box_labels]
-        text = json.dumps([*said, scene.picture_hash, scene.mask_hash])
+        said += [scene.picture_hash, scene.mask_hash]
+        if scene.box_marks is not None:  # nothing is said of them where all count
+            said.append(scene.box_marks)
+        text = json.dumps(said)
         digest.update((", " if number else "").encode() + json.dumps(text).encode())
     digest.update(b"]]")
     return digest.hexdigest()

@@ -22,15 +22,17 @@ HEADS = {"labels": "with label", "boxes": "looked at for boxes", "masks": "with 
 class Side:
     """What one split has, faulty scenes left out.
 
-    sizes: how many pictures are so wide and high. annotated: scenes by kind of annotation. objects: boxes. empty:
-    scenes that somebody looked at and found no box. bare: scenes without any annotation. examples: by kind of classes
-    and class number: scenes with that label, boxes, or scenes whose masks have it.
+    sizes: how many pictures are so wide and high. annotated: scenes by kind of annotation. objects: boxes that count.
+    ignored: those that count neither way. empty: scenes that somebody looked at and found no box. bare: scenes without
+    any annotation. examples: by kind of classes and class number: scenes with that label, boxes that count, or scenes
+    whose masks have it.
     """
 
     scenes: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     annotated: Counter[str] = field(default_factory=Counter)
     objects: int = 0
+    ignored: int = 0
     empty: int = 0
     bare: int = 0
     moved: int = 0
@@ -46,10 +48,11 @@ class Side:
             side.annotated.update(record.annotations)
             side.bare += not record.annotations
             side.moved += record.given not in (None, split)
-            side.objects += len(record.boxes or ())
+            side.objects += len(record.counted)
+            side.ignored += len(record.boxes or ()) - len(record.counted)
             side.empty += record.boxes is not None and not record.boxes
             side.examples["labels"].update([] if record.label is None else [record.label])
-            side.examples["boxes"].update(record.box_labels or ())
+            side.examples["boxes"].update(record.counted)
             side.examples["masks"].update(value for value in record.mask_classes or () if value != VOID)
         return side
 
@@ -91,11 +94,13 @@ class Inventory:
     def rows(self) -> list[list[str]]:
         """A head, and a row a split."""
         boxes = ["boxes", "looked at, no box"] if "boxes" in self.kinds else []
+        ignored = ["boxes that do not count"] if any(side.ignored for side in self.sides.values()) else []
         kinds = [HEADS[kind] for kind in self.kinds]
-        rows = [["split", "pictures", "px", *kinds, *boxes, "not annotated"]]
+        rows = [["split", "pictures", "px", *kinds, *boxes, *ignored, "not annotated"]]
         for name, side in self.sides.items():
             counts = [side.annotated[KINDS[kind]] for kind in self.kinds]
             counts += [side.objects, side.empty] if boxes else []
+            counts += [side.ignored] if ignored else []
             rows.append([name, str(side.scenes), side.size, *map(str, counts), str(side.bare)])
         return rows
 
@@ -126,6 +131,7 @@ class Inventory:
                 "sizes": side.size,
                 **{f"with_{kind}": side.annotated[kind] for kind in KINDS.values()},
                 "boxes": side.objects,
+                "boxes_ignored": side.ignored,
                 "looked_at_without_box": side.empty,
                 "without_annotation": side.bare,
                 "classes": {

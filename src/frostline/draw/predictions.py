@@ -18,7 +18,7 @@ from frostline.draw.style import LEFT, headline, names_as_they_are, place
 from frostline.metrics.detection import MATCH, matched
 from frostline.metrics.localization import overlaps
 from frostline.pictures.regions import edges
-from frostline.scenes.scene import BACKGROUND
+from frostline.scenes.scene import BACKGROUND, COUNTED
 from frostline.tasks.examples import LONGEST, Example
 from frostline.tasks.predictions import Classified, Detected, Located, Prediction, Segmented, Truth
 from frostline.words import short
@@ -96,8 +96,9 @@ def _draw(axes: Axes, found: Prediction, truth: Truth) -> None:
         case Classified():
             _caption(axes, f"{found.name} {float(found.probabilities[found.label]):.0%}", found, truth)
         case Detected():
-            for real in () if truth.boxes is None else truth.boxes.tolist():
-                outline(axes, real, "white", "--")
+            counted = [] if truth.marks is None else (truth.marks == COUNTED).tolist()
+            for real, counts in zip([] if truth.boxes is None else truth.boxes.tolist(), counted, strict=True):
+                outline(axes, real, "white", "--" if counts else ":")
             sure = found.sure()
             rows = zip(sure.boxes.tolist(), sure.scores.tolist(), sure.labels.tolist(), strict=True)
             for rank, (box, score, label) in enumerate(rows):
@@ -131,16 +132,25 @@ def _draw_pair(left: Axes, right: Axes, found: Prediction, truth: Truth) -> None
 
 def _draw_judged(left: Axes, right: Axes, found: Detected, truth: Truth) -> None:
     assert truth.boxes is not None and truth.labels is not None
-    correct, seen = matched(
+    assert truth.marks is not None
+    match = matched(
         {"boxes": found.boxes, "scores": found.scores, "labels": found.labels},
-        {"boxes": truth.boxes, "labels": truth.labels},
+        {"boxes": truth.boxes, "labels": truth.labels, "marks": truth.marks},
     )
     true_names = [found.classes[label] for label in truth.labels.tolist()]
     rows = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
     names = [f"{found.classes[label]} {score:.0%}" for label, score in rows]
-    for axes, boxes, texts, good in ((left, truth.boxes, true_names, seen), (right, found.boxes, names, correct)):
-        # Right ones lie below, and of the wrong ones the surest are named.
-        for rank, row in reversed(list(enumerate(good.long().argsort(stable=True).tolist()))):
+    sides = (
+        (left, truth.boxes, true_names, match.seen, match.missed),
+        (right, found.boxes, names, match.right, match.wrong),
+    )
+    for axes, boxes, texts, good, bad in sides:
+        # Right ones lie below, and of the wrong ones the surest are named; what does not count is dotted.
+        for box in boxes[~good & ~bad].tolist():
+            outline(axes, box, PALE, ":")
+        judged = (good | bad).nonzero()[:, 0]
+        order = judged[good[judged].long().argsort(stable=True)]
+        for rank, row in reversed(list(enumerate(order.tolist()))):
             _judged(axes, boxes[row], texts[row] if rank < NAMED else "", bool(good[row]))
 
 

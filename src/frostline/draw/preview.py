@@ -16,7 +16,7 @@ from frostline.draw.marks import class_colours, outline, tag, veil
 from frostline.draw.style import LEFT, headline, names_as_they_are, place
 from frostline.loading.items import SceneItems
 from frostline.loading.module import SceneDataModule
-from frostline.scenes.scene import BACKGROUND
+from frostline.scenes.scene import BACKGROUND, COUNTED
 from frostline.words import short
 
 SIDE, GAP, CAPTION = 1.62, 0.07, 0.19  # inches: a picture, what is between two, and the line with a label below it
@@ -63,10 +63,10 @@ def _draw(axes: Axes, item: dict[str, Any], items: SceneItems, classes: tuple[st
         painted = veil(item["mask"].as_subclass(Tensor).numpy(), classes, hatched=True)
         axes.imshow(painted, extent=(0, size, size, 0))
     if "boxes" in item:
-        found = list(zip(item["boxes"].tolist(), item["box_labels"].tolist(), strict=True))
-        for box, label in found:
-            outline(axes, box, tuple(colours[label]))
-        for box, label in found:  # over all boxes, and within the picture
+        found = list(zip(*(item[key].tolist() for key in ("boxes", "box_labels", "box_marks")), strict=True))
+        for box, label, mark in found:
+            outline(axes, box, tuple(colours[label]), "-" if mark == COUNTED else ":")
+        for box, label, _ in found:  # over all boxes, and within the picture
             x, right = (box[2], True) if box[0] > 0.75 * size else (box[0], False)
             style = {"ha": "right" if right else "left", "va": "top" if box[1] < 0.08 * size else "bottom"}
             tag(axes, x, box[1], short(classes[label], 18), tuple(colours[label]), clip_on=True, **style)

@@ -18,7 +18,8 @@ class Annotated(TypedDict, total=False):
 
     size: S, the side of the square that models see. index: (B,) int64, within the split. id: of each scene.
     label: (B,) int64, or (B, C) float32 probabilities where labels are mixed. boxes: for each scene (n, 4) float32,
-    x0 y0 x1 y1 in pixels of S. box_labels: for each scene (n,) int64. mask: (B, S, S) int64, VOID where unknown.
+    x0 y0 x1 y1 in pixels of S. box_labels: for each scene (n,) int64. box_marks: for each scene (n,) uint8, as in
+    `Scene`. mask: (B, S, S) int64, VOID where unknown.
     Of "val" and "test" alone, for each scene: place: where the picture lies in the square. picture_size: its own width
     and height. native_mask: (h, w) uint8, of a task with masks, at the picture's own size.
     """
@@ -29,6 +30,7 @@ class Annotated(TypedDict, total=False):
     label: Tensor
     boxes: list[Tensor]
     box_labels: list[Tensor]
+    box_marks: list[Tensor]
     mask: Tensor
     place: list[Rectangle]
     picture_size: list[tuple[int, int]]
@@ -95,6 +97,7 @@ def made_up(scenes: int, size: int, classes: int = 1, seed: int = 0) -> Pictures
                 "label": number % classes,
                 "boxes": torch.tensor([[size * 0.2, size * 0.2, size * 0.8, size * 0.8]]),
                 "box_labels": torch.tensor([number % classes]),
+                "box_marks": torch.zeros(1, dtype=torch.uint8),
                 "mask": mask,
                 "place": (0, 0, size, size),
                 "picture_size": (size, size),
@@ -109,7 +112,7 @@ def pack(batch: Annotated, most_boxes: int) -> dict[str, Tensor]:
     """The annotations of a batch as arrays of B rows, as a cache can keep them.
 
     label: as in the batch. mask: (B, S, S) uint8. boxes: (B, most_boxes, 4) float32, and box_labels: (B, most_boxes)
-    int64, NONE where a scene has fewer.
+    int64, NONE where a scene has fewer. box_marks: (B, most_boxes) uint8.
     """
     packed: dict[str, Tensor] = {}
     if "label" in batch:
@@ -119,9 +122,10 @@ def pack(batch: Annotated, most_boxes: int) -> dict[str, Tensor]:
     if "boxes" in batch:
         packed["boxes"] = torch.zeros(len(batch["boxes"]), most_boxes, 4)
         packed["box_labels"] = torch.full((len(batch["boxes"]), most_boxes), NONE)
-        for row, (boxes, labels) in enumerate(zip(batch["boxes"], batch["box_labels"], strict=True)):
-            packed["boxes"][row, : len(boxes)] = boxes
-            packed["box_labels"][row, : len(labels)] = labels
+        packed["box_marks"] = torch.zeros(len(batch["boxes"]), most_boxes, dtype=torch.uint8)
+        for name in ("boxes", "box_labels", "box_marks"):
+            for row, values in enumerate(batch[name]):  # type: ignore[literal-required]
+                packed[name][row, : len(values)] = values
     return packed
 
 
@@ -134,12 +138,12 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Any]:
         batch["mask"] = packed["mask"].long()
     if "boxes" in packed:
         counts = (packed["box_labels"] != NONE).sum(1).tolist()
-        batch["boxes"] = [boxes[:n] for boxes, n in zip(packed["boxes"], counts, strict=True)]
-        batch["box_labels"] = [labels[:n] for labels, n in zip(packed["box_labels"], counts, strict=True)]
+        for name in ("boxes", "box_labels", "box_marks"):
+            batch[name] = [values[:n] for values, n in zip(packed[name], counts, strict=True)]
     return batch
 
 
 def packed_names(needs: frozenset[str]) -> list[str]:
     """Names of the arrays that `pack` makes for a task with these needs."""
     names: list[str] = [name for name in ("label", "mask", "boxes") if name in needs]
-    return [*names, "box_labels"] if "boxes" in needs else names
+    return [*names, "box_labels", "box_marks"] if "boxes" in needs else names

@@ -21,7 +21,7 @@ from frostline.pictures.masks import read_mask
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.listing import Chosen
 from frostline.scenes.needs import has_box, one_box, serving
-from frostline.scenes.scene import VOID, Scene
+from frostline.scenes.scene import COUNTED, VOID, Scene
 from frostline.store.rows import Store
 
 Augment = Callable[[Item], Item]
@@ -103,7 +103,8 @@ class SceneItems(TorchDataset[Item]):
             mask = self._masks[self.indices[position]]
             return mask[mask != VOID]
         if "boxes" in self.needs and (has_box(scene) or not one_box(self.needs)):
-            return self._boxes(scene)[1]
+            _, labels, marks = self._boxes(scene)
+            return labels[marks == COUNTED]
         return torch.tensor([scene.label])
 
     def _augmented(self, position: int) -> Item:
@@ -123,7 +124,7 @@ class SceneItems(TorchDataset[Item]):
         if self._masks is not None:
             item["mask"] = tv_tensors.Mask(self._masks[row])
         if "boxes" in self.needs:
-            boxes, item["box_labels"] = self._boxes(scene)
+            boxes, item["box_labels"], item["box_marks"] = self._boxes(scene)
             # Clamping only at the end lets `keep_visible` see how much of a box was lost on the way.
             item["boxes"] = tv_tensors.BoundingBoxes(
                 boxes, format="XYXY", canvas_size=(self.size, self.size), clamping_mode=None
@@ -137,7 +138,7 @@ class SceneItems(TorchDataset[Item]):
             item.pop("mask", None)
         if "boxes" in self.needs:
             item["boxes"], kept = keep_visible(item["boxes"].as_subclass(Tensor), item["image"].shape[-1])
-            item["box_labels"] = item["box_labels"][kept]
+            item["box_labels"], item["box_marks"] = item["box_labels"][kept], item["box_marks"][kept]
         return item | self.native(position) | {"index": int(self.indices[position]), "id": self.scenes.id(position)}
 
     def native(self, position: int) -> dict[str, Any]:
@@ -157,14 +158,20 @@ class SceneItems(TorchDataset[Item]):
                 )
         return native
 
-    def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor]:
-        if not has_box(scene):
-            return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
-        assert scene.boxes is not None and scene.box_labels is not None and scene.size is not None
+    def _boxes(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes in the square, their labels and their marks; where one box is wanted, the largest that counts."""
+        wants_one = one_box(self.needs)
+        if scene.boxes is None or not len(scene.boxes) or (wants_one and not has_box(scene)):
+            return torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.uint8)
+        assert scene.box_labels is not None and scene.size is not None
         boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.box_labels)
-        if one_box(self.needs):
-            largest = int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())
-            boxes, labels = boxes[largest : largest + 1], labels[largest : largest + 1]
+        marks = torch.zeros(len(boxes), dtype=torch.uint8)
+        if scene.box_marks is not None:
+            marks = torch.from_numpy(scene.box_marks)
+        if wants_one:
+            area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+            largest = int(area.where(marks == COUNTED, -1).argmax())
+            boxes, labels, marks = (each[largest : largest + 1] for each in (boxes, labels, marks))
         width, height = scene.size
         left, top, w, h = place(width, height, self.size, self.fit)
-        return boxes * torch.tensor([w / width, h / height] * 2) + torch.tensor([left, top] * 2), labels
+        return boxes * torch.tensor([w / width, h / height] * 2) + torch.tensor([left, top] * 2), labels, marks

@@ -145,16 +145,17 @@ class Mosaic(Mix):
         pixels = np.empty((size, size, 3), np.uint8)
         quarters = ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size))
         parts = [self._put(pixels, quarter, another() if n else item) for n, quarter in enumerate(quarters)]
-        boxes, labels = zip(*parts, strict=True)
+        boxes, labels, marks = (torch.cat(each) for each in zip(*parts, strict=True))
         return item | {
             "image": tv_tensors.Image(picture_of(pixels)),
-            "boxes": tv_tensors.wrap(torch.cat(boxes), like=item["boxes"]),
-            "box_labels": torch.cat(labels),
+            "boxes": tv_tensors.wrap(boxes, like=item["boxes"]),
+            "box_labels": labels,
+            "box_marks": marks,
         }
 
     @staticmethod
-    def _put(pixels: Pixels, quarter: tuple[int, int, int, int], item: Item) -> tuple[Tensor, Tensor]:
-        """Paint an item into a quarter x0 y0 x1 y1; returns its boxes there and their labels."""
+    def _put(pixels: Pixels, quarter: tuple[int, int, int, int], item: Item) -> tuple[Tensor, Tensor, Tensor]:
+        """Paint an item into a quarter x0 y0 x1 y1; returns its boxes there, their labels and their marks."""
         x0, y0, x1, y1 = quarter
         size = len(pixels)
         scale = max(x1 - x0, y1 - y0) / size
@@ -166,7 +167,8 @@ class Mosaic(Mix):
         pixels[y0:y1, x0:x1] = cv2.resize(window, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         boxes, kept = visible_in(item["boxes"].as_subclass(Tensor), (left, top, left + w, top + h))
         factor = torch.tensor([(x1 - x0) / w, (y1 - y0) / h] * 2)
-        return (boxes - torch.tensor([left, top] * 2)) * factor + torch.tensor([x0, y0] * 2), item["box_labels"][kept]
+        placed = (boxes - torch.tensor([left, top] * 2)) * factor + torch.tensor([x0, y0] * 2)
+        return placed, item["box_labels"][kept], item["box_marks"][kept]
 
 
 class CopyPaste(Mix):
@@ -208,10 +210,11 @@ class CopyPaste(Mix):
         regions, sizes = self._regions(other)
         chosen = (torch.rand(len(sizes)).numpy() < self.share) & (sizes >= SMALLEST)
         chosen[0] = False  # what is no region
-        boxes = labels = owners = None
+        boxes = labels = marks = owners = None
         if "boxes" in item:
             boxes, kept = keep_visible(other["boxes"].as_subclass(Tensor), len(regions))
-            labels, owners = other["box_labels"][kept], [_owner(regions, box) for box in boxes.tolist()]
+            labels, marks = other["box_labels"][kept], other["box_marks"][kept]
+            owners = [_owner(regions, box) for box in boxes.tolist()]
             chosen[np.setdiff1d(np.arange(len(sizes)), owners)] = False
         pasted = chosen[regions]
         if not pasted.any():
@@ -221,9 +224,9 @@ class CopyPaste(Mix):
         cv2.copyTo(pixels_of(other["image"]), stencil, pixels)
         cv2.copyTo(other["mask"].as_subclass(Tensor).numpy(), stencil, mask)
         result = item | {"image": tv_tensors.Image(picture_of(pixels)), "mask": tv_tensors.Mask(torch.from_numpy(mask))}
-        if boxes is None or labels is None or owners is None:
+        if boxes is None or labels is None or marks is None or owners is None:
             return result
-        left, left_labels = self._uncovered(item, pasted)
+        left, remain = self._uncovered(item, pasted)
         mine = [number for number, owner in enumerate(owners) if chosen[owner]]
         around = [box_around(regions == owners[number]) for number in mine]
         come = [
@@ -231,7 +234,8 @@ class CopyPaste(Mix):
             for number, (x0, y0, x1, y1) in zip(mine, around, strict=True)
         ]
         result["boxes"] = tv_tensors.wrap(torch.tensor([*left, *come]).reshape(-1, 4), like=item["boxes"])
-        result["box_labels"] = torch.cat([left_labels, labels[mine]])
+        result["box_labels"] = torch.cat([item["box_labels"][remain], labels[mine]])
+        result["box_marks"] = torch.cat([item["box_marks"][remain], marks[mine]])
         return result
 
     def _regions(self, item: Item) -> tuple[Regions, npt.NDArray[np.int64]]:
@@ -241,7 +245,7 @@ class CopyPaste(Mix):
         return regions, np.bincount(regions.ravel())
 
     def _uncovered(self, item: Item, pasted: npt.NDArray[np.bool_]) -> tuple[list[list[float]], Tensor]:
-        """What is left of an item's boxes under what was pasted, and the labels of those of which enough is left."""
+        """What is left of an item's boxes under what was pasted, and the places of those of which enough is left."""
         regions, _ = self._regions(item)
         boxes, kept = keep_visible(item["boxes"].as_subclass(Tensor), len(regions))
         left, remain = [], []
@@ -259,7 +263,7 @@ class CopyPaste(Mix):
                 box = [side + float(by) for side, by in zip(box, moved, strict=True)]
             left.append(box)
             remain.append(number)
-        return left, item["box_labels"][kept][remain]
+        return left, kept.nonzero()[remain, 0]
 
 
 def _object_classes(dataset: Dataset, classes: Sequence[str] | None) -> list[int]:

@@ -1,25 +1,28 @@
 """How well boxes are found: average precision by COCO's rules and by those of Pascal VOC.
 
 All take boxes x0 y0 x1 y1 in pixels of the square that the model sees, and so COCO's sizes (small: below 32 x 32,
-large: from 96 x 96 pixels up) are of boxes in it.
+large: from 96 x 96 pixels up) are of boxes in it. Boxes that do not count (`Scene.box_marks`) are judged by the same
+rules: to find one is neither right nor wrong, to miss it neither.
 """
 
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from hotcoco import COCO, COCOeval
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_area, box_iou
 
 from frostline.metrics.base import RowMetric
 from frostline.metrics.rows import OVERLAPS
+from frostline.scenes.scene import COUNTED, CROWD, DIFFICULT
 
-Boxes = Mapping[str, Tensor]  # boxes (n, 4), labels (n,), and of predictions scores (n,)
+# boxes (n, 4), labels (n,); of predictions scores (n,); of truths marks (n,), as in Scene, where not all count
+Boxes = Mapping[str, Tensor]
 Floats = npt.NDArray[np.float64]
 
 COCO_NAMES = {
@@ -40,16 +43,19 @@ VOC_NAMES = ("voc_ap11", "voc_ap_area")
 RECALLS = np.linspace(0, 1, 11)
 BITS = (1 << np.arange(len(OVERLAPS))).astype(np.int16)
 LIMIT = 100  # predictions of a scene and class that COCO looks at
+BEYOND = 1e12  # square pixels: more than COCO's largest size (1e10), so that such a box is ignored at every size
 MATCH = 0.5  # IoU from which on a prediction is right by VOC's rules
 
 
 def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> dict[str, Tensor]:
     """COCO's summary over a set of scenes (https://cocodataset.org/#detection-eval), by hotcoco.
 
-    Boxes of crowds, which COCO counts neither as right nor as wrong, are left out of scenes: to find one is wrong here.
+    A crowd takes any number of predictions, by the share of each that lies in it. A difficult box, which COCO does not
+    know, is one of a size that is not looked at, as others are where only small ones are: it takes one prediction.
 
-    COCO_NAMES, scalars: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75 are at one IoU;
-    map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no such box exists.
+    COCO_NAMES, scalars in double precision: `map` is the mean over classes and IoUs 0.50, 0.55 … 0.95; map50 and map75
+    are at one IoU; map_small … of boxes of a size; mar1 … the highest recall with so many predictions a scene. -1: no
+    such box exists.
     All but mar1 and mar10 look at the 100 best scored predictions of a scene, so where it has more objects than that,
     map cannot reach 1.
     map_by_class, map50_by_class: (classes,), -1 where a class is in no scene.
@@ -63,7 +69,7 @@ def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], class
         by_class = evaluation.results(per_class=True)["per_class"]
         # pycocotools' array: IoUs, recalls, classes, sizes (the first is all), limits (the last is the highest).
         precision = torch.from_numpy(cast(Any, evaluation.eval)["precision"][0, :, :, 0, -1].T.copy())
-    summary = {name: torch.tensor(float(values[key])) for name, key in COCO_NAMES.items()}
+    summary = {name: torch.tensor(float(values[key]), dtype=torch.float64) for name, key in COCO_NAMES.items()}
     summary["map_by_class"] = torch.tensor([float(by_class.get(str(n), -1)) for n in range(classes)])
     occurs = precision.amax(1) >= 0
     summary["map50_by_class"] = torch.where(occurs, precision.mean(1), -1.0)
@@ -75,7 +81,9 @@ def coco_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], class
 def voc_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> dict[str, Tensor]:
     """Average precision at IoU 0.5 by the rules of Pascal VOC (Everingham et al. 2010, doi:10.1007/s11263-009-0275-4).
 
-    But boxes marked difficult are as others, or none (conf/dataset/voc.yaml), where the paper counts them neither way.
+    As VOC's development kit has it, predictions that cover a difficult box best are passed over, however many. So are
+    those that cover none, and of which at least half lies in a crowd, as in the challenge of Open Images, whose boxes
+    around groups are such; VOC has none.
 
     voc_ap11: the mean, over recalls 0, 0.1 … 1, of the highest precision at that recall or beyond (until 2009).
     voc_ap_area: the area under that curve, at every recall (since 2010). Both are means over the classes that occur.
@@ -83,7 +91,8 @@ def voc_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classe
     """
     eleven, area = torch.full((classes,), -1.0), torch.full((classes,), -1.0)
     all_right, of_class = _right(found, truth)
-    counts = np.bincount(_joined(truth, "labels", 0).astype(np.int64), minlength=classes)
+    counted = [scene["labels"].cpu().numpy()[_marks(scene) == COUNTED] for scene in truth]
+    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *counted]), minlength=classes)
     for label, count in enumerate(counts):
         right = all_right[of_class == label]
         ranks = np.arange(1, len(right) + 1)
@@ -136,6 +145,7 @@ class BoxMetric(RowMetric):
         "found_labels": torch.zeros(0, dtype=torch.long),
         "true_boxes": torch.zeros(0, 4, dtype=torch.float64),
         "true_labels": torch.zeros(0, dtype=torch.long),
+        "true_marks": torch.zeros(0, dtype=torch.uint8),
         "counts": torch.zeros(0, 3, dtype=torch.long),  # of a scene: its place in the split, boxes found, true boxes
     }
 
@@ -155,6 +165,7 @@ class BoxMetric(RowMetric):
                 found_labels=one["labels"],
                 true_boxes=real["boxes"],
                 true_labels=real["labels"],
+                true_marks=torch.from_numpy(_marks(real)),
                 counts=torch.tensor([[int(place), len(one["boxes"]), len(real["boxes"])]]),
             )
 
@@ -168,7 +179,7 @@ class BoxMetric(RowMetric):
             return [{key: part[n] for key, part in zip(keys, parts, strict=True)} for n in order]
 
         found = split("found", ("boxes", "scores", "labels"), of_found.tolist())
-        return found, split("true", ("boxes", "labels"), of_true.tolist())
+        return found, split("true", ("boxes", "labels", "marks"), of_true.tolist())
 
 
 class CocoAveragePrecision(BoxMetric):
@@ -189,37 +200,59 @@ class VocAveragePrecision(BoxMetric):
         return voc_average_precision(*self.scenes(), self.classes)
 
 
-def matched(found: Boxes, truth: Boxes) -> tuple[Tensor, Tensor]:
-    """Which predictions of one scene are right, (n,), and which of its boxes were found, (m,), at IoU 0.5.
+class Matched(NamedTuple):
+    """Of one scene: which predictions are right and which wrong, (n,) bool, and which boxes were found and which
+    missed, (m,). Boxes that do not count, and predictions of them, are neither.
+    """
+
+    right: Tensor
+    wrong: Tensor
+    seen: Tensor
+    missed: Tensor
+
+
+def matched(found: Boxes, truth: Boxes) -> Matched:
+    """Predictions of one scene against its boxes, at IoU 0.5.
 
     COCO's rule: in the order of their scores, each takes the box of its class, of those still free, that it covers
-    best.
+    best; where there is none that counts, one that does not.
     """
+    marks = torch.from_numpy(_marks(truth)).to(truth["boxes"].device)
+    counted = marks == COUNTED
     right = torch.zeros(len(found["boxes"]), dtype=torch.bool)
-    seen = torch.zeros(len(truth["boxes"]), dtype=torch.bool)
+    seen = torch.zeros(len(marks), dtype=torch.bool)
+    passed = right.clone()
     if len(right) and len(seen):
-        iou = box_iou(found["boxes"].double(), truth["boxes"].double())
-        iou[found["labels"][:, None] != truth["labels"]] = 0
+        shares = _shares(found, truth)
         for n in found["scores"].argsort(descending=True, stable=True).tolist():
-            best, which = iou[n].max(0)
-            if best >= MATCH:
-                right[n] = seen[which] = True
-                iou[:, which] = 0
-    return right, seen
+            for those in (counted, ~counted):
+                best, which = shares[n].where(those, 0).max(0)
+                if best >= MATCH:
+                    if marks[which] != CROWD:
+                        shares[:, which] = 0
+                    (right if counted[which] else passed)[n] = True
+                    seen[which] = bool(counted[which])
+                    break
+    return Matched(right, ~right & ~passed, seen, counted.cpu() & ~seen)
 
 
 def _right(found: Sequence[Boxes], truth: Sequence[Boxes]) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Which predictions are right, the surest of all scenes first: 1 or 0 each; and of which class each is.
 
     A prediction is held against the true box of its class that it covers best. Only the first one to reach it is right.
+    Those of boxes that do not count are left out.
     """
-    reached, before = [np.zeros(0, np.int64)], 0  # which true box, counted over all scenes; -1: none
+    reached, before = [np.zeros(0, np.int64)], 0  # which true box, counted over all scenes; or one of these
+    none, passed = -1, -2
     for one, real in zip(found, truth, strict=True):
-        reaches = np.full(len(one["boxes"]), -1)
+        reaches = np.full(len(one["boxes"]), none)
         if len(one["boxes"]) and len(real["boxes"]):
-            iou = box_iou(one["boxes"].double(), real["boxes"].double()).cpu().numpy()
-            iou[(one["labels"][:, None] != real["labels"]).cpu().numpy()] = -1
-            reaches = np.where(iou.max(1) >= MATCH, before + iou.argmax(1), -1)
+            shares, marks = _shares(one, real).cpu().numpy(), _marks(real)
+            single = np.where(marks == CROWD, 0, shares)
+            best = single.argmax(1)
+            reaches = np.where(single.max(1) >= MATCH, before + best, none)
+            reaches[(reaches != none) & (marks[best] == DIFFICULT)] = passed
+            reaches[(reaches == none) & (shares >= MATCH).any(1)] = passed  # in a crowd
         reached.append(reaches)
         before += len(real["boxes"])
     surest = np.argsort(-_joined(found, "scores", 0), kind="stable")
@@ -227,13 +260,36 @@ def _right(found: Sequence[Boxes], truth: Sequence[Boxes]) -> tuple[Floats, npt.
     right = np.zeros(len(boxes))
     right[np.unique(boxes, return_index=True)[1]] = 1
     right[boxes < 0] = 0
-    return right, _joined(found, "labels", 0).astype(np.int64)[surest]
+    judged = boxes != passed
+    return right[judged], _joined(found, "labels", 0).astype(np.int64)[surest][judged]
+
+
+def _shares(found: Boxes, truth: Boxes) -> Tensor:
+    """(n, m): the IoU of each prediction with each true box, of a crowd the share of the prediction that lies in it; 0
+    where they are of two classes."""
+    boxes, real = found["boxes"].double(), truth["boxes"].double()
+    shares: Tensor = box_iou(boxes, real)
+    crowds = torch.from_numpy(_marks(truth) == CROWD).to(real.device)
+    if crowds.any():
+        sides = torch.minimum(boxes[:, None, 2:], real[crowds, 2:]) - torch.maximum(
+            boxes[:, None, :2], real[crowds, :2]
+        )
+        shares[:, crowds] = sides.clamp(min=0).prod(2) / box_area(boxes)[:, None]
+    shares[found["labels"][:, None] != truth["labels"]] = 0
+    return shares
+
+
+def _marks(truth: Boxes) -> npt.NDArray[np.uint8]:
+    return truth["marks"].cpu().numpy() if "marks" in truth else np.full(len(truth["boxes"]), COUNTED, np.uint8)
 
 
 def _evaluation(found: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> COCOeval:
     images = [{"id": n + 1, "width": 1, "height": 1} for n in range(len(truth))]
     categories = [{"id": n + 1, "name": str(n)} for n in range(classes)]
-    real = COCO.from_arrays(images, categories, **_columns(truth))
+    columns = _columns(truth)
+    marks = np.concatenate([_marks(scene) for scene in truth]) if truth else np.zeros(0, np.uint8)
+    area = np.where(marks == DIFFICULT, BEYOND, columns["boxes"][:, 2:].prod(1))
+    real = COCO.from_arrays(images, categories, **columns, area=area, iscrowd=marks == CROWD)
     rows = _columns(found)
     scored = np.column_stack([rows["image_ids"], rows["boxes"], _joined(found, "scores", 0), rows["category_ids"]])
     return COCOeval(real, real.load_res(scored), "bbox")

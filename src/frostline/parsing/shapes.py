@@ -12,6 +12,7 @@ from hotcoco import mask as mask_api
 from frostline.errors import is_number
 from frostline.parsing.paint import run_lengths
 from frostline.pictures.reading import MAX_PIXELS
+from frostline.scenes.scene import COUNTED
 
 _FAR = 1e7  # pixels; no picture has as many on a side
 _SIDES = 64  # of the polygon that stands for an ellipse
@@ -29,7 +30,7 @@ class Shape:
     outlines: of polygons, each x y x y ...
     grid: of pixels, their (height, width) array, not 0 on the object; raises ValueError where it cannot be decoded.
     degrees: by which it is turned, clockwise, about `pivot`. line: where it stands in its file, where that is known.
-    group: the number of the object that it is a part of, where a tool keeps such.
+    group: the number of the object that it is a part of, where a tool keeps such. mark: as in `Scene.box_marks`.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Shape:
     pivot: Literal["corner", "centre"] = "centre"
     line: int | None = None
     group: int | None = None
+    mark: int = COUNTED
 
     def scaled(self, width: float, height: float) -> "Shape":
         """Where its numbers are shares of a picture: the same in pixels."""

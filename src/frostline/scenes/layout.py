@@ -3,7 +3,7 @@
 - dataset.json: name, classes, counts, what was found and done, hashes; it does not grow with the number of scenes
 - scenes.bin: every scene as a row of columns (`listing.FORMS`), which is what Frostline reads
 - train.json, val.json, test.json: the same as COCO, for any other tool, with the fields `scene`, `label`, `mask` and
-  `boxes_annotated` per image
+  `boxes_annotated` per image; a crowd has `iscrowd` 1, and a difficult box `ignore` 1
 - faults.jsonl: all that was found, a line each; dataset.json repeats the first
 - images/<id>.jpg or .png: plain RGB or grey, 8 bits, as displayed
 - masks/<id>.png: 8-bit class numbers, 255 where unknown
@@ -18,12 +18,15 @@ from typing import Any
 from frostline.errors import FrostlineError
 from frostline.scenes.columns import Table, Writer
 from frostline.scenes.listing import FORMS, as_row
-from frostline.scenes.scene import Classes, Scene
+from frostline.scenes.scene import COUNTED, CROWD, DIFFICULT, Classes, Scene
 
-FORMAT = 3
+FORMAT = 4
 INFO = "dataset.json"
 COLUMNS = "scenes.bin"
 FAULTS = "faults.jsonl"
+
+# Of each mark of a box, its fields beside those of COCO.
+MARKED: Mapping[int, Mapping[str, Any]] = {COUNTED: {}, CROWD: {"iscrowd": 1}, DIFFICULT: {"ignore": 1}}
 
 Annotation = tuple[int, Sequence[float], Mapping[str, Any]]  # class number, x0 y0 x1 y1, fields beside those of COCO
 
@@ -102,8 +105,9 @@ def _as_coco(folder: Path, scene: Scene) -> tuple[dict[str, Any], list[Annotatio
     }
     if scene.boxes is None or scene.box_labels is None:
         return fields, []
-    boxes = zip(scene.box_labels.tolist(), scene.boxes.tolist(), strict=True)
-    return fields, [(label, corners, {}) for label, corners in boxes]
+    marks = [COUNTED] * len(scene.boxes) if scene.box_marks is None else scene.box_marks.tolist()
+    boxes = zip(scene.box_labels.tolist(), scene.boxes.tolist(), marks, strict=True)
+    return fields, [(label, corners, MARKED[mark]) for label, corners, mark in boxes]
 
 
 def _write_coco(

@@ -9,7 +9,7 @@ import numpy as np
 
 from frostline.errors import FrostlineError
 from frostline.scenes.columns import TEXT, Columns, Form, Table
-from frostline.scenes.scene import Classes, Scene
+from frostline.scenes.scene import COUNTED, Classes, Scene
 
 FORMS = {
     "id": TEXT,
@@ -21,6 +21,7 @@ FORMS = {
     "boxes_annotated": Form("?"),
     "boxes": Form("<f4", (4,), ragged=True),
     "box_labels": Form("<i4", ragged=True),
+    "box_marks": Form("u1", ragged=True),  # none in a row whose boxes all count
 }
 
 
@@ -36,6 +37,7 @@ def as_row(scene: Scene, picture: str, mask: str | None, digests: bytes) -> dict
         "boxes_annotated": scene.boxes is not None,
         "boxes": () if scene.boxes is None else scene.boxes,
         "box_labels": () if scene.box_labels is None else scene.box_labels,
+        "box_marks": () if scene.counted.all() else scene.box_marks,
     }
 
 
@@ -83,8 +85,16 @@ class Scenes(Sequence[Scene]):
 
     @property
     def box_counts(self) -> np.ndarray:
-        """(n,) int64."""
+        """(n,) int64, those that do not count included."""
         return np.diff(self._ends("boxes"))
+
+    @property
+    def counted_boxes(self) -> np.ndarray:
+        """(n,) int64, how many of each scene's boxes count."""
+        ends = self._ends("box_marks")
+        ignored = np.cumsum(self.columns["box_marks"][ends[0] : ends[-1]] != COUNTED)
+        counted: np.ndarray = self.box_counts - np.diff(np.append(0, ignored)[ends - ends[0]])
+        return counted
 
     @property
     def box_labels(self) -> np.ndarray:
@@ -117,10 +127,12 @@ class Scenes(Sequence[Scene]):
     def _scene(self, row: int) -> Scene:
         columns = self.columns
         label, (width, height) = int(columns["label"][row]), columns["size"][row].tolist()
-        boxes = box_labels = None
+        boxes = box_labels = box_marks = None
         if columns["boxes_annotated"][row]:
             boxes = columns.ragged("boxes", row).copy()
             box_labels = columns.ragged("box_labels", row).astype(np.int64)
+            marks = columns.ragged("box_marks", row)
+            box_marks = marks.copy() if len(marks) else None
         mask = columns.text("mask", row)
         scene = Scene(
             id=columns.text("id", row),
@@ -128,6 +140,7 @@ class Scenes(Sequence[Scene]):
             label=None if label == -1 else label,
             boxes=boxes,
             box_labels=box_labels,
+            box_marks=box_marks,
             mask=self.folder / mask if mask else None,
             split=self.split,
             size=(width, height),

@@ -27,7 +27,8 @@ def class_names(classes: Classes, needs: Collection[str]) -> tuple[str, ...]:
 
 
 def has_box(scene: Scene) -> bool:
-    return scene.boxes is not None and len(scene.boxes) > 0
+    """Whether it has one that counts."""
+    return bool(scene.counted.any())
 
 
 def lacks(scene: Scene, needs: Collection[str], classes: Classes) -> str | None:
@@ -47,7 +48,7 @@ def serving(scenes: Scenes, needs: Collection[str]) -> np.ndarray:
     """Where `lacks` says None, (n,) bool, of all scenes of a split at once."""
     if one_box(needs):
         tells_class = scenes.classes.labels == scenes.classes.boxes
-        return (scenes.box_counts > 0) | (tells_class & (scenes.labels >= 0))
+        return (scenes.counted_boxes > 0) | (tells_class & (scenes.labels >= 0))
     present = {"label": scenes.labels >= 0, "boxes": scenes.boxes_annotated, "mask": scenes.masks_annotated}
     met: np.ndarray = np.all([present[need] for need in needs], axis=0)
     return met
@@ -60,7 +61,7 @@ def check_serves(dataset: Dataset, task: str, needs: Collection[str]) -> None:
     lacking: dict[str, str] = {}
     for split in SPLITS:
         scenes = dataset.scenes(split)
-        if "boxes" in needs and not (scenes.box_counts > 0).any():
+        if "boxes" in needs and not (scenes.counted_boxes > 0).any():
             lacking[split] = "boxes"  # scenes without one serve where others have some, and would measure nothing alone
         elif not serving(scenes, needs).any():
             lacking[split] = (lacks(scenes[0], needs, dataset.classes) if len(scenes) else None) or "label"

@@ -15,6 +15,11 @@ _LONGEST = 200  # bytes of an id; disks take names of 255, with a suffix
 BACKGROUND = "background"  # name of the class of masks that shows no object, where a dataset has one
 VOID = 255  # value of a mask's pixel that nobody annotated; losses and metrics leave it out
 
+# Marks of boxes. All but COUNTED count neither way: it is no mistake to find one, nor to miss it.
+COUNTED = 0
+CROWD = 1  # around several objects, any number of which may be found in it (COCO's iscrowd, Open Images' IsGroupOf)
+DIFFICULT = 2  # one object, which is too hard to be asked for (Pascal VOC's difficult)
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -41,6 +46,7 @@ class Scene:
     label: class number of the whole picture.
     boxes: (n, 4) float32, x0 y0 x1 y1 in pixels of the picture, 0 <= x0 < x1 <= width; n = 0: "looked, found none".
     box_labels: (n,) int64, class number of each box.
+    box_marks: (n,) uint8, COUNTED, CROWD or DIFFICULT; None where all count.
     mask: a single-channel PNG or the array itself, (height, width) uint8 class numbers, VOID where unknown.
     split: one of SPLITS where the source says so.
     mask_map: class number of each value of the mask's pixels, where the source numbers them otherwise; VOID stays VOID
@@ -65,6 +71,13 @@ class Scene:
     faults: tuple[Fault, ...] = ()
     size: tuple[int, int] | None = None
     mask_colours: bool = False
+    box_marks: np.ndarray | None = None
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(n,) bool: which boxes count; none where there are no boxes."""
+        count = 0 if self.boxes is None else len(self.boxes)
+        return np.ones(count, bool) if self.box_marks is None else self.box_marks == COUNTED
 
     @property
     def called(self) -> Path | str:

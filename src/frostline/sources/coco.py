@@ -15,7 +15,7 @@ from frostline.parsing.paint import MOST_PAINT, paint, run_lengths
 from frostline.parsing.turned import Turned
 from frostline.pictures.reading import MAX_PIXELS, displayed_size
 from frostline.scenes.faults import Fault
-from frostline.scenes.scene import BACKGROUND, VOID, Classes, Scene, scene_ids
+from frostline.scenes.scene import BACKGROUND, COUNTED, CROWD, DIFFICULT, VOID, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.coco_files import InstanceFile, fits, json_files
 from frostline.sources.drawn import absent_note
@@ -47,13 +47,14 @@ class Coco(Source):
 
     Categories, sorted by id, are the classes; those of one name are one class. None is a category without annotations
     that is another's supercategory, or is called background. A picture that a file lists without annotations has none:
-    an empty set of boxes. Boxes come from `bbox`, but not those of crowds. Where a file has outlines (polygons, or
+    an empty set of boxes. Boxes come from `bbox`; those of crowds, and those whose `ignore` is 1, as converters of VOC
+    mark difficult ones, are marked as counting neither way. Where a file has outlines (polygons, or
     run-length codes plain or compressed), pictures get masks: 0 is the background, then the other classes from 1,
     crowds are unknown, smaller regions lie over larger ones; a picture where any annotation lacks its outline has no
     mask. A mask is painted when its scene is asked for, in the size that the file states.
 
     crowds: `instances` takes crowds for objects, as some tools mark every mask so; `unknown` does not; `auto` neither,
-    and each picture with crowds is a fault where no other annotation has an outline and most are crowds.
+    and each picture with crowds is a fault where most annotations are crowds with an outline and no other has one.
     `lone_crowds` tells whether that is so. turned: which size annotations belong to where EXIF turns a picture
     (`turned.Turned`).
 
@@ -155,19 +156,25 @@ class Coco(Source):
                 seen["all"] += 1
                 seen["crowd"] += bool(each.get("iscrowd"))
                 seen["outline"] += bool(each.get("segmentation")) and not each.get("iscrowd")
+                seen["coded"] += bool(each.get("segmentation")) and bool(each.get("iscrowd"))
         if seen["double"]:
             self._notes.append(f"{seen['double']} annotation(s) stand there twice, word for word, and are taken once")
         if seen["crowd"] and self._crowds == "instances":
             self._notes.append(f"{seen['crowd']} of {seen['all']} annotations are crowds, and taken for single objects")
         elif seen["crowd"]:
             self._notes.append(
-                f"{seen['crowd']} of {seen['all']} annotations are crowds: they give no boxes, and their pixels are "
-                "unknown; dataset.source.crowds=instances takes them for single objects"
+                f"{seen['crowd']} of {seen['all']} annotations are crowds: their boxes count neither way, and their "
+                "pixels are unknown; dataset.source.crowds=instances takes them for single objects"
             )
-        return self._crowds == "auto" and not seen["outline"] and seen["crowd"] * 2 > seen["all"]
+        return self._crowds == "auto" and not seen["outline"] and seen["coded"] * 2 > seen["all"]
 
     def _is_crowd(self, annotation: dict[str, Any]) -> bool:
         return bool(annotation.get("iscrowd")) and self._crowds != "instances"
+
+    def _mark(self, annotation: dict[str, Any]) -> int:
+        if self._is_crowd(annotation):
+            return CROWD
+        return DIFFICULT if annotation.get("ignore") == 1 and not annotation.get("iscrowd") else COUNTED
 
     def _pictures(self) -> dict[tuple[int, Any], Meant]:
         """What each picture's name means, by the number of the file and the picture's id there."""
@@ -192,7 +199,7 @@ class Coco(Source):
                 found = self._found.get((at, image["id"]))
                 if found is None or found.path is None:
                     continue
-                boxes, _ = self._boxes(file, file.of[image["id"]], [])
+                boxes, _, _ = self._boxes(file, file.of[image["id"]], [])
                 yield found.path, _size(image), boxes
 
     def _label(self, annotations: list[dict[str, Any]]) -> int | None:
@@ -221,7 +228,7 @@ class Coco(Source):
         path = self._path(at, image, faults)
         size = self._turned.size(path, _size(image))
         annotations = file.of[image["id"]]
-        boxes, box_labels = self._boxes(file, annotations, faults)
+        boxes, box_labels, box_marks = self._boxes(file, annotations, faults)
         crowds = sum(map(bool, (annotation.get("iscrowd") for annotation in annotations)))
         if self.lone_crowds and crowds:
             what = f"marks {crowds} of {len(annotations)} annotations of the picture {image['id']!r} as crowds, as some"
@@ -235,6 +242,7 @@ class Coco(Source):
             label=self._label(annotations),
             boxes=boxes,
             box_labels=box_labels,
+            box_marks=box_marks,
             mask=self._mask(file, image, path, size, faults),
             split=file.split,
             boxes_file=file.path if boxes is not None else None,
@@ -256,15 +264,18 @@ class Coco(Source):
 
     def _boxes(
         self, file: InstanceFile, annotations: list[dict[str, Any]], faults: list[Fault]
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        boxes, labels = [], []
+    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+        """Boxes, their class numbers and their marks."""
+        boxes, labels, marks = [], [], []
         for annotation in annotations:
             number = self._class_of(annotation)
             if number is None:
                 what = f"has the annotation {annotation.get('id')!r} of category {annotation.get('category_id')!r}, "
                 faults.append(Fault("label_unknown", file.path, what + "which it does not list"))
                 continue
-            if not file.has_boxes or self._is_crowd(annotation):
+            if not file.has_boxes:
+                continue
+            if self._is_crowd(annotation) and "bbox" not in annotation:  # its pixels say all that is known of it
                 continue
             try:
                 x, y, width, height = map(float, [*annotation["bbox"]])
@@ -274,9 +285,10 @@ class Coco(Source):
                 continue
             boxes.append([x, y, x + width, y + height])
             labels.append(number)
+            marks.append(self._mark(annotation))
         if not (file.annotated and file.has_boxes):
-            return None, None
-        return boxes_of(boxes), np.array(labels, np.int64)
+            return None, None, None
+        return boxes_of(boxes), np.array(labels, np.int64), np.array(marks, np.uint8)
 
     def _mask(
         self,

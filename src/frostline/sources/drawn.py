@@ -140,6 +140,7 @@ class Drawn(Source):
             label=self._label(page),
             boxes=boxes_of(boxes) if known else None,
             box_labels=np.array([self._number[shape.label] for shape in kept], np.int64) if known else None,
+            box_marks=np.array([shape.mark for shape in kept], np.uint8) if known else None,
             mask=self._mask(page, kept, size, faults) if path is not None and self._has_mask(page, kept) else None,
             split=page.split or (split_of_folders(path.relative_to(self.root)) if path is not None else None),
             boxes_file=page.file if known else None,

@@ -11,6 +11,7 @@ from frostline.parsing.found import Pictures
 from frostline.parsing.places import below, chosen, few_below, told
 from frostline.parsing.shapes import Page, Shape, number_in
 from frostline.parsing.tables import Table, read_table
+from frostline.scenes.scene import COUNTED, CROWD
 from frostline.sources.drawn import Drawn
 
 _WHAT = "Open Images' CSV"
@@ -27,8 +28,9 @@ class OpenImages(Drawn):
     ImageID, with or without a suffix, where that is there once.
 
     Classes have the names of `class-descriptions*.csv` where that is there, else those that the boxes have. A box
-    around a group of objects (IsGroupOf) is none of one object: it is left out, which `notes` tells, unless groups is
-    true. The split is told by the file's name, as in train-annotations-bbox.csv, or by the picture's folder.
+    around a group of objects (IsGroupOf) is marked as a crowd, which counts neither way and `notes` tells; groups: true
+    takes it for an object. The split is told by the file's name, as in train-annotations-bbox.csv, or by the picture's
+    folder.
 
     Pictures without boxes are not in the file. absent: such a picture is none of the dataset ("skip"), or without
     objects ("empty").
@@ -48,19 +50,18 @@ class OpenImages(Drawn):
     ) -> None:
         folder, files = chosen(root, annotations, _WHAT, _files)
         pages: list[Page] = []
-        left_out = 0
         names = _class_names(folder)
         for file in files:
-            found, grouped = read_boxes(file, names, groups)
-            pages += found
-            left_out += grouped
-        if left_out:
-            self.notes = [f"{left_out} box(es) around groups left out; dataset.source.groups=true takes them"]
+            pages += read_boxes(file, names, groups)
+        if crowds := sum(shape.mark == CROWD for page in pages for shape in page.shapes):
+            self.notes = [
+                f"{crowds} box(es) around groups count neither way; dataset.source.groups=true takes them for objects"
+            ]
         self._take(folder, pages, Pictures(folder, images), absent, turned=turned)
 
 
-def read_boxes(file: Path, names: dict[str, str], groups: bool) -> tuple[list[Page], int]:
-    """The pictures that a file names, and how many boxes around groups were left out. names: of classes, by their code.
+def read_boxes(file: Path, names: dict[str, str], groups: bool) -> list[Page]:
+    """The pictures that a file names. names: of classes, by their code. groups: take boxes around groups for objects.
 
     What cannot be read is in a page's `odd`. Raises FrostlineError for what is no such file.
     """
@@ -70,26 +71,23 @@ def read_boxes(file: Path, names: dict[str, str], groups: bool) -> tuple[list[Pa
     at = {name: place for place, name in enumerate(table.header)}
     split = split_named(file.stem)
     pages: dict[str, Page] = {}
-    left_out = 0
     for line, cells in table.records():
         row = {name: cells[place].strip() for name, place in at.items() if place < len(cells)}
         name = row.get("ImageID", "")
         page = pages.get(name)
         if page is None:
             page = pages[name] = Page(name, file, line, shares=True, split=split)
-        if row.get("IsGroupOf") == "1" and not groups:
-            left_out += 1
-            continue
         label = row.get("LabelName", "")
         if not label:
             page.wrong("has a box without a LabelName", line, "label_unknown")
             continue
         try:
             corners = tuple(_corner(table, row.get(corner)) for corner in _CORNERS)
-            page.shapes.append(Shape(names.get(label, label), "box", corners, line=line))
+            mark = CROWD if row.get("IsGroupOf") == "1" and not groups else COUNTED
+            page.shapes.append(Shape(names.get(label, label), "box", corners, line=line, mark=mark))
         except ValueError as error:
             page.wrong(f"has a box whose corners are no numbers ({error})", line)
-    return list(pages.values()), left_out
+    return list(pages.values())
 
 
 def _corner(table: Table, text: str | None) -> float:

@@ -10,7 +10,7 @@ from frostline.parsing.corners import counted
 from frostline.parsing.files import existing, inside, namesake
 from frostline.parsing.turned import Turned
 from frostline.scenes.faults import Fault
-from frostline.scenes.scene import BACKGROUND, Classes, Scene, scene_ids
+from frostline.scenes.scene import BACKGROUND, COUNTED, DIFFICULT, Classes, Scene, scene_ids
 from frostline.sources.base import Source
 from frostline.sources.voc_files import fits, pair_by_content, voc_files
 from frostline.sources.voc_xml import VocBoxes, read_voc_boxes
@@ -22,6 +22,7 @@ VOC_NAMES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 UNANNOTATED = ("fault", "empty")
+DIFFICULTS = ("ignored", "objects", "skip")
 
 
 class Voc(Source):
@@ -36,8 +37,9 @@ class Voc(Source):
     corners: from where pixels are counted (`corners.counted`). turned: which size boxes belong to where EXIF turns a
     picture (`turned.Turned`). What both found out is in `notes`.
 
-    classes: names of the boxes' classes, by default those found, sorted; another name is a fault then. skip_difficult:
-    leave out the boxes marked so. Masks have the background as class 0, then `classes`, or VOC's own 20 where the names
+    classes: names of the boxes' classes, by default those found, sorted; another name is a fault then. difficult:
+    what boxes marked so are: `ignored`, that is counting neither way, as VOC's own rules have it; `objects` as others;
+    `skip`: none. Masks have the background as class 0, then `classes`, or VOC's own 20 where the names
     found are all of these; 255 is unknown.
 
     Raises FrostlineError where `root` has no such layout, or has masks whose classes nobody tells.
@@ -47,14 +49,15 @@ class Voc(Source):
         self,
         root: str | Path,
         classes: Sequence[str] | None = None,
-        skip_difficult: bool = False,
+        difficult: str = "ignored",
         corners: str = "auto",
         turned: str = "auto",
         unannotated: str = "fault",
     ) -> None:
         check_choice("dataset.source.unannotated", unannotated, UNANNOTATED)
+        check_choice("dataset.source.difficult", difficult, DIFFICULTS)
         self.root = existing(root, "data in VOC's layout")
-        self._skip_difficult, self._unannotated = skip_difficult, unannotated
+        self._difficult, self._unannotated = difficult, unannotated
         self._files = files = voc_files(self.root)
         # All are read now: the names found are the classes, and where pixels count from shows in the whole only.
         read: dict[Path, VocBoxes | ValueError] = {}
@@ -84,14 +87,17 @@ class Voc(Source):
 
     @property
     def notes(self) -> Sequence[str]:  # type: ignore[override]
-        """Where corners are counted from, which size boxes belong to, and what has no XML file."""
+        """Where corners are counted from, which size boxes belong to, what is difficult, and what has no XML file."""
         missing = len(self._files.pictures.keys() - self._files.xmls.keys())
         if self._unannotated == "empty":
             what = "taken as looked at, without objects"
         else:
             what = "not taken as looked at; dataset.source.unannotated=empty takes them as without objects"
         bare = f"{missing} picture(s) have no XML file and are {what}" if missing else None
-        return [note for note in (self.counting.why, self._turned.note, bare) if note]
+        found = (boxes.difficult for boxes in self._read.values() if isinstance(boxes, VocBoxes))
+        ignored = sum(map(sum, found)) if self._difficult == "ignored" else 0
+        hard = f"{ignored} boxes marked difficult count neither way (dataset.source.difficult)" if ignored else None
+        return [note for note in (self.counting.why, self._turned.note, hard, bare) if note]
 
     def _annotated(self) -> Iterator[tuple[Path | None, tuple[int, int] | None, np.ndarray | None]]:
         for name, boxes in self._read.items():
@@ -110,13 +116,14 @@ class Voc(Source):
         split, listing, _ = files.listed.get(name, (files.splits.get(name), None, None))
         xml, picture = files.xmls.get(name), files.pictures.get(name)
         faults = self._missing(name)
-        boxes = labels = lines = size = None
+        boxes = labels = marks = lines = size = None
         read = self._read.get(name)
         if isinstance(read, ValueError):
             faults.append(Fault("annotation_unreadable", xml or "", str(read)))
         elif read is not None:
             known = {name: number for number, name in enumerate(self.classes.boxes or ())}
-            kept = [at for at, difficult in enumerate(read.difficult) if not (difficult and self._skip_difficult)]
+            skip = self._difficult == "skip"
+            kept = [at for at, difficult in enumerate(read.difficult) if not (difficult and skip)]
             for at in kept:
                 if read.names[at] not in known:
                     what = f"has a box of the class '{read.names[at]}', which is none of those given"
@@ -124,6 +131,8 @@ class Voc(Source):
             kept = [at for at in kept if read.names[at] in known]
             boxes = self.counting.boxes(read.corners)[kept]
             labels = np.array([known[read.names[at]] for at in kept], np.int64)
+            hard = [self._difficult == "ignored" and read.difficult[at] for at in kept]
+            marks = np.where(hard, DIFFICULT, COUNTED).astype(np.uint8)
             lines = tuple(read.lines[at] for at in kept)
             size = self._turned.size(picture, read.size)
         elif self._unannotated == "empty":
@@ -133,6 +142,7 @@ class Voc(Source):
             image=picture,
             boxes=boxes,
             box_labels=labels,
+            box_marks=marks,
             mask=files.masks.get(name),
             split=split,
             boxes_file=xml,

@@ -1,7 +1,7 @@
 """Detection: where are all the objects, and what are they?"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from frostline.errors import check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.detection import Boxes, CocoAveragePrecision, VocAveragePrecision, coco_matches, matched
 from frostline.models.heads.base import DetectionHead
+from frostline.scenes.scene import COUNTED
 from frostline.tasks.base import Mistake, Row, Task, on_cpu
 from frostline.tasks.predictions import Detected, Placement
 
@@ -59,11 +60,13 @@ class Detection(Task):
 
     def answers(self, batch: Batch) -> Any:
         if self.training and self.detector.sees_pictures and "image" in batch:
-            return self.detector.sample(self.model.backbone, batch["image"], batch["boxes"])
+            return self.detector.sample(self.model.backbone, batch["image"], _counted(batch, "boxes"))
         return super().answers(batch)
 
     def criterion(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
-        return self.detector.losses(outputs, batch["boxes"], batch["box_labels"])
+        pairs = zip(batch["boxes"], batch["box_marks"], strict=True)
+        ignored = [boxes[marks != COUNTED] for boxes, marks in pairs]
+        return self.detector.losses(outputs, _counted(batch, "boxes"), _counted(batch, "box_labels"), ignored)
 
     def predict(self, outputs: Any, batch: Batch) -> list[Detected]:
         predictions = []
@@ -89,18 +92,19 @@ class Detection(Task):
         """Amount: boxes that were missed, and the scores of those that are wrong; `matched`, scores from SURE up."""
         for index, found in enumerate(predictions):
             found = found.sure()
-            right, seen = matched(_measured(found), _truth(batch, index))
-            missed, wrong = int((~seen).sum()), int((~right).sum())
-            words = [f"missed {missed} of {len(seen)}"] if missed else []
+            match = matched(_measured(found), _truth(batch, index))
+            missed, wrong = int(match.missed.sum()), int(match.wrong.sum())
+            words = [f"missed {missed} of {missed + int(match.seen.sum())}"] if missed else []
             words += [f"{wrong} too many"] if wrong else []
-            yield Mistake(missed + float(found.scores[~right].sum()), ", ".join(words))
+            yield Mistake(missed + float(found.scores[match.wrong].sum()), ", ".join(words))
 
     def rows(self, predictions: Sequence[Detected], batch: Batch) -> Iterator[Row]:
         """Quality: of the boxes of at least SURE and those that are there, the share that match, see `mistakes`."""
         for index, found in enumerate(predictions):
             truth = _truth(batch, index)
-            good, seen = matched(_measured(found.sure()), truth)
-            total = len(good) + int((~seen).sum())
+            match = matched(_measured(found.sure()), truth)
+            good = int(match.seen.sum())
+            total = good + int(match.missed.sum()) + int(match.wrong.sum())
             right, ignored = coco_matches(_measured(found), truth, len(self.classes))
             yield {
                 "boxes": found.boxes.flatten().tolist(),
@@ -108,8 +112,8 @@ class Detection(Task):
                 "classes": found.labels.tolist(),
                 "right": right.tolist(),
                 "ignored": ignored.tolist(),
-                "objects": truth["labels"].tolist(),
-                "quality": float(good.sum()) / total if total else None,
+                "objects": truth["labels"][truth["marks"] == COUNTED].tolist(),
+                "quality": good / total if total else None,
             }
 
     def only(self, outputs: Any, scene: int) -> Any:
@@ -117,7 +121,12 @@ class Detection(Task):
 
 
 def _truth(batch: Batch, index: int) -> Boxes:
-    return {"boxes": batch["boxes"][index], "labels": batch["box_labels"][index]}
+    return {"boxes": batch["boxes"][index], "labels": batch["box_labels"][index], "marks": batch["box_marks"][index]}
+
+
+def _counted(batch: Batch, key: Literal["boxes", "box_labels"]) -> list[Tensor]:
+    """Of each scene the boxes that count, or their labels."""
+    return [values[marks == COUNTED] for values, marks in zip(batch[key], batch["box_marks"], strict=True)]
 
 
 def _measured(found: Detected) -> Boxes:

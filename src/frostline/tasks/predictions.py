@@ -133,13 +133,15 @@ Prediction = Classified | Located | Detected | Segmented
 class Truth:
     """What is annotated of one scene that a task needs, in the picture's own pixels; the rest is None.
 
-    label: class number. boxes: (n, 4) x0 y0 x1 y1 and labels: (n,). mask: (h, w) uint8, VOID where unknown.
+    label: class number. boxes: (n, 4) x0 y0 x1 y1, with labels: (n,) and marks: (n,), as in `Scene.box_marks`. mask:
+    (h, w) uint8, VOID where unknown.
     """
 
     label: int | None = None
     boxes: Tensor | None = None
     labels: Tensor | None = None
     mask: Tensor | None = None
+    marks: Tensor | None = None
 
     @classmethod
     def of(cls, batch: Mapping[str, Any], index: int) -> Self:
@@ -150,6 +152,7 @@ class Truth:
             boxes,
             batch["box_labels"][index] if "boxes" in batch else None,
             batch["native_mask"][index] if "native_mask" in batch else None,
+            batch["box_marks"][index] if "boxes" in batch else None,
         )
 
     def classes_seen(self) -> set[int]:

@@ -18,6 +18,7 @@ def batch_of_rectangles():
         "image": image,
         "boxes": [torch.tensor(b, dtype=torch.float32) for b in boxes],
         "box_labels": [torch.tensor(n) for n in labels],
+        "box_marks": [torch.zeros(len(n), dtype=torch.uint8) for n in labels],
         "id": ["a", "b", "c"],
         "size": SIZE,
         "place": [(0, 0, SIZE, SIZE)] * 3,

@@ -12,6 +12,7 @@ from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHea
 from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, assign, distribution_focal_loss
 from frostline.models.small_cnn import SmallCnn
 from frostline.runs.build import build_task
+from frostline.scenes.scene import CROWD
 
 HEADS = ["dense", "yolo", "fcos", "retinanet", "ssdlite", "faster_rcnn"]
 WINDOWS = ["sliding_window", "fully_convolutional"]
@@ -61,11 +62,27 @@ def test_a_detector_learns_three_pictures_by_heart(batch, head):
 
 
 @pytest.mark.parametrize("head", HEADS + WINDOWS)
+def test_a_box_that_does_not_count_is_no_target(batch, head):
+    # Catches crowds that are learnt as objects: where the only box of a kind does not count, that kind has no loss.
+    task = task_with(head)
+    batch = batch | {"box_marks": [torch.full_like(marks, CROWD) for marks in batch["box_marks"]]}
+    torch.manual_seed(1)
+    losses = task.criterion(task.answers(batch), batch)
+    where = [name for name in losses if name in ("box", "bbox_regression", "loss_box_reg", "sides", "class")]
+    assert where and all(float(losses[name]) == 0 for name in where)
+    metrics = task.eval().make_metrics()
+    with torch.no_grad():
+        task.update(metrics, task.predict(task(batch["image"]), batch), batch)
+    assert float(metrics.compute()["map"]) == -1
+
+
+@pytest.mark.parametrize("head", HEADS + WINDOWS)
 def test_scenes_without_any_box_teach_that_there_is_nothing(batch, head):
     task = task_with(head)
     empty = batch | {
         "boxes": [torch.zeros(0, 4)] * 3,
         "box_labels": [torch.zeros(0, dtype=torch.long)] * 3,
+        "box_marks": [torch.zeros(0, dtype=torch.uint8)] * 3,
     }
     losses = task.criterion(task.answers(empty), empty)
     assert all(bool(value.isfinite()) for value in losses.values())

@@ -1,4 +1,4 @@
-"""Weights of classes in the losses of detectors, and pictures without objects among others."""
+"""What detectors' losses leave out or weigh: classes, pictures without objects, boxes that do not count."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from torchvision.models.detection.ssd import SSD
 
 from frostline.errors import FrostlineError
 from frostline.models.backbones import timm_backbone
+from frostline.models.heads.detection.cells import judged
 from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
 from frostline.models.heads.detection.yolo import YoloHead
@@ -43,12 +44,55 @@ NONE = torch.zeros(0, 4)
 
 
 @torch.no_grad()
-def losses(head, outputs, labels, weights=None, boxes=(BOX, BOX)):
+def losses(head, outputs, labels, weights=None, boxes=(BOX, BOX), ignored=()):
     head.class_weights = None if weights is None else torch.tensor(weights)
-    return head.losses(outputs, list(boxes), [torch.tensor(n, dtype=torch.long) for n in labels])
+    return head.losses(outputs, list(boxes), [torch.tensor(n, dtype=torch.long) for n in labels], ignored)
 
 
-@pytest.mark.parametrize("kind", [DenseHead, YoloHead, FcosHead, RetinaNetHead, SsdliteHead])
+KINDS = [DenseHead, YoloHead, FcosHead, RetinaNetHead, SsdliteHead]
+SEEN = {"classification", "objectness"}  # the losses that tell objects from nothing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_within_a_box_that_does_not_count_it_is_no_mistake_to_find_something(backbone, kind):
+    # Where all of both pictures is ignored and nothing counts, nothing is lost; where the ignored box of one holds the
+    # object of the other, what that loses stays as it is.
+    head = head_of(kind, backbone)
+    outputs = head(maps(backbone))
+    everything, half = torch.tensor([[-99.0, -99, 199, 199]]), torch.tensor([[-99.0, -99, 32, 199]])
+    (name,) = SEEN & set(losses(head, outputs, ([], []), boxes=(NONE, NONE)))
+
+    def seen(ignored, boxes=(NONE, NONE), labels=([], [])):
+        return float(losses(head, outputs, labels, boxes=boxes, ignored=ignored)[name])
+
+    whole, left, nothing = (seen(ignored) for ignored in ([], [half, half], [everything, everything]))
+    assert nothing == pytest.approx(0, abs=1e-5) and (nothing < left < whole or kind is SsdliteHead)
+    assert seen([NONE, NONE]) == whole
+    one = seen([everything, everything], (BOX, NONE), ([0], []))
+    assert 0.01 < one < seen([], (BOX, NONE), ([0], []))  # an object within is learnt nevertheless
+    plain, marked = (losses(head, outputs, ([0], [1]), ignored=ignored) for ignored in ([], [half, NONE]))
+    assert all(torch.equal(value, plain[key]) for key, value in marked.items() if key not in SEEN)
+
+
+def test_to_faster_rcnn_what_is_ignored_is_background(backbone):
+    head = head_of(FasterRcnnHead, backbone)
+    outputs = head(maps(backbone))
+    plain, marked = (losses(head, outputs, ([0], [1]), ignored=ignored) for ignored in ([], [BOX + 20, BOX]))
+    assert all(torch.equal(value, plain[key]) for key, value in marked.items())
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_cells_are_judged_where_their_centre_is_in_no_ignored_box_or_they_have_an_object(own):
+    centres = torch.tensor([[4.0, 4], [12, 4], [20, 4]])
+    there = torch.tensor([[0.0, 0.7, 0], [0, 0, 0]])
+    ignored = [torch.tensor([[0.0, 0, 16, 8]]), torch.tensor([[0.0, 0, 1, 1], [18, 2, 22, 6]])]
+    given = torch.stack([centres, centres.flip(0)]) if own else centres
+    expected = [[0, 1, 1], [0, 1, 1] if own else [1, 1, 0]]
+    assert judged(given, there, ignored).tolist() == expected
+    assert judged(given, there, [NONE, NONE]) is None and judged(given, there, ()) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_object_counts_by_the_weight_of_its_class(backbone, kind):
     # The loss of classes is a sum over places: in the weight of one class it is a line, flat where that class has no
     # object, and at 1 it is what it is without weights. What boxes cost, and where objects are, stays as it is.

@@ -65,10 +65,14 @@ class DetectionHead(Head, Generic[Outputs]):
         """
         self.class_weights = weights
 
-    def losses(self, outputs: Outputs, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+    def losses(
+        self, outputs: Outputs, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
         """Losses by name, whose sum is minimised.
 
-        boxes, labels: of each scene, its true boxes (n, 4), x0 y0 x1 y1 in pixels, and their classes (n,).
+        boxes, labels: of each scene, its true boxes (n, 4), x0 y0 x1 y1 in pixels, and their classes (n,). ignored: of
+        each its boxes that do not count (m, 4), within which it is no mistake to find something; () where no scene has
+        such.
         """
         raise NotImplementedError
 

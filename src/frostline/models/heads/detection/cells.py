@@ -91,6 +91,26 @@ def assign_batch(
     return tuple(torch.cat(column) for column in zip(*columns, strict=True))
 
 
+def within(centres: Tensor, boxes: Tensor) -> Tensor:
+    """(N,) bool: which of the points (N, 2), x y, lie in any of the boxes (n, 4)."""
+    inside = (centres[:, None] > boxes[:, :2]) & (centres[:, None] < boxes[:, 2:])
+    return inside.all(2).any(1)
+
+
+def judged(centres: Tensor, there: Tensor, ignored: Sequence[Tensor]) -> Tensor | None:
+    """(B, N) how much the objectness of each cell counts: 0 where its centre lies in an ignored box and no object is
+    assigned to it, else 1; None where all count.
+
+    centres: (N, 2), or (B, N, 2) where each scene has its own. there: (B, N) the objectness that is right, 0 for none.
+    """
+    if not any(map(len, ignored)):
+        return None
+    own = centres.expand(len(there), -1, -1)
+    return torch.stack([~(within(*pair) & (right == 0)) for *pair, right in zip(own, ignored, there, strict=True)]).to(
+        there
+    )
+
+
 def nearest(centres: Tensor, middle: Tensor, fits: Tensor) -> Tensor:
     """(N, n) bool: which cell has its centre (N, 2) nearest to that of each box, `middle` (n, 2).
 

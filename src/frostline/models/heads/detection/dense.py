@@ -19,6 +19,7 @@ from frostline.models.heads.detection.cells import (
     assign_batch,
     cells_of,
     convolution,
+    judged,
     nearest,
     paired_iou,
 )
@@ -60,7 +61,9 @@ class DenseHead(CellsHead[Cells]):
             boxes.append(torch.cat([centre - reach[..., :2], centre + reach[..., 2:]], -1))
         return Cells(torch.cat(objectness, 1), torch.cat(classes, 1), torch.cat(boxes, 1), centres, strides, size)
 
-    def losses(self, outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+    def losses(
+        self, outputs: Cells, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
         """Binary cross-entropy of objectness over all cells; class and GIoU over those assigned to a box."""
         scenes, cells, truths, classes = assign_batch(partial(_assign, outputs), boxes, labels)
         count = max(1, len(cells))
@@ -68,8 +71,10 @@ class DenseHead(CellsHead[Cells]):
         # A cell is as sure as its box is good (as in YOLO, arXiv:1506.02640): so scores rank boxes by quality.
         quality = torch.zeros_like(outputs.objectness)
         quality[scenes, cells] = paired_iou(predicted.detach(), truths).to(quality.dtype)
+        weight = judged(outputs.centres, quality, ignored)
+        objectness = F.binary_cross_entropy_with_logits(outputs.objectness, quality, weight, reduction="sum")
         return {
-            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, quality, reduction="sum") / count,
+            "objectness": objectness / count,
             "class": F.cross_entropy(told, classes, self.class_weights, reduction="sum") / count,
             "box": 2 * generalized_box_iou_loss(predicted, truths, reduction="sum") / count,
         }

@@ -69,11 +69,15 @@ class TorchvisionHead(DetectionHead[Pyramid]):
             )
         super().weigh(weights)
 
-    def losses(self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Those of the detector, under torchvision's names."""
+    def losses(
+        self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """Those of the detector, under torchvision's names. To Faster R-CNN alone what is ignored is background."""
         if self._weighed is not None:
             self._weighed.class_weights = self.class_weights  # on the device where the head is by now
         targets = [{"boxes": b, "labels": n + self.first} for b, n in zip(boxes, labels, strict=True)]
+        for target, own in zip(targets, ignored, strict=bool(ignored)):
+            target["ignored"] = own
         with self._mode(True), _same_draws(outputs.maps[0].device):
             return cast(dict[str, Tensor], self._run(outputs, targets))
 

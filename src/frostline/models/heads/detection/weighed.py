@@ -1,4 +1,5 @@
-"""torchvision's losses of classes with what they lack: weights of the classes, and pictures without any object."""
+"""torchvision's losses of classes with what they lack: weights of the classes, pictures without any object, and boxes
+that do not count."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,10 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import sigmoid_focal_loss
 
+from frostline.models.heads.detection.cells import within
+
 Targets = list[dict[str, Tensor]]
+NONE = 50.0  # a score so sure that nothing is lost by it
 
 
 class WeighedSsd(SSD):
@@ -23,6 +27,7 @@ class WeighedSsd(SSD):
     def compute_loss(
         self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
+        head_outputs = _silenced(targets, head_outputs, anchors, matched_idxs, background=True)
         losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
         scores, boxes = head_outputs["cls_logits"], losses["bbox_regression"]
         own = [_labels(target, matched) for target, matched in zip(targets, matched_idxs, strict=True)]
@@ -51,6 +56,7 @@ class WeighedFcosHead(FCOSHead):
     def compute_loss(
         self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
+        head_outputs = _silenced(targets, head_outputs, anchors, matched_idxs)
         losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
         if self.class_weights is not None:
             count = max(1, sum(int((matched >= 0).sum()) for matched in matched_idxs))
@@ -68,6 +74,7 @@ class WeighedRetinaNetHead(RetinaNetHead):
     def compute_loss(
         self, targets: Targets, head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
+        head_outputs = _silenced(targets, head_outputs, anchors, matched_idxs)
         losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
         if self.class_weights is not None:  # a mean over pictures, each over its own places
             for scores, target, matched in zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True):
@@ -78,6 +85,31 @@ class WeighedRetinaNetHead(RetinaNetHead):
 
 
 WEIGHED = (WeighedSsd, WeighedFcosHead, WeighedRetinaNetHead)
+
+
+def _silenced(
+    targets: Targets,
+    head_outputs: dict[str, Tensor],
+    anchors: list[Tensor],
+    matched_idxs: list[Tensor],
+    background: bool = False,
+) -> dict[str, Tensor]:
+    """The outputs, as if no class were seen at places without an object whose middle lies in a box that does not count.
+
+    So nothing is lost there, and nothing learnt. background: whether the first class stands for none.
+    """
+    if not any(len(target.get("ignored", ())) for target in targets):
+        return head_outputs
+    scores = head_outputs["cls_logits"]
+    nothing = scores.new_full((scores.shape[2],), -NONE)
+    if background:
+        nothing[0] = NONE
+    rows = zip(targets, anchors, matched_idxs, strict=True)
+    silent = [
+        within((places[:, :2] + places[:, 2:]) / 2, target["ignored"]) & (matched < 0)
+        for target, places, matched in rows
+    ]
+    return head_outputs | {"cls_logits": torch.where(torch.stack(silent)[..., None], nothing, scores)}
 
 
 def _labels(target: dict[str, Tensor], matched: Tensor) -> Tensor:

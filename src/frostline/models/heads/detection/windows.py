@@ -16,7 +16,7 @@ from torchvision.ops import generalized_box_iou_loss
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone, in_floats
-from frostline.models.heads.detection.cells import Cells, CellsHead, assign_batch
+from frostline.models.heads.detection.cells import Cells, CellsHead, assign_batch, judged
 from frostline.models.small_cnn import STRIDE, SmallCnn
 from frostline.pictures.fit import GREY
 
@@ -117,16 +117,19 @@ class SlidingWindowHead(CellsHead[Windows]):
         corner = (centre - extent / 2).clamp(-beyond, side - extent + beyond)
         return torch.cat([corner, corner + extent], 1)
 
-    def losses(self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+    def losses(
+        self, outputs: Windows, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
         """Objectness over all windows; class and box over those that are assigned to one."""
         windows = outputs.windows.expand(len(boxes), -1, -1)
         assigned = assign_batch(lambda scene, own, kinds: assign(windows[scene], own), boxes, labels)
         scenes, places, truths, classes = assigned
         there = torch.zeros_like(outputs.objectness)
         there[scenes, places] = 1
+        weight = judged(outputs.centres, there, ignored)
         count, told = max(1, len(scenes)), outputs.classes[scenes, places]
         return {
-            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there),
+            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there, weight),
             "class": F.cross_entropy(told, classes, self.class_weights, reduction="sum") / count,
             "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
         }

@@ -20,6 +20,7 @@ from frostline.models.heads.detection.cells import (
     assign_batch,
     cells_of,
     convolution,
+    judged,
     nearest,
 )
 
@@ -73,7 +74,9 @@ class YoloHead(CellsHead["YoloCells"]):
         boxes = torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], -1)
         return YoloCells(rest[..., 0], classes, boxes, centres, strides, maps[0].shape[-1] * STRIDES[0], sides)
 
-    def losses(self, outputs: "YoloCells", boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> dict[str, Tensor]:
+    def losses(
+        self, outputs: "YoloCells", boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
         """Objectness over all cells; class, box and its sides over those that are assigned, each by its rank.
 
         TOOD weighs all by the IoU as well. Here only objectness does, as else small objects, whose IoU is small for
@@ -90,8 +93,10 @@ class YoloHead(CellsHead["YoloCells"]):
         centres, strides = outputs.centres[cells], outputs.strides[cells, None]
         reach = torch.cat([centres - truths[:, :2], truths[:, 2:] - centres], 1) / strides
         side_loss = distribution_focal_loss(outputs.sides[scenes, cells], reach)
+        weight = judged(outputs.centres, sure, ignored)
+        objectness = F.binary_cross_entropy_with_logits(outputs.objectness, sure, weight, reduction="sum")
         return {
-            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, sure, reduction="sum") / total,
+            "objectness": objectness / total,
             "class": (class_loss * rank).sum() / total,
             "box": 2 * (box_loss * rank).sum() / total,
             "sides": 0.5 * (side_loss * rank).sum() / total,
