@@ -1,6 +1,7 @@
 """Whether verdicts are right: studies whose truth is known, judged by the functions that judge real ones."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray

@@ -55,7 +55,9 @@ def led(values: Floats, present: Bools, competing: Bools) -> Led:
     first = np.take_along_axis(variance, leader[:, None], 1)
     squares = first**2 + variance**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        df = (seeds - 1) * np.where(squares > 0, share * (first + variance) ** 2 / squares, 1.0)
+        gained = np.where(squares > 0, share * (first + variance) ** 2 / squares, 1.0) - 1
+    # Whether two spreads are alike, and so worth more than one, is known by these few seeds only: not all of it counts.
+    df = (seeds - 1) * (1 + (1 - 0.5 / (seeds - 1)) * gained)
     ahead = np.take_along_axis(ranked, leader[:, None], 1) - ranked
     return Led(leader, ahead, np.sqrt((first + variance) / seeds), df)
 

@@ -14,10 +14,10 @@ POINTS = 601  # of the grid on which densities are carried from look to look
 def spent(share: float) -> float:
     """How much of the error may be spent when this share of the seeds is there: 0 at 0, 1 at 1, rising between.
 
-    Any such function keeps the level (Lan and DeMets 1983). This one, found by search, spends half by six tenths of
+    Any such function keeps the level (Lan and DeMets 1983). This one, found by search, spends 0.6 by six tenths of
     the seeds, so that what is far ahead is found early, and the rest at the end, for what is little ahead.
     """
-    return float(0.55 * min(share / 0.6, 1.0) ** 1.5 + 0.45 * share**8)
+    return float(0.6 * min(share / 0.6, 1.0) ** 1.5 + 0.4 * share**12)
 
 
 @cache
