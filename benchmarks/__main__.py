@@ -10,12 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, freezing, loading, metrics, pipeline, quality, report, scale, start, training, windows
+from benchmarks import (
+    data,
+    freezing,
+    loading,
+    metrics,
+    pipeline,
+    quality,
+    report,
+    scale,
+    start,
+    training,
+    verdict,
+    windows,
+)
 from frostline.runs.provenance import commit, machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-PARTS = (data, freezing, loading, metrics, pipeline, quality, report, scale, start, training, windows)
+PARTS = (data, freezing, loading, metrics, pipeline, quality, report, scale, start, training, verdict, windows)
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 
 HEAD = """# What is claimed, and what was measured

@@ -69,5 +69,8 @@ def test_wins_is_the_chance_on_a_new_seed():
     sure = np.array(told) > 0.9
     assert np.nanmean(came) == pytest.approx(stats.norm.cdf(1), abs=0.03)  # independent of the seen ones
     assert 0.9 < np.array(told)[sure].mean() < 0.97
+    # By hand, of differences 0, 1, 2: a new one lies 1 / √(1 + 1/3) standard deviations of the prediction above zero.
+    by_hand = paired({0: 0.0, 1: 1.0, 2: 2.0}, dict.fromkeys(range(3), 0.0)).wins
+    assert by_hand == pytest.approx(stats.t.cdf(np.sqrt(3 / 4), 2))
     assert paired({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}).wins == 0.5
     assert paired({0: 2.0, 1: 2.0}, {0: 1.0, 1: 1.0}).wins == 1.0

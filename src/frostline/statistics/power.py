@@ -23,7 +23,9 @@ UNSURE = 0.8  # the level of the interval of the effect that gives the range of 
 class More:
     """About how many more seeds would decide.
 
-    median: by the effect that was seen; low, high: by the ends of its 80 % interval. None stands for more than CAP.
+    median: by the effect under which half of the t values would lie below the one seen, which is smaller than the
+    effect seen, as that of few seeds is exaggerated. low, high: by the ends of the effect's 80 % interval. None stands
+    for more than CAP.
     """
 
     median: int | None
@@ -64,6 +66,16 @@ def smallest_margin(n: int) -> float:
     return float(brentq(lambda margin: power_of_equivalence(margin, n) - POWER, 0.01, 50))
 
 
+def seeds_to_differ(effect: float) -> int | None:
+    """The fewest pairs that show this effect with 80 % power; None beyond CAP."""
+    return next((n for n in range(2, CAP + 1) if smallest_effect(n) <= effect), None)
+
+
+def seeds_to_equate(margin: float) -> int | None:
+    """The fewest pairs that show two equal arms equivalent within this margin with 80 % power; None beyond CAP."""
+    return next((n for n in range(2, CAP + 1) if smallest_margin(n) <= margin), None)
+
+
 def smallest_difference(pairs: Paired) -> float:
     """The smallest difference these seeds could show with 80 % power, in the unit of the values; NaN below two pairs.
 
@@ -84,13 +96,13 @@ def more_seeds(pairs: Paired) -> More:
     if seen.sd == 0:
         sure = None if seen.mean == 0 and pairs.margin is None else 1
         return More(sure, sure, sure)
-    effect, t = seen.mean / seen.sd, abs(seen.mean) / seen.error
-    strong, weak = _centre(t, seen.n - 1, (1 - UNSURE) / 2), _centre(t, seen.n - 1, (1 + UNSURE) / 2)
-    margin = pairs.margin / seen.sd if pairs.margin is not None else 0.0
-    ends = [_needed(end / math.sqrt(seen.n), seen.n, margin) for end in (strong, max(weak, 0.0))]
-    median = _needed(abs(effect), seen.n, margin)
-    reached = [k for k in (*ends, median) if k is not None]
-    return More(median, min(reached, default=None), None if None in (*ends, median) else max(reached))
+    t, margin = abs(seen.mean) / seen.error, (pairs.margin or 0.0) / seen.sd
+    tails = ((1 - UNSURE) / 2, 0.5, (1 + UNSURE) / 2)
+    effects = [max(_centre(t, seen.n - 1, tail), 0.0) / math.sqrt(seen.n) for tail in tails]
+    all_three = [_needed(effect, seen.n, margin) for effect in effects]
+    # By the margin, a smaller effect may take fewer: the ends are not in order.
+    reached = [k for k in all_three if k is not None]
+    return More(all_three[1], min(reached, default=None), None if None in all_three else max(reached))
 
 
 def _needed(effect: float, n: int, margin: float) -> int | None:
