@@ -8,6 +8,7 @@ no file is read. It is not trusted for a file that was as fresh as the clock is 
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from frostline.checking import fingerprint
@@ -64,8 +65,8 @@ class Note:
         content = {"how": how, "contents": made_of.contents(), "state": made_of.state()}
         write_whole(self.path, json.dumps(content) + "\n")
 
-    def tells_same(self, how: str, source: Source, workers: int | None) -> bool:
-        """Whether the source says now what the dataset was made of, in the same way."""
+    def tells_same(self, how: str, source: Source, workers: int | None, where: fingerprint.Where | None = None) -> bool:
+        """Whether the source says now what the dataset was made of, in the same way. where: as `of_scene` takes it."""
         try:
             noted = json.loads(self.path.read_text())
             was, contents, state = noted["how"], noted["contents"], noted["state"]
@@ -77,10 +78,10 @@ class Note:
         if now.own is not None:
             return bool(contents == now.own)
         for scene in source.scenes():
-            now.add_status(*fingerprint.by_status(scene))
+            now.add_status(*fingerprint.by_status(scene, where=where))
         if state is not None and state == now.state():
             return True
-        for content in in_threads(fingerprint.of_scene, source.scenes(), workers):
+        for content in in_threads(partial(fingerprint.of_scene, where=where), source.scenes(), workers):
             now.content = (now.content + int(content, 16)) % _MODULUS
         if contents != now.contents():
             return False
