@@ -103,7 +103,7 @@ class Scenes(Sequence[Scene]):
         return self.columns.text("id", self.rows[index])
 
     def files(self, index: int) -> dict[str, str]:
-        """The files of one scene, from the dataset's folder, each with its sha256 as it was written."""
+        """The files of one scene, as from the dataset's folder, each with its sha256 as it was prepared."""
         row = self.rows[index]
         names = [self.columns.text("picture", row), self.columns.text("mask", row)]
         digests = self.columns.ragged("digests", row).tobytes()
