@@ -193,6 +193,11 @@ def test_a_killed_prepare_goes_on(store, held, photographs, monkeypatch, tmp_pat
     assert sorted(checked) == sorted({scene.id for scene in photographs.found} - noted) and noted
     assert (dataset.path / "dataset.json").read_bytes() == (held(store, out="fresh").path / "dataset.json").read_bytes()
     assert all(scene.image.is_file() for scene in photographs.found)
+    with pytest.raises(KeyboardInterrupt):
+        held(store, Killed(photographs.found), out="other")
+    checked.clear()
+    held("copy" if store != "copy" else "encoded", out="other")  # held otherwise: from the start
+    assert len(checked) == len(photographs.found)
 
 
 def test_what_is_left_out_of_a_dataset_stays_with_its_owner(held, photographs, tmp_path):
