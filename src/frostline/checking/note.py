@@ -8,7 +8,6 @@ no file is read. It is not trusted for a file that was as fresh as the clock is 
 import json
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from frostline.checking import fingerprint
@@ -81,7 +80,8 @@ class Note:
             now.add_status(*fingerprint.by_status(scene, where=where))
         if state is not None and state == now.state():
             return True
-        for content in in_threads(partial(fingerprint.of_scene, where=where), source.scenes(), workers):
+        contents_now = in_threads(lambda scene: fingerprint.of_scene(scene, None, where), source.scenes(), workers)
+        for content in contents_now:
             now.content = (now.content + int(content, 16)) % _MODULUS
         if contents != now.contents():
             return False
