@@ -44,6 +44,7 @@ DECIDES = {
     "pictures/masks.py": "dsarp",
     "pictures/writing.py": "dp",
     "pictures/fit.py": "sar",
+    "pictures/stored.py": "sar",
     "pictures/kernels.py": "ar",
     "pictures/regions.py": "ar",
     "loading": "ar",

@@ -27,7 +27,10 @@ DATASET = (
     *("pictures/reading.py", "pictures/masks.py", "pictures/writing.py", "checking"),
 )
 # A decoded square.
-SQUARES = ("pictures/reading.py", "pictures/masks.py", "pictures/fit.py", "loading/decoded.py")
+SQUARES = (
+    *("pictures/reading.py", "pictures/masks.py", "pictures/stored.py", "pictures/fit.py"),
+    "loading/decoded.py",
+)
 # A scene as a network sees it.
 _ITEMS = (
     *("scenes/scene.py", "scenes/layout.py", "scenes/listing.py", "scenes/columns.py", "scenes/dataset.py"),

@@ -22,6 +22,7 @@ NULLABLE = {
     ("dataset", "group"): str,
     ("dataset", "root"): str,
     ("dataset", "white"): int,
+    ("dataset", "side"): int,
     ("dataset", "unmasked"): str,
     ("dataset", "choice"): str,
     ("dataset", "manifest"): str,

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from frostline.annotate.boxes import Box, Proposal, box_names
+from frostline.errors import FrostlineError
 from frostline.pictures.masks import read_mask
+from frostline.pictures.reading import displayed_size
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import BACKGROUND, COUNTED, SPLITS, Classes, Scene
 
@@ -31,9 +34,15 @@ def propose(
     only_missing: leave out the scenes whose boxes are annotated. predict: of the trained run named `run`.
     The boxes are those annotated; where nobody did, those around what the mask shows (`mask_boxes`); where there is no
     mask either, or it shows no class of the boxes, those that the run predicts.
+    Raises FrostlineError where the dataset holds its pictures elsewhere or smaller.
     """
     scenes = [scene for split in splits for scene in dataset.scenes(split)]
     scenes = [scene for scene in scenes if not (only_missing and scene.boxes is not None)]
+    if any(scene.digest is not None or displayed_size(cast(Path, scene.image)) != scene.size for scene in scenes):
+        raise FrostlineError(
+            f"{dataset.path} does not hold its pictures as they are, and people need them: prepare it with "
+            "dataset.store=copy."
+        )
     found = {scene.id: _known(scene, dataset.classes) for scene in scenes}
     if predict is not None:
         open_ = [scene for scene in scenes if not found[scene.id].annotated and not found[scene.id].boxes]

@@ -14,6 +14,8 @@ import numpy as np
 from frostline.pictures.reading import read_with_status
 from frostline.scenes.scene import Scene
 
+Where = Callable[[Path], str]
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -38,12 +40,15 @@ class Seen:
         return cls(content, sha256(content).digest(), status)
 
 
-def of_scene(scene: Scene, seen: Seen | None = None) -> str:
-    """One hash over all that a source says of a scene, files read. seen: its picture, where that was read already."""
-    return _of(scene, (Seen.of(scene) if seen is None else seen).digest, _of_file)
+def of_scene(scene: Scene, seen: Seen | None = None, where: Where | None = None) -> str:
+    """One hash over all that a source says of a scene, files read. seen: its picture, where that was read already.
+
+    where: what a picture's file is called, where that counts, too.
+    """
+    return _of(scene, (Seen.of(scene) if seen is None else seen).digest, _of_file, _called(scene, where))
 
 
-def by_status(scene: Scene, seen: Seen | None = None) -> tuple[int, int]:
+def by_status(scene: Scene, seen: Seen | None = None, where: Where | None = None) -> tuple[int, int]:
     """A hash as of `of_scene`, but of each file its place on disk, size and times; and the newest of these, in ns.
 
     Whoever changes a file cannot keep the time at which its entry changed (ctime), so where this is the same, so is the
@@ -63,7 +68,12 @@ def by_status(scene: Scene, seen: Seen | None = None) -> tuple[int, int]:
         else:
             said.append(None)
     said += [sorted((scene.mask_map or {}).items()), scene.mask_colours, [fault.kind for fault in scene.faults]]
+    said += _called(scene, where)
     return int.from_bytes(sha256(marshal.dumps(said)).digest(), "little"), newest
+
+
+def _called(scene: Scene, where: Where | None) -> list[str]:
+    return [where(scene.image)] if where is not None and isinstance(scene.image, Path) else []
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -76,7 +86,7 @@ def _status(path: Path) -> os.stat_result | None:
 _ENCODE = json.JSONEncoder(default=int).encode  # made once, which takes longer than to use it
 
 
-def _of(scene: Scene, image: bytes, of_file: Callable[[Path], bytes]) -> str:
+def _of(scene: Scene, image: bytes, of_file: Callable[[Path], bytes], called: list[str]) -> str:
     digest = sha256()
     for part in (scene.image, scene.mask, scene.boxes, scene.box_labels, scene.box_marks):
         if isinstance(part, np.ndarray):
@@ -87,7 +97,7 @@ def _of(scene: Scene, image: bytes, of_file: Callable[[Path], bytes]) -> str:
             digest.update(b"none")
     mapped = sorted((scene.mask_map or {}).items())
     faults = [fault.kind for fault in scene.faults]
-    said = [scene.id, scene.label, scene.split, scene.group, mapped, scene.mask_colours, faults, scene.size]
+    said = [scene.id, scene.label, scene.split, scene.group, mapped, scene.mask_colours, faults, scene.size, *called]
     digest.update(_ENCODE(said).encode())
     return digest.hexdigest()
 

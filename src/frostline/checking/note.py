@@ -64,8 +64,8 @@ class Note:
         content = {"how": how, "contents": made_of.contents(), "state": made_of.state()}
         write_whole(self.path, json.dumps(content) + "\n")
 
-    def tells_same(self, how: str, source: Source, workers: int | None) -> bool:
-        """Whether the source says now what the dataset was made of, in the same way."""
+    def tells_same(self, how: str, source: Source, workers: int | None, where: fingerprint.Where | None = None) -> bool:
+        """Whether the source says now what the dataset was made of, in the same way. where: as `of_scene` takes it."""
         try:
             noted = json.loads(self.path.read_text())
             was, contents, state = noted["how"], noted["contents"], noted["state"]
@@ -77,10 +77,11 @@ class Note:
         if now.own is not None:
             return bool(contents == now.own)
         for scene in source.scenes():
-            now.add_status(*fingerprint.by_status(scene))
+            now.add_status(*fingerprint.by_status(scene, where=where))
         if state is not None and state == now.state():
             return True
-        for content in in_threads(fingerprint.of_scene, source.scenes(), workers):
+        contents_now = in_threads(lambda scene: fingerprint.of_scene(scene, None, where), source.scenes(), workers)
+        for content in contents_now:
             now.content = (now.content + int(content, 16)) % _MODULUS
         if contents != now.contents():
             return False

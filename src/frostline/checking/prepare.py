@@ -21,17 +21,16 @@ from frostline.checking import fingerprint
 from frostline.checking.journal import Journal
 from frostline.checking.note import MadeOf, Note
 from frostline.checking.record import Record
-from frostline.checking.scene import Checked, check
+from frostline.checking.scene import check
+from frostline.checking.stores import PictureStore
 from frostline.checking.twins import MODES
 from frostline.checking.white import FULL, White
 from frostline.checking.whole import Examined, examine
 from frostline.checking.write import write
 from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError, check_choice
-from frostline.files import write_new
 from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
-from frostline.pictures.writing import png
 from frostline.scenes.dataset import Dataset, unread
 from frostline.scenes.faults import Fault, policies
 from frostline.scenes.layout import FORMAT, INFO
@@ -47,6 +46,7 @@ SHOWN = 3  # faults in the sentence that refuses a dataset
 class Settings:
     """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty. white:
     of pictures of 16 bits, where somebody says so. duplicates: what becomes of nearly identical ones, of `twins.MODES`.
+    store: how it holds its pictures.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Settings:
     max_pixels: int
     white: int | None = None
     duplicates: str = "split"
+    store: PictureStore = PictureStore()
 
 
 def prepare(
@@ -68,6 +69,8 @@ def prepare(
     max_pixels: int = MAX_PIXELS,
     white: White = FULL,
     duplicates: str = "split",
+    store: str = "copy",
+    side: int | None = None,
     workers: int | None = None,
     remember: bool = True,
 ) -> Dataset:
@@ -75,7 +78,8 @@ def prepare(
 
     split: a `Split` or its fields. faults: the policy of kinds of faults; on_fault: of those that it does not name.
     max_pixels: width x height beyond which a picture is faulty. white: of pictures of 16 bits. duplicates: what becomes
-    of nearly identical ones, as `examine` takes it. workers: threads, by default one per core.
+    of nearly identical ones, as `examine` takes it. store, side: how pictures are held, as `PictureStore` takes them.
+    workers: threads, by default one per core.
     `out` appears complete or not at all; a killed call goes on where it was. Another prepared dataset in that place is
     replaced, anything else there is an error. Memory does not grow with the pictures, and little with their number.
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
@@ -85,7 +89,8 @@ def prepare(
     """
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
-    settings = Settings(name, split, policies(on_fault, faults or {}), max_pixels, white.given, duplicates)
+    policy, held = policies(on_fault, faults or {}), PictureStore(store, side)
+    settings = Settings(name, split, policy, max_pixels, white.given, duplicates, held)
     check_choice("dataset.duplicates", duplicates, MODES)  # before pictures are read
     if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
@@ -94,7 +99,7 @@ def prepare(
     how = decisive(source, settings)
     with FileLock(out.with_name(f".{out.name}.lock")):
         known = _opened(out) if remember and note.path.is_file() else None
-        if known is not None and note.tells_same(how, source, workers):
+        if known is not None and note.tells_same(how, source, workers, held.where(out)):
             return known
         with unread(out):  # told before the work, too
             pass
@@ -118,7 +123,8 @@ def prepare_from_config(config: Any, out: str | Path, workers: int | None = None
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
     source, plain = configured(config)
-    options = {key: plain[key] for key in ("split", "on_fault", "faults", "max_pixels", "duplicates") if key in plain}
+    keys = ("split", "on_fault", "faults", "max_pixels", "duplicates", "store", "side")
+    options = {key: plain[key] for key in keys if key in plain}
     white = White(plain.get("white"), plain.get("root"))
     return prepare(source, out, name=plain["name"], white=white, workers=workers, remember=remember, **options)
 
@@ -146,16 +152,18 @@ def _opened(out: Path) -> Dataset | None:
 
 def _make(source: Source, folder: Path, settings: Settings, white: White, workers: int | None) -> MadeOf:
     """Make the dataset in a folder of its own, and return what it is made of."""
-    journal = Journal(folder, [asdict(source.classes), settings.max_pixels, white.given, code_hash(*DATASET)])
+    store, where = settings.store, settings.store.where(folder)
+    decisive = [asdict(source.classes), settings.max_pixels, white.given, asdict(store), code_hash(*DATASET)]
+    journal = Journal(folder, decisive)
     made_of = MadeOf.begun(source.fingerprint)
 
     def work(scene: Scene) -> tuple[Record, bool, int, int]:
         seen = fingerprint.Seen.of(scene)
-        status, newest = fingerprint.by_status(scene, seen)
-        now = fingerprint.of_scene(scene, seen)
+        status, newest = fingerprint.by_status(scene, seen, where)
+        now = fingerprint.of_scene(scene, seen, where)
         if (row := journal.known.get(scene.id)) is not None and (known := journal.record(row)).fingerprint == now:
             return known, True, status, newest
-        record = _written(check(scene, source.classes, settings.max_pixels, white, seen), folder)
+        record = store.put(scene, check(scene, source.classes, settings.max_pixels, white, seen), folder)
         record.fingerprint = now
         return record, False, status, newest
 
@@ -175,26 +183,10 @@ def _make(source: Source, folder: Path, settings: Settings, white: White, worker
         except FrostlineError:
             shutil.rmtree(folder)
             raise
-        write(folder, source, settings.name, settings.split, examined, journal)
+        write(folder, source, settings.name, settings.split, store, examined, journal)
     journal.remove()
     _warn(settings, source, examined)
     return made_of
-
-
-def _written(checked: Checked, folder: Path) -> Record:
-    """What is known of a scene, once its picture and mask are written."""
-    record = checked.record
-    if not checked.picture:
-        return record
-    record.picture = f"images/{record.id}{checked.suffix}"
-    write_new(folder / record.picture, checked.picture)
-    record.files[record.picture] = checked.digest or sha256(checked.picture).hexdigest()
-    if checked.mask is not None:
-        record.mask = f"masks/{record.id}.png"
-        content = png(checked.mask)
-        write_new(folder / record.mask, content)
-        record.files[record.mask] = sha256(content).hexdigest()
-    return record
 
 
 def _check_ids(name: str, journal: Journal) -> None:

@@ -17,8 +17,10 @@ class Record:
 
     file: its picture as messages name it. size: width and height as displayed. picture_hash, mask_hash: of what they
     show. label, boxes, box_labels, box_marks: as in Scene. mask_classes: the values that the mask has. given: the split
-    that the source puts it into. fingerprint: of what it was made of. picture, mask: names of its files in a dataset's
-    folder, and files: the sha256 of each. grey: its thumbnail, (32, 32) uint8, which JSON does not have.
+    that the source puts it into. fingerprint: of what it was made of. picture, mask: its files, from a dataset's folder.
+    files: those of them that lie in it, each with its sha256; reference: the sha256 of a picture that does not. stored:
+    width and height of the picture's file, where it has fewer pixels than `size`. grey: its thumbnail, (32, 32) uint8,
+    which JSON does not have.
     """
 
     id: str
@@ -38,6 +40,8 @@ class Record:
     picture: str = ""
     mask: str | None = None
     files: dict[str, str] = field(default_factory=dict)
+    reference: str = ""
+    stored: tuple[int, int] | None = None
     grey: np.ndarray | None = None
 
     @property
@@ -51,6 +55,11 @@ class Record:
         labels = self.box_labels or []
         marks = [COUNTED] * len(labels) if self.box_marks is None else self.box_marks
         return [label for label, mark in zip(labels, marks, strict=True) if mark == COUNTED]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the picture's file."""
+        return self.reference or self.files[self.picture]
 
     def scene(self, folder: Path) -> Scene:
         """The scene as the dataset in `folder` has it."""
@@ -75,7 +84,9 @@ class Record:
         """Raises ValueError, KeyError or TypeError for what `to_json` did not write."""
         content: dict[str, Any] = json.loads(text)
         width, height = content["size"]
-        return cls(**content | {"size": (width, height), "faults": [Fault(**fault) for fault in content["faults"]]})
+        stored = content["stored"] and tuple(content["stored"])
+        faults = [Fault(**fault) for fault in content["faults"]]
+        return cls(**content | {"size": (width, height), "stored": stored, "faults": faults})
 
 
 _ENCODE = json.JSONEncoder(default=str).encode  # made once, which takes longer than to use it

@@ -43,7 +43,7 @@ class Checked:
     """A scene as it can be stored.
 
     picture: the bytes to store, in a format that `suffix` names; empty where its faults leave none. digest: their
-    sha256, where it is known already. mask: mended, (height, width) uint8.
+    sha256, where they are those of the picture's own file. mask: mended, (height, width) uint8.
     """
 
     record: Record
@@ -67,6 +67,8 @@ def check(
     if picture is None:
         return Checked(record)
     record.size, record.picture_hash, record.grey = picture.size, picture.digest, _thumbnail(picture.shown)
+    if scene.scaled and scene.size is not None and scene.size != picture.size:
+        record.size, record.stored = scene.size, picture.size
     record.label = _label(scene, classes.labels, record.faults)
     if (boxes := mended_boxes(scene, classes.boxes, record.size, picture.turn, record.faults)) is not None:
         record.boxes, record.box_labels, record.box_marks = boxes

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from frostline.checking.journal import Journal
+from frostline.checking.stores import PictureStore
 from frostline.checking.whole import Examined, Finding, Placed, Tally
 from frostline.scenes.layout import FAULTS, write_info, write_lines, write_scenes
 from frostline.scenes.scene import SPLITS, Classes, Scene
@@ -21,7 +22,9 @@ from frostline.sources.base import Source
 REPEATED = 1000  # faults that dataset.json repeats
 
 
-def write(folder: Path, source: Source, name: str, split: Split, examined: Examined, journal: Journal) -> None:
+def write(
+    folder: Path, source: Source, name: str, split: Split, store: PictureStore, examined: Examined, journal: Journal
+) -> None:
     """Write the lists and dataset.json beside the pictures, and remove the pictures that are in none."""
     classes, placed = source.classes, examined.placed
     stored = _clear(folder, placed, journal)
@@ -45,12 +48,14 @@ def write(folder: Path, source: Source, name: str, split: Split, examined: Exami
     }
     if examined.white is not None:  # whoever predicts later reads pictures likewise
         info["white"] = examined.white
+    if store.how != "copy":
+        info |= {"store": store.how} | ({"side": store.side} if store.how == "encoded" else {})
     write_info(folder, info)
 
 
 def _listed(folder: Path, records: Placed) -> Iterator[tuple[Scene, bytes]]:
     for record in records:
-        digests = [record.files[file] for file in (record.picture, record.mask) if file is not None]
+        digests = [record.digest] + ([] if record.mask is None else [record.files[record.mask]])
         yield record.scene(folder), bytes.fromhex("".join(digests))
 
 
@@ -92,14 +97,15 @@ def _counts(tally: Tally, classes: Classes) -> dict[str, Any]:
 
 def _data_hash(placed: Mapping[str, Placed], classes: Classes, journal: Journal) -> str:
     """One hash of what the dataset holds, in whatever form its pictures are stored: of the classes, and of the scenes'
-    descriptions in their order as texts."""
+    descriptions in their order as texts. A picture that is stored smaller is another."""
     rows = np.concatenate([scenes.rows for scenes in placed.values()])
     splits = np.repeat(np.arange(len(SPLITS)), [len(placed[split]) for split in SPLITS])
     digest = sha256(f"[{json.dumps(asdict(classes))}, [".encode())
     for number, place in enumerate(journal.order_as_json(rows).tolist()):
         scene = journal.record(int(rows[place]))
         said = [scene.id, SPLITS[splits[place]], scene.label, scene.boxes, scene.box_labels]
-        said += [scene.picture_hash, scene.mask_hash]
+        shown = scene.picture_hash if scene.stored is None else scene.digest
+        said += [shown, scene.mask_hash]
         if scene.box_marks is not None:  # nothing is said of them where all count
             said.append(scene.box_marks)
         text = json.dumps(said)

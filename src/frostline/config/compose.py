@@ -93,7 +93,22 @@ def change(defaults: Any, overrides: Sequence[str]) -> Config:
     if (weights := config["backbone"].get("weights")) is not None:
         # Another content is another run, and by this all that is made of a configuration knows it.
         config["backbone"]["weights_sha256"] = sha256_of(Path(weights))
+    _settle_side(config)
     return config
+
+
+def _settle_side(config: Config) -> None:
+    """Encoded pictures are as large as training wants them, unless somebody says more."""
+    dataset, size = config["dataset"], config["image_size"]
+    if dataset.get("store") != "encoded":
+        return
+    if dataset["side"] is None:
+        dataset["side"] = size
+    if dataset["side"] < size:
+        raise FrostlineError(
+            f"dataset.side is {dataset['side']}, so image_size={size} would enlarge what is stored: leave dataset.side "
+            "out, or make it larger."
+        )
 
 
 def _apart(overrides: Sequence[str]) -> tuple[list[str], list[str]]:

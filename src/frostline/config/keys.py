@@ -31,6 +31,8 @@ KEYS = {
     "fit": Key(TEXT, choices=("stretch", "letterbox")),  # pictures.fit.FITS, which takes numpy to read
     "backbone.weights": Key(Kind("str", none=True)),
     "dataset.max_pixels": Key(Kind("int"), 1, 1 << 34),
+    "dataset.store": Key(TEXT, choices=("copy", "reference", "encoded")),  # checking.stores.STORES, likewise
+    "dataset.side": Key(Kind("int", none=True), 1, 65_536),
     "dataset.white": Key(Kind("int", none=True), 1, 65535),
     "trainer.epochs": Key(Kind("int"), 1, 100_000),
     "trainer.images": Key(Kind("int", none=True), 1, 1e12),

@@ -19,6 +19,7 @@ from frostline.parallel import in_threads
 from frostline.pictures.fit import GREY, square
 from frostline.pictures.masks import read_mask
 from frostline.pictures.reading import MAX_PIXELS, WHITE, read_rgb
+from frostline.pictures.stored import stored_picture
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
 from frostline.store.room import CacheError
@@ -120,9 +121,10 @@ class Decoded:
     def decode(self, scene: Scene) -> Tensor:
         """A scene's picture or mask as it is, from its file; of a mask, each pixel is the nearest one's class."""
         if self.what == "picture":
-            assert scene.image is not None  # it is a dataset's
             width, height = scene.size or (0, 0)  # `prepare` has let it pass, however large
-            return square_picture(scene.image, self.size, self.fit, scene.size, max(MAX_PIXELS, width * height))
+            return square_picture(
+                stored_picture(scene), self.size, self.fit, scene.size, max(MAX_PIXELS, width * height)
+            )
         if scene.mask is None:  # which only a mix would read
             return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
         assert isinstance(scene.mask, Path)  # it is a dataset's

@@ -12,6 +12,7 @@ from torch import distributed
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
+from frostline.errors import FrostlineError
 from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate
 from frostline.loading.items import Augment, SceneItems
 from frostline.loading.mixing import Mix
@@ -37,7 +38,10 @@ class SceneLoader(DataLoader[Item]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if self.shortcut is None:
             cast(SceneItems, self.dataset).open()  # before worker processes are made
-            yield from super().__iter__()
+            try:
+                yield from super().__iter__()
+            except FrostlineError as error:  # a worker's comes with its traceback, as text before the sentence
+                raise FrostlineError(str(error).rpartition("FrostlineError: ")[2].strip()) from None
         else:
             assert self.batch_sampler is not None
             for keys in self.batch_sampler:

@@ -78,7 +78,7 @@ class Dataset:
         return Classes(**{kind: tuple(names[kind]) if names[kind] is not None else None for kind in names})
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """All files but dataset.json, from its folder, each with its sha256 as it was written."""
+        """All files but dataset.json, as from its folder, each with its sha256 as it was prepared."""
         yield from self.info["files"].items()
         for split in SPLITS:
             scenes = self.scenes(split)

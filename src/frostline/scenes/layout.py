@@ -5,7 +5,8 @@
 - train.json, val.json, test.json: the same as COCO, for any other tool, with the fields `scene`, `label`, `mask` and
   `boxes_annotated` per image; a crowd has `iscrowd` 1, and a difficult box `ignore` 1
 - faults.jsonl: all that was found, a line each; dataset.json repeats the first
-- images/<id>.jpg or .png: plain RGB or grey, 8 bits, as displayed
+- images/<id>.jpg or .png: plain RGB or grey, 8 bits, as displayed; where they stay with their owner, the lists name his
+  files instead, and where they are stored smaller, the lists have their own sizes all the same
 - masks/<id>.png: 8-bit class numbers, 255 where unknown
 """
 
@@ -95,12 +96,12 @@ def _through(
 def _as_coco(folder: Path, scene: Scene) -> tuple[dict[str, Any], list[Annotation]]:
     assert isinstance(scene.image, Path) and scene.size is not None
     fields = {
-        "file_name": scene.image.relative_to(folder).as_posix(),
+        "file_name": _named(folder, scene.image),
         "width": scene.size[0],
         "height": scene.size[1],
         "scene": scene.id,
         "label": scene.label,
-        "mask": scene.mask.relative_to(folder).as_posix() if isinstance(scene.mask, Path) else None,
+        "mask": _named(folder, scene.mask) if isinstance(scene.mask, Path) else None,
         "boxes_annotated": scene.boxes is not None,
     }
     if scene.boxes is None or scene.box_labels is None:
@@ -108,6 +109,11 @@ def _as_coco(folder: Path, scene: Scene) -> tuple[dict[str, Any], list[Annotatio
     marks = [COUNTED] * len(scene.boxes) if scene.box_marks is None else scene.box_marks.tolist()
     boxes = zip(scene.box_labels.tolist(), scene.boxes.tolist(), marks, strict=True)
     return fields, [(label, corners, MARKED[mark]) for label, corners, mark in boxes]
+
+
+def _named(folder: Path, file: Path) -> str:
+    """From the dataset's folder; as it is where it does not belong to it and has its own place."""
+    return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
 
 
 def _write_coco(

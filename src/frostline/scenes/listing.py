@@ -11,9 +11,10 @@ from frostline.errors import FrostlineError
 from frostline.scenes.columns import TEXT, Columns, Form, Table
 from frostline.scenes.scene import COUNTED, Classes, Scene
 
+OWN = "images/"  # where the files of pictures begin that the dataset holds itself
 FORMS = {
     "id": TEXT,
-    "picture": TEXT,  # its file, from the dataset's folder
+    "picture": TEXT,  # its file, from the dataset's folder; or an absolute path
     "mask": TEXT,  # likewise; empty where there is none
     "digests": Form("u1", ragged=True),  # sha256 of the picture's file, then of the mask's
     "size": Form("<i4", (2,)),
@@ -112,7 +113,7 @@ class Scenes(Sequence[Scene]):
         return self.columns.text("id", self.rows[index])
 
     def files(self, index: int) -> dict[str, str]:
-        """The files of one scene, from the dataset's folder, each with its sha256 as it was written."""
+        """The files of one scene, as from the dataset's folder, each with its sha256 as it was prepared."""
         row = self.rows[index]
         names = [self.columns.text("picture", row), self.columns.text("mask", row)]
         digests = self.columns.ragged("digests", row).tobytes()
@@ -133,10 +134,10 @@ class Scenes(Sequence[Scene]):
             box_labels = columns.ragged("box_labels", row).astype(np.int64)
             marks = columns.ragged("box_marks", row)
             box_marks = marks.copy() if len(marks) else None
-        mask = columns.text("mask", row)
+        picture, mask = columns.text("picture", row), columns.text("mask", row)
         scene = Scene(
             id=columns.text("id", row),
-            image=self.folder / columns.text("picture", row),
+            image=self.folder / picture,
             label=None if label == -1 else label,
             boxes=boxes,
             box_labels=box_labels,
@@ -144,6 +145,7 @@ class Scenes(Sequence[Scene]):
             mask=self.folder / mask if mask else None,
             split=self.split,
             size=(width, height),
+            digest=None if picture.startswith(OWN) else columns.ragged("digests", row).tobytes()[:32],
         )
         columns.was_read()
         self._check(scene)

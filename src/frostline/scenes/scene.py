@@ -55,6 +55,8 @@ class Scene:
     boxes_file: the file that tells the boxes; box_lines: for each box, its line there, from 1; for messages.
     faults: what the source itself found wrong, such as an annotation that it could not read; the rest is `check`'s.
     size: width and height of the picture that was annotated, where the source tells (always, in a prepared dataset).
+    scaled: the file may show it with fewer pixels than `size`, to which boxes and mask belong all the same.
+    digest: the sha256 that the picture's file had, where a prepared dataset refers to a file that is not its own.
     """
 
     id: str
@@ -72,6 +74,8 @@ class Scene:
     size: tuple[int, int] | None = None
     mask_colours: bool = False
     box_marks: np.ndarray | None = None
+    scaled: bool = False
+    digest: bytes | None = None
 
     @property
     def counted(self) -> np.ndarray:

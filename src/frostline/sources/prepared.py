@@ -11,6 +11,11 @@ from frostline.scenes.faults import Fault
 from frostline.scenes.scene import SPLITS, Scene
 from frostline.sources.base import Source
 
+_HELD = {
+    "reference": "its pictures are not in its folder: they are read where they lie",
+    "encoded": "its pictures are stored with at most {} px on the shorter side; boxes, masks and sizes are their own",
+}
+
 
 class Prepared(Source):
     """Scenes of a prepared dataset with the splits that they are in; files that are not what was written are faults.
@@ -22,13 +27,15 @@ class Prepared(Source):
         self.dataset = Dataset.open(existing(root, "a prepared dataset"))
         self.classes = self.dataset.classes
         self.derived = dict(self.dataset.info["derived"])
+        if (store := self.dataset.info.get("store")) is not None:
+            self.notes = [_HELD[store].format(self.dataset.info.get("side"))]
 
     def scenes(self) -> Iterator[Scene]:
         for split in SPLITS:
             scenes = self.dataset.scenes(split)
             for index, scene in enumerate(scenes):
                 changed = [self._changed(self.dataset.path / name, was) for name, was in scenes.files(index).items()]
-                yield replace(scene, faults=tuple(fault for fault in changed if fault is not None))
+                yield replace(scene, scaled=True, faults=tuple(fault for fault in changed if fault is not None))
 
     def _changed(self, path: Path, digest: str) -> Fault | None:
         if path.is_file() and sha256(path.read_bytes()).hexdigest() != digest:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from PIL import Image
 
 from frostline.loading.batch import collate
 from frostline.loading.items import SceneItems
+from frostline.pictures.stored import stored_picture
 from frostline.tasks.base import Task, on_cpu
 from frostline.tasks.predictions import Prediction, Truth
 
@@ -43,7 +45,7 @@ def examples(task: Task, items: SceneItems, positions: Sequence[int]) -> list[Ex
     return [
         Example(
             batch["id"][n],
-            _shown(items.scenes[position].image),
+            _shown(stored_picture(items.scenes[position])),
             batch["picture_size"][n],
             predictions[n],
             Truth.of(batch, n),
@@ -62,9 +64,9 @@ def spread(count: int, of: int) -> list[int]:
     return [k * (of - 1) // max(count - 1, 1) for k in range(count)]
 
 
-def _shown(image: object) -> npt.NDArray[np.uint8]:
-    with Image.open(str(image)) as picture:  # a prepared dataset's: plain RGB or grey
-        picture.draft("RGB", (LONGEST, LONGEST))
-        small = picture.convert("RGB")
+def _shown(picture: bytes) -> npt.NDArray[np.uint8]:
+    with Image.open(BytesIO(picture)) as image:  # a prepared dataset's: plain RGB or grey
+        image.draft("RGB", (LONGEST, LONGEST))
+        small = image.convert("RGB")
     small.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     return np.asarray(small)
