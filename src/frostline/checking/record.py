@@ -17,10 +17,10 @@ class Record:
 
     file: its picture as messages name it. size: width and height as displayed. picture_hash, mask_hash: of what they
     show. label, boxes, box_labels, box_marks: as in Scene. mask_classes: the values that the mask has. given: the split
-    that the source puts it into. fingerprint: of what it was made of. picture, mask: its files, from a dataset's folder.
-    files: those of them that lie in it, each with its sha256; reference: the sha256 of a picture that does not. stored:
-    width and height of the picture's file, where it has fewer pixels than `size`. grey: its thumbnail, (32, 32) uint8,
-    which JSON does not have.
+    that the source puts it into. fingerprint: of what it was made of. picture, mask: its files, from a dataset's
+    folder. files: those of them that lie in it, each with its sha256; reference: the sha256 of a picture that does not.
+    stored: width and height of the picture's file, where it has fewer pixels than `size`. grey: its thumbnail, (32, 32)
+    uint8, which JSON does not have.
     """
 
     id: str

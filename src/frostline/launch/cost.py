@@ -63,7 +63,7 @@ def scenes_of(dataset: Mapping[str, Any], needs: Collection[str]) -> dict[str, i
     source, split = configured(dataset)[0], Split(**dataset["split"])
     serving = Counter(source.counts)  # where the source knows them, and has no faulty ones
     if source.counts is None:
-        serving = Counter(scene.split for scene in source.scenes() if lacks(scene, needs, source.classes) is None)
+        serving = Counter(str(scene.split) for scene in source.scenes() if lacks(scene, needs, source.classes) is None)
     if split.given and serving["train"]:  # what the source lacks is drawn out of that
         return {name: serving[name] for name in SPLITS}
     return {name: round(serving.total() * split.shares[name] / sum(split.shares.values())) for name in SPLITS}
