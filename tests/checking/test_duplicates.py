@@ -240,7 +240,7 @@ def test_what_the_files_are_tells_that_nothing_changed(tmp_path, folders, monkey
 
     first = made()
     assert made() == first and len(read) == 20  # all are younger than two seconds
-    monkeypatch.setattr("frostline.checking.note.TICK", -(10**12))
+    monkeypatch.setattr("frostline.checking.fingerprint.TICK", -(10**12))
     assert made() == first and len(read) == 20  # it had noted nothing to go by
     assert made() == first and not read
     os.utime(folders / "a" / "0.png")
