@@ -66,7 +66,9 @@ class Record:
         """Raises ValueError, KeyError or TypeError for what `to_json` did not write."""
         content: dict[str, Any] = json.loads(text)
         width, height = content["size"]
-        return cls(**content | {"size": (width, height), "faults": [Fault(**fault) for fault in content["faults"]]})
+        content["size"] = width, height
+        content["faults"] = [Fault(**fault) for fault in content["faults"]]
+        return cls(**content)
 
 
 _ENCODE = json.JSONEncoder(default=str).encode  # made once, which takes longer than to use it
