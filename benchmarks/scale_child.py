@@ -27,7 +27,7 @@ def memory(which: str = "VmRSS") -> float:
 
 
 class Watch(threading.Thread):
-    """The most memory that this process and those that it began had at once, in MB: of theirs, all that is not shared."""
+    """The most memory that this process and those that it began had at once, in MB; of theirs, what no other has."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
