@@ -1,9 +1,6 @@
 """What shows the same is found without comparing each picture with each."""
 
-<<<<<<< HEAD
 from collections import Counter
-=======
->>>>>>> d15176b (Tests of processes, of times that tell, of sorting and of boxes; docs)
 from dataclasses import replace
 from io import BytesIO
 
@@ -15,7 +12,7 @@ from PIL import Image
 from frostline.checking.counted import counted
 from frostline.checking.duplicates import near_identical, same_photograph
 from frostline.checking.hashes import picture_hashes
-from frostline.checking.pigeonhole import BITS, NEAREST, _Sorting, alike_pairs
+from frostline.checking.pigeonhole import BITS, NEAREST, alike_pairs
 from frostline.checking.prepare import prepare
 from frostline.cli import main
 from frostline.errors import FrostlineError
@@ -279,20 +276,6 @@ def test_faults_that_no_line_of_the_summary_names_are_in_a_file(tmp_path, listed
     assert len(made.info["faults"]) == 2 and [json.loads(line)["scene"] for line in lines] == [
         f"bad{n}" for n in range(5)
     ]
-
-
-def test_positions_are_sorted_by_four_blocks_as_by_the_numbers_there():
-    """Which of two crowds comes first decides which pairs link them."""
-    points = np.random.default_rng(0).integers(0, 1 << 64, 3000, np.uint64)
-    for blocks in ((0, 1, 2, 3), (0, 5, 6, 11), (8, 9, 10, 11)):
-        edges = [round(64 * block / 12) for block in range(13)]
-        mask = sum((1 << edges[block + 1]) - (1 << edges[block]) for block in blocks)
-        few = points & np.uint64(mask & 0x8421_0842_1084_2108 | 1 << edges[blocks[0]])
-        order, ends = _Sorting(few).runs(blocks)
-        keys = few & np.uint64(mask)
-        assert order.tolist() == np.argsort(keys, kind="stable").tolist()
-        counts = np.unique(keys, return_counts=True)[1]
-        assert (ends[:, 1] - ends[:, 0]).tolist() == counts[counts > 1].tolist()
 
 
 def test_of_very_many_that_agree_each_pair_is_judged_once_and_each_with_few():
