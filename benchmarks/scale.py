@@ -51,7 +51,7 @@ def prepare_many() -> list[Row]:
         _row("prepare_20k_memory", "its peak memory beyond imports, MB", ours, other, "peak", 0.25, "MB"),
         _row("prepare_100k_memory", "of 100,000 pictures of 64 px, of that at 20,000", many, few, "peak", 1.2, "MB"),
         _row("open_20k", "`Dataset.open` and its scenes at 20,000, seconds", now, was, "seconds", 0.05, "s"),
-        _row("open_20k_memory", "their memory, MB", now, was, "memory", 0.05, "MB"),
+        _row("open_20k_memory", "their peak memory, MB", now, was, "memory", 0.05, "MB"),
     ]
 
 

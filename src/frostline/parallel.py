@@ -1,14 +1,20 @@
-"""Work shared out to threads.
+"""Work shared out to threads, or to processes of their own."""
 
-Threads, not processes: PIL and hashlib let go of the interpreter's lock, and threads need no copies of pictures that a
-source draws.
-"""
-
+import gc
 import os
+import pickle
+import signal
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from itertools import chain
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from frostline.errors import FrostlineError
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -17,7 +23,8 @@ _R = TypeVar("_R")
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T], workers: int | None = None) -> Iterator[_R]:
     """`map` over threads that, unlike an executor's, takes from `items` only a little ahead, to bound memory.
 
-    workers: how many, by default one per core.
+    PIL and hashlib let go of the interpreter's lock, and threads need no copies of pictures. workers: how many, by
+    default one per core.
     """
     workers = workers or os.cpu_count() or 1
     pending: deque[Future[_R]] = deque()
@@ -28,3 +35,80 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T], workers: int | Non
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def in_processes(work: Callable[[_T], _R], items: Iterable[_T], workers: int | None = None) -> Iterator[_R]:
+    """As `in_threads`, for work that is mostly Python's own: there, threads wait for one another.
+
+    work, items and what comes of them must be picklable; what `work` raises is raised here. A process takes half a
+    second to begin, so none does before the first item.
+
+    They are started anew, not forked: a fork would keep this process's locks on files, outlive it where it is killed,
+    and halt where another thread had a lock. Nor is `__main__` imported there, as `multiprocessing` does it: a script
+    that calls this need not guard itself. Each ends when the pipe from here does.
+    """
+    workers, items = workers or os.cpu_count() or 1, iter(items)
+    for first in items:  # once, if at all: the others are taken within
+        with _processes(work, workers) as ask:
+            yield from in_threads(ask, chain([first], items), workers)
+
+
+@contextmanager
+def _processes(work: Callable[[_T], _R], count: int) -> Iterator[Callable[[_T], _R]]:
+    """What has one of `count` processes do the work for an item, to be called by as many threads."""
+    begin = f"import sys; sys.path[:] = {sys.path!r}; from frostline.parallel import serve; serve()"
+    idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+    pipe = subprocess.PIPE
+    # A session of their own: ^C is for this process, which ends them.
+    started = [
+        subprocess.Popen([sys.executable, "-c", begin], stdin=pipe, stdout=pipe, start_new_session=True)
+        for _ in range(count)
+    ]
+
+    def ask(item: _T) -> _R:
+        process = idle.get()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            pickle.dump(item, process.stdin, pickle.HIGHEST_PROTOCOL)
+            process.stdin.flush()
+            done, answer = pickle.load(process.stdout)
+        except (EOFError, BrokenPipeError) as error:
+            raise FrostlineError(
+                f"a process that this one had begun ended with {process.wait()}, perhaps for want of memory: give the "
+                "command again, and it goes on."
+            ) from error
+        finally:
+            idle.put(process)
+        if not done:
+            raise answer
+        result: _R = answer
+        return result
+
+    try:
+        for process in started:
+            assert process.stdin is not None
+            pickle.dump(work, process.stdin, pickle.HIGHEST_PROTOCOL)
+            idle.put(process)
+        yield ask
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def serve() -> None:
+    """What such a process does: it reads the work and then items, and writes what comes of each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inbox, outbox = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what is printed does not come between
+    with suppress(EOFError, BrokenPipeError):
+        work: Callable[[Any], Any] = pickle.load(inbox)
+        gc.freeze()  # what is imported stays: to look through it again and again takes a tenth of the time
+        while True:
+            item = pickle.load(inbox)
+            try:
+                answer = True, work(item)
+            except Exception as error:
+                answer = False, error
+            outbox.write(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+            outbox.flush()

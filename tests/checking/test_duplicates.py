@@ -240,12 +240,29 @@ def test_what_the_files_are_tells_that_nothing_changed(tmp_path, folders, monkey
 
     first = made()
     assert made() == first and len(read) == 20  # all are younger than two seconds
-    monkeypatch.setattr("frostline.checking.note.TICK", -(10**12))
+    monkeypatch.setattr("frostline.checking.fingerprint.TICK", -(10**12))
     assert made() == first and len(read) == 20  # it had noted nothing to go by
     assert made() == first and not read
     os.utime(folders / "a" / "0.png")
     assert made() == first and len(read) == 20
     assert made() == first and not read
+
+
+def test_the_times_of_a_file_tell_its_content_where_they_are_older_than_the_look_at_it(tmp_path):
+    """Of each file by itself: a long `prepare` may begin before its last pictures have come to rest."""
+    import os
+    import time
+
+    from frostline.checking.fingerprint import TICK, Seen, by_status
+
+    path = tmp_path / "a.png"
+    Image.new("RGB", (4, 4)).save(path)
+    scene = Scene("a", path)
+    seen, changed = Seen.of(scene), os.stat(path).st_ctime_ns
+    assert not by_status(scene, seen)[1]
+    at = {before: by_status(scene, replace(seen, before=before)) for before in (changed + TICK, changed + TICK + 1)}
+    assert [settled for _, settled in at.values()] == [False, True] and len({status for status, _ in at.values()}) == 1
+    assert changed <= seen.before + TICK and seen.before <= time.time_ns()
 
 
 def test_faults_that_no_line_of_the_summary_names_are_in_a_file(tmp_path, listed, drawn, monkeypatch):

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -409,6 +410,29 @@ def test_many_faults_are_one_short_sentence(tmp_path, folders):
         prepare(Folder(folders), tmp_path / "out", name="x")
 
 
+def test_boxes_that_need_no_mending_are_taken_as_they_are_and_no_others(monkeypatch):
+    """Looked at together, they give what each by itself does."""
+    from frostline.checking import boxes
+
+    rng = np.random.default_rng(0)
+    scene = Scene("a", Path("a.png"), boxes=None)
+    together = boxes._nothing_to_mend
+    taken = 0
+    for _ in range(400):
+        corners = rng.integers(0, 5, (rng.integers(0, 3), 4)).astype(np.float32)
+        corners[:, 2:] += rng.integers(0, 3, 2)
+        corners[rng.random(corners.shape) < 0.02] = rng.choice([np.nan, np.inf, -0.0, -1, 6.5])
+        both = []
+        for look in (together, lambda *_: False):
+            monkeypatch.setattr(boxes, "_nothing_to_mend", look)
+            labels, faults = (corners[:, 0] == 4).astype(np.int64), []
+            one = replace(scene, boxes=corners, box_labels=labels)
+            both.append((repr(boxes.mended_boxes(one, ("x",), (6, 6), None, faults)), list(map(str, faults))))
+        assert both[0] == both[1]
+        taken += together(corners, labels, 1, (6, 6))
+    assert 40 < taken < 360
+
+
 def test_a_box_up_to_a_pixel_outside_is_clipped(tmp_path, listed, drawn):
     scenes = drawn(20)
     scenes[7] = Scene(**{**vars(scenes[7]), "boxes": np.array([[-1, 3, 32.5, 24]], np.float32)})
@@ -498,7 +522,7 @@ def test_a_killed_prepare_goes_on(tmp_path, listed, drawn, monkeypatch):
     assert {"s003", "s005"} < noted and len(noted) > 8 and not (tmp_path / "out").exists()
     checked = []
     monkeypatch.setattr(
-        "frostline.checking.prepare.check", lambda scene, *rest: checked.append(scene.id) or check(scene, *rest)
+        "frostline.checking.work.check", lambda scene, *rest: checked.append(scene.id) or check(scene, *rest)
     )
     with journal.open("a") as file:
         file.write('{"id": "half a li')
@@ -514,6 +538,31 @@ def test_a_killed_prepare_goes_on(tmp_path, listed, drawn, monkeypatch):
     checked.clear()
     prepare(listed(drawn(40)), tmp_path / "again", name="x", max_pixels=10_000)  # checked otherwise: from the start
     assert len(checked) == 40
+
+
+def test_many_scenes_are_checked_by_processes_that_give_the_same_files(tmp_path, listed, drawn, monkeypatch):
+    """And go on where it was killed, and tell the same faults."""
+    scenes = [*drawn(40), Scene("gone", tmp_path / "gone.jpg"), Scene("odd", drawn(1)[0].image, 7)]
+    threads = prepare(listed(scenes), tmp_path / "threads", name="x", on_fault="skip", workers=2)
+    monkeypatch.setattr("frostline.checking.work.check", None)  # only here: the processes have their own
+    monkeypatch.setattr("frostline.checking.work.FEW", 0)
+    monkeypatch.setattr("frostline.checking.work.MOST", 2)
+
+    class Killed(listed):
+        def scenes(self):
+            yield from self.found[:30]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Killed(scenes), tmp_path / "processes", name="x", on_fault="skip", workers=2)
+    partial = tmp_path / ".processes.partial"
+    noted = [json.loads(line)["picture"] for line in (partial / "journal.jsonl").read_text().splitlines()[1:]]
+    kept = {name: (partial / name).stat().st_mtime_ns for name in noted}
+    processes = prepare(listed(scenes), tmp_path / "processes", name="x", on_fault="skip", workers=2)
+    assert {name: (processes.path / name).stat().st_mtime_ns for name in kept} == kept and len(kept) == 16
+    assert dict(processes.files()) == dict(threads.files()) and len(dict(threads.files())) == 80 + 5
+    info = [(each.path / "dataset.json").read_bytes() for each in (threads, processes)]
+    assert info[0] == info[1]
 
 
 def test_a_process_killed_at_any_time_leaves_what_can_go_on(tmp_path, folders):

@@ -21,7 +21,7 @@ PARTS = ((0.0, 1.0), (0.01, 0.99), (0.02, 0.98), (0.0, 0.98), (0.02, 1.0))
 WIDER = 2.0  # such pairs may differ by so much more to begin with
 ROUGHLY = 0.3  # and their detail must correlate so much: of the 300 copies that were found cropped, 0.45 at least
 CROPPED = 64  # px of the shorter side from which that is tried: of smaller ones, too much would look alike
-BLOCK, PAIRS = 2048, 256  # thumbnails, and pairs of them, at a time, to bound memory
+BLOCK = 256  # thumbnails, or pairs of them, at a time: as many as the processor's own memory holds
 
 
 class Thumbnails(Protocol):
@@ -51,8 +51,8 @@ def near_identical(thumbnails: Thumbnails, sides: np.ndarray) -> list[tuple[int,
 
     def judge(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         right = np.zeros(len(one), bool)
-        for first in range(0, len(one), PAIRS):
-            part = slice(first, first + PAIRS)
+        for first in range(0, len(one), BLOCK):
+            part = slice(first, first + BLOCK)
             both = np.stack([those[one[part]], those[other[part]]])
             rows, places = np.unique(both, return_inverse=True)
             a, b = places.reshape(both.shape)

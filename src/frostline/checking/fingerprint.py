@@ -3,6 +3,7 @@
 import json
 import marshal
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
@@ -15,6 +16,7 @@ from frostline.pictures.reading import read_with_status
 from frostline.scenes.scene import Scene
 
 Where = Callable[[Path], str]
+TICK = 2_000_000_000  # ns: what changed so shortly before it was read may change again and have the same times
 
 
 @dataclass(frozen=True)
@@ -22,22 +24,24 @@ class Seen:
     """A scene's picture, read once. content: of its file, or why there is none; None where it is no file.
 
     digest: the sha256 of the content; empty where it cannot be read, which becomes a fault where it is decoded.
-    status: of the file as it was when it was read.
+    status: of the file as it was when it was read. before: a time before that, in ns.
     """
 
     content: bytes | OSError | None
     digest: bytes
     status: os.stat_result | None = None
+    before: int = 0
 
     @classmethod
     def of(cls, scene: Scene) -> "Seen":
         if not isinstance(scene.image, Path):
-            return cls(None, b"")
+            return cls(None, b"", before=time.time_ns())
+        before = time.time_ns()
         try:
             content, status = read_with_status(scene.image)
         except OSError as error:
-            return cls(error, b"")
-        return cls(content, sha256(content).digest(), status)
+            return cls(error, b"", before=before)
+        return cls(content, sha256(content).digest(), status, before)
 
 
 def of_scene(scene: Scene, seen: Seen | None = None, where: Where | None = None) -> str:
@@ -48,13 +52,14 @@ def of_scene(scene: Scene, seen: Seen | None = None, where: Where | None = None)
     return _of(scene, (Seen.of(scene) if seen is None else seen).digest, _of_file, _called(scene, where))
 
 
-def by_status(scene: Scene, seen: Seen | None = None, where: Where | None = None) -> tuple[int, int]:
-    """A hash as of `of_scene`, but of each file its place on disk, size and times; and the newest of these, in ns.
+def by_status(scene: Scene, seen: Seen | None = None, where: Where | None = None) -> tuple[int, bool]:
+    """A hash as of `of_scene`, but of each file its place on disk, size and times; and whether these tell its content.
 
     Whoever changes a file cannot keep the time at which its entry changed (ctime), so where this is the same, so is the
-    content: except within the clock's last tick, which is why the newest time is told.
+    content: except within the clock's last tick. So they tell nothing of a file that changed so shortly before it was
+    looked at, that it may change again and have the same times.
     """
-    newest = 0
+    newest, before = 0, time.time_ns() if seen is None else seen.before
     said: list[Any] = [scene.id, scene.label, scene.split, scene.group, scene.size]
     for part in (scene.image, scene.mask, scene.boxes, scene.box_labels, scene.box_marks):
         if isinstance(part, Path):
@@ -69,7 +74,7 @@ def by_status(scene: Scene, seen: Seen | None = None, where: Where | None = None
             said.append(None)
     said += [sorted((scene.mask_map or {}).items()), scene.mask_colours, [fault.kind for fault in scene.faults]]
     said += _called(scene, where)
-    return int.from_bytes(sha256(marshal.dumps(said)).digest(), "little"), newest
+    return int.from_bytes(sha256(marshal.dumps(said)).digest(), "little"), newest < before - TICK
 
 
 def _called(scene: Scene, where: Where | None) -> list[str]:

@@ -6,7 +6,6 @@ no file is read. It is not trusted for a file that was as fresh as the clock is 
 """
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from frostline.files import write_whole
 from frostline.parallel import in_threads
 from frostline.sources.base import Source
 
-TICK = 2_000_000_000  # ns: what changed so shortly before it was read may change again and have the same times
 _MODULUS = 1 << 256
 
 
@@ -24,33 +22,28 @@ class MadeOf:
     """All scenes together: the sum of the hashes of their contents, and of those of their files' state.
 
     So it does not depend on their order, and takes no memory. own: the source's own fingerprint, which stands for both.
-    start: when the first was looked at; newest: when any of the files changed last; in ns.
+    settled: whether the files' state tells their contents, of all of them.
     """
 
     own: str | None
-    start: int
     content: int = 0
     status: int = 0
-    newest: int = 0
+    settled: bool = True
 
-    @classmethod
-    def begun(cls, own: str | None) -> "MadeOf":
-        return cls(own, time.time_ns())
-
-    def add(self, content: str, status: int, newest: int) -> None:
+    def add(self, content: str, status: int, settled: bool) -> None:
         self.content = (self.content + int(content, 16)) % _MODULUS
-        self.add_status(status, newest)
+        self.add_status(status, settled)
 
-    def add_status(self, status: int, newest: int) -> None:
+    def add_status(self, status: int, settled: bool) -> None:
         self.status = (self.status + status) % _MODULUS
-        self.newest = max(self.newest, newest)
+        self.settled &= settled
 
     def contents(self) -> str:
         return self.own or f"{self.content:064x}"
 
     def state(self) -> str | None:
         """None where it cannot be trusted."""
-        return f"{self.status:064x}" if self.own is None and self.newest < self.start - TICK else None
+        return f"{self.status:064x}" if self.own is None and self.settled else None
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Note:
             return False
         if was != how:
             return False
-        now = MadeOf.begun(source.fingerprint)
+        now = MadeOf(source.fingerprint)
         if now.own is not None:
             return bool(contents == now.own)
         for scene in source.scenes():

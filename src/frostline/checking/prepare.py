@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,24 +17,20 @@ from typing import Any
 from filelock import FileLock
 from tqdm import tqdm
 
-from frostline.checking import fingerprint
 from frostline.checking.journal import Journal
 from frostline.checking.note import MadeOf, Note
-from frostline.checking.record import Record
-from frostline.checking.scene import check
 from frostline.checking.stores import PictureStore
 from frostline.checking.twins import MODES
 from frostline.checking.white import FULL, White
 from frostline.checking.whole import Examined, examine
+from frostline.checking.work import Asked, Work, done_by
 from frostline.checking.write import write
 from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError, check_choice
-from frostline.parallel import in_threads
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.scenes.dataset import Dataset, unread
 from frostline.scenes.faults import Fault, policies
 from frostline.scenes.layout import FORMAT, INFO
-from frostline.scenes.scene import Scene
 from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 from frostline.sources.configured import configured
@@ -79,7 +75,7 @@ def prepare(
     split: a `Split` or its fields. faults: the policy of kinds of faults; on_fault: of those that it does not name.
     max_pixels: width x height beyond which a picture is faulty. white: of pictures of 16 bits. duplicates: what becomes
     of nearly identical ones, as `examine` takes it. store, side: how pictures are held, as `PictureStore` takes them.
-    workers: threads, by default one per core.
+    workers: threads or, of many scenes, processes, by default one per core.
     `out` appears complete or not at all; a killed call goes on where it was. Another prepared dataset in that place is
     replaced, anything else there is an error. Memory does not grow with the pictures, and little with their number.
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
@@ -152,28 +148,24 @@ def _opened(out: Path) -> Dataset | None:
 
 def _make(source: Source, folder: Path, settings: Settings, white: White, workers: int | None) -> MadeOf:
     """Make the dataset in a folder of its own, and return what it is made of."""
-    store, where = settings.store, settings.store.where(folder)
-    decisive = [asdict(source.classes), settings.max_pixels, white.given, asdict(store), code_hash(*DATASET)]
+    decisive = [asdict(source.classes), settings.max_pixels, white.given, asdict(settings.store), code_hash(*DATASET)]
     journal = Journal(folder, decisive)
-    made_of = MadeOf.begun(source.fingerprint)
+    made_of = MadeOf(source.fingerprint)
+    work = Work(folder, source.classes, settings.max_pixels, white, settings.store)
 
-    def work(scene: Scene) -> tuple[Record, bool, int, int]:
-        seen = fingerprint.Seen.of(scene)
-        status, newest = fingerprint.by_status(scene, seen, where)
-        now = fingerprint.of_scene(scene, seen, where)
-        if (row := journal.known.get(scene.id)) is not None and (known := journal.record(row)).fingerprint == now:
-            return known, True, status, newest
-        record = store.put(scene, check(scene, source.classes, settings.max_pixels, white, seen), folder)
-        record.fingerprint = now
-        return record, False, status, newest
+    def asked() -> Iterator[Asked]:
+        for scene in source.scenes():
+            row = journal.known.get(scene.id)
+            yield Asked(scene, None if row is None else journal.record(row).fingerprint)
 
     with journal:
-        scenes = in_threads(work, source.scenes(), workers)
-        for record, known, status, newest in tqdm(
-            scenes, desc=f"prepare {settings.name}", unit=" pictures", disable=None
-        ):
-            (journal.keep if known else journal.add)(record)
-            made_of.add(record.fingerprint, status, newest)
+        every = done_by(work, asked(), workers)
+        for done in tqdm(every, desc=f"prepare {settings.name}", unit=" pictures", disable=None):
+            if done.record is None:
+                journal.keep(journal.record(journal.known[done.id]))
+            else:
+                journal.add(done.record)
+            made_of.add(done.content, done.status, done.settled)
         try:
             _check_ids(settings.name, journal)
             examined = examine(
@@ -183,7 +175,7 @@ def _make(source: Source, folder: Path, settings: Settings, white: White, worker
         except FrostlineError:
             shutil.rmtree(folder)
             raise
-        write(folder, source, settings.name, settings.split, store, examined, journal)
+        write(folder, source, settings.name, settings.split, settings.store, examined, journal)
     journal.remove()
     _warn(settings, source, examined)
     return made_of

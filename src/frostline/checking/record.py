@@ -84,9 +84,10 @@ class Record:
         """Raises ValueError, KeyError or TypeError for what `to_json` did not write."""
         content: dict[str, Any] = json.loads(text)
         width, height = content["size"]
-        stored = content["stored"] and tuple(content["stored"])
-        faults = [Fault(**fault) for fault in content["faults"]]
-        return cls(**content | {"size": (width, height), "stored": stored, "faults": faults})
+        content["stored"] = content["stored"] and tuple(content["stored"])
+        content["size"] = width, height
+        content["faults"] = [Fault(**fault) for fault in content["faults"]]
+        return cls(**content)
 
 
 _ENCODE = json.JSONEncoder(default=str).encode  # made once, which takes longer than to use it

@@ -19,7 +19,7 @@ from frostline.errors import FrostlineError
 
 ALIGNED = 64  # bytes: where columns begin
 AT_ONCE = 2048  # rows written together
-LET_GO = 256  # rows read, after which a process gives the mapped pages back: they stay in the system's cache
+LET_GO = 16  # rows read, after which a process gives the mapped pages back: they stay in the system's cache
 _OFFSETS = np.dtype("<i8")
 
 
