@@ -158,5 +158,5 @@ def test_seeds_with_a_split_of_their_own_go_on_until_there_is_a_verdict(checkout
     told = run(checkout, "frostline", "study", "seeds", "split", "--until", "verdict", "--budget", "2h")
     last = {path.parent.name: json.loads(path.read_text()) for path in results.glob("*/result.json")}
     assert {name: last[name] for name in first} == first
-    assert set(last) == set(first) if "at 2 seeds" in told else len(last) == 6, told
+    assert len(last) == (6 if "Added 2 runs" in told else 4), told
     assert "no champion" in told or "is clear" in told, told
