@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from frostline.config import Config
+from frostline.config import Config, read
 from frostline.errors import FrostlineError
 from frostline.launch.ahead import train_ahead
 from frostline.report.results import read_results
@@ -16,7 +16,7 @@ from frostline.report.standing import standings, told
 from frostline.runs.result import RunResult
 from frostline.studies.kept import changes
 from frostline.studies.pipeline import difference, pipeline_of, write_pipeline
-from frostline.studies.plan import compose_runs, write_plan
+from frostline.studies.plan import write_plan
 from frostline.studies.seeds import plan_looks, write_seeds
 from frostline.studies.stale import stale
 from frostline.studies.study import Study, arm_of, read_study
@@ -73,7 +73,7 @@ def planned(folder: Path, say: Say = print) -> Study:
 
 def untrained(study: Study) -> dict[str, str]:
     """Why each planned run that has no result of today's plan has none."""
-    return stale(study, compose_runs(study))
+    return stale(study, {run: _config(study, run) for run in study.cells()})
 
 
 def add(found: Look) -> Study:
@@ -177,9 +177,8 @@ def _seconds(study: Study, runs: Mapping[str, int]) -> float:
     """About how long so many runs of each arm take: as its finished ones did, or by steps timed for it."""
     from frostline.launch.cost import RUN_SECONDS, Estimator, repro_seconds
 
-    configs: dict[str, Config] = {}  # of each arm, one
-    for run, config in compose_runs(study).items():
-        configs.setdefault(arm_of(study.cells()[run]), config)
+    one_of = {arm_of(values): run for run, values in study.cells().items()}
+    configs = {arm: _config(study, one_of[arm]) for arm in runs}
     known, estimate, each = _measured(study), None, {}
     for arm in runs:
         if arm in known:
@@ -189,6 +188,11 @@ def _seconds(study: Study, runs: Mapping[str, int]) -> float:
             each[arm] = estimate(configs[arm])
     all_of = [(each[arm], configs[arm]) for arm, number in runs.items() for _ in range(number)]
     return repro_seconds([seconds for seconds, _ in all_of], [config for _, config in all_of])
+
+
+def _config(study: Study, run: str) -> Config:
+    """Of a run, as it is planned."""
+    return read(study.runs / "plan" / f"{run}.yaml")
 
 
 def _measured(study: Study) -> dict[str, list[float]]:
