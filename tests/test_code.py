@@ -68,6 +68,11 @@ DECIDES = {
     "runs/result.py": "c",
     "studies/study.py": "c",
     "studies/axes.py": "c",
+    "studies/stated.py": "c",
+    "studies/vary.py": "c",
+    "studies/seeds.py": "c",
+    "studies/kept.py": "c",
+    "statistics": "c",
 }
 
 

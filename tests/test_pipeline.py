@@ -119,3 +119,44 @@ def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
     run(checkout, "dvc", "repro", "-q", "-f", "-s", f"train@{cell}")
     after = json.loads((checkout / RESULTS / cell / "result.json").read_text())
     assert after["finished"] != before["finished"] and after["metrics"] == before["metrics"]
+
+
+@pytest.mark.slow
+def test_an_added_seed_trains_its_own_cell_and_no_other(checkout):
+    """Catches a pipeline of listed runs whose cells DVC takes for others than those of the grid."""
+    study = checkout / "experiments/quickstart"
+    (study / "study.yaml").write_text(STUDY)
+    run(checkout, "frostline", "study", "check", "experiments/quickstart", "--write")
+    run(checkout, "dvc", "repro", "-q")
+    first = finished(checkout)
+    (study / "study.yaml").write_text(STUDY + "looks: [3]\nseeds_for:\n  classification-efficientnet_lite0-full: [1]\n")
+    run(checkout, "frostline", "study", "check", "experiments/quickstart", "--write")
+    told = run(checkout, "frostline", "plan", "experiments/quickstart", "--dry-run")
+    assert "1 of 3 runs to train" in told
+    run(checkout, "dvc", "repro", "-q")
+    second = finished(checkout)
+    assert set(second) - set(first) == {"classification-efficientnet_lite0-full-1"}
+    assert all(second[name] == when for name, when in first.items())
+
+
+@pytest.mark.slow
+def test_seeds_with_a_split_of_their_own_go_on_until_there_is_a_verdict(checkout):
+    """With real DVC and real training: each seed has its own pictures, its arms share them, and none is made anew."""
+    asked = STUDY.replace("seed: [0]", "seed: [0, 1]") + "  - dataset.split.given=false\n"
+    (checkout / "experiments/split").mkdir()
+    (checkout / "experiments/split/study.yaml").write_text(asked + "vary: [weights, order, split]\nlooks: [2, 3]\n")
+    run(checkout, "frostline", "study", "check", "experiments/split", "--write")
+    run(checkout, "make", "-n", "repro", "STUDY=split")
+    run(checkout, "dvc", "repro", "-q", "experiments/split/dvc.yaml:prepare")
+    run(checkout, "frostline", "train", "--study", "experiments/split")
+    run(checkout, "dvc", "repro", "-q", "experiments/split/dvc.yaml")
+    results = checkout / "runs/split/results"
+    first = {path.parent.name: json.loads(path.read_text()) for path in results.glob("*/result.json")}
+    assert len(first) == 4 and {result["names"]["dataset"] for result in first.values()} == {"meadow"}
+    by_seed = {seed: {r["data_hash"] for r in first.values() if r["seed"] == seed} for seed in (0, 1)}
+    assert len(by_seed[0]) == len(by_seed[1]) == 1 and by_seed[0] != by_seed[1]
+    told = run(checkout, "frostline", "study", "seeds", "split", "--until", "verdict", "--budget", "2h")
+    last = {path.parent.name: json.loads(path.read_text()) for path in results.glob("*/result.json")}
+    assert {name: last[name] for name in first} == first
+    assert len(last) == (6 if "Added 2 runs" in told else 4), told
+    assert "no champion" in told or "is clear" in told, told

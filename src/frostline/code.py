@@ -43,8 +43,8 @@ ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freez
 RESULTS = (*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "tasks", "runs/build.py", "runs/fit.py")
 # A report: what it says, and what it draws.
 REPORT = (
-    *("report", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py"),
-    *("studies/stated.py", "studies/vary.py", "studies/seeds.py"),
+    *("report", "statistics", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py"),
+    *("studies/stated.py", "studies/vary.py", "studies/seeds.py", "studies/kept.py"),
 )
 
 

@@ -61,7 +61,7 @@ def repro_seconds(seconds: Collection[float], configs: Collection[Config]) -> fl
 def scenes_of(dataset: Mapping[str, Any], needs: Collection[str]) -> dict[str, int]:
     """How many scenes of each split have what a task needs, before anything is prepared: some may be faulty."""
     source, split = configured(dataset)[0], Split(**dataset["split"])
-    serving = Counter(source.counts)  # where the source knows them, and has no faulty ones
+    serving: Counter[str | None] = Counter(source.counts)  # where the source knows them, and has no faulty ones
     if source.counts is None:
         serving = Counter(str(scene.split) for scene in source.scenes() if lacks(scene, needs, source.classes) is None)
     if split.given and serving["train"]:  # what the source lacks is drawn out of that

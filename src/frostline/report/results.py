@@ -106,14 +106,14 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
     runs, speeds = _pooled([_run(folder, names) for folder in done.values()], runs_dir / "speed.json")
     runs = sorted(runs, key=lambda run: _rank(run, study.axes))
     _check_apart(study, runs)
-    datasets = dict.fromkeys(run.result.names["dataset"] for run in runs)
+    datasets = {run.result.names["dataset"]: run.result.seed for run in runs}
     return Results(
         study=study,
         planned=planned,
         missing=[name for name in planned if name not in done],
         runs=runs,
         speeds=speeds,
-        derived={name: _derived(runs_dir / "data" / name) for name in datasets},
+        derived={name: _derived(runs_dir / "data" / study.vary.folder(name, seed)) for name, seed in datasets.items()},
     )
 
 

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
+from frostline.statistics.race import LOOKS
 from frostline.studies.vary import check_fold
 from frostline.words import listed
 
@@ -70,6 +71,22 @@ def read_seeds(
         if twice := [seed for n, seed in enumerate(more) if seed in seeds or seed in more[:n]]:
             raise FrostlineError(f"{place}: {arm} has seed {twice[0]} already; take it out of 'seeds_for'.")
     return {str(arm): list(more) for arm, more in value.items()}
+
+
+def plan_looks(seeds: Sequence[Any], folds: int | None) -> tuple[int, ...]:
+    """At how many seeds the arms that compete are to be looked at, where none has been planned so far.
+
+    seeds: those of the grid; the first look is at no fewer.
+    """
+    most = folds or LOOKS[-1]
+    later = [look for look in LOOKS if len(seeds) < look < most]
+    return tuple(sorted({*later, *([len(seeds)] if len(seeds) >= LOOKS[0] else []), max(most, len(seeds))}))
+
+
+def in_order(seeds: Sequence[int], number: int) -> list[int]:
+    """The first seeds of an arm, so many of them: those of the grid, then the whole numbers that it does not have."""
+    more = (seed for seed in count() if seed not in seeds)
+    return [*seeds, *islice(more, max(0, number - len(seeds)))][:number]
 
 
 def write_seeds(path: Path, looks: Sequence[int], seeds_for: Mapping[str, Sequence[int]]) -> None:
