@@ -429,7 +429,7 @@ def test_boxes_that_need_no_mending_are_taken_as_they_are_and_no_others(monkeypa
             one = replace(scene, boxes=corners, box_labels=labels)
             both.append((repr(boxes.mended_boxes(one, ("x",), (6, 6), None, faults)), list(map(str, faults))))
         assert both[0] == both[1]
-        taken += together(corners, labels, 1, (6, 6))
+        taken += together(corners, labels, [0] * len(corners), 1, (6, 6))
     assert 40 < taken < 360
 
 

@@ -40,6 +40,7 @@ def test_detections_say_at_which_overlaps_they_are_right(make):
     task = make("detection")
     batch = {
         "boxes": [torch.tensor([[0.0, 0, 40, 40], [50, 50, 60, 60]])], "box_labels": [torch.tensor([0, 2])],
+        "box_marks": [torch.zeros(2, dtype=torch.uint8)],
     }  # fmt: skip
     found = {
         "boxes": torch.tensor([[0.0, 0, 40, 30], [0, 0, 40, 40], [20, 0, 60, 40]]),
@@ -53,5 +54,12 @@ def test_detections_say_at_which_overlaps_they_are_right(make):
     assert row["objects"] == [0, 2] and row["classes"] == [0, 0, 0]
     assert row["quality"] == pytest.approx(1 / 4)  # one right, two wrong, one missed
     nothing = {key: value[:0] for key, value in found.items()}
-    (row,) = task.rows([detected(nothing)], {"boxes": [torch.zeros(0, 4)], "box_labels": [torch.zeros(0).long()]})
+    none = torch.zeros(0)
+    empty = {"boxes": [torch.zeros(0, 4)], "box_labels": [none.long()], "box_marks": [none.byte()]}
+    (row,) = task.rows([detected(nothing)], empty)
     assert row["quality"] is None and row["right"] == []
+    # A box that counts neither way is no object, and to find it is neither right nor wrong.
+    marked = {**batch, "box_marks": [torch.tensor([2, 0], dtype=torch.uint8)]}
+    (row,) = task.rows([detected({key: value[1:2] for key, value in found.items()})], marked)
+    assert row["right"] == [0] and row["ignored"] == [1023] and row["objects"] == [2]
+    assert row["quality"] == 0  # the other one is missed

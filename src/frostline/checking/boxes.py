@@ -71,8 +71,8 @@ def mended_boxes(
     found = _Faults(file, written, lines, faults)
     kept: dict[tuple[float, ...], None] = {}  # label, mark and corners
     boxes = _in_pixels(scene.size, size, turn, found)
-    if _nothing_to_mend(boxes, labels, len(classes or ()), size):
-        return boxes.tolist(), labels.tolist()
+    if _nothing_to_mend(boxes, labels, marks, len(classes or ()), size):
+        return Mended(boxes.tolist(), labels.tolist(), None if set(marks) <= {COUNTED} else marks)
     if turn is not None and np.isfinite(boxes).all():
         found.hint = _of_the_other_reading(boxes, written, size, turn, stored=scene.size == turn.stored)
     for number, (box, label, mark) in enumerate(zip(boxes, labels.tolist(), marks, strict=True)):
@@ -92,12 +92,12 @@ def mended_boxes(
     )
 
 
-def _nothing_to_mend(boxes: np.ndarray, labels: np.ndarray, count: int, size: Size) -> bool:
+def _nothing_to_mend(boxes: np.ndarray, labels: np.ndarray, marks: list[int], count: int, size: Size) -> bool:
     """Whether each box is as it is to be, and there once: of most pictures, and sooner found of all boxes at once."""
     ordered = (boxes[:, :2] < boxes[:, 2:]).all() and not np.signbit(boxes).any() and (boxes[:, 2:] <= size).all()
     if not ordered or not ((labels >= 0) & (labels < count)).all():
         return False
-    return len(set(zip(labels.tolist(), map(tuple, boxes.tolist()), strict=True))) == len(boxes)
+    return len(set(zip(labels.tolist(), marks, map(tuple, boxes.tolist()), strict=True))) == len(boxes)
 
 
 def _in_pixels(annotated: Size | None, size: Size, turn: Turn | None, found: _Faults) -> np.ndarray:
