@@ -16,6 +16,7 @@ from frostline.report.judged import Judged
 from frostline.report.learning import has_phases, is_frozen
 from frostline.report.pictures import SHEETS, sheet_name
 from frostline.report.results import Results
+from frostline.report.standing import standings, told
 from frostline.report.tested import Pictures
 from frostline.report.verdict import answer
 from frostline.scenes.scene import SPLITS
@@ -55,6 +56,9 @@ def report_text(
     of_page.filters["one_line"] = one_line
     page = of_page.from_string(Path(__file__).with_name("report.md.j2").read_text(encoding="utf-8"))
     panels = [one.panel for one in judged]
+    # Once seeds were added where they were needed, that is what decides.
+    raced = standings(results) if results.study.seeds_for and not results.missing else []
+    rounds = {one.panel.where: told(one).partition(": ")[2] for one in raced}
     arms = [arm for panel in panels for arm in panel.arms]
     seeds = len(results.study.grid.get("seed", []))
     text = page.render(
@@ -66,7 +70,8 @@ def report_text(
         derived=[(kind, name, how) for name, kinds in results.derived.items() for kind, how in (kinds or {}).items()],
         primaries=sorted({panel.primary for panel in panels}),
         panels=[
-            _panel(one, seen, seeds) | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one)}
+            _panel(one, seen, seeds, rounds.get(one.panel.where, ""))
+            | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one)}
             for one, seen in zip(judged, tested, strict=True)
         ],
         changes=changes(results.study),
@@ -126,8 +131,8 @@ def _left_out(results: Results) -> list[list[str]]:
     return [list(row) for row in rows]
 
 
-def _panel(judged: Judged, tested: Pictures | None, seeds: int) -> dict[str, Any]:
-    """What the template tells of one task on one dataset. seeds: that the study plans."""
+def _panel(judged: Judged, tested: Pictures | None, seeds: int, rounds: str) -> dict[str, Any]:
+    """What the template tells of one task on one dataset. seeds: that the study plans. rounds: as of `answer`."""
     panel = judged.panel
     classes = _classes(panel)
     meanings = METRICS | {
@@ -136,7 +141,7 @@ def _panel(judged: Judged, tested: Pictures | None, seeds: int) -> dict[str, Any
     return {
         "where": panel.where,
         "primary": panel.primary,
-        "answer": answer(judged),
+        "answer": answer(judged, rounds),
         "best": panel.best.name if panel.best else "",
         "several": len(panel.arms) > 1,
         "columns": [cell(column) for column in panel.columns],

@@ -14,9 +14,13 @@ SHOWN = 3  # arms that a sentence names, of more
 CHEAPER = 0.8  # of the candidate's seconds: below, an arm that is as good is worth a word
 
 
-def answer(judged: Judged) -> str:
-    """The verdict, and what to do: Markdown, one paragraph."""
-    return " ".join([*_warnings(judged), *_verdict(judged), *_asides(judged)])
+def answer(judged: Judged, rounds: str = "") -> str:
+    """The verdict, and what to do: Markdown, one paragraph.
+
+    rounds: the verdict where seeds were added in rounds. It pays for looking more than once, which `judged` does not.
+    """
+    verdict = [f"**By rounds of seeds**: {rounds}"] if rounds else _verdict(judged)
+    return " ".join([*_warnings(judged), *verdict, *_asides(judged)])
 
 
 def between(pairs: Paired) -> str:
