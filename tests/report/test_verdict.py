@@ -1,6 +1,7 @@
 """The answer of a panel, in words: what it recommends, and what it must not say."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from helpers.study import made_epochs, made_run, panel_of
@@ -62,6 +63,9 @@ def test_undecided_seeds_help_on():
     text = answer(judge(panel_of(*runs), None, ()))
     assert "Until then take `frozen`, the cheapest that is not shown to be worse (5.0000 s)" in text
     assert "more seeds would decide" in text
+    busy = [replace(run, result=replace(run.result, load=2.0)) for run in runs]
+    text = answer(judge(panel_of(*busy), None, ()))
+    assert "the machine did other work" in text and "the cheapest that" not in text
 
 
 def test_arms_within_the_margin_are_as_good_and_the_cheapest_is_taken():

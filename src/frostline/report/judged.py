@@ -14,6 +14,7 @@ from frostline.statistics.holm import Row, table
 from frostline.statistics.paired import Paired
 from frostline.statistics.pictures import Resampled
 
+BUSY = 1.5  # processes that want a processor, for each that there is: a study takes 1, as it trains a run on each
 Values = dict[Hashable, float]  # of an arm: identity of a run -> its value, NaN where it failed
 
 
@@ -67,6 +68,11 @@ class Judged:
         return best.name if best else None
 
     @cached_property
+    def busy(self) -> bool:
+        """Whether the machine did other work while some run was trained: seconds then rank nothing."""
+        return any(run.result.load > BUSY for arm in self.panel.arms for run in arm.runs)
+
+    @cached_property
     def champion(self) -> Champion | None:
         """The candidate against each other arm; None without one, and where there is nothing to compare with."""
         if self.candidate is None or len(self.arms) < 2:
@@ -105,12 +111,14 @@ class Judged:
     @cached_property
     def as_good(self) -> list[str]:
         """Arms that the candidate is not shown to be better than, or not by more than the margin; the cheapest to
-        train first, the candidate among them."""
+        train first, the candidate among them; or the candidate first, where seconds rank nothing."""
         if self.candidate is None:
             return []
         against: Mapping[str, Paired] = self.champion.pairs if self.champion else {}
         good = [name for name, pair in against.items() if pair.verdict in ("cannot tell", "worse", "equivalent")]
         good = [name for name in (self.candidate, *good) if not self.summaries[name].failed]
+        if self.busy:
+            return good
         return sorted(good, key=lambda name: self.arms[name].mean_of("train_seconds"))
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from frostline.report.arms import ARCHITECTURE, Arm, Panel
 from frostline.report.compared import Table, against_candidate, all_pairs, apart, at_budgets, intervals, of_parts
 from frostline.report.expected import outcome
-from frostline.report.judged import Judged
+from frostline.report.judged import BUSY, Judged
 from frostline.report.learning import has_phases, is_frozen
 from frostline.report.pictures import SHEETS, sheet_name
 from frostline.report.results import Results
@@ -83,6 +83,7 @@ def report_text(
         phased=any(map(has_phases, arms)),
         frozen=any(map(is_frozen, arms)),
         speeds=_speeds(results),
+        busy=any(one.busy for one in judged),
         **_notes(results),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
@@ -173,6 +174,8 @@ def _result(judged: Judged, arm: Arm, seeds: int) -> list[str]:
     if arm is panel.best:
         names, value = [f"**{name}**" for name in names], f"**{value}**"
     facts = [decimal(arm.mean_of(fact)) for fact in ("train_seconds", "images_per_second", "predict_ms")]
+    if any(run.result.load > BUSY for run in arm.runs):
+        facts[:2] = [f"{fact} *" for fact in facts[:2]]
     return [*names, f"{ran} of {seeds}" if seeds > ran else str(ran), value, *sure, *facts, arm.parameters]
 
 

@@ -88,8 +88,8 @@ def _verdict(judged: Judged) -> list[str]:
         cheapest = judged.as_good[0]
         same = listed([f"`{one}`" for one in (name, *found.unbeaten)])
         return [
-            f"**Take `{cheapest}`**: {same} are equivalent within {judged.margin:g}, and it trains in the least time; "
-            f"{lead}."
+            f"**Take `{cheapest}`**: {same} are equivalent within {judged.margin:g}"
+            + (f"; {lead}." if judged.busy else f", and it trains in the least time; {lead}.")
         ]
     return [f"**Cannot tell**: {lead}, but it is not shown to be better than {_rivals(judged, rivals)}."] + _next(
         judged, rivals
@@ -100,7 +100,9 @@ def _next(judged: Judged, rivals: Sequence[str]) -> list[str]:
     """What helps where nothing is decided: the cheapest of those that may be best, and how many seeds would tell."""
     assert judged.candidate and judged.champion
     said = []
-    if len(judged.as_good) > 1:
+    if judged.busy:
+        said.append("Which arm is cheapest is not told: the machine did other work while some of them were trained.")
+    elif len(judged.as_good) > 1:
         cheapest = judged.as_good[0]
         seconds = judged.arms[cheapest].mean_of("train_seconds")
         said.append(f"Until then take `{cheapest}`, the cheapest that is not shown to be worse ({decimal(seconds)} s).")
@@ -140,6 +142,8 @@ def _cheaper(judged: Judged, equivalent: Sequence[str]) -> list[str]:
     own = judged.arms[judged.candidate].mean_of("train_seconds")
     costs = {name: judged.arms[name].mean_of("train_seconds") / own for name in equivalent}
     told = [f"`{name}` ({share:.0%} of its seconds)" for name, share in costs.items() if share < CHEAPER]
+    if judged.busy:
+        told = []
     return [f"As good within {judged.margin:g}, and cheaper to train: {listed(told)}."] if told else []
 
 

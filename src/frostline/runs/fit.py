@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -19,13 +20,14 @@ from frostline.runs.timing import HoldStill
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained run. metrics: of the test split at the best epoch."""
+    """A trained run. metrics: of the test split at the best epoch. load: see `Stopwatch.loads`; of most epochs."""
 
     trainer: pl.Trainer
     metrics: dict[str, float]
     best_epoch: int
     images_seen: int
     train_seconds: float
+    load: float
 
 
 def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Callback]) -> Fitted:
@@ -71,13 +73,14 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
         trainer.fit(task, data, ckpt_path=last, weights_only=True)
         # Before the test: it loads the best checkpoint, and the stopwatch with it.
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
+        load = median(stopwatch.loads or [0.0])
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
     finally:  # what is held cannot make room for others, and this process may train more runs
         for cache in below:
             cache.close()
     metrics = {name.removeprefix("test_"): value for name, value in sorted(measured.items()) if name != "step"}
     best_epoch = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"]
-    return Fitted(trainer, metrics, best_epoch, images_seen, train_seconds)
+    return Fitted(trainer, metrics, best_epoch, images_seen, train_seconds, load)
 
 
 class _Lines(pl.Callback):

@@ -1,6 +1,7 @@
 """What training and predicting cost; and while one run is timed, the others of its study on this machine hold still."""
 
 import fcntl
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frostline.files import let_go
 from frostline.loading.batch import collate
 from frostline.loading.module import SceneDataModule
+from frostline.runs.provenance import cores
 from frostline.tasks.base import Task
 
 PATIENCE = 300.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch
@@ -37,6 +39,7 @@ class Stopwatch(pl.Callback):
     def __init__(self) -> None:
         self.images_seen = 0
         self.train_seconds = 0.0
+        self.loads: list[float] = []  # of each epoch, how many processes wanted a processor, for each that there is
         self._since: float | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -52,6 +55,8 @@ class Stopwatch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
+        if hasattr(os, "getloadavg"):
+            self.loads.append(os.getloadavg()[0] / cores())
         pl_module.log_dict({"images_seen": float(self.images_seen), "train_seconds": self.train_seconds})
 
     def leave_out(self, seconds: float) -> None:
@@ -65,11 +70,12 @@ class Stopwatch(pl.Callback):
             self._since = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"images_seen": self.images_seen, "train_seconds": self.train_seconds}
+        return {"images_seen": self.images_seen, "train_seconds": self.train_seconds, "loads": self.loads}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.images_seen = state_dict["images_seen"]
         self.train_seconds = state_dict["train_seconds"]
+        self.loads = list(state_dict.get("loads", []))  # a checkpoint of before has none
 
 
 class HoldStill(pl.Callback):

@@ -105,6 +105,7 @@ def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], millisecond
         best_epoch=fitted.best_epoch,
         images_seen=fitted.images_seen,
         train_seconds=round(fitted.train_seconds, 3),
+        load=round(fitted.load, 2),
         images_per_second=round(fitted.images_seen / fitted.train_seconds, 2),
         predict_ms=round(milliseconds, 3),
         params_total=count(task.parameters()),
