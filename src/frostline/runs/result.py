@@ -24,8 +24,8 @@ class RunResult:
     by_class: metric -> class -> value, -1 for a class that does not occur. confusion: counts, true classes in rows.
     confused: of more classes than a matrix has room for, in its place, the commonest mistakes first: number of the true
     class, of the found one, and how often; numbers are places in by_class.
-    train_seconds: of training alone. load: while that was taken, processes that wanted a processor, for each that there
-    is: much above 1, the machine did other work; 0 where it is not known. predict_ms: milliseconds to predict one picture.
+    train_seconds: of training alone. load: meanwhile, how many processes wanted a processor, for each that there is:
+    much above 1, the machine did other work; 0 where it is not known. predict_ms: milliseconds to predict one picture.
     multiply_adds: of the network, for one picture; 0 where it is not known.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
     meanings: what a metric of one's own says, in words, by its name.
