@@ -187,11 +187,12 @@ def test_the_run_in_mlflow(train_small, here):
     tags |= {"seed": "0", "dataset": "meadow", "data_hash": result.data_hash}
     assert {key: run.data.tags[key] for key in tags} == tags
     assert run.data.tags["mlflow.source.git.commit"] == result.commit
-    assert run.data.params["trainer.epochs"] == "8" and run.data.params["schedule.name"] == "thaw"
+    assert run.data.params["trainer.epochs"] == "8" and run.data.params["schedule"] == "thaw"
+    assert len(run.data.params) < 25 and [one.dataset.name for one in run.inputs.dataset_inputs] == ["meadow"]
     depth = client.get_metric_history(run.info.run_id, "frost_depth")
     assert [(m.step, m.value) for m in depth] == list(enumerate([6, 6, 0, 0, 0, 0, 0, 0]))
-    assert {"trainable_share", "val_accuracy", "train_loss", "images_seen"} <= set(run.data.metrics)
-    assert run.data.metrics["test_accuracy"] == pytest.approx(result.metrics["accuracy"])
+    assert {"trainable_share", "val/accuracy", "train/loss", "images_seen"} <= set(run.data.metrics)
+    assert run.data.metrics["test/accuracy"] == pytest.approx(result.metrics["accuracy"])
     assert any(name.startswith("system/") for name in run.data.metrics)
     artifacts = {a.path for a in client.list_artifacts(run.info.run_id)}
     assert artifacts >= {

@@ -1,46 +1,29 @@
 """MLflow as the tracker."""
 
 import math
-import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 
 import pytest
+from helpers.store import begun, fresh, serving, stop, store
 
 from frostline.errors import FrostlineError
 from frostline.runs.result import RunResult
 from frostline.tracking.base import Run
 from frostline.tracking.mlflow import MlflowTracker
-from frostline.tracking.store import open_experiment
 
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    """A store with nothing in it: to make one takes seconds."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_experiment(f"sqlite:///{file}", "other")
-    return file
+__all__ = ["fresh", "store"]
 
 
 @pytest.fixture
-def uri(tmp_path, fresh):
-    return f"sqlite:///{shutil.copy(fresh, tmp_path)}"
+def uri(store):
+    return store
 
 
 @pytest.fixture
 def run(tmp_path):
-    (tmp_path / "work").mkdir()
     return Run("garden", "thaw-0", tmp_path / "work")
-
-
-def begun(uri, run, **params):
-    tracker = MlflowTracker(uri, system_metrics=False)
-    tracker.begin(run, params, {"seed": "0", "image_size": "64", "commit": "abc"})
-    return tracker
 
 
 def known(uri, run):
@@ -54,7 +37,7 @@ def known(uri, run):
 
 
 def test_what_is_told_is_there(uri, run, tmp_path):
-    tracker = begun(uri, run, long="x" * 9000, **{f"key{n}": str(n) for n in range(250)})
+    tracker = begun(uri, run.folder, run.study, run.name, long="x" * 9000, **{f"key{n}": str(n) for n in range(250)})
     tracker.epoch({f"val_{n}": n / 7 for n in range(1500)} | {"loss@x": math.nan}, 0)
     (tmp_path / "config.yaml").write_text("a: 1")
     tracker.files([tmp_path / "config.yaml"])
@@ -63,49 +46,53 @@ def test_what_is_told_is_there(uri, run, tmp_path):
     assert (held.info.run_name, held.info.status) == ("thaw-0", "FINISHED")
     assert held.data.params["long"] == "x" * 250 and len(held.data.params) == 251
     assert held.data.tags.items() >= {"seed": "0", "image_size": "64", "mlflow.source.git.commit": "abc"}.items()
-    assert len(metrics) == 1501 and metrics["val_1499"] == [(0, 1499 / 7)] and math.isnan(metrics["lossx"][0][1])
+    (given,) = held.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("meadow", "d" * 36)
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "train, val, test")]
+    assert len(metrics) == 1501 and metrics["val/1499"] == [(0, 1499 / 7)] and math.isnan(metrics["lossx"][0][1])
 
 
 def test_a_resumed_run_is_the_same_run_and_takes_no_epoch_twice(uri, run):
-    first = begun(uri, run)
+    first = begun(uri, run.folder, run.study, run.name)
     for step in (0, 1):
         first.epoch({"images_seen": 20.0 * step}, step)
     first.epoch({"images_seen": 5.0}, 1)
     first.end("failed")
-    again = begun(uri, run, other="1")  # params of a run cannot change
+    again = begun(uri, run.folder, run.study, run.name, other="1")  # params of a run cannot change
     for step in (0, 1, 2):
         again.epoch({"images_seen": 20.0 * step}, step)
     again.epoch({"test_loss": 0.5}, 3)
     assert known(uri, run)[0].info.status == "RUNNING"
-    last = begun(uri, run)
+    last = begun(uri, run.folder, run.study, run.name)
     last.epoch({"test_loss": 0.5}, 3)
     last.end("finished")
     held, metrics = known(uri, run)
     assert held.info.status == "FINISHED"
-    assert metrics == {"images_seen": [(0, 0.0), (1, 20.0), (2, 40.0)], "test_loss": [(3, 0.5)]}
+    assert metrics == {"images_seen": [(0, 0.0), (1, 20.0), (2, 40.0)], "test/loss": [(3, 0.5)]}
 
 
 def test_a_run_that_was_removed_since_begins_anew(uri, run):
     from mlflow import MlflowClient
 
-    begun(uri, run)
+    begun(uri, run.folder, run.study, run.name)
     gone = (run.folder / "mlflow_run_id").read_text()
     MlflowClient(uri).delete_run(gone)
-    begun(uri, run).epoch({"images_seen": 1.0}, 0)
+    begun(uri, run.folder, run.study, run.name).epoch({"images_seen": 1.0}, 0)
     assert (run.folder / "mlflow_run_id").read_text() != gone and known(uri, run)[1] == {"images_seen": [(0, 1.0)]}
 
 
 def test_a_trashed_experiment_is_refused(uri, run):
     from mlflow import MlflowClient
 
-    begun(uri, run)
+    begun(uri, run.folder, run.study, run.name)
     client = MlflowClient(uri)
     client.delete_experiment(client.get_experiment_by_name(run.study).experiment_id)
     with pytest.raises(FrostlineError, match="'garden' is in the trash"):
-        begun(uri, run)
+        begun(uri, run.folder, run.study, run.name)
 
 
 def test_the_machine_is_watched_until_the_end(uri, run):
+    run.folder.mkdir()
     tracker = MlflowTracker(uri)
     tracker.begin(run, {}, {})
     time.sleep(1.5)
@@ -125,36 +112,8 @@ def test_an_address_is_checked_without_importing_mlflow(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    """A running `mlflow server` and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--artifacts-destination", "files"]
-    options += ["--backend-store-uri", "sqlite:///server.db"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *options],
-        cwd=tmp_path,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.2)
-    yield process, address
-    stop(process)
-
-
-def stop(process):
-    if process.poll() is None:
-        os.killpg(process.pid, 9)
-        process.wait()
+    with serving(tmp_path) as found:
+        yield found
 
 
 def test_a_server_that_stops_does_not_stop_the_run(server, train_small, here, monkeypatch, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
 from frostline.report.arms import panels_of
+from frostline.report.figures import metrics_json
 from frostline.report.html import report_html
 from frostline.report.judged import judge
 from frostline.report.looks import look_of
@@ -13,10 +14,12 @@ from frostline.report.pictures import SHEETS, draw
 from frostline.report.results import missing_of, read_results
 from frostline.report.table import csv_text, terminal_table
 from frostline.report.tested import pictures_of
+from frostline.report.tracked import tell
 
 
 def compare(study_dir: Path, runs_dir: Path) -> None:
-    """Write results.csv, report.md and plots/*.png into `study_dir`, and print the table.
+    """Write results.csv, metrics.json, report.md, report.html and plots/*.png into `study_dir`, print the table, and
+    tell the tracker of the runs.
 
     study_dir: the folder of study.yaml; its name is the study's name.
     runs_dir: the folder of the study's runs, with `plan/<run>.yaml` and `results/<run>/result.json`. Only planned runs
@@ -48,11 +51,14 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     for name, png in drawn.items():
         write_whole(plots / name, png)
     write_whole(study_dir / "results.csv", csv_text(results.runs))
+    write_whole(study_dir / "metrics.json", metrics_json(judged))
     text = report_text(results, judged, list(drawn), tested)
     write_whole(study_dir / "report.md", text)
     look = look_of(panels, results.study.axes)
     write_whole(study_dir / "report.html", report_html(results.study.name, text, judged, look, drawn))
-    print(terminal_table(results.runs))
+    print(terminal_table(results.runs), flush=True)
+    report = [study_dir / name for name in ("report.md", "report.html", "results.csv", "plots")]
+    tell(results, judged, text, runs_dir / "plan", report)
     if results.missing:
         raise FrostlineError(
             f"{len(results.missing)} of {len(results.planned)} planned runs of study {results.study.name} have no "

@@ -21,11 +21,16 @@ from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_m
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
 from frostline.tasks.examples import examples, spread
-from frostline.tracking.base import Run
+from frostline.tracking.base import Data, Run
 from frostline.tracking.journal import Follow, Journal
 
 SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
 CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
+# Keys of the configuration that a tracker shows, beside what was chosen and the axes of a study: config.yaml has all.
+PARAMS = (
+    *("image_size", "fit", "augment.name", "rate.name", "optimizer.name", "optimizer.lr", "optimizer.weight_decay"),
+    *("trainer.epochs", "trainer.images", "trainer.batch_size", "trainer.precision"),
+)
 
 
 def train(built: Built, workplace: Workplace, command: str) -> RunResult:
@@ -42,15 +47,18 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         print(f"{built.name}: left out scenes without {needs}: {counts}", flush=True)
     if built.weights:
         print(f"{built.name}: backbone.weights={built.weights['file']}: {built.weights['told']}", flush=True)
-    tags = {**built.names, **built.arm, "seed": str(built.seed)}
-    tags |= {"data_hash": data.dataset.data_hash, "commit": commit}
+    chosen = {**built.names, **built.arm, "seed": str(built.seed)}
+    params = chosen | {key: value for key in PARAMS if (value := built.params.get(key, "None")) != "None"}
+    tags = {**chosen, "data_hash": data.dataset.data_hash, "commit": commit}
     journal, stopwatch = Journal(workplace.folder / "epochs.jsonl"), Stopwatch()
-    run = Run(built.study, built.name, workplace.folder)
+    scenes = {split: len(data.items(split)) for split in SPLITS}
+    dataset = Data(built.names["dataset"], data.dataset.data_hash, data.dataset.path, scenes)
+    run = Run(built.study, built.name, workplace.folder, dataset)
     with ExitStack() as stack:
         stack.callback(data.teardown)  # what is held cannot make room for others
         stack.enter_context(data.dataset.held())
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
-        follow = Follow(built.tracker, run, built.params, tags, journal.path, stopwatch.leave_out)
+        follow = Follow(built.tracker, run, params, tags, journal.path, stopwatch.leave_out)
         stack.enter_context(follow)
         fitted = fit(built, workplace.folder, others, [journal, follow])
         return _conclude(built, fitted, workplace, origin, others, follow)

@@ -1,11 +1,21 @@
 """What a tracker is: the part, chosen by a file of conf/tracking/, that shows a run while it is trained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 Status = Literal["finished", "failed", "killed"]  # killed: stopped, and to go on
+
+
+@dataclass(frozen=True)
+class Data:
+    """The prepared dataset of a run. digest: its hash. scenes: how many the run uses, by split."""
+
+    name: str
+    digest: str
+    folder: Path
+    scenes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,41 @@ class Run:
     study: str
     name: str
     folder: Path
+    data: Data | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished run, as what a study's comparison read of it: enough to find what was told while it was trained."""
+
+    name: str
+    commit: str
+    data_hash: str
+
+
+@dataclass(frozen=True)
+class ToldArm:
+    """The runs that differ only in seed, together. metrics: means and intervals. curves: a value an epoch.
+
+    tags: by which arms are grouped, the same as their runs have.
+    """
+
+    name: str
+    cells: Sequence[Cell]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToldStudy:
+    """What the comparison of a study found. text: its answer, as Markdown. files: the report, and folders with it."""
+
+    name: str
+    text: str
+    metrics: Mapping[str, float]
+    arms: Sequence[ToldArm]
+    files: Sequence[Path] = ()
 
 
 class Tracker:
@@ -41,3 +86,6 @@ class Tracker:
 
     def end(self, status: Status) -> None:
         """The last that it hears."""
+
+    def compared(self, study: ToldStudy) -> None:
+        """Apart from all that, each time that a study is compared; the same again changes nothing."""

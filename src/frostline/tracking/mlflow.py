@@ -3,23 +3,24 @@
 MLflow itself is imported by `begin`: it takes seconds.
 """
 
+import json
 import logging
-import re
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from frostline.environment import importing
 from frostline.files import write_whole
-from frostline.tracking.base import Run, Status, Tracker
+from frostline.tracking.base import Data, Run, Status, ToldStudy, Tracker
+from frostline.tracking.batches import PARAMS_A_CALL, chunks, log_metrics
+from frostline.tracking.parents import COMMIT, LEVEL, RUN, show
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
 
 PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
 SAMPLE_EVERY = 1  # seconds
-PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # MLflow's limits
-TAGS = {"commit": "mlflow.source.git.commit"}  # which have a name of MLflow's own
+DIGEST_LIMIT = 36  # characters, of a dataset's
+TAGS = {"commit": COMMIT}  # which have a name of MLflow's own
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
@@ -50,22 +51,15 @@ class MlflowTracker(Tracker):
             kept = run.folder / "mlflow_run_id"
             known = kept.read_text().strip() if kept.exists() else ""
             if not known or not self._go_on(known):  # another store, or removed since: a new run
-                self._start(experiment, run.name, params, tags)
+                self._start(experiment, run, params, tags)
                 write_whole(kept, self._id)
             self._watch()
 
     def epoch(self, metrics: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
         if step in self._steps:
             return
         check_reached(self.uri)
-        now = int(time.time() * 1000)
-        # MLflow takes no other letters in names.
-        names = {key: re.sub(r"[^\w/. -]+", "", key, flags=re.ASCII) for key in metrics}
-        named = [Metric(names[key], value, now, step) for key, value in metrics.items()]
-        for some in _chunks(named, METRICS_A_CALL):
-            self._client.log_batch(self._id, metrics=some)
+        log_metrics(self._client, self._id, metrics, step)
         self._steps.add(step)
         # It ends where a server does not answer.
         if self._monitor is not None and not self._monitor._process.is_alive():
@@ -87,17 +81,26 @@ class MlflowTracker(Tracker):
         check_reached(self.uri)
         self._client.set_terminated(self._id, STATUS[status])
 
-    def _start(self, experiment: str, name: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    def compared(self, study: ToldStudy) -> None:
+        check_reached(self.uri)
+        with importing():
+            import mlflow  # noqa: F401
+        _quieten()
+        show(self.uri, study)
+
+    def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Param
         from mlflow.tracking.context.registry import resolve_tags
 
-        named = {TAGS.get(key, key): value for key, value in tags.items()}
-        made = self._client.create_run(experiment, tags=resolve_tags(named), run_name=name)
+        named = {TAGS.get(key, key): value for key, value in tags.items()} | {LEVEL: RUN}
+        made = self._client.create_run(experiment, tags=resolve_tags(named), run_name=run.name)
         self._id = made.info.run_id
         shown = dict(params)
         if "tracking.uri" in shown:
             shown["tracking.uri"] = without_password(shown["tracking.uri"])
-        for some in _chunks([Param(key, value[:PARAM_LIMIT]) for key, value in shown.items()], PARAMS_A_CALL):
+        if run.data is not None:
+            self._client.log_inputs(self._id, [_input(run.data)])
+        for some in chunks([Param(key, value[:PARAM_LIMIT]) for key, value in shown.items()], PARAMS_A_CALL):
             self._client.log_batch(self._id, params=some)
 
     def _go_on(self, identifier: str) -> bool:
@@ -112,7 +115,7 @@ class MlflowTracker(Tracker):
         self._id = identifier  # MLflow does not take a finished one up again by itself
         self._client.update_run(identifier, status="RUNNING")
         # A batch is there as a whole or not at all, so one metric of each kind tells.
-        histories = (self._client.get_metric_history(identifier, name) for name in ("images_seen", "test_loss"))
+        histories = (self._client.get_metric_history(identifier, name) for name in ("images_seen", "test/loss"))
         self._steps = {point.step for history in histories for point in history}
         return True
 
@@ -131,8 +134,13 @@ class MlflowTracker(Tracker):
         self._monitor.start()
 
 
-def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    return (items[first : first + size] for first in range(0, len(items), size))
+def _input(data: Data) -> Any:
+    """The dataset as MLflow's own kind of one, by which runs can be found."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": data.folder.as_posix()})
+    held = Dataset(data.name, data.digest[:DIGEST_LIMIT], "local", source, profile=json.dumps(dict(data.scenes)))
+    return DatasetInput(held, [InputTag("mlflow.data.context", ", ".join(data.scenes))])
 
 
 def _quieten() -> None:

@@ -1,0 +1,35 @@
+"""Metrics as MLflow takes them: by names that its pages sort into sections, and no more than it takes at once."""
+
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # MLflow's limits
+
+
+def metric_name(key: str) -> str:
+    """Of a metric of the journal: `val_map` is `val/map`, so that charts of a split stand together.
+
+    MLflow takes no other letters in names than those that are left here.
+    """
+    return re.sub(r"^(val|test|train(?=_loss))_", r"\1/", re.sub(r"[^\w/. -]+", "", key, flags=re.ASCII))
+
+
+def log_metrics(client: Any, run: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """By the names of `metric_name`."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    named = [Metric(metric_name(key), value, now, step) for key, value in metrics.items()]
+    for some in chunks(named, METRICS_A_CALL):
+        client.log_batch(run, metrics=some)
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if math.isfinite(value)}
+
+
+def chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    return (items[first : first + size] for first in range(0, len(items), size))

@@ -1,0 +1,130 @@
+"""What a study's comparison found, in MLflow: a parent run of the study, in it one of each arm, in these the runs.
+
+All of it can be shown again: what has not changed stays as it is, and runs that were trained before are found by what
+they are.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from frostline.tracking.base import Cell, ToldArm, ToldStudy
+from frostline.tracking.batches import finite, log_metrics
+from frostline.tracking.store import open_experiment, refusing
+
+LEVEL, RUN = "level", "run"  # by which the runs of an experiment can be filtered: study, arm, run
+TOLD = "frostline.told"  # what a parent holds, as a hash; set last, so that what was cut short is told again
+PARENT, NOTE, COMMIT = "mlflow.parentRunId", "mlflow.note.content", "mlflow.source.git.commit"
+MOST_TEXT = 5000  # characters of an experiment's tag
+A_PAGE = 1000
+
+
+def show(uri: str, study: ToldStudy) -> None:
+    """Raises FrostlineError where the store cannot be used."""
+    experiment = open_experiment(uri, study.name)
+    with refusing(uri):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri)
+        held = _held(client, experiment)
+        top = _study(client, experiment, study, held)
+        arms = [_arm(client, experiment, arm, top, held) for arm in study.arms]
+        for run in _of(held, "arm"):
+            if run.info.run_id not in arms:  # told anew since, or no longer part of the study
+                client.delete_run(run.info.run_id)
+        _link(client, study, arms, held)
+        text = study.text if len(study.text) <= MOST_TEXT else f"{study.text[: MOST_TEXT - 1]}…"
+        client.set_experiment_tag(experiment, NOTE, text)
+
+
+def _held(client: Any, experiment: str) -> list[Any]:
+    """All runs of an experiment, the newest first."""
+    found: list[Any] = []
+    page = None
+    while True:
+        some = client.search_runs([experiment], max_results=A_PAGE, order_by=["start_time DESC"], page_token=page)
+        found += some
+        page = some.token
+        if not page:
+            return found
+
+
+def _study(client: Any, experiment: str, study: ToldStudy, held: Sequence[Any]) -> str:
+    """The study's parent, which stays the same run whatever is found: people keep its address."""
+    known = next(iter(_of(held, "study")), None)
+    run = known.info.run_id if known else _begun(client, experiment, study.name, {LEVEL: "study"})
+    told = _hash(study.text, study.metrics, files=study.files)
+    if known is None or known.data.tags.get(TOLD) != told:
+        log_metrics(client, run, finite(study.metrics))
+        for path in study.files:
+            if path.is_dir():
+                client.log_artifacts(run, str(path), path.name)
+            else:
+                client.log_artifact(run, str(path))
+        _ended(client, run, told, {NOTE: study.text})
+    return run
+
+
+def _arm(client: Any, experiment: str, arm: ToldArm, top: str, held: Sequence[Any]) -> str:
+    """An arm's parent, another run where its values are others: what MLflow once has, it can only add to."""
+    told = _hash(top, arm.metrics, arm.curves, arm.tags)
+    for run in _of(held, "arm"):
+        if run.info.run_name == arm.name and run.data.tags.get(TOLD) == told:
+            return str(run.info.run_id)
+    made = _begun(client, experiment, arm.name, {**arm.tags, LEVEL: "arm", PARENT: top})
+    log_metrics(client, made, finite(arm.metrics))
+    for name, values in arm.curves.items():
+        for step, value in enumerate(values):
+            log_metrics(client, made, finite({name: value}), step)
+    _ended(client, made, told, {})
+    return made
+
+
+def _link(client: Any, study: ToldStudy, arms: Sequence[str], held: Sequence[Any]) -> None:
+    """Nest the runs in their arms; and no others, such as earlier ones of the same names."""
+    found: dict[Cell, Any] = {}
+    for run in held:  # the newest first
+        tags = run.data.tags
+        if LEVEL not in tags or tags[LEVEL] == RUN:
+            cell = Cell(run.info.run_name, tags.get(COMMIT, ""), tags.get("data_hash", ""))
+            if run.info.status == "FINISHED":
+                found.setdefault(cell, run)
+    wanted = {
+        found[cell].info.run_id: parent
+        for arm, parent in zip(study.arms, arms, strict=True)
+        for cell in arm.cells
+        if cell in found
+    }
+    for run in held:
+        now, parent = run.data.tags.get(PARENT), wanted.get(run.info.run_id)
+        if parent is not None and now != parent:
+            client.set_tag(run.info.run_id, PARENT, parent)
+        elif parent is None and now is not None and run.data.tags.get(LEVEL, RUN) == RUN:
+            client.delete_tag(run.info.run_id, PARENT)
+
+
+def _of(held: Iterable[Any], level: str) -> list[Any]:
+    return [run for run in held if run.data.tags.get(LEVEL) == level]
+
+
+def _begun(client: Any, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    from mlflow.tracking.context.registry import resolve_tags
+
+    return str(client.create_run(experiment, tags=resolve_tags(dict(tags)), run_name=name).info.run_id)
+
+
+def _ended(client: Any, run: str, told: str, tags: Mapping[str, str]) -> None:
+    for name, value in tags.items():
+        client.set_tag(run, name, value[:MOST_TEXT])
+    client.set_tag(run, TOLD, told)
+    client.set_terminated(run)
+
+
+def _hash(*told: Any, files: Sequence[Path] = ()) -> str:
+    digest = sha256(json.dumps(told, sort_keys=True).encode())
+    for path in files:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,74 @@
+"""MLflow's store and server, for tests."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from frostline.tracking.base import Data, Run
+from frostline.tracking.mlflow import MlflowTracker
+from frostline.tracking.store import open_experiment
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """A store with nothing in it: to make one takes seconds."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_experiment(f"sqlite:///{file}", "other")
+    return file
+
+
+@pytest.fixture
+def store(tmp_path, fresh):
+    return f"sqlite:///{shutil.copy(fresh, tmp_path)}"
+
+
+def begun(uri, folder, study, name, commit="abc", **params):
+    """A tracker that has begun a run, on a dataset whose hash is all d."""
+    folder.mkdir(exist_ok=True)
+    tracker = MlflowTracker(uri, system_metrics=False)
+    data = Data("meadow", "d" * 64, folder, {"train": 20, "val": 10, "test": 10})
+    tags = {"seed": "0", "image_size": "64", "commit": commit, "data_hash": data.digest}
+    tracker.begin(Run(study, name, folder, data), params, tags)
+    return tracker
+
+
+@contextmanager
+def serving(folder, store="sqlite:///server.db", artifacts="files"):
+    """A running `mlflow server` and its address. folder: where it works."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--artifacts-destination", artifacts]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *options, "--backend-store-uri", store],
+        cwd=folder,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.2)
+        yield process, address
+    finally:
+        stop(process)
+
+
+def stop(process):
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
+        process.wait()
