@@ -36,10 +36,12 @@ test: $(READY)  ## the tests, but the proofs
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) --dist loadfile
 
 proofs: $(READY)  ## the tests that take minutes
+	@command -v chromium >/dev/null || echo "No chromium: what looks at pages is skipped (Debian: apt-get install chromium)"
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) -m slow
 
 ui: $(READY)  ## the local runs in MLflow, on http://127.0.0.1:5000 (PORT=5000)
 	mkdir -p runs/mlflow
+	@echo "Choose 'Model training' at the left of the page, which MLflow remembers."
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 	  --backend-store-uri sqlite:///runs/mlflow/mlflow.db \
 	  --default-artifact-root runs/mlflow/artifacts

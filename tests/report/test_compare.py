@@ -45,7 +45,7 @@ def test_a_second_comparison_writes_the_same_bytes_and_leaves_nothing_beside(stu
     shown = capsys.readouterr().out
     first = content(folder)
     assert set(first) == {
-        *("study.yaml", "results.csv", "report.md", "report.html"),
+        *("study.yaml", "results.csv", "report.md", "report.html", "metrics.json"),
         *("plots/comparison.png", "plots/curves.png", "plots/cost.png"),  # no speed: all arms are the same model
     }
     linked = re.findall(r"\]\((plots/[^)]*)\)", first["report.md"].decode())

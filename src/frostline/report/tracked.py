@@ -1,7 +1,7 @@
 """What a tracker is told of a study's comparison; one that is away costs the comparison nothing."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ def tell(results: Results, judged: Sequence[Judged], text: str, plan: Path, file
     """text: report.md. plan: the folder of resolved runs, which name their tracker. files: the report's."""
     try:
         for tracker in _trackers(plan):
-            tracker.compared(told(results, judged, text, files))
+            if seen := tracker.compared(told(results, judged, text, files)):
+                print(seen, flush=True)
     except Exception as error:  # of whatever kind: it is another's code, and often another's machine
         reason = one_line(str(error))[:300] or type(error).__name__
         print(
@@ -32,27 +33,30 @@ def tell(results: Results, judged: Sequence[Judged], text: str, plan: Path, file
 
 
 def told(results: Results, judged: Sequence[Judged], text: str, files: Sequence[Path]) -> ToldStudy:
-    """The study's figures are called by panel and arm; an arm's as those of its runs are."""
+    """An arm's figures are called as those of its runs are, and the study's as those of its candidates, so that they
+    stand in one column and one chart."""
     names = panel_names([one.panel for one in judged])
-    metrics = {
-        f"{panel}/{arm}" + ("" if key == "mean" else f" {key}"): value
-        for panel, one in zip(names, judged, strict=True)
-        for arm in one.arms
-        for key, value in figures(one, arm).items()
-    }
+    metrics: dict[str, float] = {}
+    for one in judged:
+        if one.candidate is not None and f"test_{one.panel.primary}" not in metrics:
+            metrics |= _named(figures(one, one.candidate), one.panel.primary)
     arms = [
         _arm(one, name, f"{panel}: {name}" if len(judged) > 1 else name)
         for panel, one in zip(names, judged, strict=True)
         for name in one.arms
     ]
-    return ToldStudy(results.study.name, text.partition("\n## ")[0], metrics, arms, files)
+    answer = text.partition("\n## ")[0].partition("\n")[2].strip()  # without its title, which is the run's name
+    return ToldStudy(results.study.name, answer, metrics, arms, files)
+
+
+def _named(figures: Mapping[str, float], primary: str) -> dict[str, float]:
+    return {f"test_{primary}" + ("" if key == "mean" else f"_{key}"): value for key, value in figures.items()}
 
 
 def _arm(judged: Judged, name: str, called: str) -> ToldArm:
     arm, primary = judged.arms[name], judged.panel.primary
-    of_mean = figures(judged, name)
     metrics = {f"test_{key}": value for key, value in arm.metrics.items() if value != -1}
-    metrics |= {f"test_{primary}" + ("" if key == "mean" else f"_{key}"): value for key, value in of_mean.items()}
+    metrics |= _named(figures(judged, name), primary)
     metrics |= {fact: arm.mean_of(fact) for fact in FACTS} | {"seeds": float(len(arm.runs))}
     if judged.summaries[name].seen.n > 1:
         metrics[f"test_{primary}_sd"] = judged.summaries[name].seen.sd

@@ -87,5 +87,7 @@ class Tracker:
     def end(self, status: Status) -> None:
         """The last that it hears."""
 
-    def compared(self, study: ToldStudy) -> None:
-        """Apart from all that, each time that a study is compared; the same again changes nothing."""
+    def compared(self, study: ToldStudy) -> str:
+        """Apart from all that, each time that a study is compared; the same again changes nothing. Returns in words
+        where it can be seen, nothing where it cannot."""
+        return ""

@@ -19,6 +19,9 @@ from frostline.tracking.store import check_reached, open_experiment, refusing, t
 
 PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
 SAMPLE_EVERY = 1  # seconds
+LOCAL_PAGES = "http://127.0.0.1:5000"  # of `make ui`
+# Without it, MLflow 3's pages open as those of a chat application, whatever the kind of the experiment.
+VIEW = "workflowType=machine_learning"
 DIGEST_LIMIT = 36  # characters, of a dataset's
 TAGS = {"commit": COMMIT}  # which have a name of MLflow's own
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -81,12 +84,15 @@ class MlflowTracker(Tracker):
         check_reached(self.uri)
         self._client.set_terminated(self._id, STATUS[status])
 
-    def compared(self, study: ToldStudy) -> None:
+    def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
         with importing():
             import mlflow  # noqa: F401
         _quieten()
-        show(self.uri, study)
+        page = f"/#/experiments/{show(self.uri, study)}/runs?{VIEW}"
+        if self.uri.startswith("http"):
+            return f"in MLflow: {without_password(self.uri).rstrip('/')}{page}"
+        return f"in MLflow: make ui, then {LOCAL_PAGES}{page}"
 
     def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Param

@@ -17,12 +17,14 @@ from frostline.tracking.store import open_experiment, refusing
 LEVEL, RUN = "level", "run"  # by which the runs of an experiment can be filtered: study, arm, run
 TOLD = "frostline.told"  # what a parent holds, as a hash; set last, so that what was cut short is told again
 PARENT, NOTE, COMMIT = "mlflow.parentRunId", "mlflow.note.content", "mlflow.source.git.commit"
+# The pages unfold a run whose children are of this type: so arms are seen at once, and their seeds stay folded.
+UNFOLDED = {"mlflow.runType": "evaluation"}
 MOST_TEXT = 5000  # characters of an experiment's tag
 A_PAGE = 1000
 
 
-def show(uri: str, study: ToldStudy) -> None:
-    """Raises FrostlineError where the store cannot be used."""
+def show(uri: str, study: ToldStudy) -> str:
+    """Returns the id of the study's experiment. Raises FrostlineError where the store cannot be used."""
     experiment = open_experiment(uri, study.name)
     with refusing(uri):
         from mlflow import MlflowClient
@@ -30,13 +32,15 @@ def show(uri: str, study: ToldStudy) -> None:
         client = MlflowClient(uri)
         held = _held(client, experiment)
         top = _study(client, experiment, study, held)
-        arms = [_arm(client, experiment, arm, top, held) for arm in study.arms]
+        # The last first, as the pages have the newest above.
+        arms = [_arm(client, experiment, arm, top, held) for arm in reversed(study.arms)][::-1]
         for run in _of(held, "arm"):
             if run.info.run_id not in arms:  # told anew since, or no longer part of the study
                 client.delete_run(run.info.run_id)
         _link(client, study, arms, held)
         text = study.text if len(study.text) <= MOST_TEXT else f"{study.text[: MOST_TEXT - 1]}…"
         client.set_experiment_tag(experiment, NOTE, text)
+    return experiment
 
 
 def _held(client: Any, experiment: str) -> list[Any]:
@@ -69,11 +73,14 @@ def _study(client: Any, experiment: str, study: ToldStudy, held: Sequence[Any]) 
 
 def _arm(client: Any, experiment: str, arm: ToldArm, top: str, held: Sequence[Any]) -> str:
     """An arm's parent, another run where its values are others: what MLflow once has, it can only add to."""
+    from mlflow.entities import Param
+
     told = _hash(top, arm.metrics, arm.curves, arm.tags)
     for run in _of(held, "arm"):
         if run.info.run_name == arm.name and run.data.tags.get(TOLD) == told:
             return str(run.info.run_id)
-    made = _begun(client, experiment, arm.name, {**arm.tags, LEVEL: "arm", PARENT: top})
+    made = _begun(client, experiment, arm.name, {**arm.tags, **UNFOLDED, LEVEL: "arm", PARENT: top})
+    client.log_batch(made, params=[Param(name, value) for name, value in arm.tags.items()])
     log_metrics(client, made, finite(arm.metrics))
     for name, values in arm.curves.items():
         for step, value in enumerate(values):
