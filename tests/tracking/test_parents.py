@@ -98,19 +98,18 @@ def test_other_values_replace_an_arm_and_the_study_stays(store, tmp_path):
 def test_only_the_run_that_gave_the_result_is_nested(store, tmp_path):
     from mlflow import MlflowClient
 
-    for folder, commit, status in (("a", "old", "finished"), ("b", "abc", "finished"), ("c", "abc", "failed")):
-        trained(store, tmp_path / folder, "thaw-0", commit, status)
+    told = (("a", "old", "finished"), ("b", "abc", "finished"), ("c", "abc", "failed"))
+    old, new, _ = [trained(store, tmp_path / at, "thaw-0", commit, status) for at, commit, status in told]
     client = MlflowClient(store)
 
     def nested():
         found = client.search_runs([client.get_experiment_by_name("garden").experiment_id])
-        told = [run.data.tags for run in found if PARENT in run.data.tags and run.data.tags["level"] == "run"]
-        return [tags["mlflow.source.git.commit"] for tags in told]
+        return [run.info.run_id for run in found if PARENT in run.data.tags and run.data.tags["level"] == "run"]
 
     show(store, study(arm("thaw", 0.9, 0, commit="old")))
-    assert nested() == ["old"]
+    assert nested() == [old]
     show(store, study(arm("thaw", 0.9, 0)))
-    assert nested() == ["abc"]
+    assert nested() == [new]
 
 
 def test_what_was_cut_short_is_told_again(store, monkeypatch):
