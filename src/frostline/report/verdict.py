@@ -40,7 +40,8 @@ def more(wanted: More) -> str:
         return f"more than {CAP} more seeds would be needed"
     low, high = (str(k) if k is not None else f"more than {CAP}" for k in (wanted.low, wanted.high))
     about = str(wanted.median) if wanted.median is not None else f"more than {CAP}"
-    return f"about {about} more seeds would decide ({low} to {high})"
+    span = f" ({low} to {high})" if low != high else ""
+    return f"about {about} more {'seed' if about == '1' else 'seeds'} would decide{span}"
 
 
 def _warnings(judged: Judged) -> list[str]:
