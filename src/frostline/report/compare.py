@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+from frostline.draw.png import small_png
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
+from frostline.report.apart import apart_sheet
 from frostline.report.arms import panels_of
 from frostline.report.figures import metrics_json
 from frostline.report.html import report_html
 from frostline.report.judged import judge
 from frostline.report.looks import look_of
 from frostline.report.page import report_text
-from frostline.report.pictures import SHEETS, draw
+from frostline.report.pictures import APART, MAX_SHEET_BYTES, SHEETS, draw, sheet_name
 from frostline.report.results import missing_of, read_results
 from frostline.report.table import csv_text, terminal_table
 from frostline.report.tested import pictures_of
@@ -41,10 +43,13 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
         for panel, seen in zip(panels, tested, strict=True)
     ]
     pictures = draw(panels, results.study.axes)
+    for one, seen in zip(judged, tested, strict=True):
+        if (sheet := apart_sheet(one, seen, runs_dir / "data" / one.panel.dataset)) is not None:
+            pictures[sheet_name(APART, one.panel)] = small_png(sheet, MAX_SHEET_BYTES)
     plots = study_dir / "plots"
     plots.mkdir(exist_ok=True)
     stale = {plots / name for name, png in pictures.items() if png is None}
-    stale |= {file for kind in SHEETS for file in plots.glob(f"{kind}-*.png") if file.name not in pictures}
+    stale |= {file for kind in (*SHEETS, APART) for file in plots.glob(f"{kind}-*.png") if file.name not in pictures}
     for file in stale:  # a picture of an earlier state would contradict the report
         file.unlink(missing_ok=True)
     drawn = {name: png for name, png in pictures.items() if png is not None}

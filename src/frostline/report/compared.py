@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from frostline.report.apart import MOST, rivals
 from frostline.report.arms import mean_sd
 from frostline.report.curve import Unit
 from frostline.report.judged import Judged
@@ -15,7 +16,6 @@ from frostline.statistics.student import Interval
 from frostline.words import cell, decimal, listed, score
 
 SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for equal budgets
-APART = 6  # pictures on which the two first arms differ most
 ALL_PAIRS = 10  # arms up to which each pair has its row
 
 Table = dict[str, Any]  # columns: of numbers; rows: of cells, names first
@@ -97,14 +97,11 @@ def at_budgets(judged: Judged) -> Table | None:
 
 def apart(judged: Judged, pictures: Pictures | None) -> Table | None:
     """The pictures on which the candidate and the nearest other arm differ most."""
-    found = judged.champion
-    if found is None or pictures is None:
+    two = rivals(judged)
+    differing = pictures.apart(*two, MOST) if two and pictures else []
+    if not two or not differing:
         return None
-    nearest = min(found.pairs, key=lambda name: abs(found.pairs[name].differences.mean))
-    differing = pictures.apart(found.candidate, nearest, APART)
-    if not differing:
-        return None
-    return {"first": found.candidate, "second": nearest, "rows": [[cell(one), f"{by:+.2f}"] for one, by in differing]}
+    return {"first": two[0], "second": two[1], "rows": [[cell(one), f"{by:+.2f}"] for one, by in differing]}
 
 
 def intervals(judged: Judged, name: str) -> list[str]:

@@ -14,7 +14,7 @@ from frostline.report.compared import Table, against_candidate, all_pairs, apart
 from frostline.report.expected import outcome
 from frostline.report.judged import BUSY, Judged
 from frostline.report.learning import has_phases, is_frozen
-from frostline.report.pictures import SHEETS, sheet_name
+from frostline.report.pictures import APART, SHEETS, sheet_name
 from frostline.report.results import Results
 from frostline.report.standing import standings, told
 from frostline.report.tested import Pictures
@@ -152,6 +152,7 @@ def _panel(judged: Judged, tested: Pictures | None, seeds: int, rounds: str) -> 
         "pairs": all_pairs(judged),
         "parts": of_parts(judged),
         "apart": apart(judged, tested),
+        "apart_sheet": sheet_name(APART, panel),
         "budgets": at_budgets(judged),
         "metrics": _metrics(panel),
         "meanings": {n: words for n, words in meanings.items() if n in {panel.primary, *panel.arms[0].metrics}},

@@ -17,6 +17,7 @@ MONTAGE = 1000  # px, the width of the montage of predictions
 MAX_MONTAGE_BYTES = 500_000
 MAX_SHEET_BYTES = 300_000
 SHEETS = ("confusion", "precision_recall", "errors")  # pictures that a run leaves, those of a task's best shown
+APART = "apart"  # the kind of a sheet of pictures on which two arms differ
 
 
 @chart
