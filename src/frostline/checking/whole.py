@@ -139,14 +139,7 @@ def examine(
     journal.written()
     known, rows = journal.gathered, np.array(journal.rows, np.int64)
     order = known.order()
-    findings, files = [], {}
-    kept_at = np.ones(len(order), bool)
-    for place in np.flatnonzero(known.faulty[order]).tolist():
-        record = journal.record(int(rows[order[place]]))
-        findings += [Finding(record.id, fault, policy[fault.kind]) for fault in record.faults]
-        files[record.id] = record.file
-        kept_at[place] = all(policy[fault.kind] == "fix" for fault in record.faults)
-    kept = order[kept_at]
+    findings, files, kept = _usable(journal, order, policy)
 
     named = {SPLITS[number] for number in np.unique(known.given) if number >= 0}
     given = split.keeps(named) if len(order) else False
@@ -182,6 +175,20 @@ def examine(
     }
     gone = {why: count for why, count in gone.items() if count}
     return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named), gone)
+
+
+def _usable(
+    journal: Journal, order: np.ndarray, policy: Mapping[str, str]
+) -> tuple[list[Finding], dict[str, str], np.ndarray]:
+    """The faults of single scenes, the files of those that have some, and which scenes can be used, in their order."""
+    findings: list[Finding] = []
+    files, kept_at = {}, np.ones(len(order), bool)
+    for place in np.flatnonzero(journal.gathered.faulty[order]).tolist():
+        record = journal.record(journal.rows[order[place]])
+        findings += [Finding(record.id, fault, policy[fault.kind]) for fault in record.faults]
+        files[record.id] = record.file
+        kept_at[place] = all(policy[fault.kind] == "fix" for fault in record.faults)
+    return findings, files, order[kept_at]
 
 
 def _average(journal: Journal, rows: np.ndarray, found: Sequence[Twin]) -> None:
