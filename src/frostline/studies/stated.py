@@ -149,5 +149,5 @@ def _is_number(value: Any) -> bool:
 def _told(expected: Expected) -> str:
     best = ", ".join(f"{axis}={value}" for axis, value in expected.best.items())
     span = f"between {expected.range[0]:g} and {expected.range[1]:g}" if expected.range else ""
-    facts = " ".join(filter(None, (f"best {best}" if best else "", span)))
+    facts = ", ".join(filter(None, (f"best {best}" if best else "", span)))
     return f"{expected.text} ({facts})" if expected.text and facts else expected.text or facts
