@@ -34,7 +34,7 @@ def test_what_is_stated_is_stated_for_every_task_or_by_task(tmp_path):
     assert told.metric_of("detection") == told.metric_of("classification") == "map"
     assert told.margin_of("detection") == 0.01
     assert told.expected_of("detection") == Expected("so", {"schedule": "thaw"}, (0.5, 1.0))
-    assert one.expected == "so (best schedule=thaw between 0.5 and 1)"
+    assert one.expected == "so (best schedule=thaw, between 0.5 and 1)"
     several = study(
         tmp_path, "margin: {detection: 0.02}\nexpected: {detection: low, classification: {best: {schedule: full}}}"
     )

@@ -6,8 +6,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from frostline.draw.colours import INK, QUIET
 from frostline.errors import FrostlineError
+from frostline.pictures.reading import UnreadablePictureError, read_rgb
 from frostline.report.judged import Judged
 from frostline.report.tested import Pictures
+from frostline.report.verdict import nearest_of
 from frostline.scenes.dataset import Dataset
 from frostline.words import short
 
@@ -19,7 +21,7 @@ def rivals(judged: Judged) -> tuple[str, str] | None:
     found = judged.champion
     if found is None or not found.pairs:
         return None
-    return found.candidate, min(found.pairs, key=lambda name: abs(found.pairs[name].differences.mean))
+    return found.candidate, nearest_of(found.pairs)
 
 
 def apart_sheet(judged: Judged, tested: Pictures | None, data: Path) -> Image.Image | None:
@@ -31,7 +33,7 @@ def apart_sheet(judged: Judged, tested: Pictures | None, data: Path) -> Image.Im
     try:
         files = {scene.id: scene.image for scene in Dataset.open(data).scenes("test")}
         shown = [(name, _tile(Path(str(files[name])))) for name, _ in differing]
-    except (FrostlineError, KeyError, OSError):  # not prepared here, or another one
+    except (FrostlineError, UnreadablePictureError, KeyError, OSError):  # not prepared here, or another one
         return None
     rows, place = -(-len(shown) // COLUMNS), {name: n for n, name in enumerate(tested.ids)}
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) - GAP, rows * (SIDE + BAND)), "white")
@@ -47,5 +49,4 @@ def apart_sheet(judged: Judged, tested: Pictures | None, data: Path) -> Image.Im
 
 
 def _tile(file: Path) -> Image.Image:
-    with Image.open(file) as picture:
-        return ImageOps.contain(picture.convert("RGB"), (SIDE, SIDE))
+    return ImageOps.contain(read_rgb(file), (SIDE, SIDE))

@@ -12,6 +12,7 @@ from frostline.report.results import Run
 from frostline.runs.result import GROUPS
 from frostline.words import decimal, quantity
 
+BUDGETS = {"epochs", "images", "batch_size"}  # axes by which arms have other budgets, on purpose
 ARCHITECTURE = [group for group in GROUPS if group not in ("task", "dataset")]  # whose values need no word beside them
 
 
@@ -124,7 +125,7 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
 def identity(run: Run, panel: Panel) -> Hashable:
     """By what runs of two arms of a panel are a pair: all that they must share but what the arms differ in."""
     result = run.result
-    budget = None if "epochs" in panel.columns else result.epochs
+    budget = None if BUDGETS & set(panel.columns) else result.epochs
     return result.seed, result.data_hash, budget, tuple(sorted(result.versions.items()))
 
 
@@ -135,10 +136,10 @@ def said(axis: str, value: str) -> str:
 
 def mean_sd(arm: Arm) -> str:
     """Mean ± sample standard deviation of the primary metric; a dash for the spread of one seed."""
+    if all(run.result.metrics[run.result.primary] == -1 for run in arm.runs):
+        return "—"  # there was nothing to be found
     if math.isnan(arm.mean):
         return f"NaN in {sum(map(math.isnan, arm.values))} of {len(arm.values)} seeds"
-    if arm.mean == -1:
-        return "—"
     return f"{decimal(arm.mean)} ± {'—' if len(arm.values) < 2 else decimal(arm.sd)}"
 
 

@@ -35,7 +35,7 @@ def against_candidate(judged: Judged) -> Table | None:
         wins = "—" if math.isnan(pair.wins) else f"{1 - pair.wins:.2f}"
         rows.append([cell(name), _turned(pair), bounds(over_pictures), wins, verdict, _more(pair)])
     columns = ["difference, over seeds", "over pictures", "P(better)", "verdict", "more seeds"]
-    return {"candidate": found.candidate, "columns": columns, "rows": rows}
+    return {"candidate": found.candidate, "first": judged.first.rstrip(","), "columns": columns, "rows": rows}
 
 
 def all_pairs(judged: Judged) -> Table | None:

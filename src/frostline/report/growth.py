@@ -15,8 +15,7 @@ FARTHEST = 10  # times the epochs that were run: beyond, a curve says nothing
 
 @dataclass(frozen=True)
 class Growing:
-    """epochs: that were run. needed: until the curve is within NEAR of where it levels off; None: more than can be
-    said from this curve."""
+    """epochs: that were run. needed: until the curve is within NEAR of where it levels off; None: it does not say."""
 
     epochs: int
     needed: int | None
@@ -34,7 +33,16 @@ def growing(arm: Arm) -> Growing | None:
     spans = arm.curve.spans("images")
     trained = len(arm.curve.images)
     since = int((arm.curve.images <= spans[-1].start).sum())  # since the last phase began: earlier ones were held back
-    return Growing(trained, needed(arm.curve.best[since:].tolist(), trained))
+    values = arm.curve.best[since:].tolist()
+    if level(values):
+        return None
+    return Growing(trained, needed(values, trained))
+
+
+def level(values: Sequence[float]) -> bool:
+    """Whether the last of these gained less than NEAR of its height over the third before it."""
+    third = max(1, len(values) // 3)
+    return len(values) > 1 and values[-1] - values[-1 - third] <= NEAR * abs(values[-1])
 
 
 def needed(values: Sequence[float], epochs: int) -> int | None:
@@ -57,6 +65,6 @@ def needed(values: Sequence[float], epochs: int) -> int | None:
         return None
     if not (below > 0 and pace > 0 and top > 0):
         return None
-    level = pace * math.log(max(below / (NEAR * top), 1.0))  # epochs since the first value
-    total = math.ceil(epochs - len(values) + 1 + level)
+    away = pace * math.log(max(below / (NEAR * top), 1.0))  # epochs since the first value
+    total = math.ceil(epochs - len(values) + 1 + away)
     return max(total, epochs + 1) if total <= FARTHEST * epochs else None

@@ -63,9 +63,20 @@ class Judged:
         None where no arm has a finite value in each of its runs.
         """
         whole = [arm for arm in self.panel.ranked if not self.summaries[arm.name].failed]
-        # Of ranked arms, so that where nothing is known of validation the highest on the test split stands first.
-        best = max(whole, key=lambda arm: arm.validated if math.isfinite(arm.validated) else -math.inf, default=None)
-        return best.name if best else None
+        if self.validated:
+            return max(whole, key=lambda arm: arm.validated).name
+        return whole[0].name if whole else None
+
+    @cached_property
+    def validated(self) -> bool:
+        """Whether all arms that could be the candidate have validation values; else the test split chooses."""
+        whole = [arm for arm in self.panel.ranked if not self.summaries[arm.name].failed]
+        return bool(whole) and all(math.isfinite(arm.validated) for arm in whole)
+
+    @cached_property
+    def first(self) -> str:
+        """By what the candidate stands first, in words."""
+        return "first on the validation split" if self.validated else "first on the test split, which chose it, too,"
 
     @cached_property
     def busy(self) -> bool:
@@ -102,21 +113,29 @@ class Judged:
         The arm with the highest mean is tested: its figure is flattered by that, the level of the test is not.
         """
         values = self.at_budget(unit, budget)
-        if len(values) < 2:
-            return None
+        if len(values) < max(2, len(self.arms)) or (unit == "seconds" and self.busy):
+            return None  # an arm that had nothing by then, or seconds that rank nothing
         first = max(values, key=lambda name: summarise(values[name]).seen.mean)
         planned = {name: tuple(one) for name, one in values.items()} | {run: ("it",) for run in self.missing}
         return champion(first, values, planned, self.margin)
 
     @cached_property
+    def better(self) -> list[str]:
+        """Arms that are shown to be better than the candidate on the test split, and by more than the margin."""
+        pairs = self.champion.pairs if self.champion else {}
+        return [name for name, pair in pairs.items() if pair.verdict == "worse"]
+
+    @cached_property
     def as_good(self) -> list[str]:
-        """Arms that the candidate is not shown to be better than, or not by more than the margin; the cheapest to
-        train first, the candidate among them; or the candidate first, where seconds rank nothing."""
+        """Arms that may be best: those that the candidate is not shown to be better than, or not by more than the
+        margin, and the candidate, unless one is better. The cheapest to train first; or the candidate, where seconds
+        rank nothing."""
         if self.candidate is None:
             return []
         against: Mapping[str, Paired] = self.champion.pairs if self.champion else {}
         good = [name for name, pair in against.items() if pair.verdict in ("cannot tell", "worse", "equivalent")]
-        good = [name for name in (self.candidate, *good) if not self.summaries[name].failed]
+        own = [] if self.better else [self.candidate]
+        good = [name for name in (*own, *good) if not self.summaries[name].failed]
         if self.busy:
             return good
         return sorted(good, key=lambda name: self.arms[name].mean_of("train_seconds"))

@@ -57,7 +57,7 @@ def report_text(
     page = of_page.from_string(Path(__file__).with_name("report.md.j2").read_text(encoding="utf-8"))
     panels = [one.panel for one in judged]
     # Once seeds were added where they were needed, that is what decides.
-    raced = standings(results) if results.study.seeds_for and not results.missing else []
+    raced = standings(results) if results.study.looks and not results.missing else []
     rounds = {one.panel.where: told(one).partition(": ")[2] for one in raced}
     arms = [arm for panel in panels for arm in panel.arms]
     seeds = len(results.study.grid.get("seed", []))
@@ -71,7 +71,7 @@ def report_text(
         primaries=sorted({panel.primary for panel in panels}),
         panels=[
             _panel(one, seen, seeds, rounds.get(one.panel.where, ""))
-            | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one)}
+            | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one, one.panel.where in rounds)}
             for one, seen in zip(judged, tested, strict=True)
         ],
         changes=changes(results.study),

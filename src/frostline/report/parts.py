@@ -34,8 +34,9 @@ def parts(judged: Judged) -> Parts | None:
     levels = {axis: list(dict.fromkeys(arm.facets[axis] for arm in panel.arms)) for axis in (ARCHITECTURE, SCHEDULE)}
     whole = len(cells) == len(panel.arms) == len(levels[ARCHITECTURE]) * len(levels[SCHEDULE])
     common = set.intersection(*(set(values) for values in cells.values()))
-    if not whole or not common or judged.missing:
+    if not whole or not common or judged.missing or any(one.failed for one in judged.summaries.values()):
         return None
+    cells = {key: {one: values[one] for one in common} for key, values in cells.items()}
     of = {
         axis: {
             level: summarise(_mean([v for key, v in cells.items() if key[n] == level], common))

@@ -1,9 +1,10 @@
 """What a panel's runs allow to say, in sentences a person can act on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from frostline.report.arms import Arm
+from frostline.report.growth import Growing
 from frostline.report.judged import Judged
 from frostline.statistics.paired import Paired
 from frostline.statistics.power import CAP, More, more_seeds, smallest_difference
@@ -38,8 +39,10 @@ def more(wanted: More) -> str:
     """About how many more seeds; empty where nothing is known of it."""
     if wanted.median is None and wanted.low is None:
         return f"more than {CAP} more seeds would be needed"
+    if wanted.median is None:
+        return f"more than {CAP} more seeds would be needed ({wanted.low} at least)"
     low, high = (str(k) if k is not None else f"more than {CAP}" for k in (wanted.low, wanted.high))
-    about = str(wanted.median) if wanted.median is not None else f"more than {CAP}"
+    about = str(wanted.median)
     span = f" ({low} to {high})" if low != high else ""
     return f"about {about} more {'seed' if about == '1' else 'seeds'} would decide{span}"
 
@@ -51,10 +54,7 @@ def _warnings(judged: Judged) -> list[str]:
         runs = "1 planned run is" if len(judged.missing) == 1 else f"{len(judged.missing)} planned runs are"
         said.append(f"**Provisional**: {runs} missing, so no champion is named.")
     if judged.growing:
-        names = [
-            f"`{name}` ({f'about {one.needed}' if one.needed else 'many more'} in place of {one.epochs})"
-            for name, one in judged.growing.items()
-        ]
+        names = [f"`{name}` ({_needed(one)})" for name, one in judged.growing.items()]
         if len(names) > SHOWN:
             names = [*names[:SHOWN], f"{len(names) - SHOWN} other arms"]
         said.append(
@@ -62,6 +62,12 @@ def _warnings(judged: Judged) -> list[str]:
             "need by their curves. What follows holds for this budget, and not for longer ones."
         )
     return said
+
+
+def _needed(growing: Growing) -> str:
+    if growing.needed is None:
+        return f"how many more than {growing.epochs}, they do not tell"
+    return f"about {growing.needed} in place of {growing.epochs}"
 
 
 def _verdict(judged: Judged) -> list[str]:
@@ -73,21 +79,33 @@ def _verdict(judged: Judged) -> list[str]:
     found = judged.champion
     if found is None:
         return [f"`{name}`: {primary} {figure}; there is no second arm to compare with."]
-    lead = f"first on the validation split stands {own}"
+    lead = f"{judged.first} stands {own}"
     if judged.summaries[name].seen.n < 2:
         return [f"**Cannot tell**: {lead}, and with a single seed nothing is known of the spread between runs."]
     if found.champion:
         rivals = [other for other in found.pairs if other not in found.failed]
-        nearest = min(rivals, key=lambda other: _distance(found.pairs[other]))
+        nearest = nearest_of({other: found.pairs[other] for other in rivals})
+        if judged.as_good != [name] and not judged.busy and judged.as_good[0] != name:
+            cheapest, near = judged.as_good[0], listed([f"`{one}`" for one in found.equivalent])
+            return [
+                f"**Take `{cheapest}`**: `{name}` is highest with {figure}, but {near} lie so near, within "
+                f"{judged.margin:g}, that it does not matter, and `{cheapest}` trains in the least time."
+            ]
         whom = f"`{nearest}`" if len(rivals) == 1 else f"each of {len(rivals)} other arms, the nearest, `{nearest}`,"
         said = [f"**Take `{name}`**: {figure}, better than {whom} by {between(found.pairs[nearest])}."]
+        said += _on_other_pictures(judged, nearest)
         return said + _cheaper(judged, list(found.equivalent))
-    if not found.unbeaten:
-        return [f"Of the runs that are there {own} is better than all others."]
+    if all(other in found.failed for other in found.pairs):
+        return [f"**Cannot tell**: {lead}, and no other arm has a finite result in each of its runs."]
+    if judged.better:
+        told = [f"`{one}` ({between(found.pairs[one])})" for one in judged.better]
+        return [f"**Cannot tell**: {lead}, but better than it on the test split: {listed(told)}."]
     rivals = [other for other in found.unbeaten if found.pairs[other].verdict != "equivalent"]
-    if not rivals and found.unbeaten and not judged.missing:
+    if judged.missing and not rivals:
+        return [f"Of the runs that are there no other arm is shown to be better than {own}."]
+    if not rivals:
         cheapest = judged.as_good[0]
-        same = listed([f"`{one}`" for one in (name, *found.unbeaten)])
+        same = listed([f"`{one}`" for one in (name, *found.equivalent)])
         return [
             f"**Take `{cheapest}`**: {same} are equivalent within {judged.margin:g}"
             + (f"; {lead}." if judged.busy else f", and it trains in the least time; {lead}.")
@@ -95,6 +113,17 @@ def _verdict(judged: Judged) -> list[str]:
     return [f"**Cannot tell**: {lead}, but it is not shown to be better than {_rivals(judged, rivals)}."] + _next(
         judged, rivals
     )
+
+
+def _on_other_pictures(judged: Judged, nearest: str) -> list[str]:
+    """What the test pictures allow to say of others, where it is not the same."""
+    assert judged.candidate
+    if nearest not in judged.pictures or judged.candidate not in judged.pictures:
+        return []
+    over = judged.pictures[judged.candidate].minus(judged.pictures[nearest]).interval()
+    if over is None or over.low > 0:
+        return []
+    return [f"That is of these test pictures: over others of their kind the lead lies in {bounds(over)}."]
 
 
 def _next(judged: Judged, rivals: Sequence[str]) -> list[str]:
@@ -108,7 +137,7 @@ def _next(judged: Judged, rivals: Sequence[str]) -> list[str]:
         seconds = judged.arms[cheapest].mean_of("train_seconds")
         said.append(f"Until then take `{cheapest}`, the cheapest that is not shown to be worse ({decimal(seconds)} s).")
     if rivals:
-        nearest = min(rivals, key=lambda other: _distance(judged.champion.pairs[other]))  # type: ignore[union-attr]
+        nearest = nearest_of({other: judged.champion.pairs[other] for other in rivals})
         pair = judged.champion.pairs[nearest]
         if pair.differences.n > 1:
             said.append(
@@ -129,7 +158,9 @@ def _asides(judged: Judged) -> list[str]:
         seeds = [f"`{name}` (seed {', '.join(_seeds(odd))})" for name, odd in judged.outlying.items()]
         said.append(f"Seeds unlike the others of their arm, which widens its interval: {listed(seeds)}.")
     if judged.champion:
-        apart = {name: [*pair.only_a, *pair.only_b] for name, pair in judged.champion.pairs.items()}
+        apart = {name: [*pair.only_b] for name, pair in judged.champion.pairs.items()}
+        own = [one for pair in judged.champion.pairs.values() for one in pair.only_a]
+        apart[judged.champion.candidate] = list(dict.fromkeys(own))
         if alone := {name: _seeds(ones) for name, ones in apart.items() if ones}:
             told = [f"`{name}` (seed {', '.join(seeds)})" for name, seeds in alone.items()]
             said.append(
@@ -141,7 +172,7 @@ def _asides(judged: Judged) -> list[str]:
 def _cheaper(judged: Judged, equivalent: Sequence[str]) -> list[str]:
     assert judged.candidate
     own = judged.arms[judged.candidate].mean_of("train_seconds")
-    costs = {name: judged.arms[name].mean_of("train_seconds") / own for name in equivalent}
+    costs = {name: judged.arms[name].mean_of("train_seconds") / own for name in equivalent if own > 0}
     told = [f"`{name}` ({share:.0%} of its seconds)" for name, share in costs.items() if share < CHEAPER]
     if judged.busy:
         told = []
@@ -153,6 +184,11 @@ def _rivals(judged: Judged, rivals: Sequence[str]) -> str:
     near = sorted(rivals, key=lambda other: _distance(judged.champion.pairs[other]))  # type: ignore[union-attr]
     told = [f"`{other}` ({between(judged.champion.pairs[other])})" for other in near[:SHOWN]]
     return listed(told) + (f" and {len(near) - SHOWN} more" if len(near) > SHOWN else "") if near else "any"
+
+
+def nearest_of(pairs: Mapping[str, Paired]) -> str:
+    """The arm that lies nearest below the candidate, or farthest above it."""
+    return min(pairs, key=lambda name: _distance(pairs[name]))
 
 
 def _distance(pair: Paired) -> float:

@@ -71,8 +71,9 @@ class RunResult:
 
     @property
     def quality(self) -> float:
-        """The primary metric; higher is better."""
-        return self.metrics[self.primary]
+        """The primary metric; higher is better. NaN where there was nothing to be found, which metrics tell as -1."""
+        value = self.metrics[self.primary]
+        return math.nan if value == -1 else value
 
     @property
     def network(self) -> str:
