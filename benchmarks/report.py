@@ -42,8 +42,9 @@ def report() -> list[Row]:
 
 def make_study(root: Path) -> Path:
     """A study `made` of made-up results under `root`; returns its folder."""
+    from frostline.metrics.resampled import set_metric
     from frostline.runs.tested import PICTURES as FILE
-    from frostline.runs.tested import write_rows
+    from frostline.runs.tested import read_rows, write_rows
 
     study = root / "experiments/made"
     study.mkdir(parents=True)
@@ -64,6 +65,7 @@ def make_study(root: Path) -> Path:
                     rows = [_ROWS[task](draw, min(max(skill + h, 0.02), 0.98)) for h in hard]
                     told = [{"id": f"{n:04}", "loss": 0.5, "mistake": 0.0, **row} for n, row in enumerate(rows)]
                     write_rows(folder / FILE, told, primary, [f"class {n}" for n in range(CLASSES)])
+                    skill = float(set_metric(read_rows(folder / FILE))(np.ones((1, PICTURES), int))[0])
                     _write_result(folder, name, task, primary, backbone, schedule, seed, skill)
     return study
 

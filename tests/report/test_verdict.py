@@ -177,11 +177,10 @@ def test_a_curve_that_is_level_is_not_still_getting_better():
 
 
 def test_budgets_that_differ_on_purpose_are_pairs():
-    axes = {"schedule": "full"}
-    runs = [
-        made_run(schedule="full", seed=s, value=v + e / 100, epochs=made_epochs([v, v]), best_epoch=0, axes={**axes, "epochs": str(e)})
-        for e in (2, 4) for s, v in enumerate((0.5, 0.52, 0.51))
-    ]  # fmt: skip
+    runs = []
+    for epochs in (2, 4):
+        axes = {"schedule": "full", "epochs": str(epochs)}
+        runs += made("full", (0.5 + epochs / 100, 0.52, 0.51), axes=axes, epochs=made_epochs([0.5] * epochs))
     runs = [replace(run, result=replace(run.result, epochs=int(run.axes["epochs"]))) for run in runs]
     assert all(pair.differences.n == 3 for pair in judge(panel_of(*runs), None, ()).champion.pairs.values())
 

@@ -14,6 +14,7 @@ from frostline.statistics.holm import Row, table
 from frostline.statistics.paired import Paired
 from frostline.statistics.pictures import Resampled
 
+SAME = 1e-4  # metrics are written in single precision
 BUSY = 1.5  # processes that want a processor, for each that there is: a study takes 1, as it trains a run on each
 Values = dict[Hashable, float]  # of an arm: identity of a run -> its value, NaN where it failed
 
@@ -144,5 +145,10 @@ class Judged:
 def judge(
     panel: Panel, margin: float | None, missing: Sequence[str], pictures: Mapping[str, Resampled] | None = None
 ) -> Judged:
-    """missing: planned runs of this panel that have no result."""
-    return Judged(panel, margin, tuple(missing), pictures or {})
+    """missing: planned runs of this panel that have no result.
+
+    Pictures that do not give the figure that the runs told are of another state of the code, and left out.
+    """
+    means = {arm.name: arm.mean for arm in panel.arms}
+    same = {name: one for name, one in (pictures or {}).items() if abs(one.value - means[name]) <= SAME}
+    return Judged(panel, margin, tuple(missing), same)

@@ -56,7 +56,8 @@ def _warnings(judged: Judged) -> list[str]:
     if judged.growing:
         names = [f"`{name}` ({_needed(one)})" for name, one in judged.growing.items()]
         if len(names) > SHOWN:
-            names = [*names[:SHOWN], f"{len(names) - SHOWN} other arms"]
+            others = len(names) - SHOWN
+            names = [*names[:SHOWN], f"{others} other arms" if others > 1 else "one other arm"]
         said.append(
             f"**Still getting better**: {listed(names)} had their best epoch last; in brackets, the epochs they would "
             "need by their curves. What follows holds for this budget, and not for longer ones."
