@@ -39,6 +39,7 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
             stated.margin_of(panel.task),
             missing_of(results, panel.task, panel.dataset),
             seen.resampled if seen else None,
+            raced=bool(results.study.looks),
         )
         for panel, seen in zip(panels, tested, strict=True)
     ]

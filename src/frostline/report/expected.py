@@ -5,8 +5,8 @@ from frostline.studies.stated import Expected
 from frostline.words import decimal, listed
 
 
-def outcome(expected: Expected | None, judged: Judged, rounds: bool = False) -> str:
-    """In a sentence, empty where nothing was stated that can be held against it. rounds: they decide, not `judged`."""
+def outcome(expected: Expected | None, judged: Judged) -> str:
+    """In a sentence, empty where nothing was stated that can be held against it."""
     first = judged.candidate
     if expected is None or first is None or not (expected.best or expected.range):
         return ""
@@ -15,7 +15,7 @@ def outcome(expected: Expected | None, judged: Judged, rounds: bool = False) -> 
         told = listed([f"{axis}={value}" for axis, value in expected.best.items()])
         facets = judged.arms[first].facets
         hit = all(facets.get(axis) == value for axis, value in expected.best.items())
-        sure = not rounds and judged.champion is not None and judged.champion.champion is not None
+        sure = not judged.raced and judged.champion is not None and judged.champion.champion is not None
         if hit:
             said.append(f"{told} was expected best, and is" if sure else f"{told} was expected best, and stands first")
         elif sure:

@@ -25,13 +25,15 @@ class Judged:
 
     margin: the smallest difference that matters, None where the study states none. missing: planned runs without a
     result. pictures: of each arm the primary metric over resamples of the test pictures, as a mean over its seeds;
-    empty where that is not known of all.
+    empty where that is not known of all. raced: whether seeds came in rounds: then these decide, and not what is here,
+    which does not pay for looking more than once.
     """
 
     panel: Panel
     margin: float | None
     missing: tuple[str, ...]
     pictures: Mapping[str, Resampled]
+    raced: bool = False
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -143,7 +145,11 @@ class Judged:
 
 
 def judge(
-    panel: Panel, margin: float | None, missing: Sequence[str], pictures: Mapping[str, Resampled] | None = None
+    panel: Panel,
+    margin: float | None,
+    missing: Sequence[str],
+    pictures: Mapping[str, Resampled] | None = None,
+    raced: bool = False,
 ) -> Judged:
     """missing: planned runs of this panel that have no result.
 
@@ -151,4 +157,4 @@ def judge(
     """
     means = {arm.name: arm.mean for arm in panel.arms}
     same = {name: one for name, one in (pictures or {}).items() if abs(one.value - means[name]) <= SAME}
-    return Judged(panel, margin, tuple(missing), same)
+    return Judged(panel, margin, tuple(missing), same, raced)

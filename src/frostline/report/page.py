@@ -71,7 +71,7 @@ def report_text(
         primaries=sorted({panel.primary for panel in panels}),
         panels=[
             _panel(one, seen, seeds, rounds.get(one.panel.where, ""))
-            | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one, one.panel.where in rounds)}
+            | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one)}
             for one, seen in zip(judged, tested, strict=True)
         ],
         changes=changes(results.study),

@@ -68,7 +68,7 @@ def _arm(judged: Judged, name: str, called: str) -> ToldArm:
 def _tags(judged: Judged, arm: Arm) -> dict[str, str]:
     """As its runs have them, and how the arm stands."""
     panel = judged.panel
-    first = judged.champion.champion if judged.champion else None
+    first = judged.champion.champion if judged.champion and not judged.raced else None
     standing = "champion" if arm.name == first else "as good" if arm.name in judged.as_good else "behind"
     return {"task": panel.task, "dataset": panel.dataset, **arm.facets, "standing": standing}
 
