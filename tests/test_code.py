@@ -56,6 +56,7 @@ DECIDES = {
     "freezing/activations.py": "ar",
     "freezing/tables.py": "",
     "metrics": "r",
+    "metrics/resampled.py": "c",
     "tasks": "r",
     "runs/build.py": "r",
     "runs/fit.py": "r",

@@ -40,11 +40,14 @@ _ITEMS = (
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.
 ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freezing/activations.py")
 # A result: what is trained on what, how, and how it is measured.
-RESULTS = (*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "tasks", "runs/build.py", "runs/fit.py")
+RESULTS = (
+    *(*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "-metrics/resampled.py", "tasks"),
+    *("runs/build.py", "runs/fit.py"),
+)
 # A report: what it says, and what it draws.
 REPORT = (
     *("report", "statistics", "draw", "words.py", "runs/result.py", "studies/study.py", "studies/axes.py"),
-    *("studies/stated.py", "studies/vary.py", "studies/seeds.py", "studies/kept.py"),
+    *("studies/stated.py", "studies/vary.py", "studies/seeds.py", "studies/kept.py", "metrics/resampled.py"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,38 @@ def test_what_is_ignored_counts_neither_way():
             recall = (right[labels == label] >> bit & 1).sum() / (objects == label).sum()
             without.append((recall >= RECALLS).mean())
     assert kept == pytest.approx([np.mean(without)], abs=1e-12)
+
+
+def test_predictions_beyond_the_limit_count_neither_way():
+    # Catches those that COCO does not look at, counted as wrong.
+    corner = torch.arange(150.0, dtype=torch.float64)[:, None] * torch.tensor([60.0, 0.0], dtype=torch.float64)
+    boxes, scores = torch.cat([corner, corner + 50], 1), torch.linspace(0.9, 0.4, 150, dtype=torch.float64)
+    zeros, some = torch.zeros(150, dtype=torch.long), torch.arange(0, 90, 3)
+    many = ({"boxes": boxes, "labels": zeros, "scores": scores}, {"boxes": boxes[some], "labels": zeros[some]})
+    # The surest there comes after all that is looked at here, and before all that is not.
+    late = {"boxes": boxes[:3], "labels": zeros[:3], "scores": torch.tensor([0.3, 0.2, 0.1], dtype=torch.float64)}
+    made = [many, (late, {"boxes": boxes[:3], "labels": zeros[:3]})]
+    _, ignored = coco_matches(*many, CLASSES)
+    assert (ignored[100:] == BITS.sum()).all() and not ignored[:100].any()
+    anew = evaluated(*([one[k] for one in made] for k in (0, 1)))
+    assert set_metric(rows_of(made))(np.ones((1, 2), int)) == pytest.approx([anew], abs=1e-9)
+
+
+def test_resamples_are_computed_in_blocks():
+    # Catches all counts widened at once, and resamples that are lost between blocks or computed otherwise.
+    counts = np.random.default_rng(0).multinomial(SCENES, [1 / SCENES] * SCENES, 301).astype(np.uint16)
+    metric = set_metric(rows_of(scenes()))
+    assert metric(counts).tolist() == [metric(row[None])[0] for row in counts]
+    pictures, times = 2000, 1001
+    counts = np.ones((times, pictures), np.uint16)
+    pixels = [[n % 3, 1] for n in range(pictures)]
+    tables = [{"quality": np.linspace(0, 1, pictures)}, dict.fromkeys(("both", "real", "found"), pixels)]
+    for metric in [set_metric(pa.table(table)) for table in tables]:
+        tracemalloc.start()
+        assert len(metric(counts)) == times
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < counts.size * 8 / 2
 
 
 def test_mean_iou_of_a_resample_is_that_of_its_pixels():

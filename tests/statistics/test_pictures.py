@@ -1,14 +1,22 @@
 """A metric over other draws of test pictures."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 
 from frostline.errors import FrostlineError
-from frostline.statistics.pictures import of_mean, of_set, resamples
+from frostline.metrics.resampled import set_metric
+from frostline.statistics.pictures import Resampled, resamples
 
 RIGHT = np.random.default_rng(0).random(300) < 0.7
 COUNTS = resamples(300, 500)
+
+
+def of_mean(values, counts):
+    """The mean over pictures of their qualities."""
+    metric = set_metric(pa.table({"quality": values}))
+    return Resampled(len(values), metric(np.ones((1, len(values)), int))[0], metric(counts))
 
 
 def test_a_resample_draws_as_many_pictures_as_there_are():
@@ -20,12 +28,9 @@ def test_a_resample_draws_as_many_pictures_as_there_are():
 def test_a_mean_is_the_metric_computed_anew_for_each_resample():
     values = np.where(np.arange(300) % 50, RIGHT.astype(float), np.nan)  # some pictures have no value
 
-    def metric(weights: np.ndarray) -> float:
-        repeated = np.repeat(values, weights)
-        return float(np.nanmean(repeated))
-
-    fast, slow = of_mean(values, COUNTS), of_set(metric, COUNTS)
-    assert fast.value == pytest.approx(slow.value) and fast.draws == pytest.approx(slow.draws)
+    found = of_mean(values, COUNTS)
+    assert found.value == pytest.approx(np.nanmean(values))
+    assert found.draws == pytest.approx([np.nanmean(np.repeat(values, weights)) for weights in COUNTS])
 
 
 def test_interval_is_that_of_scipy():
@@ -59,5 +64,6 @@ def test_interval_covers_in_about_95_percent():
 def test_too_few_pictures_and_undefined_values_have_no_interval():
     assert of_mean(np.ones(99), resamples(99, 10)).interval() is None
     counts = resamples(100, 10)
-    assert of_set(lambda weights: float("nan") if weights[0] == 0 else 1.0, counts).interval() is None
+    one = np.where(np.arange(100) == 0, 1.0, np.nan)  # alone has a value, and is not in every resample
+    assert np.isnan(of_mean(one, counts).draws).any() and of_mean(one, counts).interval() is None
     assert np.isnan(of_mean(np.full(100, np.nan), counts).value)

@@ -10,8 +10,6 @@ from frostline.statistics.power import (
     more_seeds,
     power_of_difference,
     power_of_equivalence,
-    seeds_to_differ,
-    seeds_to_equate,
     smallest_difference,
     smallest_effect,
     smallest_margin,
@@ -33,9 +31,10 @@ def test_power_of_equivalence_is_what_happens(n: int, margin: float, effect: flo
 
 def test_seeds_for_80_percent_power():
     """By hand: 10 / 6 / 5 / 4 pairs for 1 / 1.5 / 2 / 3 deviations, 11 / 6 / 4 / 3 for margins as wide."""
-    assert [seeds_to_differ(effect) for effect in (1, 1.5, 2, 3)] == [10, 6, 5, 4]
-    assert [seeds_to_equate(margin) for margin in (1, 1.5, 2, 3)] == [11, 6, 4, 3]
-    assert seeds_to_differ(0.1) is None and seeds_to_equate(0.1) is None
+    for smallest, fewest in ((smallest_effect, [10, 6, 5, 4]), (smallest_margin, [11, 6, 4, 3])):
+        for width, n in zip((1, 1.5, 2, 3), fewest, strict=True):
+            assert smallest(n) <= width < smallest(n - 1)
+        assert smallest(CAP) > 0.1
     assert smallest_effect(1) == smallest_margin(1) == np.inf
 
 

@@ -38,7 +38,7 @@ def test_every_study_of_the_project_has_the_pipeline_that_would_be_written(monke
 
 def test_a_new_study_can_be_planned(checkout):
     study = new_study("mine")
-    assert len(write_plan(study)) == 6
+    assert len(write_plan(study)) == 9
     for name, words in (("mine", "is there already"), ("a b", "cannot be a study's folder"), ("a/b", "is no name")):
         with pytest.raises(FrostlineError, match=words):
             new_study(name)
@@ -105,7 +105,7 @@ def test_a_pipeline_that_does_not_fit_is_told_and_written_anew(checkout, capsys,
 
 def test_values_and_comments_can_be_changed_without_writing_the_pipeline_anew(checkout):
     study = new_study("mine")
-    edit(study.folder / "study.yaml", "seed: [0, 1]", "seed: [0, 1, 2]")
+    edit(study.folder / "study.yaml", "seed: [0, 1, 2]", "seed: [0, 1, 2, 3]")
     edit(study.folder / "dvc.yaml", "stages:", "# of mine\nstages:")
     assert difference(read_study(study.folder)) is None
 
@@ -121,7 +121,7 @@ def test_a_missing_pipeline_is_told_and_another_projects_is_not_replaced(checkou
     assert pipeline_of(study) == Path("dvc.yaml") and pipeline_of(study).is_file()
     pipeline_of(study).unlink()
     assert "experiments/quickstart has no dvc.yaml" in difference(study)
-    assert len(write_plan(study)) == 6  # it can be planned without
+    assert len(write_plan(study)) == 9  # it can be planned without
     pipeline_of(study).write_text("stages: {mine: {cmd: make}}\n")
     with pytest.raises(FrostlineError, match="dvc.yaml is no study's pipeline: move it away first"):
         write_pipeline(study)
@@ -129,7 +129,7 @@ def test_a_missing_pipeline_is_told_and_another_projects_is_not_replaced(checkou
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
-    [("seed: [0, 1]", "seed: [0, 1]\n  image_siz: [64, 96]", "image_siz"), ("frozen", "frozn", "frozn")],
+    [("seed: [0, 1, 2]", "seed: [0, 1, 2]\n  image_siz: [64, 96]", "image_siz"), ("frozen", "frozn", "frozn")],
 )
 def test_no_pipeline_is_written_for_a_study_that_cannot_be_planned(checkout, capsys, old, new, words):
     study = new_study("mine")

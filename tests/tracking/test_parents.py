@@ -48,6 +48,12 @@ def parents(uri):
     return {name: names.get(run.data.tags.get(PARENT)) for name, run in found.items()}
 
 
+def test_long_values_of_an_arm_are_cut_as_those_of_runs_are(store, tmp_path):
+    # Catches a value that some of MLflow's stores refuse.
+    show(store, study(arm("thaw" * 100, 0.9, 0)))
+    assert runs(store)["thaw" * 100].data.params["schedule"] == "thaw" * 62 + "th"
+
+
 def test_a_study_holds_arms_and_these_the_runs_that_were_trained_before(store, tmp_path):
     for name in ("thaw-0", "thaw-1", "full-0"):
         trained(store, tmp_path / name, name)

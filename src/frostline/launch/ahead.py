@@ -142,7 +142,7 @@ def _epochs(job: Job) -> int:
 
 
 def _journal(job: Job) -> list[str]:
-    """The lines of the epochs that are done; none of a run that another configuration or state of the code began."""
+    """The lines of the epochs that are done; until the run begins, those of an unfinished one of its name."""
     try:
         text = job.journal.read_text(encoding="utf-8")
     except OSError:

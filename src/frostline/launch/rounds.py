@@ -55,7 +55,7 @@ def planned(folder: Path, say: Say = print) -> Study:
     """The study, its looks planned and its plan written."""
     study = read_study(folder)
     if "seed" not in study.grid:
-        raise FrostlineError(f"{folder}/study.yaml: the grid has no axis seed; give it one, such as seed: [0, 1].")
+        raise FrostlineError(f"{folder}/study.yaml: the grid has no axis seed; give it one, such as seed: [0, 1, 2].")
     if not study.looks:
         looks = plan_looks(study.grid["seed"], study.vary.folds)
         study = _write(study, looks, {})
@@ -93,7 +93,8 @@ def repro(study: Study) -> str:
 def until_verdict(folder: Path, budget: float, train: Callable[[Study], None] | None = None, say: Say = print) -> bool:
     """Plan, train and look, round by round, until every panel has its verdict or the budget is spent.
 
-    budget: seconds for all rounds together, those of earlier calls included, as far as their runs were finished.
+    budget: seconds for all rounds of seeds together, those of earlier calls included, as far as their runs were
+    finished. Runs of the grid count only in the call that trains them, as they may be older than any budget.
     train: trains what is planned. Returns whether there is a verdict everywhere. A round that would take more than is
     left is not begun. Stopped, the same call goes on. Raises FrostlineError where a run fails.
     """
@@ -206,7 +207,7 @@ def _measured(study: Study) -> dict[str, list[float]]:
 
 
 def _spent(study: Study) -> float:
-    """Seconds that the rounds before took, by what their finished runs did."""
+    """Seconds that rounds of seeds took in earlier calls, by what their finished runs did; none for the grid's runs."""
     done = {
         run: values["seed"]
         for run, values in study.cells().items()

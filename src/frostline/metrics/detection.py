@@ -115,10 +115,11 @@ def voc_average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], classe
 def coco_matches(found: Boxes, truth: Boxes, classes: int) -> tuple[Tensor, Tensor]:
     """At which IoUs the predictions of one scene are right, and at which they count neither way, by COCO's rules.
 
-    Both (n,) int16: bit k stands for an IoU of 0.5 + 0.05 k, k from 0 to 9. Boxes of any size, the LIMIT surest of each
-    class. What is matched in one scene does not depend on any other.
+    Both (n,) int16: bit k stands for an IoU of 0.5 + 0.05 k, k from 0 to 9. Boxes of any size; those beyond the LIMIT
+    surest of each class count neither way. What is matched in one scene does not depend on any other.
     """
-    right, ignored = np.zeros((2, len(found["boxes"]), len(OVERLAPS)), bool)
+    right = np.zeros((len(found["boxes"]), len(OVERLAPS)), bool)
+    ignored = ~right  # what is not looked at stays so
     if len(right):
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = _evaluation([found], [truth], classes)

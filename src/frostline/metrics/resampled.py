@@ -17,17 +17,29 @@ Ints = npt.NDArray[np.int64]
 # How often each of n scenes is counted, (r, n) whole numbers from 0 up, one row a resample -> its value in each (r,).
 SetMetric = Callable[[Ints], Floats]
 RECALLS = np.linspace(0, 1, 101)
+BLOCK = 100  # resamples computed at a time: as wide numbers all counts would take four times their memory
 
 
 def set_metric(rows: Any) -> SetMetric:
     """The primary metric of a run's rows, a pyarrow table. NaN for a resample in which there is nothing to be found."""
     names = rows.column_names
     if "objects" in names:
-        return AveragePrecision(rows)
+        return _in_blocks(AveragePrecision(rows))
     if "both" in names:
-        return lambda counts: mean_iou(counts, *(_even(rows[name]) for name in ("both", "real", "found")))
+        pixels = [_even(rows[name]) for name in ("both", "real", "found")]
+        return _in_blocks(lambda counts: mean_iou(counts, *pixels))
     quality = rows["quality"].to_numpy(zero_copy_only=False).astype(float)  # null is NaN
-    return lambda counts: _mean(counts, quality)
+    return _in_blocks(lambda counts: _mean(counts, quality))
+
+
+def _in_blocks(metric: SetMetric) -> SetMetric:
+    """The same metric, which takes whole numbers of any width, and widens BLOCK resamples at a time."""
+
+    def blocks(counts: Ints) -> Floats:
+        starts = range(0, max(1, len(counts)), BLOCK)
+        return np.concatenate([metric(counts[start : start + BLOCK].astype(np.int64)) for start in starts])
+
+    return blocks
 
 
 def _mean(counts: Ints, quality: Floats) -> Floats:
@@ -51,9 +63,12 @@ def mean_iou(counts: Ints, both: Ints, real: Ints, found: Ints) -> Floats:
 class AveragePrecision:
     """COCO's mean average precision (`coco_average_precision`'s `map`) of resamples.
 
-    A scene that is counted twice is as two equal ones next to one another. All classes and IoUs are one long row of
-    segments, each of the right predictions of one class at one IoU, the surest first, and one more that ends it. Of
-    precision no more is needed: between two right ones it only falls.
+    A scene that is counted twice is as two equal ones next to one another, but for ties: each prediction stands beside
+    its copy, so where a scene that is drawn twice has two of one class and score, the value may differ from that of the
+    scenes written out.
+
+    All classes and IoUs are one long row of segments, each of the right predictions of one class at one IoU, the surest
+    first, and one more that ends it. Of precision no more is needed: between two right ones it only falls.
     """
 
     def __init__(self, rows: Any) -> None:

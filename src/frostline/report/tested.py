@@ -11,7 +11,7 @@ from frostline.metrics.resampled import set_metric
 from frostline.parallel import in_threads
 from frostline.report.arms import Arm, Panel
 from frostline.runs.tested import PICTURES, read_rows
-from frostline.statistics.pictures import Counts, Resampled, resamples
+from frostline.statistics.pictures import Resampled, resamples
 
 TIMES = 1000  # resamples
 Floats = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class Pictures:
         counts = resamples(len(self.ids), TIMES)
         every = np.vstack([np.ones(len(self.ids), counts.dtype), counts])
         work = [(name, rows) for name, tables in self.tables.items() for rows in tables]
-        found = in_threads(lambda one: (one[0], _values(one[1], every)), work, None)
+        found = in_threads(lambda one: (one[0], set_metric(one[1])(every)), work, None)
         of_runs: dict[str, list[Floats]] = {name: [] for name in self.tables}
         for name, values in found:
             of_runs[name].append(values)
@@ -74,7 +74,3 @@ def pictures_of(panel: Panel) -> Pictures | None:
 
 def _tables(arm: Arm) -> list[Any]:
     return [read_rows(run.folder / PICTURES) for run in arm.runs]
-
-
-def _values(rows: Any, counts: Counts) -> Floats:
-    return set_metric(rows)(counts.astype(np.int64))

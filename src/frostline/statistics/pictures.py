@@ -5,7 +5,6 @@ resample is how often each picture is in it. It is drawn once and shared by all 
 the same pictures (Efron and Tibshirani 1993, ch. 8); a metric of a whole set is computed anew from these counts.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,26 +51,3 @@ def resamples(pictures: int, times: int = 1000, seed: int = 0) -> Counts:
     for row in counts:  # one at a time: the indices of all would take four times the memory of the counts
         row[:] = np.bincount(draw.integers(0, pictures, pictures), minlength=pictures)
     return counts
-
-
-def of_set(metric: Callable[[NDArray[np.int64]], float], counts: Counts) -> Resampled:
-    """A metric that is no mean over pictures, such as mAP or mIoU.
-
-    metric: from how often each picture counts, (pictures,) whole numbers, to its value.
-    """
-    whole = metric(np.ones(counts.shape[1], np.int64))
-    return Resampled(counts.shape[1], float(whole), np.array([metric(row.astype(np.int64)) for row in counts], float))
-
-
-def of_mean(values: Floats, counts: Counts) -> Resampled:
-    """The mean of a value for each picture, (pictures,), such as whether its class was right; NaN: it has none."""
-    known = np.isfinite(values)
-    numbers = np.where(known, values, 0.0)
-
-    def mean(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            return np.asarray((weights @ numbers) / (weights @ known))
-
-    # In blocks: as floats all counts would take four times their memory.
-    draws = [mean(counts[start : start + 100].astype(float)) for start in range(0, len(counts), 100)]
-    return Resampled(counts.shape[1], float(mean(np.ones((1, len(values))))[0]), np.concatenate(draws))

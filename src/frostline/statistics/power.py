@@ -66,16 +66,6 @@ def smallest_margin(n: int) -> float:
     return float(brentq(lambda margin: power_of_equivalence(margin, n) - POWER, 0.01, 50))
 
 
-def seeds_to_differ(effect: float) -> int | None:
-    """The fewest pairs that show this effect with 80 % power; None beyond CAP."""
-    return next((n for n in range(2, CAP + 1) if smallest_effect(n) <= effect), None)
-
-
-def seeds_to_equate(margin: float) -> int | None:
-    """The fewest pairs that show two equal arms equivalent within this margin with 80 % power; None beyond CAP."""
-    return next((n for n in range(2, CAP + 1) if smallest_margin(n) <= margin), None)
-
-
 def smallest_difference(pairs: Paired) -> float:
     """The smallest difference these seeds could show with 80 % power, in the unit of the values; NaN below two pairs.
 

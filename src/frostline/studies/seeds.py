@@ -61,7 +61,9 @@ def read_seeds(
     if not isinstance(value, dict):
         raise FrostlineError(f"{place}: 'seeds_for' is {value!r}; it is arm: seeds, such as {min(arms)}: [2, 3].")
     if value and not all(map(_is_whole, seeds or [None])):
-        raise FrostlineError(f"{place}: 'seeds_for' needs whole numbers as seeds: give the grid an axis seed: [0, 1].")
+        raise FrostlineError(
+            f"{place}: 'seeds_for' needs whole numbers as seeds: give the grid an axis seed: [0, 1, 2]."
+        )
     for arm, more in value.items():
         if arm not in arms:
             raise FrostlineError(f"{place}: 'seeds_for' names '{arm}', and the grid has {listed(sorted(arms))}.")

@@ -103,7 +103,7 @@ def _check_seeds(grid: Mapping[str, list[Any]], folds: int | None, place: str) -
     seeds = grid.get("seed")
     if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
         raise FrostlineError(
-            f"{place}: 'vary' needs whole numbers as seeds: give the grid an axis such as seed: [0, 1]."
+            f"{place}: 'vary' needs whole numbers as seeds: give the grid an axis such as seed: [0, 1, 2]."
         )
     check_fold(seeds, folds, place)
 

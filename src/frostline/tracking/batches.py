@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # MLflow's limits
+PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
 
 
 def metric_name(key: str) -> str:
@@ -25,6 +26,14 @@ def log_metrics(client: Any, run: str, metrics: Mapping[str, float], step: int =
     named = [Metric(metric_name(key), value, now, step) for key, value in metrics.items()]
     for some in chunks(named, METRICS_A_CALL):
         client.log_batch(run, metrics=some)
+
+
+def log_params(client: Any, run: str, params: Mapping[str, str]) -> None:
+    """With values cut at PARAM_LIMIT."""
+    from mlflow.entities import Param
+
+    for some in chunks([Param(key, value[:PARAM_LIMIT]) for key, value in params.items()], PARAMS_A_CALL):
+        client.log_batch(run, params=some)
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

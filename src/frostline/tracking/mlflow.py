@@ -13,11 +13,10 @@ from typing import Any
 from frostline.environment import importing
 from frostline.files import write_whole
 from frostline.tracking.base import Data, Run, Status, ToldStudy, Tracker
-from frostline.tracking.batches import PARAMS_A_CALL, chunks, log_metrics
+from frostline.tracking.batches import log_metrics, log_params
 from frostline.tracking.parents import COMMIT, LEVEL, RUN, show
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
 
-PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
 SAMPLE_EVERY = 1  # seconds
 LOCAL_PAGES = "http://127.0.0.1:5000"  # of `make ui`
 # Without it, MLflow 3's pages open as those of a chat application, whatever the kind of the experiment.
@@ -95,7 +94,6 @@ class MlflowTracker(Tracker):
         return f"in MLflow: make ui, then {LOCAL_PAGES}{page}"
 
     def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
         from mlflow.tracking.context.registry import resolve_tags
 
         named = {TAGS.get(key, key): value for key, value in tags.items()} | {LEVEL: RUN}
@@ -106,8 +104,7 @@ class MlflowTracker(Tracker):
             shown["tracking.uri"] = without_password(shown["tracking.uri"])
         if run.data is not None:
             self._client.log_inputs(self._id, [_input(run.data)])
-        for some in chunks([Param(key, value[:PARAM_LIMIT]) for key, value in shown.items()], PARAMS_A_CALL):
-            self._client.log_batch(self._id, params=some)
+        log_params(self._client, self._id, shown)
 
     def _go_on(self, identifier: str) -> bool:
         """In the run that a killed process left; whether it is still there."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from frostline.tracking.base import Cell, ToldArm, ToldStudy
-from frostline.tracking.batches import finite, log_metrics
+from frostline.tracking.batches import finite, log_metrics, log_params
 from frostline.tracking.store import open_experiment, refusing
 
 LEVEL, RUN = "level", "run"  # by which the runs of an experiment can be filtered: study, arm, run
@@ -73,14 +73,12 @@ def _study(client: Any, experiment: str, study: ToldStudy, held: Sequence[Any]) 
 
 def _arm(client: Any, experiment: str, arm: ToldArm, top: str, held: Sequence[Any]) -> str:
     """An arm's parent, another run where its values are others: what MLflow once has, it can only add to."""
-    from mlflow.entities import Param
-
     told = _hash(top, arm.metrics, arm.curves, arm.tags)
     for run in _of(held, "arm"):
         if run.info.run_name == arm.name and run.data.tags.get(TOLD) == told:
             return str(run.info.run_id)
     made = _begun(client, experiment, arm.name, {**arm.tags, **UNFOLDED, LEVEL: "arm", PARENT: top})
-    client.log_batch(made, params=[Param(name, value) for name, value in arm.tags.items()])
+    log_params(client, made, arm.tags)
     log_metrics(client, made, finite(arm.metrics))
     for name, values in arm.curves.items():
         for step, value in enumerate(values):
