@@ -1,19 +1,20 @@
 """What the tests of a panel's runs say picture by picture."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from frostline.metrics.resampled import set_metric
-from frostline.parallel import in_threads
+from frostline.parallel import in_processes, in_threads
 from frostline.report.arms import Arm, Panel
 from frostline.runs.tested import PICTURES, read_rows
-from frostline.statistics.pictures import Resampled, resamples
+from frostline.statistics.pictures import Counts, Resampled, resamples
 
 TIMES = 1000  # resamples
+FEW = 8  # runs, for which no process is begun
 Floats = npt.NDArray[np.float64]
 
 
@@ -33,14 +34,11 @@ class Pictures:
 
         These are the same for all arms, so that differences are of the same pictures.
         """
-        counts = resamples(len(self.ids), TIMES)
-        every = np.vstack([np.ones(len(self.ids), counts.dtype), counts])
-        work = [(name, rows) for name, tables in self.tables.items() for rows in tables]
-        found = in_threads(lambda one: (one[0], set_metric(one[1])(every)), work, None)
-        of_runs: dict[str, list[Floats]] = {name: [] for name in self.tables}
-        for name, values in found:
-            of_runs[name].append(values)
-        means = {name: np.mean(values, axis=0) for name, values in of_runs.items()}
+        work = [rows for tables in self.tables.values() for rows in tables]
+        # Boxes take a thousand short steps a run, which threads would do one after another.
+        share = in_processes if "objects" in work[0].column_names and len(work) > FEW else in_threads
+        found = share(_resampled, work, None)
+        means = {name: np.mean([next(found) for _ in tables], axis=0) for name, tables in self.tables.items()}
         return {name: Resampled(len(self.ids), float(mean[0]), mean[1:]) for name, mean in means.items()}
 
     def quality(self, name: str) -> Floats:
@@ -70,6 +68,16 @@ def pictures_of(panel: Panel) -> Pictures | None:
     if any(rows.column("id") != ids for rows in every[1:]):
         return None
     return Pictures(ids.to_pylist(), tables)
+
+
+def _resampled(rows: Any) -> Floats:
+    """The primary metric of a run over all its pictures, and over TIMES resamples of them, (1 + TIMES,)."""
+    return set_metric(rows)(cast(Any, _counts(len(rows))))
+
+
+@lru_cache(maxsize=1)
+def _counts(pictures: int) -> Counts:
+    return np.vstack([np.ones(pictures, np.uint16), resamples(pictures, TIMES)])
 
 
 def _tables(arm: Arm) -> list[Any]:

@@ -5,17 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from frostline.config.files import read
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
-from frostline.runs.build import build_data
-from frostline.runs.load import load
 from frostline.runs.provenance import machine
 from frostline.runs.result import RunResult
-from frostline.runs.timing import predict_ms
 from frostline.scenes.dataset import Dataset
 
 SPEED, TURNS = "speed.json", 3
@@ -32,7 +28,16 @@ def time_in_turn(runs: Path, threads: int | None = None) -> None:
     taken: dict[str, Any] = _known(path, here)
     results = [RunResult.read(file) for file in sorted((runs / "results").glob("*/result.json"))]
     fresh = {result.network: result for result in results if result.network not in taken}
-    timed = {network: one for network, result in fresh.items() if (one := _loaded(runs, result)) is not None}
+    here_too = {
+        network: result for network, result in fresh.items() if Path(str(result.folder), "model.safetensors").is_file()
+    }
+    if not here_too:
+        return
+    import torch  # takes seconds, which a second look need not
+
+    from frostline.runs.timing import predict_ms
+
+    timed = {network: one for network, result in here_too.items() if (one := _loaded(runs, result)) is not None}
     if not timed:
         return
     before = torch.get_num_threads()
@@ -58,12 +63,14 @@ def _known(path: Path, here: str) -> dict[str, Any]:
 
 def _loaded(runs: Path, result: RunResult) -> tuple[Any, Any] | None:
     """The task of a run and its data; None where one of them is not here, or not as this state of the code has it."""
-    assert result.folder
+    from frostline.runs.build import build_data
+    from frostline.runs.load import load
+
     try:
-        config = read(result.folder / "config.yaml")
+        config = read(Path(str(result.folder)) / "config.yaml")
         dataset = Dataset.open(runs / "data" / str(config.get("prepared") or config["dataset"]["name"]))
         data = build_data(config, dataset)
         data.setup("test")
-        return load(result.folder).task, data
+        return load(str(result.folder)).task, data
     except (FrostlineError, OSError, KeyError):
         return None
