@@ -74,7 +74,7 @@ def test_the_next_looks_seeds_go_to_the_arms_that_compete_and_nothing_else_chang
     assert found.wanted == {"thaw": [3], "full": [3]}
     assert "looks from now on, at 3, 4, 5, 6, 8 and 10 seeds" in said[0] and "are not paid for" in said[0]
     assert "`thaw` and `full` still compete at 3 seeds; the next look is at 4." in said[1]
-    assert "Beaten: `frozen` (at 3 seeds)" in said[1] and "more seeds would" in said[1]
+    assert "Beaten: `frozen` (at 3 seeds)" in said[1] and "about 1 more seed would decide" in said[1]
     add(found)
     written = (study / "study.yaml").read_text()
     assert written.startswith(STUDY)
