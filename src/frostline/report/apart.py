@@ -13,7 +13,7 @@ from frostline.report.verdict import nearest_of
 from frostline.scenes.dataset import Dataset
 from frostline.words import short
 
-MOST, COLUMNS, SIDE, GAP, BAND = 6, 3, 300, 12, 52  # pictures; and of each px
+MOST, COLUMNS, SIDE, GAP, BAND = 6, 3, 300, 12, 68  # pictures; and of each px
 
 
 def rivals(judged: Judged) -> tuple[str, str] | None:
