@@ -31,9 +31,8 @@ def against_candidate(judged: Judged) -> Table | None:
         over_pictures = None
         if name in drawn and found.candidate in drawn:
             over_pictures = drawn[name].minus(drawn[found.candidate]).interval()
-        verdict = {"better": "worse", "worse": "better"}.get(pair.verdict, pair.verdict)
         wins = "—" if math.isnan(pair.wins) else f"{1 - pair.wins:.2f}"
-        rows.append([cell(name), _turned(pair), bounds(over_pictures), wins, verdict, _more(pair)])
+        rows.append([cell(name), _turned(pair), bounds(over_pictures), wins, turned(pair.verdict), _more(pair)])
     columns = ["difference, over seeds", "over pictures", "P(better)", "verdict", "more seeds"]
     return {"candidate": found.candidate, "first": judged.first.rstrip(","), "columns": columns, "rows": rows}
 
@@ -112,6 +111,11 @@ def intervals(judged: Judged, name: str) -> list[str]:
         bounds(judged.summaries[name].interval),
         bounds(drawn.interval() if drawn else None),
     ]
+
+
+def turned(verdict: str) -> str:
+    """A verdict on the candidate, as one on the other arm."""
+    return {"better": "worse", "worse": "better"}.get(verdict, verdict)
 
 
 def _turned(pair: Paired) -> str:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from frostline.draw.colours import FAINT, INK, QUIET
 from frostline.report.arms import Arm
+from frostline.report.compared import turned
 from frostline.report.curve import Unit
 from frostline.report.judged import Judged
 from frostline.report.looks import Look
@@ -85,12 +86,12 @@ def differences(judged: Judged, look: Look) -> Chart | None:
         told = f"{_safe(name)}: {mean:+.4f}"
         bar = None
         if interval := pair.interval:
-            told += f" [{-interval.high:.4f}, {-interval.low:.4f}], {pair.verdict.replace('better', 'beaten')}"
+            told += f" [{-interval.high:.4f}, {-interval.low:.4f}], {turned(pair.verdict)}"
             bar = _bar(mean, Interval(-interval.high, -interval.low), colour)
         marker = {"color": colour, "size": 10, "symbol": _symbol(judged.arms[name], look), "line": _edge()}
         figure.add_scatter(
             x=[mean],
-            y=[name],
+            y=[_safe(name)],
             error_x=bar,
             marker=marker,
             mode="markers",

@@ -35,6 +35,7 @@ class Pictures:
         These are the same for all arms, so that differences are of the same pictures.
         """
         work = [rows for tables in self.tables.values() for rows in tables]
+        _counts(len(self.ids))  # once, and not in each thread
         # Boxes take a thousand short steps a run, which threads would do one after another.
         share = in_processes if "objects" in work[0].column_names and len(work) > FEW else in_threads
         found = share(_resampled, work, None)
