@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from frostline.annotate.exchange import export
-from frostline.checking.note import TICK
+from frostline.checking.fingerprint import TICK
 from frostline.checking.prepare import prepare
 from frostline.checking.scene import check
 from frostline.checking.stores import STORES
@@ -159,7 +159,7 @@ def test_a_picture_that_changed_or_is_gone_is_told_where_it_is_read(held, photog
 @pytest.mark.parametrize("store", STORES)
 def test_prepared_again_unchanged_it_is_opened_as_it_is(store, tick, held, photographs, tmp_path, monkeypatch):
     # Catches a dataset that refers to where its pictures were.
-    monkeypatch.setattr("frostline.checking.note.TICK", tick)
+    monkeypatch.setattr("frostline.checking.fingerprint.TICK", tick)
 
     def made(source):
         return (held(store, source).path / "dataset.json").stat().st_ino
@@ -187,7 +187,7 @@ def test_a_killed_prepare_goes_on(store, held, photographs, monkeypatch, tmp_pat
     noted = {json.loads(line)["id"] for line in journal.read_text().splitlines()[1:]}
     checked = []
     monkeypatch.setattr(
-        "frostline.checking.prepare.check", lambda scene, *rest: checked.append(scene.id) or check(scene, *rest)
+        "frostline.checking.work.check", lambda scene, *rest: checked.append(scene.id) or check(scene, *rest)
     )
     dataset = held(store)
     assert sorted(checked) == sorted({scene.id for scene in photographs.found} - noted) and noted

@@ -117,12 +117,12 @@ def test_a_study_is_planned_anew_where_they_have_changed(mine, monkeypatch):
     pipeline = yaml.safe_load(write_pipeline(study).read_text())
     assert pipeline["stages"]["plan"]["deps"][-1] == "my weights/mine.safetensors"
     names = write_plan(study)
-    assert len(names) == 12 and "classification-small_cnn-my_weights_mine.safetensors-full-1" in names
+    assert len(names) == 18 and "classification-small_cnn-my_weights_mine.safetensors-full-1" in names
     before = compose_runs(study)
     save_file({name: tensor + 1 for name, tensor in mine.items()}, "my weights/mine.safetensors")
     after = compose_runs(study)
     changed = [name for name in names if before[name] != after[name]]
-    assert len(changed) == 6 and all("my_weights" in name for name in changed)
+    assert len(changed) == 9 and all("my_weights" in name for name in changed)
     Path("my weights/mine.safetensors").unlink()
     with pytest.raises(FrostlineError, match="study.yaml, run classification-small_cnn-my.*cannot be read"):
         compose_runs(study)
