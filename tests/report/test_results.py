@@ -140,3 +140,12 @@ def test_milliseconds_belong_to_a_network_and_not_to_a_schedule(tmp_path):
     found = read_results(study, tmp_path / "runs/s")
     assert found.speeds[network] == (9.0, 8.0, 11.0, 3, True)
     assert {run.result.predict_ms for run in found.runs} == {9.0, 80.0}
+
+
+def test_arms_come_in_the_order_of_the_grid_in_every_process(tmp_path):
+    # Catches an order that is another whenever Python is started, as that of a set is: reports would differ each time.
+    axes = ["schedule", "backbone", "image_size", "mix", "fit", "lr"]
+    runs = [made_run(axes={**dict.fromkeys(axes, "a"), "backbone": name}) for name in ("b", "a")]
+    study = write_study(tmp_path, {axis: ["a"] for axis in axes} | {"backbone": ["b", "a"], "seed": [0]}, runs)
+    found = read_results(study, tmp_path / "runs/s").runs
+    assert [list(run.axes) for run in found] == [axes, axes]

@@ -101,7 +101,7 @@ def read_results(study_dir: Path, runs_dir: Path) -> Results:
         raise FrostlineError(
             f"No planned run of study {study.name} has a result in {runs_dir / 'results'}; train them first."
         )
-    names = short_names({*study.grid, SEED})
+    names = short_names(dict.fromkeys([*study.grid, SEED]))  # in the order of the grid
     names.pop(SEED)
     runs, speeds = _pooled([_run(folder, names) for folder in done.values()], runs_dir / "speed.json")
     runs = sorted(runs, key=lambda run: _rank(run, study.axes))

@@ -24,7 +24,7 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
 
 def arm(values: Mapping[str, Any]) -> dict[str, str]:
     """What tells a run's arm: short name -> value as text, of all axes but the seed. values: by axis of the grid."""
-    names = short_names({*values, SEED})  # whatever the grid has: no other axis is called as the seed is
+    names = short_names(dict.fromkeys([*values, SEED]))  # whatever the grid has: no other axis is called as the seed is
     return {names[key]: text(value) for key, value in values.items() if key != SEED}
 
 

@@ -135,7 +135,7 @@ def place(path: Path, key: str) -> str:
 
 def axes_of(grid: Mapping[str, list[Any]]) -> dict[str, list[str]]:
     """Short name of each axis but the seed -> its values as text, in the order of the grid."""
-    names = short_names({*grid, SEED})
+    names = short_names(dict.fromkeys([*grid, SEED]))
     return {names[key]: [text(value) for value in values] for key, values in grid.items() if key != SEED}
 
 
