@@ -212,16 +212,16 @@ def test_what_is_left_out_of_a_dataset_stays_with_its_owner(held, photographs, t
 def test_a_reference_is_as_its_owner_named_it(tmp_path, folders, monkeypatch):
     # Catches a dataset that is bound to one machine, as whoever shares a study has its pictures elsewhere.
     (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "work").mkdir()
+    (tmp_path / "here" / "project").mkdir()
     folders.rename(tmp_path / "here" / "root")
-    monkeypatch.chdir(tmp_path / "here" / "work")
+    monkeypatch.chdir(tmp_path / "here" / "project")
     made = prepare(Folder("../root"), "runs/data/x", name="x", store="reference")
     assert str(tmp_path) not in "".join(path.read_text("latin-1") for path in made.path.iterdir() if path.is_file())
     named = json.loads((made.path / "train.json").read_text())["images"][0]["file_name"]
     assert (made.path / named).is_file() and named.startswith("../../../../root/")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").rename(tmp_path / "there")
-    assert len(squares(Dataset.open("there/work/runs/data/x"), {"label"})) == 20
+    assert len(squares(Dataset.open("there/project/runs/data/x"), {"label"})) == 20
     prepare(Folder(tmp_path / "there" / "root"), "y", name="x", store="reference")
     os.rename("y", "there/y")
     assert len(squares(Dataset.open("there/y"), {"label"})) == 20

@@ -12,7 +12,6 @@ from frostline.report.tested import Pictures
 from frostline.report.verdict import between, bounds
 from frostline.statistics.paired import Paired
 from frostline.statistics.power import CAP, more_seeds
-from frostline.statistics.student import Interval
 from frostline.words import cell, decimal, listed, score
 
 SHARES = (0.25, 0.5, 1.0)  # of the budget in images, for equal budgets
@@ -121,7 +120,7 @@ def turned(verdict: str) -> str:
 def _turned(pair: Paired) -> str:
     seen, interval = pair.differences, pair.interval
     told = f"{-seen.mean:+.4f}" if math.isfinite(seen.mean) else "—"
-    return f"{told} {bounds(Interval(-interval.high, -interval.low))}" if interval else told
+    return f"{told} {bounds(interval.turned)}" if interval else told
 
 
 def _more(pair: Paired) -> str:

@@ -86,8 +86,8 @@ def differences(judged: Judged, look: Look) -> Chart | None:
         told = f"{_safe(name)}: {mean:+.4f}"
         bar = None
         if interval := pair.interval:
-            told += f" [{-interval.high:.4f}, {-interval.low:.4f}], {turned(pair.verdict)}"
-            bar = _bar(mean, Interval(-interval.high, -interval.low), colour)
+            told += f" [{interval.turned.low:.4f}, {interval.turned.high:.4f}], {turned(pair.verdict)}"
+            bar = _bar(mean, interval.turned, colour)
         marker = {"color": colour, "size": 10, "symbol": _symbol(judged.arms[name], look), "line": _edge()}
         figure.add_scatter(
             x=[mean],

@@ -65,16 +65,19 @@ class Judged:
 
         None where no arm has a finite value in each of its runs.
         """
-        whole = [arm for arm in self.panel.ranked if not self.summaries[arm.name].failed]
         if self.validated:
-            return max(whole, key=lambda arm: arm.validated).name
-        return whole[0].name if whole else None
+            return max(self.whole, key=lambda arm: arm.validated).name
+        return self.whole[0].name if self.whole else None
+
+    @cached_property
+    def whole(self) -> list[Arm]:
+        """Arms of which each run has a finite value, the highest mean of the test split first."""
+        return [arm for arm in self.panel.ranked if not self.summaries[arm.name].failed]
 
     @cached_property
     def validated(self) -> bool:
         """Whether all arms that could be the candidate have validation values; else the test split chooses."""
-        whole = [arm for arm in self.panel.ranked if not self.summaries[arm.name].failed]
-        return bool(whole) and all(math.isfinite(arm.validated) for arm in whole)
+        return bool(self.whole) and all(math.isfinite(arm.validated) for arm in self.whole)
 
     @cached_property
     def first(self) -> str:
@@ -91,8 +94,7 @@ class Judged:
         """The candidate against each other arm; None without one, and where there is nothing to compare with."""
         if self.candidate is None or len(self.arms) < 2:
             return None
-        planned = {name: tuple(values) for name, values in self.values.items()} | {run: ("it",) for run in self.missing}
-        return champion(self.candidate, self.values, planned, self.margin)
+        return self._tested(self.candidate, self.values)
 
     @cached_property
     def pairs(self) -> list[Row]:
@@ -119,8 +121,12 @@ class Judged:
         if len(values) < max(2, len(self.arms)) or (unit == "seconds" and self.busy):
             return None  # an arm that had nothing by then, or seconds that rank nothing
         first = max(values, key=lambda name: summarise(values[name]).seen.mean)
+        return self._tested(first, values)
+
+    def _tested(self, candidate: str, values: Mapping[str, Values]) -> Champion:
+        """A run that is missing is planned and not there; of which arm it is does not matter."""
         planned = {name: tuple(one) for name, one in values.items()} | {run: ("it",) for run in self.missing}
-        return champion(first, values, planned, self.margin)
+        return champion(candidate, values, planned, self.margin)
 
     @cached_property
     def better(self) -> list[str]:

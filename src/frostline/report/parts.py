@@ -1,6 +1,6 @@
 """Which part of a difference is the architecture's, and which the schedule's: means over the other axis."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -33,15 +33,12 @@ def parts(judged: Judged) -> Parts | None:
     cells = {(arm.facets[ARCHITECTURE], arm.facets[SCHEDULE]): judged.values[arm.name] for arm in panel.arms}
     levels = {axis: list(dict.fromkeys(arm.facets[axis] for arm in panel.arms)) for axis in (ARCHITECTURE, SCHEDULE)}
     whole = len(cells) == len(panel.arms) == len(levels[ARCHITECTURE]) * len(levels[SCHEDULE])
-    common = set.intersection(*(set(values) for values in cells.values()))
+    common = [one for one in next(iter(cells.values())) if all(one in values for values in cells.values())]
     if not whole or not common or judged.missing or any(one.failed for one in judged.summaries.values()):
         return None
     cells = {key: {one: values[one] for one in common} for key, values in cells.items()}
     of = {
-        axis: {
-            level: summarise(_mean([v for key, v in cells.items() if key[n] == level], common))
-            for level in levels[axis]
-        }
+        axis: {level: summarise(_mean([v for key, v in cells.items() if key[n] == level])) for level in levels[axis]}
         for n, axis in enumerate((ARCHITECTURE, SCHEDULE))
     }
     return Parts(of, _shares(cells, levels), {a: gains(cells, a, levels[SCHEDULE]) for a in levels[ARCHITECTURE]})
@@ -56,8 +53,9 @@ def gains(
     return {s: {base: paired(own[s], own[base]) for base in against if base != s} for s in schedules}
 
 
-def _mean(cells: list[Values], common: set[Hashable]) -> Values:
-    return {key: fmean(values[key] for values in cells) for key in common}
+def _mean(cells: list[Values]) -> Values:
+    """Of cells that have the same runs."""
+    return {key: fmean(values[key] for values in cells) for key in cells[0]}
 
 
 def _shares(cells: Mapping[tuple[str, str], Values], levels: Mapping[str, list[str]]) -> dict[str, float]:

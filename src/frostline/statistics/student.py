@@ -17,6 +17,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def turned(self) -> "Interval":
+        """That of the negative: of B minus A, where this is of A minus B."""
+        return Interval(-self.high, -self.low)
+
     def within(self, margin: float) -> bool:
         """Whether it lies between -margin and margin, both left out."""
         return -margin < self.low and self.high < margin
