@@ -71,8 +71,9 @@ def _in_turn(runs: Path, table: pd.DataFrame) -> dict[str, float]:
     """Milliseconds to predict a picture by the trained run of each head, on one core: medians of some rounds."""
     import torch
 
+    from frostline.config import read
     from frostline.runs.build import build_data
-    from frostline.runs.load import load
+    from frostline.runs.network import read_run
     from frostline.runs.process import keep_memory
     from frostline.runs.timing import predict_ms
     from frostline.scenes.dataset import Dataset
@@ -80,10 +81,10 @@ def _in_turn(runs: Path, table: pd.DataFrame) -> dict[str, float]:
     keep_memory()
     torch.set_num_threads(1)
     dataset = Dataset.open(runs / "data" / table["dataset"][0])
-    trained = {head: load(runs / "results" / f"{head}-0") for head in table["head"]}
-    parts = [(head, run.task, build_data(run.config, dataset)) for head, run in trained.items()]
+    folders = {head: runs / "results" / f"{head}-0" for head in table["head"]}
+    parts = [(h, read_run(one)[1], build_data(read(one / "config.yaml"), dataset)) for h, one in folders.items()]
     rounds = [{head: predict_ms(task, data) for head, task, data in parts} for _ in range(ROUNDS)]
-    return {head: statistics.median(took[head] for took in rounds) for head in trained}
+    return {head: statistics.median(took[head] for took in rounds) for head in folders}
 
 
 def segmenters() -> list[Row]:

@@ -15,27 +15,27 @@ from frostline.environment import settle
 
 if TYPE_CHECKING:
     from frostline.errors import FrostlineError as FrostlineError
+    from frostline.predict.kinds import Classified as Classified
+    from frostline.predict.kinds import Detected as Detected
+    from frostline.predict.kinds import Located as Located
+    from frostline.predict.kinds import Segmented as Segmented
+    from frostline.predict.model import Model as Model
     from frostline.runs.alone import prepare as prepare
     from frostline.runs.alone import train as train
-    from frostline.runs.load import Trained as Trained
     from frostline.runs.load import load as load
-    from frostline.runs.load import predict as predict
     from frostline.runs.result import RunResult as RunResult
     from frostline.scenes.dataset import Dataset as Dataset
     from frostline.scenes.scene import Scene as Scene
-    from frostline.tasks.predictions import Classified as Classified
-    from frostline.tasks.predictions import Detected as Detected
-    from frostline.tasks.predictions import Located as Located
-    from frostline.tasks.predictions import Segmented as Segmented
 
 _FROM = {
     "errors": ["FrostlineError"],
+    "predict.kinds": ["Classified", "Detected", "Located", "Segmented"],
+    "predict.model": ["Model"],
     "runs.alone": ["prepare", "train"],
-    "runs.load": ["Trained", "load", "predict"],
+    "runs.load": ["load"],
     "runs.result": ["RunResult"],
     "scenes.dataset": ["Dataset"],
     "scenes.scene": ["Scene"],
-    "tasks.predictions": ["Classified", "Detected", "Located", "Segmented"],
 }
 _WHERE = {name: module for module, names in _FROM.items() for name in names}
 

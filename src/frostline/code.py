@@ -29,7 +29,7 @@ DATASET = (
 # A decoded square.
 SQUARES = (
     *("pictures/reading.py", "pictures/masks.py", "pictures/stored.py", "pictures/fit.py"),
-    "loading/decoded.py",
+    *("pictures/preprocessing.py", "loading/decoded.py"),
 )
 # A scene as a network sees it.
 _ITEMS = (
@@ -42,7 +42,7 @@ ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freez
 # A result: what is trained on what, how, and how it is measured.
 RESULTS = (
     *(*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "-metrics/resampled.py", "tasks"),
-    *("runs/build.py", "runs/fit.py"),
+    *("predict/kinds.py", "predict/answers.py", "predict/boxes.py", "runs/build.py", "runs/fit.py"),
 )
 # A report: what it says, and what it draws.
 REPORT = (

@@ -20,18 +20,21 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def in_threads(work: Callable[[_T], _R], items: Iterable[_T], workers: int | None = None) -> Iterator[_R]:
+def in_threads(
+    work: Callable[[_T], _R], items: Iterable[_T], workers: int | None = None, ahead: int | None = None
+) -> Iterator[_R]:
     """`map` over threads that, unlike an executor's, takes from `items` only a little ahead, to bound memory.
 
     PIL and hashlib let go of the interpreter's lock, and threads need no copies of pictures. workers: how many, by
-    default one per core.
+    default one per core. ahead: how many items, by default four for each of them.
     """
     workers = workers or os.cpu_count() or 1
+    ahead = ahead or 4 * workers
     pending: deque[Future[_R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) >= 4 * workers:
+            if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -1,16 +1,16 @@
 import json
-from functools import partial
+from functools import partial, partialmethod
 
+import numpy as np
 import pytest
-import torch
 
 from frostline.annotate.exchange import export
 from frostline.annotate.predict import Predictor
-from frostline.config import compose
 from frostline.errors import FrostlineError
-from frostline.runs.build import build_task
-from frostline.runs.load import Trained
-from frostline.tasks.predictions import Detected, Located, Placement
+from frostline.pictures.preprocessing import Preprocessing
+from frostline.predict.info import ModelInfo
+from frostline.predict.kinds import Detected, Located
+from frostline.predict.model import Model
 
 CLASSES = ("rose", "bud")
 
@@ -20,15 +20,14 @@ def predictor(monkeypatch, tmp_path):
     """A predictor of a task whose predictions are given."""
 
     def make(name, *predictions, fit="stretch"):
-        config = compose([f"task={name}", "backbone.pretrained=false", "image_size=64", f"fit={fit}"])
-        task = build_task(config, CLASSES).eval()
         given = iter(predictions)
 
-        def predict(outputs, batch):
-            return [kind(Placement.of(batch, row)) for row, kind in enumerate(next(given))]
+        def answers(task, raw, classes, placements, rule):
+            return [kind(placement) for kind, placement in zip(next(given), placements, strict=True)]
 
-        monkeypatch.setattr(task, "predict", predict)
-        monkeypatch.setattr("frostline.annotate.predict.load", lambda folder: Trained("mine", config, task))
+        model = Model(ModelInfo("mine", name, CLASSES, Preprocessing(64, fit)), lambda squares: {})
+        monkeypatch.setattr("frostline.predict.model.answers", answers)
+        monkeypatch.setattr("frostline.annotate.predict.load", lambda folder: model)
         return Predictor(tmp_path)
 
     return make
@@ -36,8 +35,8 @@ def predictor(monkeypatch, tmp_path):
 
 def detected(*rows):
     boxes, labels, scores = zip(*rows, strict=True) if rows else ([], [], [])
-    boxes = torch.tensor(boxes, dtype=torch.float).reshape(-1, 4)
-    return partial(Detected, CLASSES, boxes, torch.tensor(scores), torch.tensor(labels, dtype=torch.long))
+    boxes = np.float32(boxes).reshape(-1, 4)
+    return partial(Detected, CLASSES, boxes, np.float32(scores), np.int64(labels))
 
 
 def test_detections_are_boxes_of_the_picture_as_it_is(predictor, flowers):
@@ -65,8 +64,8 @@ def test_boxes_in_a_letterbox_are_boxes_of_the_picture_too(predictor, flowers):
 
 
 def test_a_localization_proposes_its_one_box(predictor, flowers):
-    boxes = torch.tensor([[0.5, 0.5, 0.5, 0.25], [0.9, 0.5, 0.4, 1.0]])
-    shares = torch.tensor([[0.25, 0.75], [0.6, 0.4]])
+    boxes = np.float32([[0.5, 0.5, 0.5, 0.25], [0.9, 0.5, 0.4, 1.0]])
+    shares = np.float32([[0.25, 0.75], [0.6, 0.4]])
     predictions = [partial(Located, CLASSES, share, box) for share, box in zip(shares, boxes, strict=True)]
     one, other = predictor("localization", predictions)(flowers.scenes("train")[:2])
     ((box,), uncertainty) = one
@@ -81,9 +80,10 @@ def test_other_runs_are_refused(predictor):
 
 
 def test_more_scenes_than_a_batch_keep_their_order(predictor, flowers, monkeypatch):
-    monkeypatch.setattr("frostline.runs.load.BATCH", 3)
     rows = [detected(([0, 0, 32, 32], 0, score)) for score in (0.9, 0.8, 0.7, 0.6)]
-    found = predictor("detection", rows[:3], rows[3:])(flowers.scenes("train"))
+    predictor = predictor("detection", rows[:3], rows[3:])
+    monkeypatch.setattr(Model, "predict", partialmethod(Model.predict, batch_size=3))
+    found = predictor(flowers.scenes("train"))
     assert [uncertainty for _, uncertainty in found] == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from frostline.draw.marks import class_colours
 from frostline.draw.predictions import HOW, error_sheet, prediction_sheet
 from frostline.draw.schedule import write_picture
+from frostline.predict.kinds import Classified, Detected, Located, Placement, Segmented
 from frostline.scenes.scene import COUNTED, CROWD
 from frostline.tasks.examples import Example, spread
-from frostline.tasks.predictions import Classified, Detected, Located, Placement, Segmented, Truth
+from frostline.tasks.truth import Truth
 
 SIZE = 64
 CLASSES = ("a", "b", "c")
@@ -23,18 +23,18 @@ def example(number, prediction, truth=None, words="wrong", size=(SIZE, SIZE)):
     return Example(f"scene {number}", picture, size, prediction, truth or TRUTHS[type(prediction)], words)
 
 
-BOX, PLACEMENT = torch.tensor([[8.0, 8.0, 40.0, 56.0]]), Placement(SIZE, (0, 0, SIZE, SIZE), (SIZE, SIZE))
-MASK = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
+BOX, PLACEMENT = np.float32([[8.0, 8.0, 40.0, 56.0]]), Placement(SIZE, (0, 0, SIZE, SIZE), (SIZE, SIZE))
+MASK = np.zeros((SIZE, SIZE), np.uint8)
 PREDICTIONS = {
-    "classification": Classified(CLASSES, torch.tensor([0.7, 0.2, 0.1])),
-    "localization": Located(CLASSES, torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.5, 0.5, 0.5, 0.5]), PLACEMENT),
-    "detection": Detected(CLASSES, BOX + 20, torch.tensor([0.9]), torch.tensor([2]), PLACEMENT),
+    "classification": Classified(CLASSES, np.float32([0.7, 0.2, 0.1])),
+    "localization": Located(CLASSES, np.float32([0.7, 0.2, 0.1]), np.float32([0.5, 0.5, 0.5, 0.5]), PLACEMENT),
+    "detection": Detected(CLASSES, BOX + 20, np.float32([0.9]), np.array([2]), PLACEMENT),
     "segmentation": Segmented(CLASSES, MASK),
 }
 TRUTHS = {
     Classified: Truth(1),
-    Located: Truth(1, BOX, torch.tensor([1])),
-    Detected: Truth(None, BOX, torch.tensor([2]), marks=torch.tensor([COUNTED])),
+    Located: Truth(1, BOX, np.array([1])),
+    Detected: Truth(None, BOX, np.array([2]), marks=np.array([COUNTED], np.uint8)),
     Segmented: Truth(mask=MASK),
 }
 
@@ -81,7 +81,7 @@ def test_scenes_are_spread_over_the_split():
 
 def test_predicted_areas_lie_in_the_colours_of_the_key_over_a_picture_that_stays_as_it_is_elsewhere(drawn, tmp_path):
     # Catches a tinted background, the truth's colours instead of the prediction's, and a picture without its key.
-    found, truth = MASK.clone(), MASK.clone()
+    found, truth = MASK.copy(), MASK.copy()
     found[:, :10], truth[:8] = 2, 1
     classes = ("background", "daisy", "rose")
     one = example(1, Segmented(classes, found), Truth(mask=truth))
@@ -99,10 +99,8 @@ def test_predicted_areas_lie_in_the_colours_of_the_key_over_a_picture_that_stays
 def test_all_is_drawn_in_the_pictures_own_pixels(drawn, tmp_path):
     # A picture of 120 x 40 px, letterboxed into 64 px: catches boxes left in the square, and pictures stretched to it.
     placement = Placement(SIZE, (0, 21, SIZE, 21), (120, 40))
-    found = Detected(
-        CLASSES, torch.tensor([[0.0, 21.0, 32.0, 42.0]]), torch.tensor([0.9]), torch.tensor([0]), placement
-    )
-    truth = Truth(None, torch.tensor([[0.0, 0.0, 60.0, 40.0]]), torch.tensor([0]), marks=torch.tensor([COUNTED]))
+    found = Detected(CLASSES, np.float32([[0.0, 21.0, 32.0, 42.0]]), np.float32([0.9]), np.array([0]), placement)
+    truth = Truth(None, np.float32([[0.0, 0.0, 60.0, 40.0]]), np.array([0]), marks=np.array([COUNTED], np.uint8))
     prediction_sheet([example(1, found, truth, size=(120, 40))], tmp_path / "x.png", 1)
     axes = drawn[0].axes[0]
     assert axes.get_xlim() == (0, 120) and axes.get_ylim() == (40, 0) and axes.get_aspect() == 1
@@ -116,9 +114,11 @@ def test_a_run_without_errors_says_so(drawn, tmp_path):
 
 
 def test_of_many_boxes_the_surest_are_named_so_that_the_picture_stays_to_be_seen(drawn, tmp_path):
-    scores = torch.linspace(0.95, 0.31, 20)
-    found = Detected(CLASSES, torch.rand(20, 4) * 64, scores, torch.zeros(20, dtype=torch.long), PLACEMENT)
-    nothing = Truth(None, BOX[:0], torch.zeros(0, dtype=torch.long), marks=torch.zeros(0))
+    scores = np.linspace(0.95, 0.31, 20, dtype=np.float32)
+    found = Detected(
+        CLASSES, np.random.default_rng(0).random((20, 4), np.float32) * 64, scores, np.zeros(20, int), PLACEMENT
+    )
+    nothing = Truth(None, BOX[:0], np.zeros(0, int), marks=np.zeros(0, np.uint8))
     prediction_sheet([example(1, found, nothing)], tmp_path / "x.png", 1)
     axes = drawn[0].axes[0]
     assert len(axes.patches) == 20
@@ -146,10 +146,10 @@ def test_a_schedule_with_dollars_in_its_name_is_drawn(make, tmp_path):
 @pytest.mark.parametrize("sheet", ["predictions", "errors"])
 def test_what_does_not_count_is_dotted_and_neither_good_nor_bad(drawn, tmp_path, sheet):
     # On the left a box that is missed and a crowd; on the right one prediction in the crowd, and one of nothing.
-    boxes, labels = torch.cat([BOX, BOX + 20]), torch.tensor([2, 2])
-    truth = Truth(None, torch.cat([BOX - 8, BOX + 20]), labels, marks=torch.tensor([COUNTED, CROWD]))
-    found = Detected(CLASSES, boxes + torch.tensor([20.0, 20, 0, 0]), torch.tensor([0.9, 0.8]), labels, PLACEMENT)
-    one = example(3, replace(found, in_square=torch.tensor([[30.0, 30, 40, 40], [0, 58, 6, 64]])), truth)
+    boxes, labels = np.concatenate([BOX, BOX + 20]), np.array([2, 2])
+    truth = Truth(None, np.concatenate([BOX - 8, BOX + 20]), labels, marks=np.array([COUNTED, CROWD], np.uint8))
+    found = Detected(CLASSES, boxes + np.float32([20.0, 20, 0, 0]), np.float32([0.9, 0.8]), labels, PLACEMENT)
+    one = example(3, replace(found, in_square=np.float32([[30.0, 30, 40, 40], [0, 58, 6, 64]])), truth)
     if sheet == "predictions":
         prediction_sheet([one], tmp_path / "x.png")
         assert [patch.get_linestyle() for patch in drawn[0].axes[0].patches] == ["--", ":", "-", "-"]

@@ -3,8 +3,8 @@ import torch
 
 from frostline.config import compose
 from frostline.loading.batch import made_up
+from frostline.predict.kinds import Classified, Detected, Located, Placement, Segmented
 from frostline.runs.build import build_task
-from frostline.tasks.predictions import Classified, Detected, Located, Placement, Segmented
 
 SIZE = 64
 CLASSES = ("a", "b", "c")
@@ -18,22 +18,24 @@ def whole(side, scenes=1):
 
 def classified(probabilities, classes=CLASSES):
     """Of (B, C)."""
-    return [Classified(classes, one) for one in probabilities]
+    return [Classified(classes, one) for one in probabilities.numpy()]
 
 
 def located(probabilities, boxes, side=SIZE, classes=CLASSES):
     """Of (B, C), and (B, 4) centre x, centre y, width, height in 0..1."""
-    return [Located(classes, p, b, Placement.of(whole(side), 0)) for p, b in zip(probabilities, boxes, strict=True)]
+    pairs = zip(probabilities.numpy(), boxes.numpy(), strict=True)
+    return [Located(classes, shares, box, Placement.of(whole(side), 0)) for shares, box in pairs]
 
 
 def detected(found, side=SIZE, classes=CLASSES):
     """Of a mapping with boxes (n, 4), scores and labels (n,)."""
-    return Detected(classes, found["boxes"], found["scores"], found["labels"], Placement.of(whole(side), 0))
+    arrays = [found[name].numpy() for name in ("boxes", "scores", "labels")]
+    return Detected(classes, *arrays, Placement.of(whole(side), 0))
 
 
 def segmented(masks, classes=CLASSES):
     """Of class numbers (B, h, w)."""
-    return [Segmented(classes, mask) for mask in masks]
+    return [Segmented(classes, mask) for mask in masks.numpy()]
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from frostline.loading import decoded
-from frostline.loading.decoded import Decoded, square_picture
+from frostline.loading.decoded import Decoded
 from frostline.pictures.fit import place
+from frostline.pictures.preprocessing import Preprocessing
 from frostline.store import rows as store
 from frostline.store.rows import Store
 
@@ -98,7 +99,7 @@ def test_large_photographs_are_decoded_at_a_part_of_their_size(tmp_path, monkeyp
     sizes = []
     resize = Image.Image.resize
     monkeypatch.setattr(Image.Image, "resize", lambda self, *args: sizes.append(self.size) or resize(self, *args))
-    found = square_picture(tmp_path / "large.jpg", 96).permute(1, 2, 0).numpy().astype(int)
+    found = Preprocessing(96).square(tmp_path / "large.jpg").astype(int)
     assert sizes == [(400, 300)]  # a quarter: an eighth would have fewer than twice 96 rows
     assert abs(found - whole).mean() < 1.5
 
@@ -121,7 +122,7 @@ def test_mapped_pages_do_not_pile_up_in_the_process(tmp_path, monkeypatch):
 def test_a_letterbox_of_a_reduced_photograph_lies_where_its_boxes_do(tmp_path):
     # 535 x 1000 comes as 268 x 500, whose letterbox would be a column wider.
     Image.new("RGB", (535, 1000), "white").save(tmp_path / "tall.jpg")
-    found = square_picture(tmp_path / "tall.jpg", 128, "letterbox", (535, 1000))
-    columns = (found[0] > 200).any(0).nonzero().flatten()
+    found = Preprocessing(128, "letterbox").square(tmp_path / "tall.jpg", (535, 1000))
+    columns = np.flatnonzero((found[..., 0] > 200).any(0))
     left, _, width, _ = place(535, 1000, 128, "letterbox")
     assert (int(columns[0]), len(columns)) == (left, width) == (30, 68)

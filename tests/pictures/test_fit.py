@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frostline.checking.prepare import prepare
-from frostline.loading.decoded import square_picture
 from frostline.loading.module import SceneDataModule
 from frostline.pictures.fit import GREY, place, square
+from frostline.pictures.preprocessing import Preprocessing
 from frostline.scenes.scene import VOID, Classes, Scene
 
 
@@ -23,13 +23,13 @@ def test_a_letterbox_keeps_the_shape_and_lies_in_the_middle(width, height, size)
 
 def test_a_square_picture_is_the_same_either_way():
     pixels = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
-    assert torch.equal(square_picture(pixels, 32, "letterbox"), square_picture(pixels, 32))
+    assert (Preprocessing(32, "letterbox").square(pixels) == Preprocessing(32).square(pixels)).all()
 
 
 def test_a_stretched_picture_is_what_pil_makes_of_it():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 50, 3), np.uint8))
     expected = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
-    assert (square_picture(np.asarray(image), 32).permute(1, 2, 0).numpy() == expected).all()
+    assert (Preprocessing(32).square(np.asarray(image)) == expected).all()
     assert (square(image, 32, "stretch", Image.Resampling.BILINEAR, GREY) == expected).all()
 
 

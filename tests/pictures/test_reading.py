@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from frostline.checking.scene import check
-from frostline.loading.decoded import REDUCED, square_picture
 from frostline.pictures.fit import FITS
+from frostline.pictures.preprocessing import REDUCED, Preprocessing
 from frostline.pictures.reading import (
     MAX_PIXELS,
     UnreadablePictureError,
@@ -119,8 +119,9 @@ def test_decoded_at_a_part_of_its_size_it_comes_into_the_square_alike(pictures, 
     for file, *_ in pictures:
         whole = np.asarray(read_rgb(file))
         for size in (16, 32, 128):
-            fast = square_picture(file, size, fit, whole.shape[1::-1])
-            assert off(fast, square_picture(whole, size, fit)) <= 4, (file.name, size)
+            seen = Preprocessing(size, fit)
+            fast = seen.square(file, whole.shape[1::-1])
+            assert off(fast, seen.square(whole)) <= 4, (file.name, size)
             reduced += read_rgb(file, REDUCED * size).size != whole.shape[1::-1]
     assert reduced > 9  # or nothing was compared
 

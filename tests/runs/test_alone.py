@@ -22,7 +22,6 @@ def test_a_run_from_python(here, small):
     (prediction,) = frostline.load(result.folder).predict([scene.image])
     assert isinstance(scene, frostline.Scene) and isinstance(prediction, frostline.Classified)
     assert prediction.classes == dataset.classes.labels
-    assert frostline.predict(result.folder, [scene.image])[0].to_json() == prediction.to_json()
 
 
 def test_mistakes_are_one_exception(here):

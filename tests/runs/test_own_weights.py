@@ -15,7 +15,7 @@ from frostline.models.lenet import LeNet5
 from frostline.models.small_cnn import SmallCnn
 from frostline.runs.beforehand import check_beforehand
 from frostline.runs.build import build_backbone
-from frostline.runs.load import load
+from frostline.runs.network import read_run
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import identity
 from frostline.studies.pipeline import difference, new_study, write_pipeline
@@ -47,7 +47,7 @@ def test_a_run_begins_with_them_and_says_so(mine, train_small, capsys):
     assert yaml.safe_load((folder / "config.yaml").read_text())["backbone"]["weights_sha256"] == digest
     Path("mine.safetensors").unlink()  # a trained run has all in its own folder
     assert torch.equal(
-        load(folder).task.model.state_dict()["backbone.stages.stem.0.weight"], mine["stages.stem.0.weight"]
+        read_run(folder)[1].model.state_dict()["backbone.stages.stem.0.weight"], mine["stages.stem.0.weight"]
     )
 
 

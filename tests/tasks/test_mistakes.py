@@ -6,8 +6,8 @@ import torch
 from helpers.batches import classified, detected, located, segmented
 from torch.utils.data import DataLoader
 
+from frostline.predict.kinds import SURE as SHOWN
 from frostline.scenes.scene import COUNTED, CROWD, DIFFICULT
-from frostline.tasks.predictions import SURE as SHOWN
 
 
 def amounts(task, predictions, batch):

@@ -193,5 +193,5 @@ def test_probabilities_are_in_single_precision_at_least(make, kind, given, expec
     outputs = scores if kind == "classification" else (scores, torch.zeros(1, 4))
     (found,) = make(kind, classes=("a", "b")).predict(outputs, whole(64))
     probabilities = found.probabilities
-    assert probabilities.dtype == getattr(torch, expected)
+    assert probabilities.dtype == expected
     assert probabilities[1] == pytest.approx(0.998498817, abs=1e-6)

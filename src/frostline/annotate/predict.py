@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import torch
+import numpy as np
 
 from frostline.annotate.boxes import Box
 from frostline.errors import FrostlineError
+from frostline.predict.kinds import Detected, Located
 from frostline.runs.load import load
 from frostline.scenes.scene import Scene
-from frostline.tasks.detection import Detection
-from frostline.tasks.localization import Localization
-from frostline.tasks.predictions import Detected, Located
 
 PROPOSED = 0.3  # score from which a detected box is worth correcting; to draw one takes less than to delete many
 
@@ -33,28 +31,26 @@ class Predictor:
     """
 
     def __init__(self, folder: Path) -> None:
-        trained = load(folder)
-        if not isinstance(trained.task, (Detection, Localization)):
+        model = load(folder)
+        if model.info.task not in ("detection", "localization"):
             raise FrostlineError(
-                f"{folder} holds a run of {trained.config['task']['name']}, which predicts no boxes: give --run one of "
-                "detection or localization."
+                f"{folder} holds a run of {model.info.task}, which predicts no boxes: give --run one of detection or "
+                "localization."
             )
-        self.name, self.classes = trained.name, trained.task.classes
-        trained.task.to("cuda" if torch.cuda.is_available() else "cpu")
-        self._trained = trained
+        self.name, self.classes, self._model = model.name, model.classes, model
 
     def __call__(self, scenes: Sequence[Scene]) -> list[Found]:
         pictures = [scene.image for scene in scenes if scene.image is not None]  # which a dataset's all have
-        return [self._of_one(cast(Detected | Located, one)) for one in self._trained.predict(pictures)]
+        return [self._of_one(cast(Detected | Located, one)) for one in self._model.predict(pictures)]
 
     def _of_one(self, prediction: Detected | Located) -> Found:
         if isinstance(prediction, Detected):
             boxes, labels, scores = prediction.boxes, prediction.labels, prediction.scores
             good = scores >= PROPOSED
         else:  # the score of the one box is that of its class, as nothing else is scored
-            boxes, labels = prediction.box[None], torch.tensor([prediction.label])
+            boxes, labels = prediction.box[None], np.array([prediction.label])
             scores = prediction.probabilities.max()[None]
-            good = torch.ones(1, dtype=torch.bool)
+            good = np.ones(1, dtype=bool)
         good &= (boxes[:, :2] < boxes[:, 2:]).all(1)
         rows = zip(boxes[good].tolist(), labels[good].tolist(), scores[good].tolist(), strict=True)
         proposed = tuple(Box(self.classes[label], tuple(box), score) for box, label, score in rows)

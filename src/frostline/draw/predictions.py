@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from torch import Tensor
 
 from frostline.draw.colours import GREEN, ORANGE, PALE, QUIET, RED
 from frostline.draw.legends import height_of, legend
@@ -18,9 +18,10 @@ from frostline.draw.style import LEFT, headline, names_as_they_are, place
 from frostline.metrics.detection import MATCH, matched
 from frostline.metrics.localization import overlaps
 from frostline.pictures.regions import edges
+from frostline.predict.kinds import Classified, Detected, Floats, Located, Mask, Prediction, Segmented
 from frostline.scenes.scene import BACKGROUND, COUNTED
 from frostline.tasks.examples import LONGEST, Example
-from frostline.tasks.predictions import Classified, Detected, Located, Prediction, Segmented, Truth
+from frostline.tasks.truth import Truth
 from frostline.words import short
 
 NAMED = 6  # boxes of a picture that are named, wrong or surest ones first, so that names leave something to be seen
@@ -117,7 +118,12 @@ def _draw_pair(left: Axes, right: Axes, found: Prediction, truth: Truth) -> None
         case Located():
             for real in () if truth.boxes is None else truth.boxes[:1]:
                 _judged(left, real, _named(found, truth), True)
-                _judged(right, found.box, "", bool(overlaps(found.box[None], real[None]) >= MATCH))
+                _judged(
+                    right,
+                    found.box,
+                    "",
+                    bool(overlaps(torch.from_numpy(found.box[None]), torch.from_numpy(real[None])) >= MATCH),
+                )
             _judged(right, found.box, found.name, found.label == truth.label, outlined=False)
         case Classified():
             assert truth.label is not None
@@ -133,23 +139,24 @@ def _draw_pair(left: Axes, right: Axes, found: Prediction, truth: Truth) -> None
 def _draw_judged(left: Axes, right: Axes, found: Detected, truth: Truth) -> None:
     assert truth.boxes is not None and truth.labels is not None
     assert truth.marks is not None
+    tensors = torch.from_numpy
     match = matched(
-        {"boxes": found.boxes, "scores": found.scores, "labels": found.labels},
-        {"boxes": truth.boxes, "labels": truth.labels, "marks": truth.marks},
+        {"boxes": tensors(found.boxes), "scores": tensors(found.scores), "labels": tensors(found.labels)},
+        {"boxes": tensors(truth.boxes), "labels": tensors(truth.labels), "marks": tensors(truth.marks)},
     )
     true_names = [found.classes[label] for label in truth.labels.tolist()]
     rows = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
     names = [f"{found.classes[label]} {score:.0%}" for label, score in rows]
     sides = (
-        (left, truth.boxes, true_names, match.seen, match.missed),
-        (right, found.boxes, names, match.right, match.wrong),
+        (left, truth.boxes, true_names, match.seen.numpy(), match.missed.numpy()),
+        (right, found.boxes, names, match.right.numpy(), match.wrong.numpy()),
     )
     for axes, boxes, texts, good, bad in sides:
         # Right ones lie below, and of the wrong ones the surest are named; what does not count is dotted.
         for box in boxes[~good & ~bad].tolist():
             outline(axes, box, PALE, ":")
-        judged = (good | bad).nonzero()[:, 0]
-        order = judged[good[judged].long().argsort(stable=True)]
+        judged = np.flatnonzero(good | bad)
+        order = judged[good[judged].argsort(kind="stable")]
         for rank, row in reversed(list(enumerate(order.tolist()))):
             _judged(axes, boxes[row], texts[row] if rank < NAMED else "", bool(good[row]))
 
@@ -171,23 +178,23 @@ def _caption(axes: Axes, text: str, found: Classified, truth: Truth) -> None:
     axes.set_title(text, fontsize=7, color=RIGHT if right else WRONG)
 
 
-def _judged(axes: Axes, box: Tensor, text: str, right: bool, outlined: bool = True) -> None:
+def _judged(axes: Axes, box: Floats, text: str, right: bool, outlined: bool = True) -> None:
     """A box, x0 y0 x1 y1 in pixels, and its name within its upper edge, in the colour of what is right or wrong."""
     colour = RIGHT if right else WRONG
     if outlined:
         outline(axes, box.tolist(), colour)
     if text:
         left, right_end, top, bottom = *axes.get_xlim(), *sorted(axes.get_ylim())
-        x, y = float(box[0].clamp(left, right_end)), float(box[1].clamp(top, bottom))
+        x, y = float(box[0].clip(left, right_end)), float(box[1].clip(top, bottom))
         tag(axes, x, y, short(text, 24), colour, va="top", clip_on=True, fontsize=5.5)
 
 
-def _shares(axes: Axes, probabilities: Tensor, classes: Sequence[str], truth: int) -> None:
+def _shares(axes: Axes, probabilities: Floats, classes: Sequence[str], truth: int) -> None:
     """The likeliest classes as bars in place of the picture, the true one among them and in the colour of right.
 
     probabilities: (C,).
     """
-    chosen = probabilities.argsort(descending=True)[:LIKELIEST].tolist()
+    chosen = (-probabilities).argsort(kind="stable")[:LIKELIEST].tolist()
     if truth not in chosen:
         chosen[-1] = truth
     axes.clear()
@@ -202,13 +209,13 @@ def _shares(axes: Axes, probabilities: Tensor, classes: Sequence[str], truth: in
         axes.text(1, row - 0.08, f"{share:.1%}", fontsize=7, color=colour, va="bottom", ha="right")
 
 
-def _veil(axes: Axes, mask: Tensor, classes: Sequence[str]) -> None:
+def _veil(axes: Axes, mask: Mask, classes: Sequence[str]) -> None:
     """Class numbers (H, W) in their colours over the picture."""
     numbers, extent = _thinned(mask)
     axes.imshow(veil(numbers, classes), extent=extent)
 
 
-def _borders(axes: Axes, mask: Tensor) -> None:
+def _borders(axes: Axes, mask: Mask) -> None:
     """The outlines of the areas of class numbers (H, W), in white."""
     numbers, extent = _thinned(mask)
     lines = np.zeros((*numbers.shape, 4))
@@ -216,11 +223,11 @@ def _borders(axes: Axes, mask: Tensor) -> None:
     axes.imshow(lines, extent=extent)
 
 
-def _thinned(mask: Tensor) -> tuple[Any, tuple[float, float, float, float]]:
+def _thinned(mask: Mask) -> tuple[Any, tuple[float, float, float, float]]:
     """Every n-th pixel, as many as can be seen, and where they lie in pixels of the picture."""
     height, width = mask.shape
     step = -(-max(height, width) // LONGEST)
-    return mask.numpy()[::step, ::step], (0, width, height, 0)
+    return mask[::step, ::step], (0, width, height, 0)
 
 
 def _key(examples: Sequence[Example]) -> list[Patch]:
@@ -230,7 +237,7 @@ def _key(examples: Sequence[Example]) -> list[Patch]:
     for example in examples:
         if isinstance(example.prediction, Segmented):
             classes = example.prediction.classes
-            seen |= set(example.prediction.mask.unique().tolist()) | example.truth.classes_seen()
+            seen |= set(np.unique(example.prediction.mask).tolist()) | example.truth.classes_seen()
     colours = class_colours(len(classes))
     named = [label for label in sorted(seen) if classes[label] != BACKGROUND]
     return [Patch(color=tuple(colours[label]), label=short(classes[label], 16)) for label in named]

@@ -16,9 +16,10 @@ from tqdm import tqdm
 from frostline.code import SQUARES, code_hash
 from frostline.loading.batch import stack_pictures
 from frostline.parallel import in_threads
-from frostline.pictures.fit import GREY, square
+from frostline.pictures.fit import square
 from frostline.pictures.masks import read_mask
-from frostline.pictures.reading import MAX_PIXELS, WHITE, read_rgb
+from frostline.pictures.preprocessing import Preprocessing
+from frostline.pictures.reading import MAX_PIXELS
 from frostline.pictures.stored import stored_picture
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
@@ -26,28 +27,6 @@ from frostline.store.room import CacheError
 from frostline.store.rows import Entry, Store
 
 AT_ONCE = 64  # decoded before they are written
-REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
-
-
-def square_picture(
-    picture: Path | bytes | np.ndarray,
-    size: int,
-    fit: str = "stretch",
-    shape: tuple[int, int] | None = None,
-    max_pixels: int = MAX_PIXELS,
-    white: int = WHITE,
-) -> Tensor:
-    """A picture (a file, its bytes, or RGB pixels) as models see it: (3, size, size) uint8, antialiased.
-
-    max_pixels, white: as `read_rgb` takes them.
-    shape: its width and height, where known; a letterbox needs them to a pixel. fit: one of FITS; the margin of a
-    letterbox is GREY. Channels lie last in memory, as files, OpenCV and fast convolutions have them.
-    """
-    if isinstance(picture, np.ndarray):
-        image = Image.fromarray(picture)
-    else:
-        image = read_rgb(picture, REDUCED * size, max_pixels, white)
-    return torch.from_numpy(square(image, size, fit, Image.Resampling.BILINEAR, GREY, shape)).permute(2, 0, 1)
 
 
 class Decoded:
@@ -122,9 +101,9 @@ class Decoded:
         """A scene's picture or mask as it is, from its file; of a mask, each pixel is the nearest one's class."""
         if self.what == "picture":
             width, height = scene.size or (0, 0)  # `prepare` has let it pass, however large
-            return square_picture(
-                stored_picture(scene), self.size, self.fit, scene.size, max(MAX_PIXELS, width * height)
-            )
+            seen = Preprocessing(self.size, self.fit, max(MAX_PIXELS, width * height))
+            # Channels lie last in memory, as files, OpenCV and fast convolutions have them.
+            return torch.from_numpy(seen.square(stored_picture(scene), scene.size)).permute(2, 0, 1)
         if scene.mask is None:  # which only a mix would read
             return torch.full((self.size, self.size), VOID, dtype=torch.uint8)
         assert isinstance(scene.mask, Path)  # it is a dataset's

@@ -8,6 +8,7 @@ import warnings
 import pytorch_lightning as pl
 import torch
 
+from frostline.errors import FrostlineError
 from frostline.runs.beforehand import no_accelerator
 from frostline.runs.provenance import threads
 
@@ -32,6 +33,14 @@ def keep_memory() -> None:
     # M_MMAP_THRESHOLD: what is smaller comes from the heap. Some versions take no more than 32 MB.
     if mallopt is not None and (mallopt(-3, 1 << 30) or mallopt(-3, 32 << 20)):
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: of which so much may lie idle
+
+
+def device_named(name: str | None) -> str:
+    """The device of torch's that is meant; None: the fastest that there is. Raises FrostlineError where it is not."""
+    there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    if name is not None and name.partition(":")[0] not in there:
+        raise FrostlineError(f"There is no device '{name}' here; {', '.join(there)} can be had.")
+    return name or there[0]
 
 
 def check_accelerator(name: str) -> None:

@@ -54,13 +54,13 @@ def _known(path: Path, here: str) -> dict[str, Any]:
 def _loaded(runs: Path, folder: Path) -> tuple[Any, Any] | None:
     """The task of a run and its data; None where one of them is not here, or not as this state of the code has it."""
     from frostline.runs.build import build_data
-    from frostline.runs.load import load
+    from frostline.runs.network import read_run
 
     try:
         config = read(folder / "config.yaml")
         dataset = Dataset.open(runs / "data" / str(config.get("prepared") or config["dataset"]["name"]))
         data = build_data(config, dataset)
         data.setup("test")
-        return load(folder).task, data
+        return read_run(folder)[1], data
     except (FrostlineError, OSError, KeyError):
         return None

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities import move_data_to_device
@@ -20,8 +22,9 @@ from frostline.metrics.base import ExtraMetric
 from frostline.metrics.rows import gathered
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
+from frostline.predict.answers import Rule, answers
+from frostline.predict.kinds import Classified, Placement, Prediction
 from frostline.tasks.guards import check_classes, check_gradients, check_losses
-from frostline.tasks.predictions import Prediction
 from frostline.tasks.weights import BALANCED, balanced, given
 
 BY_CLASS = "_by_class"  # ends the name of a metric that has a value for each class
@@ -31,6 +34,21 @@ NOT_SCALAR = ("confusion", "pairs", "curve")  # besides those by class
 def probabilities(scores: Tensor) -> Tensor:
     """Scores (B, C) -> (B, C), in single precision at least, as sixteen bits know nothing between 0.998 and 1."""
     return scores.softmax(1, dtype=torch.promote_types(scores.dtype, torch.float32))
+
+
+def probabilities_of(predictions: Sequence[Classified]) -> Tensor:
+    """(B, C) of B predictions."""
+    return torch.from_numpy(np.stack([found.probabilities for found in predictions]))
+
+
+def as_arrays(raw: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
+    """What a network gives, on the CPU, in single precision at least: numpy has no bfloat16."""
+    arrays = {}
+    for name, values in raw.items():
+        values = values.detach().cpu()
+        small = values.is_floating_point() and values.element_size() < 4
+        arrays[name] = (values.float() if small else values).numpy()
+    return arrays
 
 
 def on_cpu(values: Any) -> Any:
@@ -105,6 +123,7 @@ class Task(pl.LightningModule):
     extra: one more metric, by its name. tested: what the last test said.
     """
 
+    kind: ClassVar[str]  # one of predict.answers.ANSWERS
     needs: ClassVar[frozenset[str]]  # annotations of a scene: "label", "boxes", "mask"
     reads: ClassVar[str]  # the kind of head it takes: its `gives`
     primary: ClassVar[str]  # the metric that chooses the best checkpoint and decides comparisons; higher is better
@@ -145,12 +164,23 @@ class Task(pl.LightningModule):
         """Losses by name; their sum is minimised."""
         raise NotImplementedError
 
+    def raw(self, outputs: Any) -> dict[str, Tensor]:
+        """The head's outputs for a batch -> what a network gives, as `predict.answers.answers` reads it."""
+        raise NotImplementedError
+
+    @property
+    def rule(self) -> Rule:
+        """Which of the boxes that are found count."""
+        return Rule()
+
     def predict(self, outputs: Any, batch: Batch) -> list[Any]:
         """The head's outputs for a batch of val or test -> what is predicted for each scene, a `Prediction`.
 
         Of the batch it reads `size`, `place` and `picture_size`.
         """
-        raise NotImplementedError
+        raw = as_arrays(self.raw(outputs))
+        placements = [Placement.of(batch, n) for n in range(len(batch["place"]))]
+        return answers(self.kind, raw, self.classes, placements, self.rule)
 
     def make_metrics(self) -> MetricCollection:
         """Fresh metrics over a whole split."""

@@ -1,9 +1,9 @@
 """Classification: which class is the picture of?"""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, cast
 
-import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -11,8 +11,8 @@ from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.pairs import ClassScores
-from frostline.tasks.base import Mistake, Row, Task, probabilities
-from frostline.tasks.predictions import Classified
+from frostline.predict.kinds import Classified
+from frostline.tasks.base import Mistake, Row, Task, probabilities, probabilities_of
 from frostline.tasks.weights import cross_entropy
 
 CURVES = 1000  # classes up to which there are curves: to count for one of 10,000 takes as long as a step of training
@@ -21,6 +21,7 @@ CURVES = 1000  # classes up to which there are curves: to count for one of 10,00
 class Classification(Task):
     """Softmax over the classes; cross-entropy. top_k: also count the class among the k most likely."""
 
+    kind: ClassVar[str] = "classification"
     needs: ClassVar[frozenset[str]] = frozenset({"label"})
     reads: ClassVar[str] = "scores"
     primary: ClassVar[str] = "accuracy"
@@ -36,9 +37,9 @@ class Classification(Task):
         weights = cast("Tensor | None", self.class_weights)
         return {"class": cross_entropy(outputs, batch["label"], weights, self.label_smoothing)}
 
-    def predict(self, outputs: Tensor, batch: Batch) -> list[Classified]:
+    def raw(self, outputs: Tensor) -> dict[str, Tensor]:
         """outputs: scores (B, C)."""
-        return [Classified(self.classes, one) for one in probabilities(outputs).cpu()]
+        return {"probabilities": probabilities(outputs)}
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)
@@ -56,14 +57,13 @@ class Classification(Task):
 
     def update(self, metrics: MetricCollection, predictions: Sequence[Classified], batch: Batch) -> None:
         labels = batch["label"]
-        metrics.update(torch.stack([found.probabilities for found in predictions]).to(labels.device), labels)
+        metrics.update(probabilities_of(predictions).to(labels.device), labels)
 
     def mistakes(self, predictions: Sequence[Classified], batch: Batch) -> Iterator[Mistake]:
         """Amount: -log of the true class's probability, its cross-entropy, where another one is likelier."""
         for found, truth in zip(predictions, batch["label"].tolist(), strict=True):
-            sure = found.probabilities.float()
-            words = f"{found.name} {float(sure[found.label]):.0%}, is {self.classes[truth]}"
-            surprise = -float(sure[truth].clamp(min=1e-30).log())
+            words = f"{found.name} {found.score:.0%}, is {self.classes[truth]}"
+            surprise = -math.log(max(float(found.probabilities[truth]), 1e-30))
             yield Mistake(0.0 if found.label == truth else surprise, words)
 
     def rows(self, predictions: Sequence[Classified], batch: Batch) -> Iterator[Row]:

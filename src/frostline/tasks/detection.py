@@ -5,18 +5,17 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MetricCollection
-from torchvision.ops import batched_nms
 
 from frostline.errors import check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.detection import Boxes, CocoAveragePrecision, VocAveragePrecision, coco_matches, matched
 from frostline.models.heads.base import DetectionHead
+from frostline.predict.answers import Rule
+from frostline.predict.kinds import Detected
 from frostline.scenes.scene import COUNTED
 from frostline.tasks.base import Mistake, Row, Task, on_cpu
-from frostline.tasks.predictions import Detected, Placement
-
-FEW = 100  # classes up to which boxes keep their digits where those of another class are moved out of the way
 
 
 class Detection(Task):
@@ -25,6 +24,7 @@ class Detection(Task):
     nms_iou, min_score, max_boxes: of the predictions, see conf/task/detection.yaml.
     """
 
+    kind: ClassVar[str] = "detection"
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
     reads: ClassVar[str] = "boxes"
     primary: ClassVar[str] = "map"
@@ -68,17 +68,15 @@ class Detection(Task):
         ignored = [boxes[marks != COUNTED] for boxes, marks in pairs]
         return self.detector.losses(outputs, _counted(batch, "boxes"), _counted(batch, "box_labels"), ignored)
 
-    def predict(self, outputs: Any, batch: Batch) -> list[Detected]:
-        predictions = []
-        for index, found in enumerate(self.detector.decode(outputs)):
-            sure = found["scores"] >= self.min_score
-            boxes, scores, labels = found["boxes"][sure], found["scores"][sure], found["labels"][sure]
-            # It moves the boxes of the n-th class n pictures aside, where single precision runs out of digits.
-            where = boxes.double() if len(self.classes) > FEW else boxes
-            kept = batched_nms(where, scores.to(where), labels, self.nms_iou)[: self.max_boxes]
-            boxes, scores, labels = on_cpu((boxes[kept], scores[kept], labels[kept]))
-            predictions.append(Detected(self.classes, boxes, scores, labels, Placement.of(batch, index)))
-        return predictions
+    @property
+    def rule(self) -> Rule:
+        return Rule(self.min_score, self.nms_iou, self.max_boxes)
+
+    def raw(self, outputs: Any) -> dict[str, Tensor]:
+        found = self.detector.decode(outputs)
+        return {
+            key: pad_sequence([one[key] for one in found], batch_first=True) for key in ("boxes", "scores", "labels")
+        }
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)
@@ -96,7 +94,7 @@ class Detection(Task):
             missed, wrong = int(match.missed.sum()), int(match.wrong.sum())
             words = [f"missed {missed} of {missed + int(match.seen.sum())}"] if missed else []
             words += [f"{wrong} too many"] if wrong else []
-            yield Mistake(missed + float(found.scores[match.wrong].sum()), ", ".join(words))
+            yield Mistake(missed + float(found.scores[match.wrong.numpy()].sum()), ", ".join(words))
 
     def rows(self, predictions: Sequence[Detected], batch: Batch) -> Iterator[Row]:
         """Quality: of the boxes of at least SURE and those that are there, the share that match, see `mistakes`."""
@@ -130,4 +128,5 @@ def _counted(batch: Batch, key: Literal["boxes", "box_labels"]) -> list[Tensor]:
 
 
 def _measured(found: Detected) -> Boxes:
-    return {"boxes": found.in_square, "scores": found.scores, "labels": found.labels}
+    boxes, scores, labels = map(torch.from_numpy, (found.in_square, found.scores, found.labels))
+    return {"boxes": boxes, "scores": scores, "labels": labels}

@@ -12,8 +12,9 @@ from PIL import Image
 from frostline.loading.batch import collate
 from frostline.loading.items import SceneItems
 from frostline.pictures.stored import stored_picture
+from frostline.predict.kinds import Prediction
 from frostline.tasks.base import Task, on_cpu
-from frostline.tasks.predictions import Prediction, Truth
+from frostline.tasks.truth import Truth
 
 LONGEST = 400  # px; longer sides are drawn smaller
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,8 +16,8 @@ from frostline.loading.batch import Batch
 from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
 from frostline.metrics.pairs import PairScores
-from frostline.tasks.base import Mistake, Row, Task, probabilities
-from frostline.tasks.predictions import Located, Placement
+from frostline.predict.kinds import Located
+from frostline.tasks.base import Mistake, Row, Task, probabilities, probabilities_of
 from frostline.tasks.weights import cross_entropy
 
 
@@ -49,6 +50,7 @@ class Localization(Task):
     Scenes without a box, or whose box was cropped away by augmentation, train the class alone.
     """
 
+    kind: ClassVar[str] = "localization"
     needs: ClassVar[frozenset[str]] = frozenset({"label", "boxes"})
     reads: ClassVar[str] = "scores and box"
     primary: ClassVar[str] = "iou"
@@ -68,11 +70,10 @@ class Localization(Task):
         weights = cast("Tensor | None", self.class_weights)
         return {"class": cross_entropy(scores, batch["label"], weights), "box": self.box_weight * distance}
 
-    def predict(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> list[Located]:
+    def raw(self, outputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """outputs: scores (B, C), and boxes (B, 4) as centre x, centre y, width, height in 0..1."""
         scores, boxes = outputs
-        pairs = zip(probabilities(scores).cpu(), boxes.cpu(), strict=True)
-        return [Located(self.classes, share, box, Placement.of(batch, n)) for n, (share, box) in enumerate(pairs)]
+        return {"probabilities": probabilities(scores), "box": boxes}
 
     def make_metrics(self) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {"boxes": BoxScores()}
@@ -83,7 +84,7 @@ class Localization(Task):
     def update(self, metrics: MetricCollection, predictions: Sequence[Located], batch: Batch) -> None:
         """Boxes count over the scenes that have one; accuracy, of the class where there are several, over all."""
         labels = batch["label"]
-        shares = torch.stack([found.probabilities for found in predictions]).to(labels.device)
+        shares = probabilities_of(predictions).to(labels.device)
         found, truth, has_box = _corners(predictions, batch)
         metrics["boxes"].update(found, truth, shares.argmax(1)[has_box] == labels[has_box])
         if "classes" in metrics:
@@ -122,7 +123,7 @@ def _shares(predictions: Sequence[Located], batch: Batch) -> list[float | None]:
 def _corners(predictions: Sequence[Located], batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes (n, 4) x0 y0 x1 y1 in 0..1 of the square, found and true, and which of the B scenes have one."""
     target, has_box = _targets(batch)
-    found = torch.stack([one.measured for one in predictions]).to(target.device)[has_box]
+    found = torch.from_numpy(np.stack([one.measured for one in predictions])).to(target.device)[has_box]
     return box_convert(found, "cxcywh", "xyxy"), box_convert(target, "cxcywh", "xyxy"), has_box
 
 

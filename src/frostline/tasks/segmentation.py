@@ -12,10 +12,10 @@ from torchmetrics import MetricCollection
 from frostline.errors import FrostlineError, check_number
 from frostline.loading.batch import Batch
 from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
+from frostline.predict.kinds import Segmented
 from frostline.scenes.scene import VOID
 from frostline.tasks.base import Mistake, Row, Task
 from frostline.tasks.guards import check_classes
-from frostline.tasks.predictions import Segmented
 from frostline.tasks.weights import sum_of
 
 AT_ONCE = 4  # classes whose scores are enlarged together
@@ -37,6 +37,7 @@ class Segmentation(Task):
     letterbox, as they are in the papers. The loss is that in the square.
     """
 
+    kind: ClassVar[str] = "segmentation"
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
     reads: ClassVar[str] = "pixels"
     primary: ClassVar[str] = "miou"
@@ -108,14 +109,21 @@ class Segmentation(Task):
         occurring = torch.bincount(mask[mask != VOID]).count_nonzero()
         return cast(Tensor, self.dice(outputs, mask)) * len(self.classes) / occurring
 
+    def raw(self, outputs: Tensor) -> dict[str, Tensor]:
+        """outputs: scores (B, C, S, S)."""
+        return {"scores": outputs}
+
     def predict(self, outputs: Tensor, batch: Batch) -> list[Segmented]:
-        """outputs: scores (B, C, S, S). Those of a letterbox's margin are left out."""
+        """outputs: scores (B, C, S, S). Those of a letterbox's margin are left out.
+
+        As `predict.answers` has it, but computed where the scores are: those of a large picture are many.
+        """
         predictions = []
         for scores, (left, top, width, height), (w, h) in zip(
             outputs, batch["place"], batch["picture_size"], strict=True
         ):
             mask = _likeliest(scores[:, top : top + height, left : left + width], (h, w))
-            predictions.append(Segmented(self.classes, mask.cpu()))
+            predictions.append(Segmented(self.classes, mask.cpu().numpy()))
         return predictions
 
     def make_metrics(self) -> MetricCollection:
@@ -123,13 +131,13 @@ class Segmentation(Task):
 
     def update(self, metrics: MetricCollection, predictions: Sequence[Segmented], batch: Batch) -> None:
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
-            metrics.update(found.mask.to(mask.device), mask)
+            metrics.update(torch.from_numpy(found.mask).to(mask.device), mask)
 
     def mistakes(self, predictions: Sequence[Segmented], batch: Batch) -> Iterator[Mistake]:
         """Amount: 1 - the mean IoU of the scene, over the classes that occur in its truth or prediction."""
         count = len(self.classes)
         for found, mask in zip(predictions, batch["native_mask"], strict=True):
-            confusion = pixel_confusion(found.mask, mask, count)
+            confusion = pixel_confusion(torch.from_numpy(found.mask), mask, count)
             if confusion.trace() == confusion.sum():  # also where nothing is known
                 yield Mistake(0.0, "")
                 continue
@@ -142,7 +150,7 @@ class Segmentation(Task):
     def rows(self, predictions: Sequence[Segmented], batch: Batch) -> Iterator[Row]:
         """Quality: the mean IoU of the scene, over the classes that occur in its truth or prediction."""
         for one, mask in zip(predictions, batch["native_mask"], strict=True):
-            confusion = pixel_confusion(one.mask, mask, len(self.classes))
+            confusion = pixel_confusion(torch.from_numpy(one.mask), mask, len(self.classes))
             counts = {"both": confusion.diagonal(), "real": confusion.sum(1), "found": confusion.sum(0)}
             quality = _mean_iou(confusion) if confusion.any() else None
             yield {**{name: values.tolist() for name, values in counts.items()}, "quality": quality}

@@ -1,13 +1,15 @@
-"""What each task says of one picture, in the picture's own pixels, on the CPU."""
+"""What a model says of one picture, for each task, in the picture's own pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from frostline.scenes.scene import VOID
+Floats = npt.NDArray[np.float32]
+Whole = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.uint8]
 
 SURE = 0.3  # score from which on a detected box is shown, and can be a mistake: as many as an eye can take in
 
@@ -29,11 +31,13 @@ class Placement:
         """Of one scene of a batch of val or test."""
         return cls(batch["size"], batch["place"][index], batch["picture_size"][index])
 
-    def in_picture(self, boxes: Tensor) -> Tensor:
+    def in_picture(self, boxes: Floats) -> Floats:
         """(n, 4) x0 y0 x1 y1 in pixels of the square -> in pixels of the picture, clipped to it."""
         left, top, width, height = self.place
-        shares = (boxes - torch.tensor([left, top] * 2)) / torch.tensor([width, height] * 2)
-        return shares.clamp(0, 1) * torch.tensor(self.size * 2)
+        corner, extent = np.array([left, top] * 2, np.float32), np.array([width, height] * 2, np.float32)
+        shares: Floats = (boxes - corner) / extent
+        inside: Floats = shares.clip(0, 1) * np.array(self.size * 2, np.float32)
+        return inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,7 @@ class Classified:
     """probabilities: (C,) of the classes, in their order."""
 
     classes: Sequence[str]
-    probabilities: Tensor
+    probabilities: Floats
 
     @property
     def label(self) -> int:
@@ -57,6 +61,11 @@ class Classified:
         """Its probability."""
         return float(self.probabilities[self.label])
 
+    def likeliest(self, most: int) -> list[tuple[str, float]]:
+        """So many classes at most with their probabilities, the likeliest first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:most]
+        return [(self.classes[label], float(self.probabilities[label])) for label in order]
+
     def to_json(self) -> dict[str, Any]:
         shares = dict(zip(self.classes, self.probabilities.tolist(), strict=True))
         return {"class": self.name, "probabilities": shares}
@@ -66,19 +75,21 @@ class Classified:
 class Located(Classified):
     """One class and one box. measured: (4,), centre x, centre y, width, height in 0..1 of the square."""
 
-    measured: Tensor
+    measured: Floats
     placement: Placement
 
     @property
-    def in_square(self) -> Tensor:
+    def in_square(self) -> Floats:
         """(4,) x0 y0 x1 y1 in pixels of the square."""
         centre, half = self.measured[:2], self.measured[2:] / 2
-        return torch.cat([centre - half, centre + half]) * self.placement.side
+        corners: Floats = np.concatenate([centre - half, centre + half]) * np.float32(self.placement.side)
+        return corners
 
     @property
-    def box(self) -> Tensor:
+    def box(self) -> Floats:
         """(4,) x0 y0 x1 y1 in pixels of the picture, clipped to it."""
-        return self.placement.in_picture(self.in_square[None])[0]
+        corners: Floats = self.placement.in_picture(self.in_square[None])[0]
+        return corners
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "box": self.box.tolist()}
@@ -92,13 +103,13 @@ class Detected:
     """
 
     classes: Sequence[str]
-    in_square: Tensor
-    scores: Tensor
-    labels: Tensor
+    in_square: Floats
+    scores: Floats
+    labels: Whole
     placement: Placement
 
     @property
-    def boxes(self) -> Tensor:
+    def boxes(self) -> Floats:
         """(n, 4) x0 y0 x1 y1 in pixels of the picture, clipped to it."""
         return self.placement.in_picture(self.in_square)
 
@@ -117,44 +128,13 @@ class Segmented:
     """mask: (h, w) uint8, class number of each pixel of the picture."""
 
     classes: Sequence[str]
-    mask: Tensor
+    mask: Mask
 
     def to_json(self) -> dict[str, Any]:
         """Its size, and how many pixels each class has; the mask itself is a picture."""
-        counts = torch.bincount(self.mask.flatten().long(), minlength=len(self.classes)).tolist()
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes)).tolist()
         height, width = self.mask.shape
         return {"width": width, "height": height, "pixels": dict(zip(self.classes, counts, strict=False))}
 
 
 Prediction = Classified | Located | Detected | Segmented
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What is annotated of one scene that a task needs, in the picture's own pixels; the rest is None.
-
-    label: class number. boxes: (n, 4) x0 y0 x1 y1, with labels: (n,) and marks: (n,), as in `Scene.box_marks`. mask:
-    (h, w) uint8, VOID where unknown.
-    """
-
-    label: int | None = None
-    boxes: Tensor | None = None
-    labels: Tensor | None = None
-    mask: Tensor | None = None
-    marks: Tensor | None = None
-
-    @classmethod
-    def of(cls, batch: Mapping[str, Any], index: int) -> Self:
-        """Of one scene of a batch of val or test, all of it on the CPU."""
-        boxes = Placement.of(batch, index).in_picture(batch["boxes"][index]) if "boxes" in batch else None
-        return cls(
-            int(batch["label"][index]) if "label" in batch else None,
-            boxes,
-            batch["box_labels"][index] if "boxes" in batch else None,
-            batch["native_mask"][index] if "native_mask" in batch else None,
-            batch["box_marks"][index] if "boxes" in batch else None,
-        )
-
-    def classes_seen(self) -> set[int]:
-        """Class numbers that occur in its mask."""
-        return set() if self.mask is None else set(self.mask.unique().tolist()) - {VOID}

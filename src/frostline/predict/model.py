@@ -1,0 +1,106 @@
+"""A model that says something of pictures, whatever computes it: a run's network, or a file that was exported."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from frostline.errors import FrostlineError
+from frostline.parallel import in_threads
+from frostline.pictures.preprocessing import Picture, Pixels
+from frostline.predict.answers import answers
+from frostline.predict.info import ModelInfo
+from frostline.predict.kinds import Placement, Prediction
+from frostline.predict.windows import joined, windows_of
+
+BATCH = 16  # pictures that are predicted at once
+
+# Squares (B, S, S, 3), RGB, to what `answers` reads.
+Engine: TypeAlias = Callable[[Pixels], dict[str, npt.NDArray[Any]]]
+Answer: TypeAlias = Prediction | FrostlineError
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in use. info: all that is known of it. engine: what computes it."""
+
+    info: ModelInfo
+    engine: Engine
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.info.classes
+
+    def predict(
+        self, pictures: Iterable[Picture], *, batch_size: int = BATCH, window: int | None = None
+    ) -> list[Prediction]:
+        """What the model says of each picture, in their order and in their own pixels.
+
+        pictures: files of any kind that `prepare` reads, their bytes, or RGB pixels (h, w, 3) uint8. batch_size,
+        window: see `stream`. Raises FrostlineError for what is no picture.
+        """
+        if isinstance(pictures, str | Path | bytes | np.ndarray):
+            raise FrostlineError("predict takes a list of pictures, and this is one: write [picture].")
+        found = []
+        for answer in self.stream(pictures, batch_size=batch_size, window=window):
+            if isinstance(answer, FrostlineError):
+                raise answer
+            found.append(answer)
+        return found
+
+    def stream(
+        self, pictures: Iterable[Picture], *, batch_size: int = BATCH, window: int | None = None
+    ) -> Iterator[Answer]:
+        """As `predict`, one after the other: a hundred thousand take no more memory than some batches. What is no
+        picture gets the error in place of a prediction.
+
+        batch_size: pictures that go through the network at once. window: px; larger pictures are looked at as a whole,
+        and in overlapping windows of this side. Raises FrostlineError where the task has no windows.
+        """
+        if window is not None:
+            yield from self._in_windows(pictures, batch_size, window)
+            return
+        seen = in_threads(lambda numbered: self._seen(*numbered), enumerate(pictures), ahead=2 * batch_size)
+        while some := list(islice(seen, batch_size)):
+            yield from self._answers(some)
+
+    def _answers(self, seen: Sequence[tuple[Pixels, Placement] | FrostlineError]) -> list[Answer]:
+        """What is said of squares; errors stay where they are."""
+        good = [one for one in seen if not isinstance(one, FrostlineError)]
+        found: Iterator[Prediction] = iter(())
+        if good:
+            raw = self.engine(np.stack([pixels for pixels, _ in good]))
+            placements = [placement for _, placement in good]
+            found = iter(answers(self.info.task, raw, self.classes, placements, self.info.rule))
+        return [one if isinstance(one, FrostlineError) else next(found) for one in seen]
+
+    def _seen(self, number: int, picture: Picture) -> tuple[Pixels, Placement] | FrostlineError:
+        preprocessing = self.info.preprocessing
+        try:
+            pixels, shown = preprocessing.seen(picture, f"The picture at index {number}")
+        except FrostlineError as error:
+            return error
+        return pixels, Placement(preprocessing.size, preprocessing.place(shown), shown)
+
+    def _in_windows(self, pictures: Iterable[Picture], batch_size: int, window: int) -> Iterator[Answer]:
+        """One picture after the other, each as many squares as it has windows."""
+        for number, picture in enumerate(pictures):
+            try:
+                pixels = self.info.preprocessing.whole(picture, f"The picture at index {number}")
+                parts = windows_of(self.info.task, pixels.shape[1::-1], window)
+            except FrostlineError as error:
+                yield error
+                continue
+            crops = iter([pixels[top : top + height, left : left + width] for left, top, width, height in parts])
+            found: list[Answer] = []
+            while some := list(islice(crops, batch_size)):
+                found += self._answers([self._seen(number, np.ascontiguousarray(crop)) for crop in some])
+            yield joined(found, parts, pixels.shape[1::-1], self.info.rule)

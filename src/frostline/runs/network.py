@@ -1,0 +1,167 @@
+"""The network of a trained run or of a model's folder, as torch computes it."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from frostline.config import Config, read
+from frostline.config.build import targets
+from frostline.errors import FrostlineError
+from frostline.pictures.preprocessing import Pixels, Preprocessing
+from frostline.pictures.reading import MAX_PIXELS, WHITE
+from frostline.predict.info import ModelInfo
+from frostline.runs.build import build_task
+from frostline.runs.result import RunResult
+from frostline.tasks.base import Task, as_arrays
+
+BUILT = ("task", "backbone", "head")  # groups of the configuration that make a network
+WEIGHTS, INFO = "weights.safetensors", "model.json"  # of a model's folder
+_OURS = "frostline."
+# What a task asks for beside its network, and needs only to be trained.
+_UNTRAINED: Config = {
+    "schedule": {"name": "loaded", "phases": [{"line": "stem"}]},
+    "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.0, "weight_decay": 0.0},
+    "rate": {"_target_": "frostline.freezing.rates.constant"},
+    "augment": {},
+    "trainer": {"epochs": 1},
+}
+
+
+class TorchEngine:
+    """A task's network as an engine. device: such as `cpu` or `cuda`."""
+
+    def __init__(self, task: Task, device: str) -> None:
+        self.task, self.device = task.eval().to(device), device
+
+    @torch.inference_mode()
+    def __call__(self, squares: Pixels) -> dict[str, npt.NDArray[Any]]:
+        images = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
+        return as_arrays(self.task.raw(self.task(images)))
+
+
+def read_run(folder: Path) -> tuple[ModelInfo, Task]:
+    """The run whose results lie in `folder`, see `load`."""
+    config, result = read(folder / "config.yaml"), RunResult.read(folder / "result.json")
+    try:
+        about, state = _read_weights(folder / "model.safetensors")
+        told, white = json.loads(about.get("classes", "null")), int(about.get("white", WHITE))
+        network = {group: dict(config[group]) for group in BUILT}
+        preprocessing = Preprocessing(
+            int(config["image_size"]),
+            str(config.get("fit", "stretch")),
+            int(config["dataset"].get("max_pixels", MAX_PIXELS)),
+            white,
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise FrostlineError(f"{folder} holds a run that cannot be read ({error}): train it again.") from error
+    if not isinstance(told, list):
+        raise FrostlineError(f"{folder} holds a run that does not tell its classes: train it again.")
+    task = _built(network, tuple(map(str, told)), preprocessing.size, state, folder / "model.safetensors")
+    info = ModelInfo(
+        name=result.run,
+        task=task.kind,
+        classes=task.classes,
+        preprocessing=preprocessing,
+        rule=task.rule,
+        network=network,
+        origin=_origin(result),
+    )
+    return info, task
+
+
+def read_model(folder: Path) -> tuple[ModelInfo, Task]:
+    """The model whose folder this is, see `load`."""
+    path = folder / INFO
+    try:
+        info = ModelInfo.from_json(path.read_text(encoding="utf-8"), str(path))
+        _, state = _read_weights(folder / WEIGHTS)
+    except (OSError, UnicodeDecodeError, SafetensorError) as error:
+        raise FrostlineError(f"{folder} holds a model that cannot be read ({error}): export it again.") from error
+    if lacking := [group for group in BUILT if group not in info.network]:
+        raise FrostlineError(f"{path} does not tell the {lacking[0]} of its network: export it again.")
+    return info, _built(info.network, info.classes, info.preprocessing.size, state, folder / WEIGHTS)
+
+
+def _origin(result: RunResult) -> dict[str, Any]:
+    told = result.to_json()
+    keys = (
+        *("study", "run", "arm", "names", "seed", "primary", "metrics", "epochs", "best_epoch", "params_total"),
+        *("multiply_adds", "scenes", "commit", "dirty", "data_hash", "machine", "command", "versions", "finished"),
+    )
+    return {key: told[key] for key in keys}
+
+
+def _read_weights(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
+    with safe_open(path, "pt") as weights:
+        state = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 - it is no mapping
+        return weights.metadata() or {}, state
+
+
+def _built(
+    network: Mapping[str, Any], classes: tuple[str, ...], size: int, state: Mapping[str, Tensor], weights: Path
+) -> Task:
+    """The task, in evaluation mode. What is named must be of this package, and no pretrained weights are fetched."""
+    try:
+        named = [target for group in BUILT for target in targets(network[group])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FrostlineError(f"{weights.parent} holds a run that cannot be read ({error}): train it again.") from error
+    if foreign := [target for target in named if not _is_ours(str(target))]:
+        raise FrostlineError(
+            f"{weights.parent} names {foreign[0]}, which is no part of Frostline, so it is not loaded."
+        )
+    elsewhere = {"pretrained": False, "weights": None}
+    backbone = network["backbone"] | {key: elsewhere[key] for key in elsewhere if key in network["backbone"]}
+    task = build_task({**_UNTRAINED, **network, "backbone": backbone, "image_size": size}, classes)
+    built = {key: list(tensor.shape) for key, tensor in task.model.state_dict().items()}
+    held = {key: list(tensor.shape) for key, tensor in state.items()}
+    key = next((key for key in {**built, **held} if built.get(key) != held.get(key)), None)
+    if key is not None:
+        raise FrostlineError(
+            f"{weights} does not fit what is built for {len(classes)} classes: {key} is {held.get(key, 'missing')} "
+            f"there, and {built.get(key, 'nothing')} is needed: train it again."
+        )
+    task.model.load_state_dict(state)
+    return task.eval()
+
+
+def _is_ours(target: str) -> bool:
+    """Whether it names something that was made there: a module of ours has others' functions as attributes, too."""
+    from hydra.utils import get_object
+
+    if not target.startswith(_OURS):
+        return False
+    try:
+        return str(getattr(get_object(target), "__module__", "")).startswith(_OURS)
+    except Exception:  # Hydra raises ImportError, AttributeError, ValueError, ...
+        return False
+
+
+def write_model(run: Path, folder: Path) -> ModelInfo:
+    """Make the folder of a model, of a run's: weights and `model.json`, which need neither the study nor its dataset.
+
+    Raises FrostlineError where there is no finished run, or where something lies there that is no model.
+    """
+    info, task = read_run(run)
+    if folder.exists() and not (folder / INFO).is_file():
+        raise FrostlineError(f"{folder} is there and is no model: give another folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
+        save_file(weights, aside / WEIGHTS)
+        (aside / INFO).write_text(info.to_json(), encoding="utf-8")
+        aside.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return info
