@@ -9,18 +9,31 @@ import os
 import sys
 from collections.abc import Sequence
 
-from frostline.cli import annotate, cache, compare, doctor, models, plan, prepare, preview, schedule, study, train
+from frostline.cli import (
+    annotate,
+    cache,
+    compare,
+    doctor,
+    models,
+    plan,
+    predict,
+    prepare,
+    preview,
+    schedule,
+    study,
+    train,
+)
 from frostline.cli.stopping import Stopped, stoppable
 from frostline.errors import FrostlineError
 
-COMMANDS = (study, plan, prepare, doctor, annotate, preview, train, compare, schedule, models, cache)
+COMMANDS = (study, plan, prepare, doctor, annotate, preview, train, compare, predict, schedule, models, cache)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    0 where it worked, 2 where the user can mend what is wrong; 130 where it was interrupted and 143 where it was told
-    to stop, as a shell gives them.
+    0 where it worked, 1 where a part of what was asked for could not be done, 2 where the user can mend what is wrong;
+    130 where it was interrupted and 143 where it was told to stop, as a shell gives them.
     """
     args = _parsed(argv)
     try:

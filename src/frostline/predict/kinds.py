@@ -6,12 +6,18 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+from frostline.errors import FrostlineError
+from frostline.pictures.preprocessing import Picture
+from frostline.predict.drawn import draw_boxes, draw_mask, draw_words, opened
 
 Floats = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.uint8]
 
 SURE = 0.3  # score from which on a detected box is shown, and can be a mistake: as many as an eye can take in
+DRAWN = 3  # classes that are written over a picture
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,13 @@ class Classified:
         order = np.argsort(-self.probabilities, kind="stable")[:most]
         return [(self.classes[label], float(self.probabilities[label])) for label in order]
 
+    def draw(self, picture: Picture) -> Image.Image:
+        """The picture with its likeliest classes. Raises FrostlineError for what is no picture."""
+        image = opened(picture)
+        order = np.argsort(-self.probabilities, kind="stable")[:DRAWN].tolist()
+        draw_words(image, [(f"{self.classes[n]} {self.probabilities[n]:.1%}", n) for n in order])
+        return image
+
     def to_json(self) -> dict[str, Any]:
         shares = dict(zip(self.classes, self.probabilities.tolist(), strict=True))
         return {"class": self.name, "probabilities": shares}
@@ -90,6 +103,12 @@ class Located(Classified):
         """(4,) x0 y0 x1 y1 in pixels of the picture, clipped to it."""
         corners: Floats = self.placement.in_picture(self.in_square[None])[0]
         return corners
+
+    def draw(self, picture: Picture) -> Image.Image:
+        """The picture with its box. Raises FrostlineError for what is no picture."""
+        image = opened(picture)
+        draw_boxes(image, self.box[None], [self.label], [f"{self.name} {self.score:.0%}"])
+        return image
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "box": self.box.tolist()}
@@ -118,6 +137,23 @@ class Detected:
         good = self.scores >= score
         return Detected(self.classes, self.in_square[good], self.scores[good], self.labels[good], self.placement)
 
+    def draw(self, picture: Picture) -> Image.Image:
+        """The picture with the boxes; `sure` leaves out the doubtful. Raises FrostlineError for what is no picture."""
+        image, labels = opened(picture), self.labels.tolist()
+        words = [f"{self.classes[label]} {score:.0%}" for label, score in zip(labels, self.scores, strict=True)]
+        draw_boxes(image, self.boxes, labels, words)
+        return image
+
+    def to_supervision(self) -> Any:
+        """The same as `supervision.Detections`, where that package is installed; FrostlineError where it is not."""
+        try:
+            from supervision import Detections  # type: ignore[import-not-found, unused-ignore]
+        except ImportError as error:
+            raise FrostlineError("The package supervision is not installed: pip install supervision.") from error
+        names = np.array([self.classes[label] for label in self.labels.tolist()], dtype=np.str_)
+        data = {"class_name": names}
+        return Detections(xyxy=self.boxes, confidence=self.scores, class_id=self.labels.astype(int), data=data)
+
     def to_json(self) -> dict[str, Any]:
         rows = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
         return {"objects": [{"class": self.classes[label], "score": s, "box": box} for box, s, label in rows]}
@@ -129,6 +165,10 @@ class Segmented:
 
     classes: Sequence[str]
     mask: Mask
+
+    def draw(self, picture: Picture) -> Image.Image:
+        """The picture under the areas, and their names below it. Raises FrostlineError for what is no picture."""
+        return draw_mask(opened(picture), self.mask, self.classes)
 
     def to_json(self) -> dict[str, Any]:
         """Its size, and how many pixels each class has; the mask itself is a picture."""

@@ -15,7 +15,7 @@ from frostline.pictures.preprocessing import Picture, Pixels
 from frostline.predict.answers import answers
 from frostline.predict.info import ModelInfo
 from frostline.predict.kinds import Placement, Prediction
-from frostline.predict.windows import joined, windows_of
+from frostline.predict.windows import check_window, joined, windows_of
 
 BATCH = 16  # pictures that are predicted at once
 
@@ -66,6 +66,7 @@ class Model:
         and in overlapping windows of this side. Raises FrostlineError where the task has no windows.
         """
         if window is not None:
+            check_window(self.info.task, window)
             yield from self._in_windows(pictures, batch_size, window)
             return
         seen = in_threads(lambda numbered: self._seen(*numbered), enumerate(pictures), ahead=2 * batch_size)
@@ -95,10 +96,10 @@ class Model:
         for number, picture in enumerate(pictures):
             try:
                 pixels = self.info.preprocessing.whole(picture, f"The picture at index {number}")
-                parts = windows_of(self.info.task, pixels.shape[1::-1], window)
             except FrostlineError as error:
                 yield error
                 continue
+            parts = windows_of(self.info.task, pixels.shape[1::-1], window)
             crops = iter([pixels[top : top + height, left : left + width] for left, top, width, height in parts])
             found: list[Answer] = []
             while some := list(islice(crops, batch_size)):

@@ -12,21 +12,25 @@ from frostline.predict.boxes import select
 from frostline.predict.kinds import Detected, Placement, Prediction, Segmented
 
 OVERLAP = 4  # windows overlap by this part of their side at least
+SMALLEST = 16  # px
 EDGE = 1.0  # px from a window's edge, within which a box may go on beyond it
 
 Part = tuple[int, int, int, int]  # left, top, width, height in the picture
 
 
+def check_window(task: str, side: int) -> None:
+    """Raise FrostlineError for a task that says one thing of a picture, and for a side that holds no picture."""
+    if task not in ("detection", "segmentation"):
+        raise FrostlineError(f"{task} says one thing of a whole picture, so it has no windows: leave the window out.")
+    if side < SMALLEST:
+        raise FrostlineError(f"A window of {side} px shows nothing: take about the size of the pictures trained on.")
+
+
 def windows_of(task: str, size: tuple[int, int], side: int) -> list[Part]:
     """The parts of a picture of this width and height that are looked at.
 
-    Detection looks at the whole as well, as what is larger than the overlap is whole in no window. Raises
-    FrostlineError for a task that says one thing of a picture, and for a side that is no number of pixels.
+    Detection looks at the whole as well, as what is larger than the overlap is whole in no window.
     """
-    if task not in ("detection", "segmentation"):
-        raise FrostlineError(f"{task} says one thing of a whole picture, so it has no windows: leave the window out.")
-    if side < 2:
-        raise FrostlineError(f"A window of {side} px holds nothing: take about the size of the pictures trained on.")
     width, height = size
     whole = [(0, 0, width, height)]
     if width <= side and height <= side:

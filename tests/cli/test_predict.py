@@ -1,0 +1,75 @@
+"""`frostline predict`, as somebody gives it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from frostline.cli import main
+
+OLD = Path(__file__).parents[1] / "runs" / "old_run"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("one.png", "two.png"):
+        shutil.copy(OLD / name, folder)
+    return folder
+
+
+def test_a_bad_picture_is_named_and_the_rest_is_delivered(pictures, tmp_path, capsys):
+    """Catches one bad picture of a thousand that ends all, and a status that hides it."""
+    (pictures / "notes.jpg").write_text("Dear diary")
+    (pictures / "nothing.png").touch()
+    out = tmp_path / "found.json"
+    assert main(["predict", str(OLD / "detection"), str(pictures), "--format", "json", "--out", str(out)]) == 1
+    told = {Path(one["picture"]).name: one for one in json.loads(out.read_text())}
+    assert {name for name, one in told.items() if "error" in one} == {"notes.jpg", "nothing.png"}
+    assert all(one["score"] >= 0.3 for one in told["one.png"]["objects"])
+    said = capsys.readouterr().err
+    assert "notes.jpg is no picture" in said and "nothing.png is empty" in said
+    assert "2 of 4 pictures could not be read; the others are delivered" in said
+
+
+def test_the_table_has_a_line_for_each_picture_with_its_classes_in_per_cent(pictures, capsys):
+    assert main(["predict", str(OLD / "localization"), str(pictures), "--top", "2"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{pictures}/one.png  dandelion 23.6%  sunflower 21.3%  box ") and "two.png" in second
+
+
+def test_what_was_found_is_drawn_over_each_picture(pictures, tmp_path):
+    out = tmp_path / "drawn"
+    assert main(["predict", str(OLD / "detection"), str(pictures), "--draw", str(out), "--threshold", "0.4"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["one.jpg", "two.jpg"]
+    with Image.open(out / "two.jpg") as drawn, Image.open(OLD / "two.png") as plain:
+        assert drawn.size == plain.size and drawn.tobytes() != plain.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--threshold", "7"], "--threshold is 7.0; scores lie between 0 and 1"),
+        (["--batch-size", "0"], "--batch-size is 0"),
+        (["--format", "masks", "--out", "x"], "--format masks is for segmentation, and this model is of detection"),
+        (["--format", "yolo"], "give a folder with --out"),
+        (["--out", "nowhere/x.json", "--format", "json"], "there is no folder nowhere"),
+        (["--draw", "."], "--draw . is not empty"),
+        (["--window", "3"], "A window of 3 px shows nothing"),
+        (["--device", "abacus"], "There is no device 'abacus'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_predicted(pictures, more, words, capsys, monkeypatch):
+    monkeypatch.chdir(pictures)
+    assert main(["predict", str(OLD / "detection"), ".", *more]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and said.err.count("\n") == 1 and not said.out
+    assert sorted(path.name for path in pictures.iterdir()) == ["one.png", "two.png"]
+
+
+def test_what_is_no_model_is_told(tmp_path, capsys):
+    assert main(["predict", str(tmp_path), "x.jpg"]) == 2
+    assert "holds no finished run and no model" in capsys.readouterr().err
