@@ -16,6 +16,7 @@ from benchmarks import (
     loading,
     metrics,
     pipeline,
+    predicting,
     quality,
     report,
     scale,
@@ -28,7 +29,21 @@ from frostline.runs.provenance import commit, machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-PARTS = (data, freezing, loading, metrics, pipeline, quality, report, scale, start, training, verdict, windows)
+PARTS = (
+    data,
+    freezing,
+    loading,
+    metrics,
+    pipeline,
+    predicting,
+    quality,
+    report,
+    scale,
+    start,
+    training,
+    verdict,
+    windows,
+)
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 
 HEAD = """# What is claimed, and what was measured
