@@ -103,13 +103,14 @@ def test_boxes_end_at_the_picture(make):
 
 
 def test_suppression_is_the_same_for_any_class_number(make):
-    # The library moves boxes of the n-th class n pictures aside, where single precision has no digits left for them.
+    # torchvision's moves boxes of the n-th class n pictures aside, where single precision has no digits left for them.
     box, beside = [[50.3, 50.3, 58.3, 58.3]], [[52.32, 50.3, 60.32, 58.3]]  # an IoU of 0.597
     kept = []
     for label in (1, 9999):
         task = make("detection", "task.nms_iou=0.6", classes=[str(n) for n in range(10_000)])
-        found = {"boxes": torch.tensor([*box, *beside, [0.0, 0, 640, 640]]), "scores": torch.tensor([0.9, 0.8, 0.7])}
-        task.detector.decode = lambda _, found=found, label=label: [found | {"labels": torch.tensor([label, label, 0])}]
+        boxes = torch.tensor([[*box, *beside, [0.0, 0, 640, 640]]])
+        found = {"boxes": boxes, "scores": torch.tensor([[0.9, 0.8, 0.7]]), "labels": torch.tensor([[label, label, 0]])}
+        task.detector.decode = lambda _, found=found: found
         kept.append(len(task.predict(None, whole(640))[0].scores))
     assert kept == [3, 3]
 

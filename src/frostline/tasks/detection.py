@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MetricCollection
 
 from frostline.errors import check_number
@@ -73,10 +72,7 @@ class Detection(Task):
         return Rule(self.min_score, self.nms_iou, self.max_boxes)
 
     def raw(self, outputs: Any) -> dict[str, Tensor]:
-        found = self.detector.decode(outputs)
-        return {
-            key: pad_sequence([one[key] for one in found], batch_first=True) for key in ("boxes", "scores", "labels")
-        }
+        return self.detector.decode(outputs)
 
     def make_metrics(self) -> MetricCollection:
         n = len(self.classes)

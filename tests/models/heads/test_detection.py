@@ -1,12 +1,13 @@
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from helpers.batches import whole
 
 from frostline.config import compose
 from frostline.errors import FrostlineError
-from frostline.models.heads.detection.cells import CANDIDATES, assign_batch
+from frostline.models.heads.detection.cells import assign_batch
 from frostline.models.heads.detection.dense import DenseHead
 from frostline.models.heads.detection.torchvision import FasterRcnnHead, FcosHead, RetinaNetHead, SsdliteHead
 from frostline.models.heads.detection.yolo import BINS, YoloCells, YoloHead, assign, distribution_focal_loss
@@ -184,15 +185,14 @@ def test_what_a_detector_says_is_in_full_precision_whatever_it_reckons_in(head):
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         outputs = task(torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
         (found,) = task.predict(outputs, whole(96))
-    assert len(found.boxes) and (found.boxes.dtype, found.scores.dtype) == (torch.float32, torch.float32)
-    for tensor in (found.boxes, found.scores):
+    assert len(found.boxes) and (found.in_square.dtype, found.scores.dtype) == (np.float32, np.float32)
+    for tensor in map(torch.from_numpy, (found.in_square, found.scores)):
         assert not torch.equal(tensor, tensor.bfloat16().float())  # nor were they rounded on the way
 
 
-@pytest.mark.parametrize("head", ["fcos", "retinanet", "ssdlite", "faster_rcnn"])
-def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch, head):
+def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch):
     # So that it may be told the task's rule, which takes half the time of one that finds nothing to suppress.
-    task = task_with(head)
+    task = task_with("faster_rcnn")
     task.min_score = 0.001
     with torch.no_grad():
         outputs = task.eval()(batch["image"])
@@ -200,15 +200,14 @@ def test_torchvisions_own_suppression_leaves_what_the_tasks_leaves(batch, head):
         late = task.predict(outputs, batch)
         task.model.head.set_rule(task.min_score, task.nms_iou)
         early = task.predict(outputs, batch)
-        assert sum(len(one["boxes"]) for one in task.model.head.decode(outputs)) < 3 * CANDIDATES
+        scores = task.model.head.decode(outputs)["scores"]
+        assert int((scores > 0).sum()) < scores.numel()
     for one, other in zip(early, late, strict=True):
         assert len(one.boxes) > 5
-        assert all(torch.equal(getattr(one, key), getattr(other, key)) for key in ("boxes", "scores", "labels"))
+        assert all(np.array_equal(getattr(one, key), getattr(other, key)) for key in ("boxes", "scores", "labels"))
 
 
-def test_a_task_tells_its_rule_to_torchvision():
-    task = build_task(compose(["task=detection", "head=fcos", "task.nms_iou=0.4", "task.min_score=0.2"]), ("a",))
-    assert (task.model.head.detector.nms_thresh, task.model.head.detector.score_thresh) == (0.4, 0.2)
+def test_a_task_tells_its_rule_to_faster_rcnn():
     parts = build_task(compose(["task=detection", "head=faster_rcnn", "task.nms_iou=0.4"]), ("a",)).model.head.detector
     assert (parts.roi_heads.nms_thresh, parts.rpn.nms_thresh) == (0.4, 0.7)
 

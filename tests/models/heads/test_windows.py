@@ -52,16 +52,12 @@ def test_both_find_the_same_boxes(rungs):
         head.load_state_dict(same.state_dict())
     pictures = torch.randint(0, 256, (2, 3, 160, 160), dtype=torch.uint8)
     with torch.no_grad():
-        pairs = zip(
-            slid.decode(slid.detect(backbone, pictures)),
-            one_pass.decode(one_pass.detect(backbone, pictures)),
-            strict=True,
-        )
-    for one, other in pairs:
-        assert len(one["scores"]) > 0
-        assert torch.allclose(one["scores"], other["scores"], atol=1e-4)
-        assert torch.allclose(one["boxes"].sort(0).values, other["boxes"].sort(0).values, atol=0.05)
-        assert one["boxes"].min() >= 0 and one["boxes"].max() <= 160
+        one = slid.decode(slid.detect(backbone, pictures))
+        other = one_pass.decode(one_pass.detect(backbone, pictures))
+    assert one["scores"].shape[1] > 0
+    assert torch.allclose(one["scores"], other["scores"], atol=1e-4)
+    assert torch.allclose(one["boxes"].sort(1).values, other["boxes"].sort(1).values, atol=0.05)
+    assert one["boxes"].min() >= 0 and one["boxes"].max() <= 160
 
 
 def test_a_box_is_placed_where_its_window_lies(rungs):
@@ -85,7 +81,7 @@ def test_windows_that_hold_nothing_are_dropped_whatever_their_class(rungs):
         outputs = one_pass.detect(backbone, picture)
     sure = outputs.objectness.sigmoid()[0]
     one_pass.min_objectness = float(sure.median())
-    kept = one_pass.decode(outputs)[0]["scores"]
+    kept = one_pass.decode(outputs)["scores"]
     one_pass.min_objectness = 0.01
     assert int((kept > 0).sum()) == int((sure >= sure.median()).sum())
 

@@ -76,10 +76,13 @@ class DetectionHead(Head, Generic[Outputs]):
         """
         raise NotImplementedError
 
-    def decode(self, outputs: Outputs) -> list[dict[str, Tensor]]:
-        """For each scene `boxes` (n, 4) in pixels, `scores` (n,) in 0..1, best first, and `labels` (n,).
+    def decode(self, outputs: Outputs) -> dict[str, Tensor]:
+        """`boxes` (B, K, 4), x0 y0 x1 y1 in pixels of the square and within it, `scores` (B, K) float32 in 0..1, the
+        best first, and `labels` (B, K) int64.
 
-        Not yet without those of low score and those that overlap, which the task leaves out.
+        K depends on the head and the size of the pictures alone; where less is found, scores end in 0. Unlikely and
+        overlapping ones are still among them, see `predict.boxes.select`. So that a network can be exported with its
+        decoding for any batch, there are only operations whose shapes do not depend on what is found.
         """
         raise NotImplementedError
 
@@ -88,7 +91,7 @@ class DetectionHead(Head, Generic[Outputs]):
         raise NotImplementedError
 
     def set_rule(self, min_score: float, nms_iou: float) -> None:
-        """By which rule the task will leave boxes out; a head for which it saves time may do so before."""
+        """By which rule the task will leave boxes out, for a head whose own stages leave some out before."""
 
     def detect(self, backbone: Backbone, image: Tensor) -> Outputs:
         """Whole pictures (B, 3, S, S) -> outputs, where the head sees pictures."""

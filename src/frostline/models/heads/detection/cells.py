@@ -7,12 +7,11 @@ from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import clip_boxes_to_image
 
 from frostline.models.heads.base import DetectionHead
 
 STRIDES = (8, 16, 32)  # of the maps that a pyramid is made of
-CANDIDATES = 1000  # cells of a scene that are looked at, the best first
+CANDIDATES = 1000  # boxes that are looked at, the best first: of a scene, or of each level of a pyramid
 EMPTY = -math.log((1 - 0.01) / 0.01)  # bias to start from: nearly every cell is empty (Lin et al., arXiv:1708.02002)
 
 
@@ -50,6 +49,11 @@ def cells_of(maps: Sequence[Tensor], strides: Sequence[int]) -> tuple[Tensor, Te
     return torch.cat(centres), torch.cat(sides)
 
 
+def rows_at(values: Tensor, places: Tensor) -> Tensor:
+    """Of values (B, N, n) those at places (B, k) of each scene: (B, k, n)."""
+    return values.gather(1, places[..., None].expand(-1, -1, values.shape[2]))
+
+
 class CellsHead(DetectionHead[AnyCells]):
     """A head whose outputs are cells."""
 
@@ -57,16 +61,13 @@ class CellsHead(DetectionHead[AnyCells]):
         own = {name: getattr(outputs, name)[scene : scene + 1] for name in outputs.of_scenes}
         return replace(outputs, **own)
 
-    def decode(self, outputs: AnyCells) -> list[dict[str, Tensor]]:
+    def decode(self, outputs: AnyCells) -> dict[str, Tensor]:
         """The boxes of the best cells of each scene, each with its likeliest class; scores are objectness x class."""
         scores = outputs.objectness.sigmoid()[..., None] * outputs.classes.softmax(-1)
-        found = []
-        for score, boxes in zip(scores, outputs.boxes, strict=True):
-            best, label = score.max(1)
-            best, order = best.topk(min(CANDIDATES, len(best)))
-            inside = clip_boxes_to_image(boxes[order], (outputs.size, outputs.size))
-            found.append({"boxes": inside, "scores": best, "labels": label[order]})
-        return found
+        likeliest, labels = scores.max(-1)
+        best, places = likeliest.topk(min(CANDIDATES, likeliest.shape[1]))
+        boxes = rows_at(outputs.boxes, places).clamp(0, outputs.size)
+        return {"boxes": boxes, "scores": best, "labels": labels.gather(1, places)}
 
 
 def assign_batch(

@@ -1,11 +1,11 @@
-"""torchvision's detectors on our backbones: their heads, anchors, losses and decoding, over a pyramid of our maps."""
+"""torchvision's detectors on our backbones: their heads, anchors and losses, over a pyramid of our maps."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import DetectionHead, maps_at
-from frostline.models.heads.detection.cells import CANDIDATES, STRIDES
+from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, rows_at
 from frostline.models.heads.detection.weighed import WEIGHED, WeighedFcosHead, WeighedRetinaNetHead, WeighedSsd
 
-# Nothing is thrown away unless `set_rule` says so.
-ALL = {"score_thresh": 0.001, "nms_thresh": 1.0, "detections_per_img": CANDIDATES}
+PROPOSALS = 300  # of Faster R-CNN's first stage, that the second one looks at, of a scene
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class TorchvisionHead(DetectionHead[Pyramid]):
     of sixteen bits would be off by pixels.
     """
 
+    detector: Any
+
     def __init__(self, maps: list[int], stride: int, neck: nn.Module, detector: nn.Module, first: int) -> None:
         super().__init__()
         self.maps, self.stride, self.first = maps, stride, first
@@ -52,14 +53,6 @@ class TorchvisionHead(DetectionHead[Pyramid]):
     def forward(self, features: list[Tensor]) -> Pyramid:
         maps = self.neck(OrderedDict((str(n), features[i]) for n, i in enumerate(self.maps)))
         return Pyramid([m.float() for m in maps.values()], features[self.maps[0]].shape[-1] * self.stride)
-
-    def set_rule(self, min_score: float, nms_iou: float) -> None:
-        """Leave out by torchvision what the task would leave out by the same rule.
-
-        Else its own suppression would compare all boxes with all, find nothing, and take as long as the network.
-        """
-        part = getattr(self.detector, "roi_heads", self.detector)
-        part.score_thresh, part.nms_thresh = min_score, nms_iou
 
     def weigh(self, weights: Tensor) -> None:
         if self._weighed is None:
@@ -83,15 +76,6 @@ class TorchvisionHead(DetectionHead[Pyramid]):
 
     def only(self, outputs: Pyramid, scene: int) -> Pyramid:
         return Pyramid([one[scene : scene + 1] for one in outputs.maps], outputs.size)
-
-    def decode(self, outputs: Pyramid) -> list[dict[str, Tensor]]:
-        with self._mode(False):
-            found = self._run(outputs, None)
-        ordered = []
-        for one in found:
-            order = one["scores"].argsort(descending=True, stable=True)[:CANDIDATES]
-            ordered.append({key: one[key][order] - (self.first if key == "labels" else 0) for key in one})
-        return ordered
 
     @property
     def _weighed(self) -> Any:
@@ -123,7 +107,50 @@ class TorchvisionHead(DetectionHead[Pyramid]):
                 part.training = mode
 
 
-class FcosHead(TorchvisionHead):
+class OneStageHead(TorchvisionHead):
+    """One whose places each say of every class how likely it is there, and where its box lies."""
+
+    by_level: ClassVar[bool] = True  # whether candidates are chosen on each level of the pyramid, or on all together
+
+    def decode(self, outputs: Pyramid) -> dict[str, Tensor]:
+        """The boxes of the best pairs of place and class, as torchvision's detectors choose them; a place may be found
+        as several classes."""
+        with torch.autocast(outputs.maps[0].device.type, enabled=False):
+            said = self.detector.head(outputs.maps)
+            scores = self.likely(said)
+        counts = [scores.shape[1]]
+        if self.by_level:
+            each = self.detector.anchor_generator.num_anchors_per_location()
+            counts = [m.shape[2] * m.shape[3] * n for m, n in zip(outputs.maps, each, strict=True)]
+        classes, first, found = scores.shape[2], 0, []
+        for level, count in zip(scores.split(counts, 1), counts, strict=True):
+            best, pairs = level.flatten(1).topk(min(CANDIDATES, count * classes))
+            found.append((best, pairs + first * classes))
+            first += count
+        best, pairs = (torch.cat(column, 1) for column in zip(*found, strict=True))
+        best, order = best.topk(best.shape[1])  # all of them, the best of any level first
+        pairs = pairs.gather(1, order)
+        places = pairs // classes
+        boxes = self.boxes(rows_at(said["bbox_regression"], places), self._anchors(outputs)[places])
+        return {"boxes": boxes.clamp(0, outputs.size), "scores": best, "labels": pairs % classes}
+
+    def likely(self, said: dict[str, Tensor]) -> Tensor:
+        """Scores (B, N, C) in 0..1 of the objects' classes, from what the detector's layers say."""
+        return said["cls_logits"].sigmoid()
+
+    def boxes(self, codes: Tensor, anchors: Tensor) -> Tensor:
+        """(B, k, 4), (B, k, 4) x0 y0 x1 y1 -> the boxes that the codes make of the anchors, in the same form."""
+        coder = self.detector.box_coder
+        return cast(Tensor, coder.decode_single(codes.flatten(0, 1), anchors.flatten(0, 1)).view_as(codes))
+
+    def _anchors(self, outputs: Pyramid) -> Tensor:
+        """(N, 4) x0 y0 x1 y1 in pixels, the same for each scene."""
+        picture = outputs.maps[0].new_empty(()).expand(1, 3, outputs.size, outputs.size)
+        images = ImageList(picture, [(outputs.size, outputs.size)])
+        return cast(Tensor, self.detector.anchor_generator(images, outputs.maps)[0])
+
+
+class FcosHead(OneStageHead):
     """FCOS (Tian et al. 2019, arXiv:1904.01355). width: a multiple of 32; depth: convolutions of each tower."""
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 64, depth: int = 2) -> None:
@@ -135,13 +162,17 @@ class FcosHead(TorchvisionHead):
             classes,
             anchor_generator=AnchorGenerator(sizes, ((1.0,),) * len(sizes)),
             head=WeighedFcosHead(width, 1, classes, depth),
-            topk_candidates=CANDIDATES,
-            **ALL,
         )
         super().__init__(maps, STRIDES[0], neck, detector, first=0)
 
+    def likely(self, said: dict[str, Tensor]) -> Tensor:
+        return (said["cls_logits"].sigmoid() * said["bbox_ctrness"].sigmoid()).sqrt()
 
-class RetinaNetHead(TorchvisionHead):
+    def boxes(self, codes: Tensor, anchors: Tensor) -> Tensor:
+        return cast(Tensor, self.detector.box_coder.decode(codes, anchors))
+
+
+class RetinaNetHead(OneStageHead):
     """RetinaNet (Lin et al. 2017, arXiv:1708.02002). width: of its pyramid and towers, a multiple of 32."""
 
     def __init__(self, backbone: Backbone, classes: int, width: int = 64) -> None:
@@ -152,14 +183,16 @@ class RetinaNetHead(TorchvisionHead):
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
         # Normalised by groups, as in torchvision's second version: without, it takes far longer.
         layers = WeighedRetinaNetHead(width, anchors.num_anchors_per_location()[0], classes, partial(nn.GroupNorm, 32))
-        detector = RetinaNet(
-            _Given(width), classes, anchor_generator=anchors, head=layers, topk_candidates=CANDIDATES, **ALL
-        )
+        detector = RetinaNet(_Given(width), classes, anchor_generator=anchors, head=layers)
         super().__init__(maps, STRIDES[0], neck, detector, first=0)
 
 
-class SsdliteHead(TorchvisionHead):
+class SsdliteHead(OneStageHead):
     """SSDLite (Sandler et al. 2018, arXiv:1801.04381): depthwise layers on the last maps, and on ever coarser ones."""
+
+    # torchvision takes the CANDIDATES of each class, which of many classes would be as many boxes as places: what is
+    # found differs from its own where more pairs of place and class than CANDIDATES reach the least score.
+    by_level = False
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
         maps = maps_at(backbone, "ssdlite", STRIDES[1:])
@@ -169,8 +202,11 @@ class SsdliteHead(TorchvisionHead):
         layers = SSDLiteLayers(
             channels, boxes.num_anchors_per_location(), classes + 1, partial(nn.BatchNorm2d, eps=1e-3, momentum=0.03)
         )
-        detector = WeighedSsd(_Given(0), boxes, (1, 1), classes + 1, head=layers, topk_candidates=CANDIDATES, **ALL)
+        detector = WeighedSsd(_Given(0), boxes, (1, 1), classes + 1, head=layers)
         super().__init__(maps, STRIDES[1], _Coarser(channels[len(maps) - 1], extra), detector, first=1)
+
+    def likely(self, said: dict[str, Tensor]) -> Tensor:
+        return said["cls_logits"].softmax(-1)[..., 1:]
 
 
 class FasterRcnnHead(TorchvisionHead):
@@ -189,14 +225,39 @@ class FasterRcnnHead(TorchvisionHead):
             rpn_pre_nms_top_n_train=500,
             rpn_post_nms_top_n_train=500,
             rpn_pre_nms_top_n_test=500,
-            rpn_post_nms_top_n_test=300,
+            rpn_post_nms_top_n_test=PROPOSALS,
             box_roi_pool=MultiScaleRoIAlign([str(n) for n in range(len(maps))], output_size=7, sampling_ratio=2),
             box_head=TwoMLPHead(width * 7**2, hidden),
             box_predictor=FastRCNNPredictor(hidden, classes + 1),
             box_batch_size_per_image=128,
-            **{f"box_{key}": value for key, value in ALL.items()},
+            box_score_thresh=0.001,
+            box_nms_thresh=1.0,
+            box_detections_per_img=CANDIDATES,
         )
         super().__init__(maps, STRIDES[0], neck, detector, first=1)
+        self.most = min(CANDIDATES, PROPOSALS * classes)
+
+    def set_rule(self, min_score: float, nms_iou: float) -> None:
+        """Leave out by torchvision what the task would leave out by the same rule.
+
+        Else its own suppression would compare all boxes with all, find nothing, and take as long as the network.
+        """
+        part = self.detector.roi_heads
+        part.score_thresh, part.nms_thresh = min_score, nms_iou
+
+    def decode(self, outputs: Pyramid) -> dict[str, Tensor]:
+        """By torchvision's own way, as its second stage looks at what the first one's suppression has left."""
+        with self._mode(False):
+            found = self._run(outputs, None)
+        padded: dict[str, list[Tensor]] = {"boxes": [], "scores": [], "labels": []}
+        for one in found:
+            scores, order = one["scores"].sort(descending=True, stable=True)
+            values = {"boxes": one["boxes"][order], "scores": scores, "labels": one["labels"][order] - self.first}
+            for key, value in values.items():
+                column = value.new_zeros(self.most, *value.shape[1:])
+                column[: len(value)] = value
+                padded[key].append(column)
+        return {key: torch.stack(columns) for key, columns in padded.items()}
 
 
 @contextmanager

@@ -134,7 +134,7 @@ class SlidingWindowHead(CellsHead[Windows]):
             "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
         }
 
-    def decode(self, outputs: Windows) -> list[dict[str, Tensor]]:
+    def decode(self, outputs: Windows) -> dict[str, Tensor]:
         empty = outputs.objectness.sigmoid() < self.min_objectness
         return super().decode(replace(outputs, objectness=outputs.objectness.masked_fill(empty, -torch.inf)))
 
