@@ -25,6 +25,7 @@ INDIFFERENT = (
     "tracking",
     "words",
 )
+INDIFFERENT += ("predict.drawn",)  # it draws
 INDIFFERENT += ("scenes.faults",)  # of a scene that is prepared there are none
 
 # What a change of each file makes anew: d datasets, s squares, a activations, r results; and which stages of a pipeline
@@ -44,6 +45,7 @@ DECIDES = {
     "pictures/masks.py": "dsarp",
     "pictures/writing.py": "dp",
     "pictures/fit.py": "sar",
+    "pictures/preprocessing.py": "sar",
     "pictures/stored.py": "sar",
     "pictures/kernels.py": "ar",
     "pictures/regions.py": "ar",
