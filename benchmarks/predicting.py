@@ -16,13 +16,13 @@ def predicting() -> list[Row]:
     import torch
 
     from benchmarks.quality import PHOTOGRAPHS
+    from frostline.parallel import threads
     from frostline.pictures.preprocessing import Preprocessing
     from frostline.predict.gathered import gathered
     from frostline.predict.info import ModelInfo
     from frostline.predict.model import Model
     from frostline.runs.network import TorchEngine
     from frostline.runs.process import keep_memory
-    from frostline.runs.provenance import threads
 
     keep_memory()
     torch.set_num_threads(threads())

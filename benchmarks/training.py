@@ -85,8 +85,8 @@ def _begin(ours: bool) -> None:
     import torch
 
     from frostline.config import compose
+    from frostline.parallel import cores
     from frostline.runs.build import build_task
-    from frostline.runs.provenance import cores
 
     torch.manual_seed(0)
     torch.set_num_threads(cores())

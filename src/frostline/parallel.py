@@ -20,6 +20,17 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """For a run that states none: OMP_NUM_THREADS, as for torch itself; else every core."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(given) if given.isdigit() else cores()
+
+
 def in_threads(
     work: Callable[[_T], _R], items: Iterable[_T], workers: int | None = None, ahead: int | None = None
 ) -> Iterator[_R]:

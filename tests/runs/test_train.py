@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from frostline import parallel
 from frostline.checking.prepare import prepare_from_config
 from frostline.config import compose, to_yaml
 from frostline.errors import FrostlineError
@@ -155,11 +156,11 @@ def test_a_run_whose_dataset_is_made_anew_under_it_does_not_count(here, small, m
 @pytest.mark.parametrize(("given", "threads"), [("3", 3), ("3,2", 3), ("", 8), (None, 8)])
 def test_a_run_that_states_no_threads_heeds_what_its_process_was_given(monkeypatch, given, threads):
     # Catches runs side by side on one GPU each, of which every one takes all cores.
-    monkeypatch.setattr(provenance, "cores", lambda: 8)
+    monkeypatch.setattr(parallel, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert provenance.threads() == threads
+    assert parallel.threads() == threads
 
 
 def test_a_commit_is_of_this_project_or_unknown(tmp_path, monkeypatch):

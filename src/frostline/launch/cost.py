@@ -14,9 +14,9 @@ from frostline.freezing.schedule import depth_of
 from frostline.launch.local import places
 from frostline.loading.batch import Activations, Batch, Pictures, made_up
 from frostline.models.backbone import FROM_SCRATCH
+from frostline.parallel import threads
 from frostline.runs.build import TrainerSettings, build_task, task_class
 from frostline.runs.process import keep_memory
-from frostline.runs.provenance import threads
 from frostline.runs.timing import now
 from frostline.scenes.needs import class_names, lacks
 from frostline.scenes.scene import SPLITS

@@ -17,8 +17,8 @@ from typing import Any
 from frostline.config import Config
 from frostline.errors import FrostlineError
 from frostline.launch.planned import Job, train_ahead_of_dvc
+from frostline.parallel import cores
 from frostline.runs.beforehand import may_have
-from frostline.runs.provenance import cores
 
 
 class Local:

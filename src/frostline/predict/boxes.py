@@ -42,11 +42,11 @@ def _suppress(boxes: NDArray[np.float64], iou: float, most: int | None) -> NDArr
     left, count = np.arange(len(boxes)), 0
     while len(left) and (most is None or count < most):
         first, left = left[:AT_ONCE], left[AT_ONCE:]
-        first = first[_greedy(_overlap(boxes[first], boxes[first]) > iou)]
+        first = first[_greedy(overlap(boxes[first], boxes[first]) > iou)]
         kept.append(first)
         count += len(first)
         if len(left):
-            left = left[~(_overlap(boxes[first], boxes[left]) > iou).any(0)]
+            left = left[~(overlap(boxes[first], boxes[left]) > iou).any(0)]
     return np.concatenate(kept) if kept else left
 
 
@@ -60,7 +60,7 @@ def _greedy(above: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return kept
 
 
-def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 4), (m, 4) -> (n, m) IoU; 0 where both boxes are without area."""
     width = np.minimum(one[:, None, 2], other[:, 2]) - np.maximum(one[:, None, 0], other[:, 0])
     height = np.minimum(one[:, None, 3], other[:, 3]) - np.maximum(one[:, None, 1], other[:, 1])

@@ -12,14 +12,19 @@ RESULT, INFO = "result.json", "model.json"  # by which folders are known
 def load(model: str | Path, device: str | None = None) -> Model:
     """The model that lies there.
 
-    model: the folder of a run's results (runs/STUDY/results/RUN), or of a model that was exported. device: `cpu`, or
-    where torch finds one, such as `cuda`; None: the fastest that there is.
+    model: the folder of a run's results (runs/STUDY/results/RUN), or of a model that was exported; or an ONNX file that
+    `frostline export` wrote, which needs no torch. device: `cpu`, or where torch or onnxruntime finds one, such as
+    `cuda`; None: the fastest that there is.
 
     Nothing there can run code: weights are safetensors, and what is named may only be of Frostline. No pretrained
     weights are fetched. Raises FrostlineError where there is no finished run and no model, or one of another state of
     the code.
     """
     path = Path(model)
+    if path.suffix == ".onnx" and not path.is_dir():
+        from frostline.predict.onnx import read_onnx
+
+        return read_onnx(path, device)
     if (path / RESULT).is_file() or (path / INFO).is_file():
         with importing():  # torch
             from frostline.runs.network import TorchEngine, read_model, read_run
@@ -28,6 +33,6 @@ def load(model: str | Path, device: str | None = None) -> Model:
         info, task = (read_run if (path / RESULT).is_file() else read_model)(path)
         return Model(info, TorchEngine(task, device_named(device)))
     raise FrostlineError(
-        f"{model} holds no finished run and no model: give a folder such as runs/STUDY/results/RUN, or one that was "
-        "exported."
+        f"{model} holds no finished run and no model: give a folder such as runs/STUDY/results/RUN, or one or an ONNX "
+        "file that was exported."
     )

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 
 from frostline.errors import FrostlineError
+from frostline.parallel import threads
 from frostline.runs.beforehand import no_accelerator
-from frostline.runs.provenance import threads
 
 
 def settle(seed: int, own_threads: int | None) -> None:

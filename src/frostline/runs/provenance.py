@@ -1,10 +1,11 @@
 """Where a result comes from: the commit, the machine, the versions."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+from frostline.parallel import cores
 
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "segmentation-models-pytorch")
 
@@ -23,17 +24,6 @@ def commit() -> tuple[str, bool]:
     except (OSError, subprocess.CalledProcessError):
         return "unknown", True
     return sha, bool(changed)
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads() -> int:
-    """For a run that states none: OMP_NUM_THREADS, as for torch itself; else every core."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(given) if given.isdigit() else cores()
 
 
 def machine() -> str:

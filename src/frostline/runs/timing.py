@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from frostline.files import let_go
 from frostline.loading.batch import collate
 from frostline.loading.module import SceneDataModule
-from frostline.runs.provenance import cores
+from frostline.parallel import cores
 from frostline.tasks.base import Task
 
 PATIENCE = 300.0  # seconds after which nobody waits for a run any longer that may have been stopped in its batch

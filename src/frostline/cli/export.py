@@ -1,0 +1,38 @@
+"""`frostline export`: a model as one file for other programs."""
+
+import argparse
+from pathlib import Path
+
+from frostline.cli.common import Commands, check_out
+
+SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2"}
+
+
+def add(commands: Commands) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a model as an ONNX file, proven to say the same",
+        description="Write the network of a run, or of a model's folder, as one file: normalisation, names, sizes and "
+        "thresholds are inside, batches may be of any size, and `frostline predict FILE` needs nothing else, torch "
+        "neither. Before it is written, what it says of real pictures is compared with what the model says, after "
+        "thresholds and suppression and in batches of 1, 2 and 5; it is not written where that differs.",
+        epilog="frostline export runs/pets/results/RUN --to onnx --out pets.onnx",
+    )
+    export.add_argument("model", metavar="MODEL", help="a run's folder, or a model's")
+    export.add_argument("--to", choices=SUFFIXES, default="onnx", help="the kind of file; by default onnx")
+    export.add_argument("--out", type=Path, metavar="FILE", help="by default called as the model is, here")
+    export.add_argument(
+        "--pictures", type=Path, nargs="+", default=[], metavar="PATH",
+        help="files or folders to prove it on; by default the test pictures of the model's dataset",
+    )  # fmt: skip
+    export.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    suffix = SUFFIXES[args.to]
+    out = args.out or Path(Path(args.model).absolute().name.removesuffix(suffix) + suffix)
+    check_out("--out", out, (suffix,), "what is exported")
+    from frostline.export.write import export
+
+    written = export(args.model, out, args.pictures)
+    print(f"{written.file}: {written.proof}")

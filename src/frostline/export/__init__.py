@@ -1,0 +1,1 @@
+"""A model as one file for other programs, written once it is proven to say the same."""
