@@ -14,6 +14,7 @@ from frostline.cli import (
     cache,
     compare,
     doctor,
+    evaluate,
     export,
     models,
     plan,
@@ -27,7 +28,10 @@ from frostline.cli import (
 from frostline.cli.stopping import Stopped, stoppable
 from frostline.errors import FrostlineError
 
-COMMANDS = (study, plan, prepare, doctor, annotate, preview, train, compare, predict, export, schedule, models, cache)
+COMMANDS = (
+    *(study, plan, prepare, doctor, annotate, preview, train, compare),
+    *(predict, evaluate, export, schedule, models, cache),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,17 +58,20 @@ def prediction_sheet(examples: Sequence[Example], path: Path, columns: int = 6) 
 
 
 @names_as_they_are
-def error_sheet(worst: Sequence[Example], mistaken: int, scenes: int, path: Path, columns: int = 3) -> None:
+def error_sheet(
+    worst: Sequence[Example], mistaken: int, scenes: int, path: Path, where: str = "the test split", columns: int = 3
+) -> None:
     """Write a PNG of the scenes that a task found worst when it was tested, each as annotated beside as predicted.
 
-    mistaken: how many of the split's `scenes` have a mistake. Where none has, it says so.
+    mistaken: how many of the `scenes` that were tested have a mistake; where: these, in words. Where none has, it says
+    so.
     """
     rows, key = -(-len(worst) // columns), _key(worst)
     side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34  # inches
     width = columns * (2 * side + gap + margin) - margin + 2 * LEFT
     height = head + rows * (above + side + below) + height_of([key], width, SMALL)
     figure = Figure(figsize=(width, height), dpi=DPI)
-    of = f"{mistaken} of {scenes} scenes of the test split"
+    of = f"{mistaken} of {scenes} scenes of {where}"
     title = f"The worst errors; {of} have one" if mistaken > len(worst) else f"All errors; {of} have one"
     headline(figure, *((title, HOW[type(worst[0].prediction)]) if worst else (f"No errors: {of} have one", "")))
     for index, example in enumerate(worst):

@@ -17,8 +17,10 @@ class ModelInfo:
     """All that is known of a model.
 
     name: of the run that it comes from. task: one of ANSWERS. classes: their names, in the order of the network's
-    outputs. network: the groups of the configuration that build it (`task`, `backbone`, `head`). origin: where it comes
-    from, for whoever reads it (study, arm, seed, commit, data_hash, versions, metrics, …); nothing is computed by it.
+    outputs. network: the groups of the configuration that build it (`task`, `backbone`, `head`), and how it was
+    `tested` (batch size, threads, precision, a metric of one's own), which `frostline evaluate` does again. origin:
+    where it comes from, for whoever reads it (study, arm, seed, commit, data_hash, versions, metrics, …); nothing is
+    computed by it.
     """
 
     name: str

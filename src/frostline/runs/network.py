@@ -24,6 +24,7 @@ from frostline.runs.result import RunResult
 from frostline.tasks.base import Task, as_arrays
 
 BUILT = ("task", "backbone", "head")  # groups of the configuration that make a network
+TESTED = "tested"  # beside them: how a run was tested, see `_tested`
 WEIGHTS, INFO = "weights.safetensors", "model.json"  # of a model's folder
 _OURS = "frostline."
 # What a task asks for beside its network, and needs only to be trained.
@@ -54,7 +55,7 @@ def read_run(folder: Path) -> tuple[ModelInfo, Task]:
     try:
         about, state = _read_weights(folder / "model.safetensors")
         told, white = json.loads(about.get("classes", "null")), int(about.get("white", WHITE))
-        network = {group: dict(config[group]) for group in BUILT}
+        network = {group: dict(config[group]) for group in BUILT} | {TESTED: _tested(config)}
         preprocessing = Preprocessing(
             int(config["image_size"]),
             str(config.get("fit", "stretch")),
@@ -91,6 +92,13 @@ def read_model(folder: Path) -> tuple[ModelInfo, Task]:
     return info, _built(info.network, info.classes, info.preprocessing.size, state, folder / WEIGHTS)
 
 
+def _tested(config: Config) -> dict[str, Any]:
+    """What decides the last digits of a run's figures, and the one metric that may be its own: `evaluate` reads it."""
+    trainer, metric = config["trainer"], config.get("metric") or {}  # none in what older versions wrote
+    settings = {key: trainer.get(key) for key in ("batch_size", "threads", "precision")}
+    return settings | {"metric": dict(metric) if "_target_" in metric else None}
+
+
 def _origin(result: RunResult) -> dict[str, Any]:
     told = result.to_json()
     keys = (
@@ -109,18 +117,8 @@ def _read_weights(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
 def _built(
     network: Mapping[str, Any], classes: tuple[str, ...], size: int, state: Mapping[str, Tensor], weights: Path
 ) -> Task:
-    """The task, in evaluation mode. What is named must be of this package, and no pretrained weights are fetched."""
-    try:
-        named = [target for group in BUILT for target in targets(network[group])]
-    except (KeyError, TypeError, ValueError) as error:
-        raise FrostlineError(f"{weights.parent} holds a run that cannot be read ({error}): train it again.") from error
-    if foreign := [target for target in named if not _is_ours(str(target))]:
-        raise FrostlineError(
-            f"{weights.parent} names {foreign[0]}, which is no part of Frostline, so it is not loaded."
-        )
-    elsewhere = {"pretrained": False, "weights": None}
-    backbone = network["backbone"] | {key: elsewhere[key] for key in elsewhere if key in network["backbone"]}
-    task = build_task({**_UNTRAINED, **network, "backbone": backbone, "image_size": size}, classes)
+    """The task with these weights, in evaluation mode."""
+    task = bare(network, classes, size, weights.parent)
     built = {key: list(tensor.shape) for key, tensor in task.model.state_dict().items()}
     held = {key: list(tensor.shape) for key, tensor in state.items()}
     key = next((key for key in {**built, **held} if built.get(key) != held.get(key)), None)
@@ -133,7 +131,23 @@ def _built(
     return task.eval()
 
 
-def _is_ours(target: str) -> bool:
+def bare(network: Mapping[str, Any], classes: tuple[str, ...], size: int, where: Path | str) -> Task:
+    """The task that a description tells, with weights of chance, in evaluation mode.
+
+    What is named must be of this package, and no pretrained weights are fetched.
+    """
+    try:
+        named = [target for group in BUILT for target in targets(network[group])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FrostlineError(f"{where} holds a run that cannot be read ({error}): train it again.") from error
+    if foreign := [target for target in named if not is_ours(str(target))]:
+        raise FrostlineError(f"{where} names {foreign[0]}, which is no part of Frostline, so it is not loaded.")
+    elsewhere = {"pretrained": False, "weights": None}
+    backbone = network["backbone"] | {key: elsewhere[key] for key in elsewhere if key in network["backbone"]}
+    return build_task({**_UNTRAINED, **network, "backbone": backbone, "image_size": size}, classes).eval()
+
+
+def is_ours(target: str) -> bool:
     """Whether it names something that was made there: a module of ours has others' functions as attributes, too."""
     from hydra.utils import get_object
 

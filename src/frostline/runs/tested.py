@@ -20,14 +20,19 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], primary: str, clas
 
     The columns are those of `metrics.rows.COLUMNS` that the first row has.
     """
-    import pyarrow as pa
     from pyarrow import parquet
+
+    with replacing(path) as aside:
+        parquet.write_table(as_table(rows, primary, classes), aside, compression="zstd")
+
+
+def as_table(rows: Sequence[Mapping[str, Any]], primary: str, classes: Sequence[str]) -> "pa.Table":
+    """The rows of a test as `write_rows` writes them, and `read_rows` gives them back."""
+    import pyarrow as pa
 
     fields = [pa.field(name, _type(kind)) for name, kind in COLUMNS.items() if name in rows[0]]
     told = {"primary": primary, "classes": json.dumps(list(classes))}
-    table = pa.Table.from_pylist(list(rows), pa.schema(fields, told))
-    with replacing(path) as aside:
-        parquet.write_table(table, aside, compression="zstd")
+    return pa.Table.from_pylist(list(rows), pa.schema(fields, told))
 
 
 def read_rows(path: Path) -> "pa.Table | None":

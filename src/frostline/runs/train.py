@@ -20,11 +20,9 @@ from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
-from frostline.tasks.examples import examples, spread
 from frostline.tracking.base import Data, Run
 from frostline.tracking.journal import Follow, Journal
 
-SHOWN, WORST = 12, 6  # scenes whose predictions are drawn
 CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
 # Keys of the configuration that a tracker shows, beside what was chosen and the axes of a study: config.yaml has all.
 PARAMS = (
@@ -133,21 +131,10 @@ def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], millisecond
 
 
 def _draw(built: Built, folder: Path) -> None:
-    from frostline.draw.curves import confused_picture, confusion_picture, precision_recall_picture
-    from frostline.draw.predictions import error_sheet, prediction_sheet
     from frostline.draw.schedule import write_picture
+    from frostline.runs.drawn import draw_tested
 
-    task, tested, items = built.task.cpu(), built.task.tested, built.data.items("test")
+    task = built.task.cpu()
     epochs = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     write_picture(task.model, [epoch["lr_base"] for epoch in epochs], folder / "schedule.png")
-    prediction_sheet(examples(task, items, spread(SHOWN, len(items))), folder / "predictions.png")
-    worst = [int(items.indices.searchsorted(index)) for index in tested.worst[:WORST]]
-    error_sheet(examples(task, items, worst), len(tested.worst), len(items), folder / "errors.png")
-    if tested.confusion is not None:
-        confusion_picture(tested.confusion, task.classes, folder / "confusion.png")
-    if tested.pairs is not None:
-        confused_picture(tested.pairs, task.classes, folder / "confusion.png")
-    if tested.curve is not None:
-        average, of = task.curves
-        areas = [tested.by_class[average][name] for name in task.classes]
-        precision_recall_picture(tested.curve, areas, task.classes, of, folder / "precision_recall.png")
+    draw_tested(task, built.data.items("test"), folder)

@@ -1,0 +1,143 @@
+"""`frostline evaluate`: a model measured on a dataset."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frostline.cli.common import Commands, show, with_paths
+from frostline.errors import FrostlineError, check_number
+from frostline.words import listed, score
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from frostline.runs.evaluate import Evaluation
+    from frostline.scenes.dataset import Dataset
+
+SPLITS = ("test", "val", "train", "all")
+MOST = 40  # classes that are listed
+
+
+def add(commands: Commands) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a trained run, or a model, on any dataset",
+        description="Measure a model on a dataset with the metrics of its study: a table, and in a folder "
+        "evaluation.json, pictures.parquet (a row for each picture) and drawn errors. Classes are the same where their "
+        "names are: what is of a class that the model lacks counts as not found, and is told. On the test split of its "
+        "own study, a model gives the figures of its run.",
+    )
+    evaluate.add_argument("model", metavar="MODEL", help="a run's folder, such as runs/STUDY/results/RUN, or a model's")
+    evaluate.add_argument(
+        "dataset", metavar="DATASET", help="a prepared dataset's folder; or pictures: a PATH, or dataset=NAME"
+    )
+    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the dataset, as `frostline prepare`")
+    evaluate.add_argument("--split", choices=SPLITS, default="test", help="by default test; all: every scene there is")
+    evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="by default one in runs/evaluated/")
+    evaluate.add_argument("--batch-size", type=int, metavar="N", help="by default that of the run")
+    evaluate.add_argument("--device", metavar="NAME", help="cpu, cuda, …; by default the fastest that there is")
+    evaluate.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from frostline.runs.load import load
+
+    if args.batch_size is not None:
+        check_number("--batch-size", args.batch_size, 1, whole=True)
+    check_words(words := [args.dataset, *args.overrides])
+    model = load(args.model, args.device)
+    from frostline.runs.evaluate import check_free, default_folder, evaluate, write_evaluation
+
+    if args.out is not None:
+        check_free(args.out)
+    dataset = _dataset(words)
+    folder = args.out or default_folder(args.model, dataset, args.split, model.name)
+    check_free(folder)
+    evaluation = evaluate(model, dataset, args.split, args.batch_size)
+    write_evaluation(evaluation, folder)
+    print(_head(evaluation))
+    show(*tables(evaluation))
+    for line in remarks(evaluation):
+        print(line)
+    print(folder)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise FrostlineError for overrides that are of no dataset: all else comes with the model."""
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~")
+        if "=" in word and key.partition(".")[0].partition("@")[0].partition("/")[0] != "dataset":
+            raise FrostlineError(f"{word}: the model brings that with it; only dataset=… and dataset.… can be given.")
+
+
+def _dataset(words: Sequence[str]) -> "Dataset":
+    from frostline.config import compose
+    from frostline.runs.alone import prepared
+    from frostline.scenes.dataset import Dataset
+    from frostline.scenes.layout import INFO
+
+    first, *more = words
+    if not more and "=" not in first and (Path(first) / INFO).is_file():
+        return Dataset.open(first)
+    return prepared(compose(with_paths(words)))
+
+
+def _head(evaluation: "Evaluation") -> str:
+    from frostline.runs.judged import in_words
+
+    info, dataset = evaluation.model.info, evaluation.dataset
+    own = dataset.data_hash == info.origin.get("data_hash")
+    where = f"dataset '{dataset.name}'" + (", which it was trained on" if own else "")
+    return f"{info.name} ({info.task}): {len(evaluation.items):,} {_short(in_words(evaluation.split))} of {where}"
+
+
+def _short(words: str) -> str:
+    return words if words == "scenes" else f"scenes of the {words}"
+
+
+def tables(evaluation: "Evaluation") -> "list[Table]":
+    """The figures, beside those that the model's run had; and those of each class."""
+    from rich.table import Table
+
+    task, then = evaluation.task, evaluation.model.info.origin.get("metrics") or {}
+    figures = Table("metric", title=None)
+    for column in ("value", "95 % over pictures", *(["in its study"] if then else [])):
+        figures.add_column(column, justify="right")
+    names = [task.primary, *(name for name in evaluation.metrics if name != task.primary)]
+    for name in names:
+        interval = evaluation.interval if name == task.primary else None
+        between = "" if interval is None else f"{score(interval.low)} to {score(interval.high)}"
+        before = [score(then[name]) if then.get(name) is not None else ""] if then else []
+        figures.add_row(name, score(evaluation.metrics[name]), between, *before)
+    by_class = evaluation.tested.by_class
+    if not by_class or len(task.classes) > MOST:
+        return [figures]
+    classes = Table("class")
+    for metric in by_class:
+        classes.add_column(metric, justify="right")
+    for name in task.classes:
+        classes.add_row(name, *(score(values[name]) for values in by_class.values()))
+    return [figures, classes]
+
+
+def remarks(evaluation: "Evaluation") -> list[str]:
+    """What one has to know to read the figures, a sentence each."""
+    task, told = evaluation.task, []
+    if evaluation.lacking:
+        unit = {"detection": "boxes", "segmentation": "pixels"}.get(task.kind, "scenes")
+        each = [f"'{name}' ({count:,} {unit})" for name, count in evaluation.unknowable.items()]
+        told.append(f"The model has no class {_some(each)}: what is of these counts as not found.")
+    if evaluation.absent:
+        told.append(f"The dataset has no class {_some([repr(name) for name in evaluation.absent])} of the model's.")
+    if evaluation.left_out:
+        needs = " and ".join(sorted(task.needs))
+        told.append(f"Left out: {evaluation.left_out:,} scenes without {needs}.")
+    if evaluation.interval is None:
+        told.append("Below 100 pictures there is no interval over pictures.")
+    told += [f"{name} is not told: {why}." for name, why in evaluation.untold.items()]
+    return told
+
+
+def _some(names: list[str]) -> str:
+    return listed([*names[:MOST], *([f"{len(names) - MOST} more"] if len(names) > MOST else [])])
