@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from frostline.cli import (
     annotate,
     cache,
+    champion,
     compare,
     doctor,
     evaluate,
@@ -30,7 +31,7 @@ from frostline.errors import FrostlineError
 
 COMMANDS = (
     *(study, plan, prepare, doctor, annotate, preview, train, compare),
-    *(predict, evaluate, export, schedule, models, cache),
+    *(champion, predict, evaluate, export, schedule, models, cache),
 )
 
 

@@ -9,13 +9,12 @@ from frostline.report.apart import apart_sheet
 from frostline.report.arms import panels_of
 from frostline.report.figures import metrics_json
 from frostline.report.html import report_html
-from frostline.report.judged import judge
+from frostline.report.judged import judge_panel
 from frostline.report.looks import look_of
 from frostline.report.page import report_text
 from frostline.report.pictures import APART, MAX_SHEET_BYTES, SHEETS, draw, sheet_name
-from frostline.report.results import missing_of, read_results
+from frostline.report.results import read_results
 from frostline.report.table import csv_text, terminal_table
-from frostline.report.tested import pictures_of
 from frostline.report.tracked import tell
 
 
@@ -31,18 +30,8 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     """
     results = read_results(study_dir, runs_dir)
     panels = panels_of(results.runs)
-    stated = results.study.stated
-    tested = [pictures_of(panel) for panel in panels]
-    judged = [
-        judge(
-            panel,
-            stated.margin_of(panel.task),
-            missing_of(results, panel.task, panel.dataset),
-            seen.resampled if seen else None,
-            raced=bool(results.study.looks),
-        )
-        for panel, seen in zip(panels, tested, strict=True)
-    ]
+    found = [judge_panel(results, panel) for panel in panels]
+    judged, tested = [one for one, _ in found], [seen for _, seen in found]
     pictures = draw(panels, results.study.axes)
     for one, seen in zip(judged, tested, strict=True):
         if (sheet := apart_sheet(one, seen, runs_dir / "data" / one.panel.dataset)) is not None:

@@ -8,6 +8,8 @@ from functools import cached_property
 from frostline.report.arms import Arm, Panel, identity
 from frostline.report.curve import Unit
 from frostline.report.growth import Growing, growing
+from frostline.report.results import Results, missing_of
+from frostline.report.tested import Pictures, pictures_of
 from frostline.statistics.arm import Summary, outlying, summarise
 from frostline.statistics.champion import Champion, champion
 from frostline.statistics.holm import Row, table
@@ -135,6 +137,18 @@ class Judged:
         return [name for name, pair in pairs.items() if pair.verdict == "worse"]
 
     @cached_property
+    def taken(self) -> str | None:
+        """The arm that the verdict says to take: the candidate, or the cheapest of those that are equivalent to it;
+        the only one where there is no second. None where it cannot tell. What rounds of seeds say is not in it."""
+        found = self.champion
+        if found is None:
+            return self.candidate
+        undecided = [name for name in found.unbeaten if found.pairs[name].verdict != "equivalent"]
+        if undecided or self.missing or all(name in found.failed for name in found.pairs):
+            return None
+        return self.as_good[0]
+
+    @cached_property
     def as_good(self) -> list[str]:
         """Arms that may be best: those that the candidate is not shown to be better than, or not by more than the
         margin, and the candidate, unless one is better. The cheapest to train first; or the candidate, where seconds
@@ -164,3 +178,16 @@ def judge(
     means = {arm.name: arm.mean for arm in panel.arms}
     same = {name: one for name, one in (pictures or {}).items() if abs(one.value - means[name]) <= SAME}
     return Judged(panel, margin, tuple(missing), same, raced)
+
+
+def judge_panel(results: Results, panel: Panel) -> tuple[Judged, Pictures | None]:
+    """A panel of a study's results, and what its runs say picture by picture, where they all left that."""
+    tested = pictures_of(panel)
+    judged = judge(
+        panel,
+        results.study.stated.margin_of(panel.task),
+        missing_of(results, panel.task, panel.dataset),
+        tested.resampled if tested else None,
+        raced=bool(results.study.looks),
+    )
+    return judged, tested

@@ -31,6 +31,16 @@ class Standing:
     values: Mapping[str, Mapping[Hashable, float]]
     wanted: Mapping[str, list[int]]
 
+    @property
+    def taken(self) -> str | None:
+        """The arm to take: the champion, or the cheapest of those that are equivalent; None where it cannot tell."""
+        if self.race.end == "champion":
+            return self.race.champion
+        if self.race.end != "equivalent":
+            return None
+        competing = [arm for arm in self.panel.arms if arm.name in self.race.competing]
+        return min(competing, key=lambda arm: arm.mean_of("train_seconds")).name
+
 
 def standings(results: Results) -> list[Standing]:
     """Of each panel that has something to compare.
@@ -90,9 +100,7 @@ def told(standing: Standing) -> str:
     if found.end == "champion":
         said = f"`{found.champion}` is clear at {found.look} seeds: better than each other arm."
     elif found.end == "equivalent":
-        competing = [arm for arm in standing.panel.arms if arm.name in found.competing]
-        cheapest = min(competing, key=lambda arm: arm.mean_of("train_seconds"))
-        said = f"{arms} are equivalent within the margin at {found.look} seeds: take `{cheapest.name}`, the cheapest."
+        said = f"{arms} are equivalent within the margin at {found.look} seeds: take `{standing.taken}`, the cheapest."
     elif found.end == "cannot tell":
         said = f"no champion, as {arms or 'none'} still compete and no look is left."
     elif not found.look:

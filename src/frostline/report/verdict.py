@@ -86,11 +86,11 @@ def _verdict(judged: Judged) -> list[str]:
     if found.champion:
         rivals = [other for other in found.pairs if other not in found.failed]
         nearest = nearest_of({other: found.pairs[other] for other in rivals})
-        if judged.as_good != [name] and not judged.busy and judged.as_good[0] != name:
-            cheapest, near = judged.as_good[0], listed([f"`{one}`" for one in found.equivalent])
+        if judged.taken != name:
+            near = listed([f"`{one}`" for one in found.equivalent])
             return [
-                f"**Take `{cheapest}`**: `{name}` is highest with {figure}, but {near} lie so near, within "
-                f"{judged.margin:g}, that it does not matter, and `{cheapest}` trains in the least time."
+                f"**Take `{judged.taken}`**: `{name}` is highest with {figure}, but {near} lie so near, within "
+                f"{judged.margin:g}, that it does not matter, and `{judged.taken}` trains in the least time."
             ]
         whom = f"`{nearest}`" if len(rivals) == 1 else f"each of {len(rivals)} other arms, the nearest, `{nearest}`,"
         said = [f"**Take `{name}`**: {figure}, better than {whom} by {between(found.pairs[nearest])}."]
@@ -105,10 +105,9 @@ def _verdict(judged: Judged) -> list[str]:
     if judged.missing and not rivals:
         return [f"Of the runs that are there no other arm is shown to be better than {own}."]
     if not rivals:
-        cheapest = judged.as_good[0]
         same = listed([f"`{one}`" for one in (name, *found.equivalent)])
         return [
-            f"**Take `{cheapest}`**: {same} are equivalent within {judged.margin:g}"
+            f"**Take `{judged.taken}`**: {same} are equivalent within {judged.margin:g}"
             + (f"; {lead}." if judged.busy else f", and it trains in the least time; {lead}.")
         ]
     return [f"**Cannot tell**: {lead}, but it is not shown to be better than {_rivals(judged, rivals)}."] + _next(

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -25,7 +25,7 @@ from frostline.tasks.base import Task, as_arrays
 
 BUILT = ("task", "backbone", "head")  # groups of the configuration that make a network
 TESTED = "tested"  # beside them: how a run was tested, see `_tested`
-WEIGHTS, INFO = "weights.safetensors", "model.json"  # of a model's folder
+WEIGHTS, INFO, CARD = "weights.safetensors", "model.json", "README.md"  # of a model's folder
 _OURS = "frostline."
 # What a task asks for beside its network, and needs only to be trained.
 _UNTRAINED: Config = {
@@ -159,9 +159,10 @@ def is_ours(target: str) -> bool:
         return False
 
 
-def write_model(run: Path, folder: Path) -> ModelInfo:
+def write_model(run: Path, folder: Path, card: Callable[[ModelInfo], str] | None = None) -> ModelInfo:
     """Make the folder of a model, of a run's: weights and `model.json`, which need neither the study nor its dataset.
 
+    card: what its README.md says, where it has one.
     Raises FrostlineError where there is no finished run, or where something lies there that is no model.
     """
     info, task = read_run(run)
@@ -173,6 +174,8 @@ def write_model(run: Path, folder: Path) -> ModelInfo:
         weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
         save_file(weights, aside / WEIGHTS)
         (aside / INFO).write_text(info.to_json(), encoding="utf-8")
+        if card is not None:
+            (aside / CARD).write_text(card(info), encoding="utf-8")
         aside.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)

@@ -1,0 +1,25 @@
+"""The folder of a champion: weights, what they need to be used, and a card."""
+
+from pathlib import Path
+
+from frostline.config import read
+from frostline.deliver.card import card
+from frostline.deliver.champion import Chosen
+
+MODELS = Path("models")  # in the working directory
+
+
+def folder_of(chosen: Chosen) -> Path:
+    """Where it goes by default: the study, the task, and the dataset where the study has several."""
+    datasets = {run.result.names["dataset"] for run in chosen.results.runs}
+    parts = [chosen.results.study.name, chosen.panel.task, *([chosen.panel.dataset] if len(datasets) > 1 else [])]
+    return MODELS / "-".join(parts)
+
+
+def write_champion(chosen: Chosen, folder: Path) -> None:
+    """Write it, whole or not at all. Raises FrostlineError where the run's weights are not there, and where something
+    else lies in the folder."""
+    from frostline.runs.network import write_model  # torch
+
+    config = read(chosen.run.folder / "config.yaml")
+    write_model(chosen.run.folder, folder, lambda info: card(chosen, info, config, folder.as_posix()))
