@@ -23,6 +23,7 @@ from frostline.cli import (
     prepare,
     preview,
     schedule,
+    serve,
     study,
     train,
 )
@@ -31,7 +32,7 @@ from frostline.errors import FrostlineError
 
 COMMANDS = (
     *(study, plan, prepare, doctor, annotate, preview, train, compare),
-    *(champion, predict, evaluate, export, schedule, models, cache),
+    *(champion, predict, evaluate, export, serve, schedule, models, cache),
 )
 
 

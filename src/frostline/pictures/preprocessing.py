@@ -61,9 +61,13 @@ class Preprocessing:
             return self.square(picture, shown), shown
         with readable(picture, name):
             data = picture if isinstance(picture, bytes) else read_file(Path(picture))
-            if (size := displayed_size(BytesIO(data))) is None:
-                raise UnreadablePictureError("is empty" if not data else "is no picture")
-            return self.square(data, size), size
+            if not data:
+                raise UnreadablePictureError("is empty")
+            size = displayed_size(BytesIO(data))
+            pixels = self.square(data, size)  # which tells why it has no size
+            if size is None:
+                raise UnreadablePictureError("is no picture")
+            return pixels, size
 
     def whole(self, picture: Picture, name: str) -> Pixels:
         """All pixels of anybody's picture as displayed, (h, w, 3) RGB. Raises FrostlineError for what is no picture."""

@@ -42,6 +42,9 @@ PICTURE_SUFFIXES = frozenset(
     suffix for form, suffixes in FORMATS.items() if not _LACKING.get(form) for suffix in suffixes
 )
 LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})  # their pixels depend on who decodes them
+# What Pillow is told to try: without that it takes whatever it knows, and EPS is a program that Ghostscript runs. A
+# JPEG's reader gives MPO, too.
+_TRIED = [form for form in FORMATS if form not in ("MPO", "HEIF") and not _LACKING.get(form)]
 MAX_PIXELS = 89_478_485  # where PIL begins to warn of a decompression bomb
 MOST_PAGES = 1000  # of one file that are looked at
 WHITE = 65535  # of 16 bits
@@ -165,11 +168,11 @@ def _decoding(max_pixels: int) -> Iterator[None]:
 def _identified(file: Path | IO[bytes]) -> ImageFile.ImageFile:
     """Raises as Image.open does."""
     try:
-        return Image.open(file)
+        return Image.open(file, formats=_TRIED)
     except UnidentifiedImageError:
         if not _heif():
             raise
-        return Image.open(file)
+        return Image.open(file, formats=["HEIF"])
 
 
 @cache

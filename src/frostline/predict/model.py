@@ -21,6 +21,7 @@ BATCH = 16  # pictures that are predicted at once
 
 # Squares (B, S, S, 3), RGB, to what `answers` reads.
 Engine: TypeAlias = Callable[[Pixels], dict[str, npt.NDArray[Any]]]
+Seen: TypeAlias = tuple[Pixels, Placement]  # a square, and how the picture lies in it
 Answer: TypeAlias = Prediction | FrostlineError
 
 
@@ -73,23 +74,32 @@ class Model:
         while some := list(islice(seen, batch_size)):
             yield from self._answers(some)
 
-    def _answers(self, seen: Sequence[tuple[Pixels, Placement] | FrostlineError]) -> list[Answer]:
+    def seen(self, picture: Picture, name: str) -> Seen:
+        """A picture as the network sees it, which any thread may make. name: what to call it where it is no file.
+
+        Raises FrostlineError for what is no picture.
+        """
+        preprocessing = self.info.preprocessing
+        pixels, shown = preprocessing.seen(picture, name)
+        return pixels, Placement(preprocessing.size, preprocessing.place(shown), shown)
+
+    def said(self, seen: Sequence[Seen]) -> list[Prediction]:
+        """What the network says of pictures, all at once, in one thread at a time."""
+        raw = self.engine(np.stack([pixels for pixels, _ in seen]))
+        placements = [placement for _, placement in seen]
+        return answers(self.info.task, raw, self.classes, placements, self.info.rule)
+
+    def _answers(self, seen: Sequence[Seen | FrostlineError]) -> list[Answer]:
         """What is said of squares; errors stay where they are."""
         good = [one for one in seen if not isinstance(one, FrostlineError)]
-        found: Iterator[Prediction] = iter(())
-        if good:
-            raw = self.engine(np.stack([pixels for pixels, _ in good]))
-            placements = [placement for _, placement in good]
-            found = iter(answers(self.info.task, raw, self.classes, placements, self.info.rule))
+        found = iter(self.said(good) if good else ())
         return [one if isinstance(one, FrostlineError) else next(found) for one in seen]
 
-    def _seen(self, number: int, picture: Picture) -> tuple[Pixels, Placement] | FrostlineError:
-        preprocessing = self.info.preprocessing
+    def _seen(self, number: int, picture: Picture) -> Seen | FrostlineError:
         try:
-            pixels, shown = preprocessing.seen(picture, f"The picture at index {number}")
+            return self.seen(picture, f"The picture at index {number}")
         except FrostlineError as error:
             return error
-        return pixels, Placement(preprocessing.size, preprocessing.place(shown), shown)
 
     def _in_windows(self, pictures: Iterable[Picture], batch_size: int, window: int) -> Iterator[Answer]:
         """One picture after the other, each as many squares as it has windows."""

@@ -1,0 +1,1 @@
+"""A model asked over HTTP: a page for people, JSON for programs."""

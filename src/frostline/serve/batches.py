@@ -1,0 +1,71 @@
+"""What many ask for at once goes through the network together."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Generic, TypeAlias, TypeVar
+
+WAIT = 0.003  # seconds that what came first waits for others
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_Asked: TypeAlias = tuple[_T, Future[_R]]
+
+
+class Batches(Generic[_T, _R]):
+    """One thread that does `work` for as many items at once as are there.
+
+    most: at once. wait: s, for which the first of a batch waits for others where fewer are there.
+    """
+
+    def __init__(self, work: Callable[[Sequence[_T]], Sequence[_R]], most: int, wait: float = WAIT) -> None:
+        self.work, self.most, self.wait = work, most, wait
+        self._asked: SimpleQueue[_Asked[_T, _R] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="network", daemon=True)
+        self._thread.start()
+
+    def put(self, item: _T) -> Future[_R]:
+        """What comes of an item, once that is known; or what its batch raised."""
+        future: Future[_R] = Future()
+        self._asked.put((item, future))
+        return future
+
+    def close(self) -> None:
+        """Do what was asked for, and end."""
+        self._asked.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        first = self._asked.get()
+        while first is not None:
+            batch, more = self._gathered(first)
+            batch = [one for one in batch if one[1].set_running_or_notify_cancel()]
+            if batch:
+                self._work(batch)
+            del batch
+            first = self._asked.get() if more else None
+
+    def _gathered(self, first: _Asked[_T, _R]) -> tuple[list[_Asked[_T, _R]], bool]:
+        """A batch, and whether more may come."""
+        batch, until = [first], time.monotonic() + self.wait
+        while len(batch) < self.most:
+            try:
+                one = self._asked.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                break
+            if one is None:
+                return batch, False
+            batch.append(one)
+        return batch, True
+
+    def _work(self, batch: Sequence[_Asked[_T, _R]]) -> None:
+        try:
+            found = self.work([item for item, _ in batch])
+            for (_, future), result in zip(batch, found, strict=True):
+                future.set_result(result)
+        except BaseException as error:  # whatever it is, who asked must come to know
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
