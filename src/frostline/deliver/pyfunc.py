@@ -71,7 +71,9 @@ def pictures_in(given: Any) -> list[Any]:
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, list | np.ndarray) and len(value) > 0 and all(isinstance(one, str | bytes) for one in value)
+    return (
+        isinstance(value, list | np.ndarray) and len(value) > 0 and all(isinstance(one, str | bytes) for one in value)
+    )
 
 
 def _picture(given: Any, number: int) -> Picture | FrostlineError:

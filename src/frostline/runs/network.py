@@ -16,6 +16,7 @@ from torch import Tensor
 from frostline.config import Config, read
 from frostline.config.build import targets
 from frostline.errors import FrostlineError
+from frostline.models.folding import folded
 from frostline.pictures.preprocessing import Pixels, Preprocessing
 from frostline.pictures.reading import MAX_PIXELS, WHITE
 from frostline.predict.info import ModelInfo
@@ -38,15 +39,20 @@ _UNTRAINED: Config = {
 
 
 class TorchEngine:
-    """A task's network as an engine. device: such as `cpu` or `cuda`."""
+    """A task's network as an engine. device: such as `cpu` or `cuda`.
+
+    task: as it was trained. What computes is a copy whose batch norms are folded, which is quicker, and the same to a
+    rounding.
+    """
 
     def __init__(self, task: Task, device: str) -> None:
         self.task, self.device = task.eval().to(device), device
+        self._folded = folded(self.task).network
 
     @torch.inference_mode()
     def __call__(self, squares: Pixels) -> dict[str, npt.NDArray[Any]]:
         images = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
-        return as_arrays(self.task.raw(self.task(images)))
+        return as_arrays(self._folded.raw(self._folded(images)))
 
 
 def read_run(folder: Path) -> tuple[ModelInfo, Task]:
