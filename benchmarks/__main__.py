@@ -20,6 +20,7 @@ from benchmarks import (
     quality,
     report,
     scale,
+    serve,
     start,
     training,
     verdict,
@@ -30,19 +31,8 @@ from frostline.runs.provenance import commit, machine
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PARTS = (
-    data,
-    freezing,
-    loading,
-    metrics,
-    pipeline,
-    predicting,
-    quality,
-    report,
-    scale,
-    start,
-    training,
-    verdict,
-    windows,
+    *(data, freezing, loading, metrics, pipeline, predicting, quality),
+    *(report, scale, serve, start, training, verdict, windows),
 )
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 

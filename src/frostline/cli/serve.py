@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threshold is not None:
         check_number("--threshold", args.threshold, 0, 1)
     from frostline.runs.load import load
-    from frostline.serve.server import address_of, listening
-    from frostline.serve.server import run as run_server
+    from frostline.serve.server import Server, address_of, listening
 
     place = listening(args.host, args.port)  # first, as it is known at once
     model = load(Path(args.model), args.device)
@@ -48,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     told = f"{model.name} ({model.info.task}) at {address_of(place)}   ^C ends it"
     try:
-        run_server(app_of(model, args.host, args.threshold, args.max_mb), place, lambda: print(told, flush=True))
+        app = app_of(model, args.host, args.threshold, args.max_mb)
+        Server(app, lambda: print(told, flush=True)).run([place])
     except Stopped:  # as it is meant to end
         print("stopped")
     return 0

@@ -16,8 +16,10 @@ const hex = (hue, light) => "#" + [0, 8, 4].map(n => {
   const k = (n + hue / 30) % 12, one = light - 0.65 * Math.min(light, 1 - light) * Math.max(-1, Math.min(k - 3, 9 - k, 1))
   return Math.round(255 * one).toString(16).padStart(2, "0")
 }).join("")
-const palette = PALETTES.find(one => one.length >= told.classes.length) || many(told.classes.length)
-const colourOf = name => palette[Math.max(0, told.classes.indexOf(name))]
+const things = told.classes.filter(name => name !== BACKGROUND)
+const palette = PALETTES.find(one => one.length >= things.length) || many(things.length)
+const colours = new Map([[BACKGROUND, "#8a949c"], ...things.map((name, n) => [name, palette[n]])])
+const colourOf = name => colours.get(name)
 const rgb = colour => [1, 3, 5].map(at => parseInt(colour.slice(at, at + 2), 16))
 const inkOn = colour => { const [r, g, b] = rgb(colour); return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000" : "#fff" }
 const percent = share => (100 * share).toFixed(share >= 0.9995 || share < 0.0005 ? 0 : 1) + " %"
@@ -28,6 +30,7 @@ const waiting = []
 let working = 0
 
 function take(list) {
+  const parts = new DocumentFragment()
   for (const file of list) {
     const part = document.getElementById("card").content.cloneNode(true)
     const root = part.querySelector("article")
@@ -43,9 +46,10 @@ function take(list) {
     root.classList.add("waiting")
     card.at(".state").textContent = "waiting …"
     all.add(card)
-    cards.prepend(part)
+    parts.append(part)
     waiting.push(card)
   }
+  cards.prepend(parts)
   while (working < AT_ONCE && waiting.length) work()
   tell()
 }
@@ -91,7 +95,7 @@ async function ask(card) {
 
 async function prepare(card) {
   const { width, height, mask } = card.answer, stage = card.at(".stage")
-  stage.style.aspectRatio = `${width} / ${height}`
+  Object.assign(stage.style, { aspectRatio: `${width} / ${height}`, width: `min(100%, calc(78vh * ${width / height}))` })
   const { mask: _, ...rest } = card.answer
   card.at("pre").textContent = JSON.stringify(rest, (_, one) => typeof one === "number" ? +one.toPrecision(6) : one, 1)
   card.at("details").hidden = false
@@ -118,7 +122,7 @@ const show = card => SHOW[told.task](card)
 function showClasses(card) {
   const rows = Object.entries(card.answer.probabilities).sort((a, b) => b[1] - a[1])
   headline(card, rows[0][0], percent(rows[0][1]))
-  const table = made("table")
+  const table = made("table", "shares")
   for (const [name, share] of rows.slice(0, MOST)) table.append(row(name, share))
   const rest = rows.slice(MOST)
   if (rest.length) table.append(row(`${rest.length} other${rest.length > 1 ? "s" : ""}`, rest.reduce((sum, one) => sum + one[1], 0)))
@@ -196,9 +200,9 @@ function showMask(card) {
 function paint(card) {
   const canvas = card.at("canvas"), { width, height } = canvas, context = canvas.getContext("2d")
   const painted = context.createImageData(width, height), labels = card.labels
-  const colours = told.classes.map(name => card.hidden.has(name) ? null : rgb(colourOf(name)))
+  const shown = told.classes.map(name => card.hidden.has(name) ? null : rgb(colourOf(name)))
   for (let n = 0; n < labels.length; n++) {
-    const colour = colours[labels[n]]
+    const colour = shown[labels[n]]
     if (!colour) continue
     const edge = (n % width && labels[n - 1] !== labels[n]) || (n >= width && labels[n - width] !== labels[n])
     painted.data.set([...colour, edge ? 255 : 255 * slider.value], 4 * n)

@@ -1,0 +1,52 @@
+import threading
+
+import pytest
+
+from frostline.serve.batches import Batches
+
+
+def test_what_waits_goes_together_and_up_to_the_most():
+    begun, go = threading.Event(), threading.Event()
+    sizes = []
+
+    def work(items):
+        sizes.append(len(items))
+        begun.set()
+        go.wait(10)
+        return [2 * item for item in items]
+
+    batches = Batches(work, most=4, wait=0)
+    first = batches.put(0)
+    begun.wait(10)
+    rest = [batches.put(item) for item in range(1, 10)]
+    rest[4].cancel()  # whoever asked is gone
+    go.set()
+    batches.close()
+    assert first.result(0) == 0 and [one.result(0) for one in rest if not one.cancelled()] == [
+        2,
+        4,
+        6,
+        8,
+        12,
+        14,
+        16,
+        18,
+    ]
+    assert sizes == [1, 4, 3, 1]
+
+
+def test_the_first_waits_for_others_no_longer_than_it_should():
+    batches = Batches(lambda items: [len(items)] * len(items), most=2, wait=10)
+    one, two = batches.put(0), batches.put(0)
+    assert one.result(5) == two.result(5) == 2  # full, and so at once
+    batches.close()
+
+
+@pytest.mark.parametrize("work", [lambda items: 1 / 0, lambda items: []])
+def test_an_error_comes_to_all_who_asked(work):
+    batches = Batches(work, most=4)
+    asked = [batches.put(0) for _ in range(3)]
+    for one in asked:
+        with pytest.raises((ZeroDivisionError, ValueError)):
+            one.result(5)
+    batches.close()
