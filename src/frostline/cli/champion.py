@@ -1,6 +1,7 @@
 """`frostline champion`: what a study's verdict names, as a model to use."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from frostline.cli.common import Commands
@@ -25,7 +26,7 @@ def add(commands: Commands) -> None:
     champion.set_defaults(command=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     from frostline.studies.pipeline import STUDIES
     from frostline.studies.study import read_study
 
@@ -45,11 +46,13 @@ def run(args: argparse.Namespace) -> None:
         try:
             chosen = choose(results, panel, args.anyway)
         except FrostlineError as error:
-            refused.append(str(error))
+            refused.append(error)
             continue
         out = args.out or folder_of(chosen)
         write_champion(chosen, out)
-        what = f"{chosen.arm.name}, seed {chosen.run.result.seed}"
-        print(f"{panel.where}: {what}  -> {out}", flush=True)
-    if refused:  # of the others the models are there
-        raise FrostlineError("\nfrostline: ".join(refused))
+        print(f"{panel.where}: {chosen.arm.name}, seed {chosen.run.result.seed}  -> {out}", flush=True)
+    if len(refused) == len(panels) == 1:
+        raise refused[0]
+    for why in refused:
+        print(f"frostline: {why}", file=sys.stderr)
+    return 0 if not refused else 1 if len(refused) < len(panels) else 2

@@ -191,7 +191,7 @@ def _preprocessing(info: ModelInfo) -> str:
 
 def _made(info: ModelInfo, config: Config, result: RunResult) -> list[list[str]]:
     rows = {group: f"`{cell(result.names[group])}`" for group in ("task", "backbone", "head", "schedule")}
-    epochs = f"{result.epochs}" + (f", the best was {result.best_epoch + 1}" if result.best_epoch >= 0 else "")
+    best = f" (the best was number {result.best_epoch + 1})" if result.best_epoch >= 0 else ""
     optimizer, trainer = config.get("optimizer", {}), config.get("trainer", {})
     told = [str(optimizer["_target_"]).rpartition(".")[2]] if "_target_" in optimizer else []
     told += [f"learning rate {optimizer['lr']:g}"] if "lr" in optimizer else []
@@ -200,7 +200,7 @@ def _made(info: ModelInfo, config: Config, result: RunResult) -> list[list[str]]
         "picture": f"{info.preprocessing.size} px, {info.preprocessing.fit}",
         "parameters": f"{quantity(result.params_total)}, of which {quantity(result.params_trainable_last)} trained in "
         "the last epoch",
-        "training": f"{epochs} epochs, {result.images_seen:,} pictures, {result.train_seconds:,.0f} s",
+        "training": f"{result.epochs} epochs{best}, {result.images_seen:,} pictures, {result.train_seconds:,.0f} s",
         "optimizer": ", ".join(told),
         "a picture takes": f"{result.predict_ms:.1f} ms on the machine below",
     }

@@ -6,8 +6,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import mlflow
 import numpy as np
+from mlflow.pyfunc.model import PythonModel
 from PIL import Image
 
 from frostline.errors import FrostlineError
@@ -22,7 +22,7 @@ FORMS = (
 )
 
 
-class PictureModel(mlflow.pyfunc.PythonModel):
+class PictureModel(PythonModel):
     """The folder of a model, as MLflow's artifact `model`.
 
     What is text is base64, and never a path, so that nobody reads the disk of a server by it.
@@ -71,9 +71,8 @@ def pictures_in(given: Any) -> list[Any]:
 
 
 def _is_texts(value: Any) -> bool:
-    return (
-        isinstance(value, list | np.ndarray) and len(value) > 0 and all(isinstance(one, str | bytes) for one in value)
-    )
+    texts = isinstance(value, list | np.ndarray) and all(isinstance(one, str | bytes) for one in value)
+    return texts and len(value) > 0
 
 
 def _picture(given: Any, number: int) -> Picture | FrostlineError:

@@ -1,7 +1,7 @@
 """What MLflow runs to load a registered model, in place of anything that is pickled."""
 
-import mlflow
+from mlflow.models import set_model
 
 from frostline.deliver.pyfunc import PictureModel
 
-mlflow.models.set_model(PictureModel())
+set_model(PictureModel())

@@ -183,6 +183,7 @@ def write_model(run: Path, folder: Path, card: Callable[[ModelInfo], str] | None
         if card is not None:
             (aside / CARD).write_text(card(info), encoding="utf-8")
         aside.chmod(0o755)
+        (aside / WEIGHTS).chmod(0o644)  # safetensors makes it for its owner alone, and a model is for others
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
     finally:
