@@ -34,7 +34,7 @@ from frostline.runs.workplace import RUNS
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import class_names
 from frostline.scenes.scene import SPLITS
-from frostline.statistics.pictures import Resampled, resamples
+from frostline.statistics.pictures import FEWEST, Resampled, resamples
 from frostline.statistics.student import Interval
 from frostline.tasks.base import Task, Tested
 
@@ -207,6 +207,8 @@ def _test(task: Task, batches: Batches, device: str, precision: str) -> dict[str
 
 def _interval(task: Task) -> Interval | None:
     table = as_table(task.tested.rows, task.primary, task.classes)
+    if len(table) < FEWEST:  # of boxes, a thousand resamples take a while
+        return None
     counts = np.vstack([np.ones(len(table), np.uint16), resamples(len(table))])
     values = set_metric(table)(cast(Any, counts))
     return Resampled(len(table), float(values[0]), values[1:]).interval()
