@@ -60,14 +60,14 @@ def test_on_its_own_test_split_it_gives_its_runs_figures_to_the_last_digit(train
 
 def model_of(task, dataset, *overrides):
     """An untrained model of that dataset's classes."""
-    chosen = [f"task={task}", *TASKS[task], "image_size=64", *overrides]
-    config = compose(chosen)
+    size = 64 if task in ("detection", "segmentation") else 32
+    config = compose([f"task={task}", *TASKS[task], f"image_size={size}", *overrides])
     network = {group: config[group] for group in BUILT}
     torch.manual_seed(0)
     needs = {"classification": ["label"], "localization": ["label", "boxes"], "detection": ["boxes"]}
     classes = class_names(dataset.classes, needs.get(task, ["mask"]))
-    built = bare(network, classes, 64, "a test")
-    seen = Preprocessing(64, config["fit"])
+    built = bare(network, classes, size, "a test")
+    seen = Preprocessing(size, config["fit"])
     return Model(ModelInfo("mine", task, classes, seen, built.rule, network), TorchEngine(built, "cpu"))
 
 
