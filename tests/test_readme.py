@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.models import untrained
 from PIL import Image
 
-from frostline.cli import main
+from frostline.cli import _parsed, main
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = re.findall(r"^ {4}frostline ([^#\n]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
@@ -32,6 +33,12 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A model's folder, of a small network that nobody trained."""
+    return untrained("classification", tmp_path_factory.mktemp("models") / "mine", ("apples", "pears"))
+
+
 def _cells(folder, rng):
     """Sixteen pictures with a box each, in Pascal VOC's layout."""
     for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
@@ -49,7 +56,7 @@ def _cells(folder, rng):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_the_readme_says_works(command, here, capsys):
+def test_what_the_readme_says_works(command, here, mine, capsys):
     words = shlex.split(command)
     if words[0] == "plan":  # the study that the command before it makes
         assert main(["study", "new", "mine"]) == 0
@@ -58,6 +65,14 @@ def test_what_the_readme_says_works(command, here, capsys):
         if not pets.is_dir():
             pytest.skip("no pictures of pets beside the project (../shared/data/pets3)")
         (here / "path/to/pets").symlink_to(pets)
+    if words[0] in ("champion", "serve"):  # run by tests/deliver and tests/serve, on studies and servers of their own
+        assert _parsed(words).command
+        return
+    if "models/mine" in words:
+        (here / "models").mkdir()
+        (here / "models/mine").symlink_to(mine)
+        (here / "path/to/more").symlink_to(here / "path/to/pictures")
+        words += ["--pictures", "path/to/pictures"] if words[0] == "export" else []
     if words[0] == "train":
         words = [*(w for w in words if not w.startswith("image_size")), *SMALL]
     assert main(words) == 0

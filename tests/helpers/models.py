@@ -17,15 +17,15 @@ from frostline.runs.network import BUILT, INFO, WEIGHTS
 SIZE, CLASSES = 64, ("ant", "bee", "cow")
 
 
-def untrained(task, folder):
+def untrained(task, folder, classes=CLASSES):
     """The folder of a small model of this task."""
     torch.manual_seed(0)
     config = compose([f"task={task}", f"image_size={SIZE}", "backbone=mobilenetv3_small", "backbone.pretrained=false"])
-    built = build_task(config, CLASSES)
+    built = build_task(config, classes)
     folder.mkdir(parents=True)
     save_file({name: tensor.contiguous() for name, tensor in built.model.state_dict().items()}, folder / WEIGHTS)
     network = {group: dict(config[group]) for group in BUILT}
-    info = ModelInfo("small", task, CLASSES, Preprocessing(SIZE), Rule(min_score=0.0, max_boxes=5), network)
+    info = ModelInfo("small", task, classes, Preprocessing(SIZE), Rule(min_score=0.0, max_boxes=5), network)
     (folder / INFO).write_text(info.to_json())
     return folder
 
