@@ -35,7 +35,7 @@ def write_onnx(task: Task, info: ModelInfo, file: Path) -> None:
     whole = Whole(task, info.preprocessing.size).eval()
     if sum(weight.nbytes for weight in whole.state_dict().values()) > MOST:
         raise FrostlineError("A model of more than 2 GB does not fit into one file of ONNX.")
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         try:
             program: Any = torch.onnx.export(
                 whole,
@@ -60,14 +60,13 @@ def write_onnx(task: Task, info: ModelInfo, file: Path) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's steps, and its warnings of what it settles by itself, are nothing for the user."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Within, what exporters settle by themselves, and tell, is nothing for the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)

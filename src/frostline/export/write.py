@@ -3,51 +3,86 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
 
 from frostline.errors import FrostlineError
 from frostline.export.dataset import dataset_of, pictures_in, pictures_of
 from frostline.export.onnx import write_onnx
 from frostline.export.proof import Proof, prove
+from frostline.export.quantize import Loss, describe, lost, write_int8
 from frostline.files import replacing
-from frostline.pictures.preprocessing import Picture
+from frostline.pictures.preprocessing import Picture, Pixels
 from frostline.predict.model import Model
 from frostline.predict.onnx import read_onnx
 from frostline.runs.load import load
 from frostline.runs.network import TorchEngine
+from frostline.scenes.dataset import Dataset
+from frostline.tasks.base import Task, as_arrays
 
 PICTURES = 40  # that a file is proven on
+CALIBRATED = 200  # pictures that the scales of int8 are made for
 
 
 @dataclass(frozen=True)
 class Written:
-    """A file that was written, and how it was proven."""
+    """A file that was written, and how it was proven. loss: what int8 costs; None of what is as exact as the model."""
 
     file: Path
     proof: Proof
+    loss: Loss | None = None
 
 
-def export(model: str | Path, file: Path, pictures: Sequence[Path] = ()) -> Written:
+class Unfolded:
+    """A task's network as an engine, just as it was trained."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task.eval()
+
+    @torch.inference_mode()
+    def __call__(self, squares: Pixels) -> dict[str, npt.NDArray[Any]]:
+        return as_arrays(self.task.raw(self.task(torch.from_numpy(squares).permute(0, 3, 1, 2))))
+
+
+def export(model: str | Path, file: Path, pictures: Sequence[Path] = (), int8: bool = False) -> Written:
     """Write a model as an ONNX file, once what it says of real pictures is what the model says.
 
     model: as `load` takes it, but computed by torch. pictures: files and folders to prove it on; else those of the test
-    split of the model's own dataset. Raises FrostlineError where there is none of these, or where they differ.
+    split of the model's own dataset. int8: in eight bits, whose scales are made for pictures of the training split, and
+    whose loss is measured on the validation split. Raises FrostlineError where there is none of these, or where what
+    is exported says something else.
     """
     loaded = load(model, "cpu")
     if not isinstance(loaded.engine, TorchEngine):
         raise FrostlineError(f"{model} is exported already: give the run, or its model folder.")
-    real = _pictures(loaded, Path(model), pictures)
+    task, dataset = loaded.engine.task, dataset_of(loaded.info, Path(model))
+    real = _real(Path(model), dataset, pictures)
+    if int8 and dataset is None:
+        raise FrostlineError(
+            f"The dataset of {model} is not below runs/ here, and int8 is made for its training pictures and measured "
+            "on its validation split: export where it is, or without --quantize."
+        )
     with replacing(file) as aside:
-        write_onnx(loaded.engine.task, loaded.info, aside)
-        return Written(file, prove(loaded, read_onnx(aside, "cpu"), real))
+        write_onnx(task, loaded.info, aside)
+        exact = read_onnx(aside, "cpu")
+        proof, loss = prove(Model(loaded.info, Unfolded(task)), exact, real), None
+        if int8 and dataset is not None:
+            with replacing(aside) as small:
+                write_int8(aside, exact, pictures_of(dataset, "train", CALIBRATED), small)
+                describe(small, loaded.info)
+                loss = lost(exact, read_onnx(small, "cpu"), dataset)
+                describe(small, loaded.info, loss)
+        return Written(file, proof, loss)
 
 
-def _pictures(model: Model, place: Path, given: Sequence[Path]) -> list[Picture]:
+def _real(model: Path, dataset: Dataset | None, given: Sequence[Path]) -> list[Picture]:
     if given:
         return pictures_in(given, PICTURES)
-    dataset = dataset_of(model.info, place)
     if dataset is None:
         raise FrostlineError(
-            f"The dataset of {place} is not below runs/ here, and a file is proven on real pictures before it is "
+            f"The dataset of {model} is not below runs/ here, and a file is proven on real pictures before it is "
             "written: give some with --pictures FOLDER."
         )
     return pictures_of(dataset, "test", PICTURES)
