@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         epilog="frostline export runs/pets/results/RUN --to onnx --out pets.onnx",
     )
     export.add_argument("model", metavar="MODEL", help="a run's folder, or a model's")
-    export.add_argument("--to", choices=SUFFIXES, default="onnx", help="the kind of file; by default onnx")
+    export.add_argument("--to", choices=SUFFIXES, default="onnx", help="by default onnx; pt2 is for torch's own tools")
     export.add_argument(
         "--quantize", choices=["int8"],
         help="in eight bits: several times as fast on a CPU, and less exact; what it loses on the validation split of "
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     check_out("--out", out, (suffix,), "what is exported")
     from frostline.export.write import export
 
-    written = export(args.model, out, args.pictures, int8=bool(args.quantize))
+    written = export(args.model, out, args.pictures, args.to, int8=bool(args.quantize))
     print(f"{written.file}: {'before int8, ' if written.loss else ''}{written.proof}")
     if written.loss:
         print(written.loss)

@@ -12,6 +12,7 @@ from frostline.errors import FrostlineError
 from frostline.export.dataset import dataset_of, pictures_in, pictures_of
 from frostline.export.onnx import write_onnx
 from frostline.export.proof import Proof, prove
+from frostline.export.pt2 import Pt2Engine, write_pt2
 from frostline.export.quantize import Loss, describe, lost, write_int8
 from frostline.files import replacing
 from frostline.pictures.preprocessing import Picture, Pixels
@@ -46,13 +47,15 @@ class Unfolded:
         return as_arrays(self.task.raw(self.task(torch.from_numpy(squares).permute(0, 3, 1, 2))))
 
 
-def export(model: str | Path, file: Path, pictures: Sequence[Path] = (), int8: bool = False) -> Written:
-    """Write a model as an ONNX file, once what it says of real pictures is what the model says.
+def export(
+    model: str | Path, file: Path, pictures: Sequence[Path] = (), kind: str = "onnx", int8: bool = False
+) -> Written:
+    """Write a model as one file, once what it says of real pictures is what the model says.
 
     model: as `load` takes it, but computed by torch. pictures: files and folders to prove it on; else those of the test
-    split of the model's own dataset. int8: in eight bits, whose scales are made for pictures of the training split, and
-    whose loss is measured on the validation split. Raises FrostlineError where there is none of these, or where what
-    is exported says something else.
+    split of the model's own dataset. kind: `onnx`, or `pt2`, which is torch.export's. int8: in eight bits, whose scales
+    are made for pictures of the training split, and whose loss is measured on the validation split. Raises
+    FrostlineError where there is none of these, or where what is exported says something else.
     """
     loaded = load(model, "cpu")
     if not isinstance(loaded.engine, TorchEngine):
@@ -64,9 +67,15 @@ def export(model: str | Path, file: Path, pictures: Sequence[Path] = (), int8: b
             f"The dataset of {model} is not below runs/ here, and int8 is made for its training pictures and measured "
             "on its validation split: export where it is, or without --quantize."
         )
+    if int8 and kind != "onnx":
+        raise FrostlineError("int8 is for ONNX, which onnxruntime computes in eight bits: set --to onnx.")
     with replacing(file) as aside:
-        write_onnx(task, loaded.info, aside)
-        exact = read_onnx(aside, "cpu")
+        if kind == "onnx":
+            write_onnx(task, loaded.info, aside)
+            exact = read_onnx(aside, "cpu")
+        else:
+            write_pt2(task, loaded.info, aside)
+            exact = Model(loaded.info, Pt2Engine(aside))
         proof, loss = prove(Model(loaded.info, Unfolded(task)), exact, real), None
         if int8 and dataset is not None:
             with replacing(aside) as small:

@@ -25,6 +25,11 @@ def load(model: str | Path, device: str | None = None) -> Model:
         from frostline.predict.onnx import read_onnx
 
         return read_onnx(path, device)
+    if path.suffix == ".pt2" and path.is_file():
+        raise FrostlineError(
+            f"{path} is for torch's own tools: to load such a file runs whatever is in it, so nothing is predicted "
+            "from it here. Give the run, its model folder, or an ONNX file."
+        )
     if (path / RESULT).is_file() or (path / INFO).is_file():
         with importing():  # torch
             from frostline.runs.network import TorchEngine, read_model, read_run
