@@ -72,9 +72,9 @@ def _in_turn(runs: Path, table: pd.DataFrame) -> dict[str, float]:
     import torch
 
     from frostline.config import read
+    from frostline.environment import keep_memory
     from frostline.runs.build import build_data
     from frostline.runs.network import read_run
-    from frostline.runs.process import keep_memory
     from frostline.runs.timing import predict_ms
     from frostline.scenes.dataset import Dataset
 

@@ -122,11 +122,10 @@ def _stream(folder: str, seconds: float) -> float:
     """Pictures/s."""
     import frostline
 
-    model = _HELD.setdefault("model", None) or frostline.load(Path(folder) / "model")
+    model = _HELD.get("model") or frostline.load(Path(folder) / "model")
     _HELD["model"] = model
-    start, count = time.perf_counter(), 0
-    for _ in model.stream(itertools.cycle(_read(folder))):
-        count += 1
+    start = time.perf_counter()
+    for count, _ in enumerate(model.stream(itertools.cycle(_read(folder))), 1):
         if (taken := time.perf_counter() - start) >= seconds:
             return count / taken
     raise AssertionError("it is endless")

@@ -111,8 +111,8 @@ def _step_seconds(kept: bool) -> float:
     import torch
 
     from frostline.config import compose
+    from frostline.environment import keep_memory
     from frostline.runs.build import build_task
-    from frostline.runs.process import keep_memory
 
     if kept:
         keep_memory()

@@ -6,6 +6,7 @@ Importing any part of Frostline does so first: the command, `python -m frostline
 import atexit
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,25 @@ def settle() -> None:
     threads = {} if THREADS.keys() & os.environ.keys() else THREADS  # who has set one of the two means it
     for name, value in {**DEFAULTS, **threads}.items():
         os.environ.setdefault(name, value)
+
+
+def keep_memory(one_heap: bool = False) -> None:
+    """Have glibc keep the memory of freed tensors, as the next step wants as much again.
+
+    Otherwise large ones are given back to the system and fetched anew, page by page, at every step: a sixth of the
+    processor time of a training (see benchmarks/, `memory_kept`). one_heap: for a process whose threads hand memory to
+    one another for days: with a heap for each thread, what is kept grows. To be said before threads begin.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return
+    # M_MMAP_THRESHOLD: what is smaller comes from the heap. Some versions take no more than 32 MB.
+    if mallopt(-3, 1 << 30) or mallopt(-3, 32 << 20):
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: of which so much may lie idle
+    if one_heap:
+        mallopt(-8, 1)  # M_ARENA_MAX
 
 
 @contextmanager

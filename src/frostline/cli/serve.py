@@ -1,7 +1,6 @@
 """`frostline serve`: a model as a page and as JSON."""
 
 import argparse
-from pathlib import Path
 
 from frostline.cli.common import Commands
 from frostline.cli.stopping import Stopped
@@ -20,7 +19,7 @@ def add(commands: Commands) -> None:
         epilog="frostline serve runs/quickstart/results/RUN; then "
         "curl --data-binary @flower.jpg http://127.0.0.1:8000/predict",
     )
-    serve.add_argument("model", metavar="MODEL", help="a run's folder, a model's folder, or an exported file")
+    serve.add_argument("model", metavar="MODEL", help="as for `frostline predict`")
     serve.add_argument("--port", type=int, default=PORT, help=f"default {PORT}; 0 takes any that is free")
     serve.add_argument(
         "--host", default=HOST, help=f"default {HOST}, this machine alone; whoever reaches another may ask, too"
@@ -36,11 +35,13 @@ def run(args: argparse.Namespace) -> int:
     check_number("--max-mb", args.max_mb, 1, 1024, whole=True)
     if args.threshold is not None:
         check_number("--threshold", args.threshold, 0, 1)
+    from frostline.environment import keep_memory
     from frostline.runs.load import load
     from frostline.serve.server import Server, address_of, listening
 
+    keep_memory(one_heap=True)
     place = listening(args.host, args.port)  # first, as it is known at once
-    model = load(Path(args.model), args.device)
+    model = load(args.model, args.device)
     if args.threshold is not None and model.info.task != "detection":
         raise FrostlineError(f"--threshold is of detection, and {args.model} of {model.info.task}: leave it out.")
     from frostline.serve.app import app_of

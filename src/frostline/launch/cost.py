@@ -10,13 +10,13 @@ import torch
 from pytorch_lightning.utilities import move_data_to_device
 
 from frostline.config import Config, to_yaml
+from frostline.environment import keep_memory
 from frostline.freezing.schedule import depth_of
 from frostline.launch.local import places
 from frostline.loading.batch import Activations, Batch, Pictures, made_up
 from frostline.models.backbone import FROM_SCRATCH
 from frostline.parallel import threads
 from frostline.runs.build import TrainerSettings, build_task, task_class
-from frostline.runs.process import keep_memory
 from frostline.runs.timing import now
 from frostline.scenes.needs import class_names, lacks
 from frostline.scenes.scene import SPLITS

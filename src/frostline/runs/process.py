@@ -1,13 +1,12 @@
 """What a process that trains runs is set to: its random numbers, threads and memory, and how much libraries say."""
 
-import ctypes
 import logging
-import sys
 import warnings
 
 import pytorch_lightning as pl
 import torch
 
+from frostline.environment import keep_memory
 from frostline.errors import FrostlineError
 from frostline.parallel import threads
 from frostline.runs.beforehand import no_accelerator
@@ -21,18 +20,6 @@ def settle(seed: int, own_threads: int | None) -> None:
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(own_threads or threads())
     keep_memory()
-
-
-def keep_memory() -> None:
-    """Have glibc keep the memory of freed tensors, as the next step wants as much again.
-
-    Otherwise large ones are given back to the system and fetched anew, page by page, at every step: a sixth of the
-    processor time of a training (see benchmarks/, `memory_kept`).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # M_MMAP_THRESHOLD: what is smaller comes from the heap. Some versions take no more than 32 MB.
-    if mallopt is not None and (mallopt(-3, 1 << 30) or mallopt(-3, 32 << 20)):
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: of which so much may lie idle
 
 
 def device_named(name: str | None) -> str:
