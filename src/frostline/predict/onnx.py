@@ -27,11 +27,12 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxEngine:
     """A session of onnxruntime as an engine.
 
-    session: of a graph whose input is SQUARES. file: for the error where it cannot be computed.
+    session: of a graph whose input is SQUARES. file: for the error where it cannot be computed. device: what computes.
     """
 
     def __init__(self, session: Any, file: Path) -> None:
         self.session, self.file = session, file
+        self.device = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
         self.names = [output.name for output in session.get_outputs()]
 
     def __call__(self, squares: Pixels) -> dict[str, npt.NDArray[Any]]:
