@@ -20,6 +20,8 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "true",
     # MLflow would wait minutes for a server that has stopped, and the run with it.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    # A bar for each of a model's files says nothing to anybody.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 

@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.study) if (Path(args.study) / "study.yaml").is_file() else STUDIES / args.study
     study = read_study(folder)
     from frostline.deliver.champion import choose, panels_named
-    from frostline.deliver.folder import folder_of, write_champion
+    from frostline.deliver.folder import MODELS, name_of, write_champion
+    from frostline.deliver.registered import register
     from frostline.report.results import read_results
 
     results = read_results(study.folder, study.runs)
@@ -41,18 +42,19 @@ def run(args: argparse.Namespace) -> int:
     if args.out and len(panels) > 1:
         there = ", ".join(panel.where for panel in panels)
         raise FrostlineError(f"--out is one folder, and there are {len(panels)} models ({there}): name one by --task.")
-    refused = []
+    refused: list[FrostlineError] = []
+    made = 0
     for panel in panels:
         try:
             chosen = choose(results, panel, args.anyway)
+            out = args.out or MODELS / name_of(chosen)
+            write_champion(chosen, out)
+            made += 1
+            print(f"{panel.where}: {chosen.arm.name}, seed {chosen.run.result.seed}  -> {out}", flush=True)
+            for address in register(chosen, out, name_of(chosen)):
+                print(f"registered: {address}", flush=True)
         except FrostlineError as error:
             refused.append(error)
-            continue
-        out = args.out or folder_of(chosen)
-        write_champion(chosen, out)
-        print(f"{panel.where}: {chosen.arm.name}, seed {chosen.run.result.seed}  -> {out}", flush=True)
-    if len(refused) == len(panels) == 1:
-        raise refused[0]
     for why in refused:
         print(f"frostline: {why}", file=sys.stderr)
-    return 0 if not refused else 1 if len(refused) < len(panels) else 2
+    return (1 if made else 2) if refused else 0

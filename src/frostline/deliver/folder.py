@@ -9,11 +9,11 @@ from frostline.deliver.champion import Chosen
 MODELS = Path("models")  # in the working directory
 
 
-def folder_of(chosen: Chosen) -> Path:
-    """Where it goes by default: the study, the task, and the dataset where the study has several."""
+def name_of(chosen: Chosen) -> str:
+    """What the model is called: the study, the task, and the dataset where the study has several."""
     datasets = {run.result.names["dataset"] for run in chosen.results.runs}
     parts = [chosen.results.study.name, chosen.panel.task, *([chosen.panel.dataset] if len(datasets) > 1 else [])]
-    return MODELS / "-".join(parts)
+    return "-".join(parts)
 
 
 def write_champion(chosen: Chosen, folder: Path) -> None:

@@ -33,11 +33,13 @@ class PictureModel(PythonModel):
 
         self.model: Model = load(context.artifacts["model"])
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    # MLflow reads the types of these, and takes them for a schema, or warns: the signature of the model has it.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """For each picture what its prediction says as JSON, see `as_json`, or `{"error": …}` for what is none."""
         asked = [_picture(one, number) for number, one in enumerate(pictures_in(model_input))]
-        found = self.model.stream(one for one in asked if not isinstance(one, FrostlineError))
-        answers = [one if isinstance(one, FrostlineError) else next(found) for one in asked]
+        # What is none keeps its place, so that the others are called by their own numbers.
+        found = self.model.stream(b"" if isinstance(one, FrostlineError) else one for one in asked)
+        answers = [one if isinstance(one, FrostlineError) else answer for one, answer in zip(asked, found, strict=True)]
         return [{"error": str(one)} if isinstance(one, FrostlineError) else as_json(one) for one in answers]
 
 

@@ -19,7 +19,7 @@ FACTS = ("train_seconds", "predict_ms", "params_total", "params_trainable_last")
 def tell(results: Results, judged: Sequence[Judged], text: str, plan: Path, files: Sequence[Path]) -> None:
     """text: report.md. plan: the folder of resolved runs, which name their tracker. files: the report's."""
     try:
-        for tracker in _trackers(plan):
+        for tracker in trackers_of(plan):
             if seen := tracker.compared(told(results, judged, text, files)):
                 print(seen, flush=True)
     except Exception as error:  # of whatever kind: it is another's code, and often another's machine
@@ -73,7 +73,7 @@ def _tags(judged: Judged, arm: Arm) -> dict[str, str]:
     return {"task": panel.task, "dataset": panel.dataset, **arm.facets, "standing": standing}
 
 
-def _trackers(plan: Path) -> list[Tracker]:
+def trackers_of(plan: Path) -> list[Tracker]:
     """Each that a planned run names, once."""
     named: list[dict[str, Any]] = []
     for path in sorted(plan.glob("*.yaml")):

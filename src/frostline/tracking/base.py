@@ -63,6 +63,28 @@ class ToldStudy:
     files: Sequence[Path] = ()
 
 
+@dataclass(frozen=True)
+class ToldModel:
+    """A model that is to be found by a name, and its versions by who is champion.
+
+    name: in the registry. study, cell: the run that it comes from. folder: its own. code: a file of Python that makes
+    of this folder what answers. package: the folder of code that this needs. requirements: as pip reads them. example:
+    a picture's bytes. description: Markdown. weights: their hash, by which the same model is known.
+    """
+
+    name: str
+    study: str
+    cell: Cell
+    folder: Path
+    code: Path
+    package: Path
+    requirements: Sequence[str]
+    example: bytes
+    description: str
+    weights: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Tracker:
     """Shows nothing; others extend it. The journal in a run's folder has everything, whatever becomes of a tracker.
 
@@ -90,4 +112,9 @@ class Tracker:
     def compared(self, study: ToldStudy) -> str:
         """Apart from all that, each time that a study is compared; the same again changes nothing. Returns in words
         where it can be seen, nothing where it cannot."""
+        return ""
+
+    def register(self, model: ToldModel) -> str:
+        """Put a model where others find it by its name; returns its address there, nothing where there is no such
+        place. Raises FrostlineError where it cannot be reached."""
         return ""

@@ -12,9 +12,10 @@ from typing import Any
 
 from frostline.environment import importing
 from frostline.files import write_whole
-from frostline.tracking.base import Data, Run, Status, ToldStudy, Tracker
+from frostline.tracking.base import Data, Run, Status, ToldModel, ToldStudy, Tracker
 from frostline.tracking.batches import log_metrics, log_params
 from frostline.tracking.parents import COMMIT, LEVEL, RUN, show
+from frostline.tracking.registry import ADDRESS, ALIAS, has_registry, register
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
 
 SAMPLE_EVERY = 1  # seconds
@@ -92,6 +93,15 @@ class MlflowTracker(Tracker):
         if self.uri.startswith("http"):
             return f"in MLflow: {without_password(self.uri).rstrip('/')}{page}"
         return f"in MLflow: make ui, then {LOCAL_PAGES}{page}"
+
+    def register(self, model: ToldModel) -> str:
+        if not has_registry(self.uri):
+            return ""
+        with importing():
+            import mlflow  # noqa: F401
+        _quieten()
+        version = register(self.uri, model)
+        return f"{ADDRESS}{model.name}@{ALIAS} (version {version}) in {without_password(self.uri)}"
 
     def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         from mlflow.tracking.context.registry import resolve_tags

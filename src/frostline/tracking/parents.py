@@ -30,20 +30,20 @@ def show(uri: str, study: ToldStudy) -> str:
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)
-        held = _held(client, experiment)
-        top = _study(client, experiment, study, held)
+        runs = held(client, experiment)
+        top = _study(client, experiment, study, runs)
         # The last first, as the pages have the newest above.
-        arms = [_arm(client, experiment, arm, top, held) for arm in reversed(study.arms)][::-1]
-        for run in _of(held, "arm"):
+        arms = [_arm(client, experiment, arm, top, runs) for arm in reversed(study.arms)][::-1]
+        for run in _of(runs, "arm"):
             if run.info.run_id not in arms:  # told anew since, or no longer part of the study
                 client.delete_run(run.info.run_id)
-        _link(client, study, arms, held)
+        _link(client, study, arms, runs)
         text = study.text if len(study.text) <= MOST_TEXT else f"{study.text[: MOST_TEXT - 1]}…"
         client.set_experiment_tag(experiment, NOTE, text)
     return experiment
 
 
-def _held(client: Any, experiment: str) -> list[Any]:
+def held(client: Any, experiment: str) -> list[Any]:
     """All runs of an experiment, the newest first."""
     found: list[Any] = []
     page = None
@@ -55,9 +55,9 @@ def _held(client: Any, experiment: str) -> list[Any]:
             return found
 
 
-def _study(client: Any, experiment: str, study: ToldStudy, held: Sequence[Any]) -> str:
+def _study(client: Any, experiment: str, study: ToldStudy, runs: Sequence[Any]) -> str:
     """The study's parent, which stays the same run whatever is found: people keep its address."""
-    known = next(iter(_of(held, "study")), None)
+    known = next(iter(_of(runs, "study")), None)
     run = known.info.run_id if known else _begun(client, experiment, study.name, {LEVEL: "study"})
     told = _hash(study.text, study.metrics, files=study.files)
     if known is None or known.data.tags.get(TOLD) != told:
@@ -71,10 +71,10 @@ def _study(client: Any, experiment: str, study: ToldStudy, held: Sequence[Any]) 
     return run
 
 
-def _arm(client: Any, experiment: str, arm: ToldArm, top: str, held: Sequence[Any]) -> str:
+def _arm(client: Any, experiment: str, arm: ToldArm, top: str, runs: Sequence[Any]) -> str:
     """An arm's parent, another run where its values are others: what MLflow once has, it can only add to."""
     told = _hash(top, arm.metrics, arm.curves, arm.tags)
-    for run in _of(held, "arm"):
+    for run in _of(runs, "arm"):
         if run.info.run_name == arm.name and run.data.tags.get(TOLD) == told:
             return str(run.info.run_id)
     made = _begun(client, experiment, arm.name, {**arm.tags, **UNFOLDED, LEVEL: "arm", PARENT: top})
@@ -87,22 +87,16 @@ def _arm(client: Any, experiment: str, arm: ToldArm, top: str, held: Sequence[An
     return made
 
 
-def _link(client: Any, study: ToldStudy, arms: Sequence[str], held: Sequence[Any]) -> None:
+def _link(client: Any, study: ToldStudy, arms: Sequence[str], runs: Sequence[Any]) -> None:
     """Nest the runs in their arms; and no others, such as earlier ones of the same names."""
-    found: dict[Cell, Any] = {}
-    for run in held:  # the newest first
-        tags = run.data.tags
-        if LEVEL not in tags or tags[LEVEL] == RUN:
-            cell = Cell(run.info.run_name, tags.get(COMMIT, ""), tags.get("data_hash", ""))
-            if run.info.status == "FINISHED":
-                found.setdefault(cell, run)
+    found = of_cells(runs)
     wanted = {
         found[cell].info.run_id: parent
         for arm, parent in zip(study.arms, arms, strict=True)
         for cell in arm.cells
         if cell in found
     }
-    for run in held:
+    for run in runs:
         now, parent = run.data.tags.get(PARENT), wanted.get(run.info.run_id)
         if parent is not None and now != parent:
             client.set_tag(run.info.run_id, PARENT, parent)
@@ -110,8 +104,20 @@ def _link(client: Any, study: ToldStudy, arms: Sequence[str], held: Sequence[Any
             client.delete_tag(run.info.run_id, PARENT)
 
 
-def _of(held: Iterable[Any], level: str) -> list[Any]:
-    return [run for run in held if run.data.tags.get(LEVEL) == level]
+def of_cells(runs: Iterable[Any]) -> dict[Cell, Any]:
+    """The finished ones among an experiment's runs, by what they are. runs: the newest first, which counts."""
+    found: dict[Cell, Any] = {}
+    for run in runs:
+        tags = run.data.tags
+        if LEVEL not in tags or tags[LEVEL] == RUN:
+            cell = Cell(run.info.run_name, tags.get(COMMIT, ""), tags.get("data_hash", ""))
+            if run.info.status == "FINISHED":
+                found.setdefault(cell, run)
+    return found
+
+
+def _of(runs: Iterable[Any], level: str) -> list[Any]:
+    return [run for run in runs if run.data.tags.get(LEVEL) == level]
 
 
 def _begun(client: Any, experiment: str, name: str, tags: Mapping[str, str]) -> str:
