@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
         "names are: what is of a class that the model lacks counts as not found, and is told. On the test split of its "
         "own study, a model gives the figures of its run.",
     )
-    evaluate.add_argument("model", metavar="MODEL", help="a run's folder, such as runs/STUDY/results/RUN, or a model's")
+    evaluate.add_argument("model", metavar="MODEL", help="a run's folder, a model's, or an exported file")
     evaluate.add_argument(
         "dataset", metavar="DATASET", help="a prepared dataset's folder; or pictures: a PATH, or dataset=NAME"
     )

@@ -141,7 +141,7 @@ def evaluate(model: Model, dataset: Dataset, split: str = "test", batch_size: in
     task = judge(model, dataset)
     untold = _complete(task, model, dataset, tested.get("metric"))
     items = JudgedItems(dataset, split, task, model.info.preprocessing)
-    device = model.engine.device if isinstance(model.engine, TorchEngine) else "cpu"
+    device = model.engine.device if isinstance(model.engine, TorchEngine) else "cpu"  # of what torch itself computes
     precision = tested.get("precision") if isinstance(model.engine, TorchEngine) else None
     with dataset.held():
         metrics = _test(task, Batches(items, size), device, precision or "32-true")
