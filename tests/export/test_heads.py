@@ -36,12 +36,12 @@ def test_exported_it_says_the_same(made, pictures, tmp_path, task, head):
     write_onnx(model.engine.task, model.info, file)
     exported = read_onnx(file)
     assert exported.info == model.info
-    if task == "detection":  # of the 100 surest alone, so that none is left out for its score
-        model = replace(model, info=replace(model.info, rule=Rule(0.0, 0.6, 1000)))
+    if task == "detection":  # so that many boxes are compared
+        model = replace(model, info=replace(model.info, rule=Rule(0.0, 0.9, 1000)))
     proof = prove(model, replace(exported, info=model.info), pictures)
     assert proof.pictures == len(pictures)
     if task == "detection":
-        assert proof.boxes > 20 * len(pictures) and proof.undecided < 0.02 * proof.boxes
+        assert proof.boxes > 15 * len(pictures) and proof.undecided < 0.02 * proof.boxes
     graph = onnx.load(file).graph
     assert [one.type.tensor_type.shape.dim[0].dim_param for one in graph.input] == ["batch"]
     behind_a_sum = 1 if head == "box" else 0

@@ -72,7 +72,7 @@ def _session(file: Path, device: str | None, threads: int | None) -> Any:
     name = device.partition(":")[0] if device else next(reversed(there))
     if name not in there:
         raise FrostlineError(
-            f"This onnxruntime computes on {' and '.join(there)}, not on '{device}': give one of these."
+            f"There is no device '{device}' for onnxruntime here; {', '.join(reversed(there))} can be had."
         )
     if not file.is_file():
         raise FrostlineError(f"There is no file {file}.")
@@ -82,10 +82,9 @@ def _session(file: Path, device: str | None, threads: int | None) -> Any:
     # of the pictures/s was left beside another process.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what is wrong is raised
+    providers = list(dict.fromkeys([there[name], there["cpu"]]))
     try:
-        return onnxruntime.InferenceSession(
-            str(file), options, providers=list(dict.fromkeys([there[name], there["cpu"]]))
-        )
+        return onnxruntime.InferenceSession(str(file), options, providers=providers)
     except Exception as error:
         raise FrostlineError(
             f"{file} is no whole model of ONNX ({_reason(error)}): export it again, or copy it anew."
