@@ -145,3 +145,13 @@ def test_what_is_broken_is_found_in_the_grey_of_a_jpeg_too():
             assert told[0] == told[1], cut
     grey, size = open_grey_jpeg(whole, MAX_PIXELS, 64)
     assert size == (300, 260) and grey.mode == "L" and min(grey.size) >= 64
+
+
+@pytest.mark.parametrize(
+    "data", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", b"P7 332\n9 9 255\n"]
+)
+def test_what_pillow_knows_and_this_does_not_read_is_no_picture(data):
+    """Catches a file of any name that has Ghostscript run a program, and decoders that nobody asked for."""
+    Image.init()  # all of Pillow's
+    with pytest.raises(UnreadablePictureError, match="^is no picture$"):
+        open_picture(data)
