@@ -121,7 +121,9 @@ _HELD: dict[str, Any] = {}
 def _stream(folder: str, seconds: float) -> float:
     """Pictures/s."""
     import frostline
+    from frostline.environment import keep_memory
 
+    keep_memory(one_heap=True)  # as the server does
     model = _HELD.get("model") or frostline.load(Path(folder) / "model")
     _HELD["model"] = model
     start = time.perf_counter()

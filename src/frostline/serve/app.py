@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
@@ -42,6 +43,16 @@ class Service:
     def close(self) -> None:
         self._batches.close()
         self._pool.shutdown(cancel_futures=True)
+
+    async def warm(self) -> None:
+        """Have the network see a full batch: what it makes once is made, and memory does not grow later.
+
+        A model that fails at it says so to whoever asks.
+        """
+        side = self.model.info.preprocessing.size
+        blank = self.model.seen(np.zeros((side, side, 3), np.uint8), "A blank picture")
+        made = (asyncio.wrap_future(self._batches.put(blank)) for _ in range(BATCH))
+        await asyncio.gather(*made, return_exceptions=True)
 
     async def predict(self, body: bytes, kind: str, wanted: Wanted) -> dict[str, Any]:
         """What is answered to a body of this content type. Raises Refusal.
@@ -93,6 +104,7 @@ def app_of(model: Model, host: str, threshold: float | None = None, max_mb: int 
     @asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
         services.append(Service(model))
+        await services[0].warm()
         try:
             yield
         finally:
