@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from helpers.store import fresh, store  # noqa: F401 - fixtures
 from helpers.study import made_epochs, made_run, panel_of, write_run, write_study
 
 from frostline.cli import main
@@ -201,3 +202,26 @@ def test_the_card_tells_weak_and_absent_classes_and_what_is_not_decided(real):
     assert "**The study does not name it**" in text and "first on the validation split" in text
     assert "at `rose` (0.2000) and `tulip` (0.9000)." in text and "nothing is known: `daisy`" in text
     assert "20 train, 5 val and 7 test" in text
+
+
+def test_it_is_registered_where_the_runs_were_tracked_and_a_store_that_is_away_costs_the_folder_nothing(
+    real,
+    store,
+    capsys,  # noqa: F811
+):
+    from mlflow import MlflowClient
+
+    tracking = {"_target_": "frostline.tracking.mlflow.MlflowTracker", "uri": store}
+    plan = next((real / "runs/s/plan").iterdir())
+    plan.write_text(yaml.safe_dump({"tracking": tracking}))
+    assert main(["champion", "s"]) == 0
+    assert "registered: models:/s-detection@champion (version 1) in sqlite:///" in capsys.readouterr().out
+    version = MlflowClient(store).get_model_version_by_alias("s-detection", "champion")
+    for words in ("**map 0.9100**", "data `d41d8`", "over seeds [0.8754, 0.9513]", "Study s, run `thaw-2-", "**Take"):
+        assert words in version.description, words
+    assert version.tags["seed"] == "2" and version.tags["decided"] == "yes"
+    shutil.rmtree("models")
+    plan.write_text(yaml.safe_dump({"tracking": tracking | {"uri": "http://127.0.0.1:9"}}))
+    assert main(["champion", "s"]) == 1
+    assert "http://127.0.0.1:9 cannot be reached" in capsys.readouterr().err
+    assert load("models/s-detection").info.origin["seed"] == 2

@@ -1,6 +1,7 @@
 """A registered model, asked through MLflow: each form that is taken, and what becomes of what is no picture."""
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -55,12 +56,15 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(uri, folder):
+def model(uri, folder, tmp_path_factory):
     """As MLflow loads it."""
     import mlflow
     from mlflow import MlflowClient
 
-    register(uri, told(folder, "small"))
+    with pytest.MonkeyPatch.context() as patch:  # no store of MLflow's own is made here
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        register(uri, told(folder, "small"))
+        assert not os.listdir()
     version = MlflowClient(uri).get_model_version_by_alias("small", "champion")
     return mlflow.pyfunc.load_model(version.source)
 
@@ -168,7 +172,8 @@ def test_the_same_model_stays_one_version_and_another_becomes_the_champion(store
     client = MlflowClient(store)
     assert str(client.get_model_version_by_alias("m", "champion").version) == "2"
     assert client.get_run(client.get_model_version("m", "1").run_id).info.run_name == "run"
-    assert client.get_logged_model(client.get_model_version("m", "1").model_id).status == "READY"
+    logged = client.search_logged_models([client.get_experiment_by_name("s").experiment_id])
+    assert [str(model.status) for model in logged] == ["READY"] * 2
 
 
 def test_a_store_of_plain_files_has_no_registry(tmp_path, folder):
@@ -221,6 +226,15 @@ def posted(address, content):
         return error.code, error.read().decode()
 
 
+def same(found, own):
+    """Whether two answers are equal, but for roundings of their numbers, as another process may have other threads."""
+    if isinstance(own, dict):
+        return found.keys() == own.keys() and all(same(found[key], own[key]) for key in own)
+    if isinstance(own, list):
+        return len(found) == len(own) and all(same(*pair) for pair in zip(found, own, strict=True))
+    return math.isclose(found, own, rel_tol=1e-5, abs_tol=1e-5) if isinstance(own, float) else found == own
+
+
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory):
     """All four tasks want the same packages, so one is made."""
@@ -237,17 +251,18 @@ def test_a_real_server_in_a_fresh_environment_answers_as_the_model_does(task, ur
     folder = untrained(task, environments / "models" / task)
     register(uri, told(folder, task, task))
     source = MlflowClient(uri).get_model_version_by_alias(task, "champion").source
-    own = load(folder).predict(FILES)
+    # In batches of one and of two torch's sums differ by a rounding.
+    own = {count: load(folder).predict(FILES[:count]) for count in (1, 2)}
     with serving(source, environments) as address:
         for form, make in JSON.items():
             for pictures in (TEXTS, LISTS, TEXTS[:1]):
                 status, found = posted(address, make(pictures))
                 assert status == 200, (form, found)
-                assert found["predictions"] == json.loads(json.dumps([as_json(one) for one in own[: len(pictures)]]))
+                assert same(found["predictions"], [as_json(one) for one in own[len(pictures)]]), (form, found)
         status, found = posted(address, JSON["dataframe_split"]([TEXTS[0], "/etc/passwd"]))
         assert status == 200 and set(found["predictions"][1]) == {"error"}
         assert posted(address, {"dataframe_split": {"columns": ["image"], "data": [[TEXTS[0]]]}})[0] == 400
         assert posted(address, {"pictures": TEXTS})[0] == 400
         if task == "segmentation":
             mask = np.asarray(Image.open(BytesIO(b64decode(found["predictions"][0]["mask"]))))
-            assert (mask == own[0].mask).all()
+            assert (mask == own[1][0].mask).all()

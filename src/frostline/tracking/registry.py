@@ -1,5 +1,6 @@
 """MLflow's registry: a model under a name, whose newest version is the champion; and back from a name to a folder."""
 
+import json
 import re
 import warnings
 from base64 import b64encode
@@ -54,9 +55,9 @@ def register(uri: str, told: ToldModel) -> str:
             run_id=model.source_run_id,
             tags={**told.tags, WEIGHTS: told.weights},
             description=told.description[:MOST_TEXT],
-            # Without a run, MLflow looks for the model in the store of the environment, whichever this one is.
-            model_id=model.model_id if run else None,
         )
+        versions = [{"name": told.name, "version": made.version}]  # by which MLflow's pages link the two
+        client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps(versions)})
         client.set_registered_model_alias(told.name, ALIAS, made.version)
     return str(made.version)
 
