@@ -156,8 +156,8 @@ def real(here):
 
 def test_the_folder_says_what_the_run_says_and_has_a_card(real, capsys):
     assert main(["champion", "s"]) == 0
-    folder = real / "models/s-detection"
-    assert capsys.readouterr().out == "detection on meadow: thaw, seed 2  -> models/s-detection\n"
+    folder = real / "models/s"
+    assert capsys.readouterr().out == "detection on meadow: thaw, seed 2  -> models/s\n"
     assert {path.name for path in folder.iterdir()} == {"model.json", "weights.safetensors", "README.md"}
     picture = np.full((40, 60, 3), 90, np.uint8)
     one, other = (load(path).predict([picture])[0] for path in (OLD / "detection", folder))
@@ -174,12 +174,12 @@ def test_the_folder_says_what_the_run_says_and_has_a_card(real, capsys):
         "| this model (seed 2) | 0.9100 | — | — |",
         "| its arm, mean ± s of 3 seeds | 0.9133 ± 0.0153 | [0.8754, 0.9513] | — |",
         "`frostline train`",
-        "models/s-detection picture.jpg",
+        "models/s picture.jpg",
         "`d41d8`",
         "abc1234",
     ):
         assert words in text, words
-    assert main(["champion", "s", "--out", "models/s-detection"]) == 0  # written anew
+    assert main(["champion", "s", "--out", "models/s"]) == 0  # written anew
 
 
 def test_a_folder_with_something_else_is_left_alone(real, capsys):
@@ -206,7 +206,7 @@ def test_the_card_tells_weak_and_absent_classes_and_what_is_not_decided(real):
 
 def test_it_is_registered_where_the_runs_were_tracked_and_a_store_that_is_away_costs_the_folder_nothing(
     real,
-    store,
+    store,  # noqa: F811
     capsys,  # noqa: F811
 ):
     from mlflow import MlflowClient
@@ -215,8 +215,8 @@ def test_it_is_registered_where_the_runs_were_tracked_and_a_store_that_is_away_c
     plan = next((real / "runs/s/plan").iterdir())
     plan.write_text(yaml.safe_dump({"tracking": tracking}))
     assert main(["champion", "s"]) == 0
-    assert "registered: models:/s-detection@champion (version 1) in sqlite:///" in capsys.readouterr().out
-    version = MlflowClient(store).get_model_version_by_alias("s-detection", "champion")
+    assert "registered: models:/s@champion (version 1) in sqlite:///" in capsys.readouterr().out
+    version = MlflowClient(store).get_model_version_by_alias("s", "champion")
     for words in ("**map 0.9100**", "data `d41d8`", "over seeds [0.8754, 0.9513]", "Study s, run `thaw-2-", "**Take"):
         assert words in version.description, words
     assert version.tags["seed"] == "2" and version.tags["decided"] == "yes"
@@ -224,4 +224,4 @@ def test_it_is_registered_where_the_runs_were_tracked_and_a_store_that_is_away_c
     plan.write_text(yaml.safe_dump({"tracking": tracking | {"uri": "http://127.0.0.1:9"}}))
     assert main(["champion", "s"]) == 1
     assert "http://127.0.0.1:9 cannot be reached" in capsys.readouterr().err
-    assert load("models/s-detection").info.origin["seed"] == 2
+    assert load("models/s").info.origin["seed"] == 2

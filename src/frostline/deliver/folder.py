@@ -10,10 +10,10 @@ MODELS = Path("models")  # in the working directory
 
 
 def name_of(chosen: Chosen) -> str:
-    """What the model is called: the study, the task, and the dataset where the study has several."""
-    datasets = {run.result.names["dataset"] for run in chosen.results.runs}
-    parts = [chosen.results.study.name, chosen.panel.task, *([chosen.panel.dataset] if len(datasets) > 1 else [])]
-    return "-".join(parts)
+    """What the model is called: the study, with the task and the dataset where its grid has several."""
+    grid, panel = chosen.results.study.grid, chosen.panel
+    told = {"task": panel.task, "dataset": panel.dataset}
+    return "-".join([chosen.results.study.name, *(told[axis] for axis in told if len(grid.get(axis, ())) > 1)])
 
 
 def write_champion(chosen: Chosen, folder: Path) -> None:
