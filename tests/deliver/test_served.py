@@ -19,6 +19,7 @@ import pytest
 from helpers.batches import TASKS
 from helpers.models import noise, png, told, untrained
 from helpers.store import begun, fresh, store  # noqa: F401 - fixtures
+from helpers.store import serving as holding
 from PIL import Image
 
 import frostline
@@ -266,3 +267,12 @@ def test_a_real_server_in_a_fresh_environment_answers_as_the_model_does(task, ur
         if task == "segmentation":
             mask = np.asarray(Image.open(BytesIO(b64decode(found["predictions"][0]["mask"]))))
             assert (mask == own[1][0].mask).all()
+
+
+@pytest.mark.slow
+def test_a_server_of_mlflow_holds_a_model_as_a_file_does(folder, expected, tmp_path, monkeypatch):
+    # Catches artifacts that are looked for on this machine, where a server keeps them on its own.
+    with holding(tmp_path) as (_, address):
+        assert register(address, told(folder, "small")) == "1"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert [as_json(one) for one in frostline.load("models:/small@champion").predict(FILES)] == expected

@@ -22,7 +22,9 @@ def add(commands: Commands) -> None:
     champion.add_argument(
         "--anyway", action="store_true", help="where the verdict cannot tell: what stands first on the validation split"
     )
-    champion.add_argument("--out", type=Path, metavar="FOLDER", help="by default models/STUDY, or models/STUDY-TASK of several tasks")
+    champion.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="by default models/STUDY, or models/STUDY-TASK of several tasks"
+    )
     champion.set_defaults(command=run)
 
 

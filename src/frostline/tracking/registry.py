@@ -49,12 +49,16 @@ def register(uri: str, told: ToldModel) -> str:
             return str(known.version)
         run = of_cells(held(client, experiment)).get(told.cell)
         model = _logged(client, experiment, told, run.info.run_id if run else None)
+        # A server takes an address outside its runs only by its model; without one, MLflow would look for that model in
+        # the store of the environment, whichever this is.
+        at_server = uri.startswith("http")
         made = client.create_model_version(
             told.name,
-            model.artifact_location,
+            f"{ADDRESS}{model.model_id}" if at_server else model.artifact_location,
             run_id=model.source_run_id,
             tags={**told.tags, WEIGHTS: told.weights},
             description=told.description[:MOST_TEXT],
+            model_id=model.model_id if at_server else None,
         )
         versions = [{"name": told.name, "version": made.version}]  # by which MLflow's pages link the two
         client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps(versions)})
