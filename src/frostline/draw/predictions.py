@@ -28,6 +28,11 @@ NAMED = 6  # boxes of a picture that are named, wrong or surest ones first, so t
 LIKELIEST = 4  # classes whose probability is shown
 SMALL, DPI = 7, 110
 RIGHT, WRONG, FOUND = GREEN, RED, ORANGE
+HEATED = (  # where heat maps are shown as well
+    "Scenes of another class than predicted; first those of whose class the model was least sure. Left the picture,\n"
+    "then what in it speaks for the predicted class (Grad-CAM), right the likeliest classes, the true one in green."
+)
+COVER = 0.75  # of a heat map over a picture, where it is highest
 HOW: dict[type[Prediction], str] = {  # which scenes have a mistake, which come first, and how their pictures are read
     Classified: "Scenes of another class than predicted; first those of whose class the model was least sure.\n"
     "Left the picture, right the likeliest classes with their probabilities, the true one in green.",
@@ -59,29 +64,40 @@ def prediction_sheet(examples: Sequence[Example], path: Path, columns: int = 6) 
 
 @names_as_they_are
 def error_sheet(
-    worst: Sequence[Example], mistaken: int, scenes: int, path: Path, where: str = "the test split", columns: int = 3
+    worst: Sequence[Example],
+    mistaken: int,
+    scenes: int,
+    path: Path,
+    where: str = "the test split",
+    heats: Sequence[Floats] | None = None,
 ) -> None:
     """Write a PNG of the scenes that a task found worst when it was tested, each as annotated beside as predicted.
 
     mistaken: how many of the `scenes` that were tested have a mistake; where: these, in words. Where none has, it says
-    so.
+    so. heats: for each scene (h, w) in 0..1, what in the picture speaks for what was predicted.
     """
+    columns, panels = (3, 2) if heats is None else (2, 3)
     rows, key = -(-len(worst) // columns), _key(worst)
     side, gap, margin, head, above, below = 1.72, 0.05, 0.28, 0.78, 0.26, 0.34  # inches
-    width = columns * (2 * side + gap + margin) - margin + 2 * LEFT
+    wide = panels * side + (panels - 1) * gap + margin
+    width = columns * wide - margin + 2 * LEFT
     height = head + rows * (above + side + below) + height_of([key], width, SMALL)
     figure = Figure(figsize=(width, height), dpi=DPI)
     of = f"{mistaken} of {scenes} scenes of {where}"
     title = f"The worst errors; {of} have one" if mistaken > len(worst) else f"All errors; {of} have one"
-    headline(figure, *((title, HOW[type(worst[0].prediction)]) if worst else (f"No errors: {of} have one", "")))
+    how = "" if not worst else HOW[type(worst[0].prediction)] if heats is None else HEATED
+    headline(figure, title if worst else f"No errors: {of} have one", how)
     for index, example in enumerate(worst):
         row, column = divmod(index, columns)
-        left, top = LEFT + column * (2 * side + gap + margin), head + row * (above + side + below) + above
-        pair = [place(figure, x, top, side) for x in (left, left + side + gap)]
-        for axes in pair:
+        left, top = LEFT + column * wide, head + row * (above + side + below) + above
+        shown = [place(figure, left + panel * (side + gap), top, side) for panel in range(panels)]
+        for axes in shown:
             _show(axes, example)
             axes.set_autoscale_on(False)
-        _draw_pair(pair[0], pair[1], example.prediction, example.truth)
+        if heats is not None:
+            extent = (0, example.size[0], example.size[1], 0)
+            shown[1].imshow(heats[index], cmap="turbo", vmin=0, vmax=1, alpha=COVER * heats[index], extent=extent)
+        _draw_pair(shown[0], shown[-1], example.prediction, example.truth)
         x, words, name = left / width, short(example.words, 60), short(example.id, 60)
         figure.text(x, 1 - (top - 0.06) / height, words, fontsize=8, color=WRONG)
         figure.text(x, 1 - (top + side + 0.06) / height, name, fontsize=7, color=QUIET, va="top")

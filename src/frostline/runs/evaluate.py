@@ -237,7 +237,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     aside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         task, tested = evaluation.task, evaluation.tested
-        draw_tested(task, evaluation.items, aside, f"the {in_words(evaluation.split)} of {evaluation.dataset.name}")
+        where = f"the {in_words(evaluation.split)} of {evaluation.dataset.name}"
+        draw_tested(task, evaluation.items, aside, where, explain=isinstance(evaluation.model.engine, TorchEngine))
         write_rows(aside / PICTURES, tested.rows, task.primary, task.classes)
         told = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False)
         (aside / EVALUATION).write_text(told + "\n", encoding="utf-8")

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -64,15 +63,17 @@ def evidence(task: Task, images: Tensor) -> tuple[Tensor, Tensor]:
         maps = _recorded(task.model.backbone, stack)
         scores = task(pictures)
         chosen = scores.max(1).values.sum()  # no picture of a batch has a say in another's score
-        for activation in reversed(maps):
+        for activation, stride in reversed(maps):
             (gradient,) = torch.autograd.grad(chosen, activation, retain_graph=True, allow_unused=True)
             if gradient is not None:
-                found, slope = (_as_map(task.model.backbone, one.detach()) for one in (activation, gradient))
+                side = images.shape[-1] // stride
+                found, slope = (_as_map(task.model.backbone, one.detach(), side) for one in (activation, gradient))
                 if bool(slope.any()):
                     heat = (slope.mean((2, 3), keepdim=True) * found).sum(1).relu()
                     return scores.detach(), _upon(heat, task.model.backbone, images.shape[-1]).cpu()
     raise FrostlineError(
-        f"{task.model.backbone.name} has no feature map that its scores depend on: it has no heat map."
+        f"{task.model.backbone.name} has no feature map that lies upon the picture and that its scores depend on, so "
+        "there is no heat map of it."
     )
 
 
@@ -101,28 +102,29 @@ def _explainable(model: Model) -> Task:
     return model.engine.task
 
 
-def _recorded(backbone: Backbone, stack: ExitStack) -> list[Tensor]:
-    """A list that holds, once the backbone has run, what can be its last map, the last of these at its end."""
-    maps: list[Tensor] = []
+def _recorded(backbone: Backbone, stack: ExitStack) -> list[tuple[Tensor, int]]:
+    """A list that holds, once the backbone has run, what can be its last map, with its stride; the last at its end."""
+    maps: list[tuple[Tensor, int]] = []
     if isinstance(backbone, WrappedBackbone):
         # Its own maps are copies, beside the way to the scores.
-        parts = [backbone.model.get_submodule(name) for name in facts_of(backbone.model).maps]
-        hooks = [part.register_forward_hook(lambda module, inputs, output: maps.append(output)) for part in parts]
+        for name, (_, stride) in facts_of(backbone.model).maps.items():
+            keep: Any = lambda module, inputs, output, stride=stride: maps.append((output, stride))  # noqa: E731
+            stack.callback(backbone.model.get_submodule(name).register_forward_hook(keep).remove)
     else:
-        hooks = [backbone.register_forward_hook(lambda module, inputs, output: maps.extend(output[0]))]
-    for hook in hooks:
-        stack.callback(hook.remove)
+        keep = lambda module, inputs, output: maps.extend(zip(output[0], backbone.strides, strict=True))  # noqa: E731
+        stack.callback(backbone.register_forward_hook(keep).remove)
     return maps
 
 
-def _as_map(backbone: Backbone, values: Tensor) -> Tensor:
-    """(B, C, h, w) of what a module gives: that, channels last, or a row of tokens."""
-    model: Any = getattr(backbone, "model", None)
+def _as_map(backbone: Backbone, values: Tensor, side: int) -> Tensor:
+    """(B, C, h, w) of what a module gives: that, channels last, or a row of tokens, those of the patches at its end."""
     if values.ndim == 3:
-        tokens = values[:, int(getattr(model, "num_prefix_tokens", 0) or 0) :]
-        side = isqrt(tokens.shape[1])
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
-    return values.permute(0, 3, 1, 2) if str(getattr(model, "output_fmt", "")) == "NHWC" else values
+        return values[:, -side * side :].transpose(1, 2).reshape(len(values), -1, side, side)
+    return (
+        values.permute(0, 3, 1, 2)
+        if str(getattr(getattr(backbone, "model", None), "output_fmt", "")) == "NHWC"
+        else values
+    )
 
 
 def _upon(heat: Tensor, backbone: Backbone, side: int) -> Tensor:
