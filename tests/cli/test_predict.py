@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.models import untrained
 from PIL import Image
 
 from frostline.cli import main
+from frostline.predict.heat import GAP
 
 OLD = Path(__file__).parents[1] / "runs" / "old_run"
 
@@ -73,3 +75,28 @@ def test_what_cannot_be_is_told_before_anything_is_predicted(pictures, more, wor
 def test_what_is_no_model_is_told(tmp_path, capsys):
     assert main(["predict", str(tmp_path), "x.jpg"]) == 2
     assert "holds no finished run and no model" in capsys.readouterr().err
+
+
+def test_what_a_class_was_decided_by_is_drawn_beside_each_picture(pictures, tmp_path, capsys):
+    out = tmp_path / "why"
+    model = untrained("classification", tmp_path / "mine")
+    (pictures / "notes.jpg").write_text("Dear diary")
+    assert main(["predict", str(model), str(pictures), "--explain", str(out)]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    with Image.open(out / "one.jpg") as drawn, Image.open(OLD / "one.png") as plain:
+        assert drawn.size == (2 * plain.width + GAP, plain.height)
+    assert main(["predict", str(OLD / "detection"), str(pictures), "--explain", str(tmp_path / "x")]) == 2
+    assert "what a classification was decided by" in capsys.readouterr().err
+
+
+def test_a_run_becomes_the_folder_of_a_model(pictures, tmp_path, capsys):
+    """Catches a folder that still needs its run, or says something else."""
+    run = shutil.copytree(OLD / "detection", tmp_path / "run")
+    out = tmp_path / "models" / "mine"
+    assert main(["export", str(run), "--to", "folder"]) == 2
+    assert main(["export", str(run), "--to", "folder", "--out", str(out)]) == 0
+    assert main(["predict", str(run), str(pictures)]) == 0
+    *_, first, second = capsys.readouterr().out.splitlines()
+    shutil.rmtree(run)
+    assert main(["predict", str(out), str(pictures)]) == 0
+    assert capsys.readouterr().out.splitlines() == [first, second]

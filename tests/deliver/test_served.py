@@ -23,8 +23,8 @@ from helpers.store import serving as holding
 from PIL import Image
 
 import frostline
-from frostline.deliver.pyfunc import as_json
 from frostline.errors import FrostlineError
+from frostline.predict.written import as_json
 from frostline.runs.load import load
 from frostline.tracking.base import Cell
 from frostline.tracking.registry import register

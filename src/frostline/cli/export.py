@@ -4,14 +4,17 @@ import argparse
 from pathlib import Path
 
 from frostline.cli.common import Commands, check_out
+from frostline.environment import importing
+from frostline.errors import FrostlineError
 
-SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2"}
+FOLDER = "folder"
+SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", FOLDER: ""}
 
 
 def add(commands: Commands) -> None:
     export = commands.add_parser(
         "export",
-        help="write a model as an ONNX file, proven to say the same",
+        help="write a model as an ONNX file, proven to say the same; or a run as the folder of a model",
         description="Write the network of a run, or of a model's folder, as one file: normalisation, names, sizes and "
         "thresholds are inside, batches may be of any size, and `frostline predict FILE` needs nothing else, torch "
         "neither. Before it is written, what it says of real pictures is compared with what the model says, after "
@@ -19,7 +22,8 @@ def add(commands: Commands) -> None:
         epilog="frostline export runs/pets/results/RUN --to onnx --out pets.onnx",
     )
     export.add_argument("model", metavar="MODEL", help="a run's folder, or a model's")
-    export.add_argument("--to", choices=SUFFIXES, default="onnx", help="by default onnx; pt2 is for torch's own tools")
+    kinds = "by default onnx; pt2: for torch's own tools; folder: weights and model.json of a run, without its study"
+    export.add_argument("--to", choices=SUFFIXES, default="onnx", help=kinds)
     export.add_argument(
         "--quantize", choices=["int8"],
         help="in eight bits: several times as fast on a CPU, and less exact; what it loses on the validation split of "
@@ -34,6 +38,9 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.to == FOLDER:
+        _folder(args)
+        return
     suffix = SUFFIXES[args.to]
     kind = f"-{args.quantize}" if args.quantize else ""
     out = args.out or Path(Path(args.model).absolute().name + kind + suffix)
@@ -44,3 +51,15 @@ def run(args: argparse.Namespace) -> None:
     print(f"{written.file}: {'before int8, ' if written.loss else ''}{written.proof}")
     if written.loss:
         print(written.loss)
+
+
+def _folder(args: argparse.Namespace) -> None:
+    if args.quantize or args.pictures or args.out is None:
+        raise FrostlineError(
+            "--to folder takes the run's weights as they are: give a folder with --out, and neither --quantize nor "
+            "--pictures."
+        )
+    with importing():  # torch
+        from frostline.runs.network import write_model
+
+    print(f"{write_model(Path(args.model), args.out).name}  -> {args.out}")

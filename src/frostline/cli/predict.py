@@ -3,11 +3,15 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from itertools import tee
+from itertools import repeat, tee
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from frostline.cli.common import Commands
 from frostline.errors import FrostlineError
+
+if TYPE_CHECKING:
+    from frostline.predict.model import Answer
 
 EXAMPLES = """\
 MODEL is a run (runs/STUDY/results/RUN), the folder of a model, an exported file, or models:/NAME@champion.
@@ -39,6 +43,8 @@ def add(commands: Commands) -> None:
     )
     predict.add_argument("--out", type=Path, metavar="PATH", help="a file, or a folder for yolo and masks")
     predict.add_argument("--draw", type=Path, metavar="FOLDER", help="each picture with what was found drawn over it")
+    explain = "classification: each picture beside what its class was decided by"
+    predict.add_argument("--explain", type=Path, metavar="FOLDER", help=explain)
     predict.add_argument("--threshold", type=float, metavar="SCORE", help="of detected boxes, at least (0.3)")
     predict.add_argument("--top", type=int, default=3, metavar="N", help="classes of a picture that are told (3)")
     predict.add_argument(
@@ -52,9 +58,10 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from frostline.predict.drawn import opened  # noqa: F401 - loads PIL before threads ask for it
+    from frostline.predict.drawn import opened
     from frostline.predict.gathered import count_of, gathered
-    from frostline.predict.kinds import SURE, Detected
+    from frostline.predict.heat import explanation_picture
+    from frostline.predict.kinds import SURE, Classified, Detected
     from frostline.predict.windows import check_window
     from frostline.predict.written import check_format, check_free, free, save, written
     from frostline.runs.load import load
@@ -64,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
             raise FrostlineError(f"{name} is {number}; it is 1 at least.")
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise FrostlineError(f"--threshold is {args.threshold}; scores lie between 0 and 1.")
-    if args.draw is not None:
-        check_free("--draw", args.draw)
+    for option, folder in (("--draw", args.draw), ("--explain", args.explain)):
+        if folder is not None:
+            check_free(option, folder)
     total = count_of(args.pictures)
     model = load(args.model, args.device)
     check_format(args.format, model.info.task, args.out)
@@ -75,12 +83,19 @@ def run(args: argparse.Namespace) -> int:
         raise FrostlineError(f"--threshold is for detection, and this model is of {model.info.task}: leave it out.")
     least = SURE if args.threshold is None else args.threshold
     named, seen = tee(gathered(args.pictures))
-    answers = model.stream(_paths(seen), batch_size=args.batch_size, window=args.window)
+    answers: Iterator[tuple[Answer, Any]]
+    if args.explain is None:
+        stream = model.stream(_paths(seen), batch_size=args.batch_size, window=args.window)
+        answers = zip(stream, repeat(None))
+    else:
+        from frostline.runs.explain import explained
+
+        answers = explained(model, _paths(seen), batch_size=args.batch_size)
     done = failed = 0
     with written(args.format, args.out, sys.stdout, model.classes, args.top) as write:
         quiet = not sys.stderr.isatty() or (args.out is None and sys.stdout.isatty())  # lines tell how far it is
         bar = tqdm(answers, total=total, unit=" pictures", desc="predicting", leave=False, disable=quiet)
-        for (path, name), found in zip(named, bar, strict=True):
+        for (path, name), (found, heat) in zip(named, bar, strict=True):
             if isinstance(found, FrostlineError):
                 failed += 1
                 bar.clear()
@@ -90,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
             write(path, name, found)
             if args.draw is not None and not isinstance(found, FrostlineError):
                 save(found.draw(path), free(args.draw, name, ".jpg"))
+            if heat is not None and isinstance(found, Classified):
+                save(explanation_picture(opened(path), found, heat), free(args.explain, name, ".jpg"))
             done += 1
     if failed:
         print(f"frostline: {failed} of {done} pictures could not be read; the others are delivered.", file=sys.stderr)

@@ -1,19 +1,17 @@
 """A model as MLflow serves it: from pictures in a table, a list or JSON to predictions as JSON."""
 
 import binascii
-import io
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from mlflow.pyfunc.model import PythonModel
-from PIL import Image
 
 from frostline.errors import FrostlineError
 from frostline.pictures.preprocessing import Picture
-from frostline.predict.kinds import Prediction, Segmented
 from frostline.predict.model import Model
+from frostline.predict.written import as_json
 
 COLUMN = "picture"
 FORMS = (
@@ -41,16 +39,6 @@ class PictureModel(PythonModel):
         found = self.model.stream(b"" if isinstance(one, FrostlineError) else one for one in asked)
         answers = [one if isinstance(one, FrostlineError) else answer for one, answer in zip(asked, found, strict=True)]
         return [{"error": str(one)} if isinstance(one, FrostlineError) else as_json(one) for one in answers]
-
-
-def as_json(prediction: Prediction) -> dict[str, Any]:
-    """A prediction's own JSON; of a segmentation with `mask`, a grey PNG of class numbers, in base64."""
-    told = prediction.to_json()
-    if isinstance(prediction, Segmented):
-        file = io.BytesIO()
-        Image.fromarray(prediction.mask).save(file, "PNG")
-        told["mask"] = b64encode(file.getvalue()).decode()
-    return told
 
 
 def pictures_in(given: Any) -> list[Any]:

@@ -2,9 +2,11 @@
 
 import csv
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, TypeAlias
@@ -227,6 +229,16 @@ def _masks(folder: Path, classes: Sequence[str]) -> Write:
             save(image, free(folder, name, ".png"))
 
     return write
+
+
+def as_json(prediction: Prediction) -> dict[str, Any]:
+    """A prediction's own JSON; of a segmentation with `mask`, a grey PNG of class numbers, in base64."""
+    told = prediction.to_json()
+    if isinstance(prediction, Segmented):
+        file = BytesIO()
+        Image.fromarray(prediction.mask).save(file, "PNG")
+        told["mask"] = b64encode(file.getvalue()).decode()
+    return told
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -1,15 +1,11 @@
 """A prediction as JSON."""
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from frostline.predict.kinds import Classified, Detected, Prediction, Segmented
+from frostline.predict.kinds import Classified, Detected, Prediction
+from frostline.predict.written import as_json
 from frostline.serve.refusals import Refusal
 
 # What a request may ask for, and of which tasks.
@@ -50,19 +46,11 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def as_json(prediction: Prediction, size: tuple[int, int], wanted: Wanted) -> dict[str, Any]:
-    """What is said of a picture of this width and height. A mask is a grey PNG of class numbers, as base64."""
+def answer(prediction: Prediction, size: tuple[int, int], wanted: Wanted) -> dict[str, Any]:
+    """What is said of a picture of this width and height, as `as_json` has it."""
     if isinstance(prediction, Detected):
         prediction = prediction.sure(wanted.threshold)
-    told = {"width": size[0], "height": size[1], **prediction.to_json()}
+    told = {"width": size[0], "height": size[1], **as_json(prediction)}
     if isinstance(prediction, Classified) and wanted.top is not None:
         told["probabilities"] = dict(prediction.likeliest(wanted.top))
-    if isinstance(prediction, Segmented):
-        told["mask"] = b64encode(_png(prediction.mask)).decode()
     return told
-
-
-def _png(mask: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()

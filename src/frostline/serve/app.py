@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from frostline.errors import FrostlineError
 from frostline.predict.kinds import SURE, Prediction
 from frostline.predict.model import BATCH, Model, Seen
-from frostline.serve.answer import Wanted, as_json
+from frostline.serve.answer import Wanted, answer
 from frostline.serve.batches import Batches
 from frostline.serve.bodies import MAX_MB, Bodies, check_body, is_json, pictures_of
 from frostline.serve.guard import Guard
@@ -87,7 +87,7 @@ class Service:
             except FrostlineError as error:
                 raise of_picture(error, name, self.model.info.preprocessing.max_pixels) from error
             said = await asyncio.wrap_future(self._batches.put(seen))
-            return await self._in_thread(as_json, said, seen[1].size, wanted)
+            return await self._in_thread(answer, said, seen[1].size, wanted)
 
     async def _in_thread(self, work: Callable[..., _R], *arguments: Any) -> _R:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
