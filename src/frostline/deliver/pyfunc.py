@@ -2,10 +2,10 @@
 
 import binascii
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 from frostline.errors import FrostlineError
@@ -31,8 +31,10 @@ class PictureModel(PythonModel):
 
         self.model: Model = load(context.artifacts["model"])
 
-    # MLflow reads the types of these, and takes them for a schema, or warns: the signature of the model has it.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # Whatever it is given, MLflow makes a table of it, by the signature. It reads this type, and warns where none is.
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """For each picture what its prediction says as JSON, see `as_json`, or `{"error": …}` for what is none."""
         asked = [_picture(one, number) for number, one in enumerate(pictures_in(model_input))]
         # What is none keeps its place, so that the others are called by their own numbers.
@@ -41,23 +43,9 @@ class PictureModel(PythonModel):
         return [{"error": str(one)} if isinstance(one, FrostlineError) else as_json(one) for one in answers]
 
 
-def pictures_in(given: Any) -> list[Any]:
-    """What of an input of MLflow's is one picture each: of a table or mapping, or a list or array of them.
-
-    Raises MlflowException, which a server answers by 400, where there are none.
-    """
-    if hasattr(given, "columns"):  # a table of pandas
-        if COLUMN not in given.columns:
-            raise _refused(f"The table has no column '{COLUMN}'")
-        given = given[COLUMN].tolist()
-    elif isinstance(given, Mapping):
-        if COLUMN not in given:
-            raise _refused(f"The input has no '{COLUMN}'")
-        given = given[COLUMN]
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        given = [given]
-    # MLflow makes one row of a column that is a list of texts.
-    return [each for one in given for each in (one if _is_texts(one) else [one])]
+def pictures_in(table: pd.DataFrame) -> list[Any]:
+    """What is one picture each. MLflow makes one row of a column that is a list of texts."""
+    return [each for one in table[COLUMN].tolist() for each in (one if _is_texts(one) else [one])]
 
 
 def _is_texts(value: Any) -> bool:
@@ -68,8 +56,6 @@ def _is_texts(value: Any) -> bool:
 def _picture(given: Any, number: int) -> Picture | FrostlineError:
     """One picture of a request: bytes, or pixels. number: by which it is called."""
     name = f"The picture at index {number}"
-    if isinstance(given, Mapping) and set(given) == {COLUMN}:
-        given = given[COLUMN]
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
@@ -84,10 +70,3 @@ def _picture(given: Any, number: int) -> Picture | FrostlineError:
     if pixels.ndim != 3 or pixels.dtype.kind not in "iu" or pixels.size == 0 or pixels.min() < 0 or pixels.max() > 255:
         return FrostlineError(f"{name} is neither base64, bytes nor pixels: {FORMS}.")
     return pixels.astype(np.uint8)
-
-
-def _refused(what: str) -> Exception:
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import BAD_REQUEST
-
-    return MlflowException(f"{what}: {FORMS}.", error_code=BAD_REQUEST)

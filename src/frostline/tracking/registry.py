@@ -2,7 +2,6 @@
 
 import json
 import re
-import warnings
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,8 +86,7 @@ def _logged(client: Any, experiment: str, told: ToldModel, run: str | None) -> A
     signature = ModelSignature(Schema([ColSpec(AnyType(), COLUMN)]), Schema([ColSpec(AnyType())]))
     model = client.create_logged_model(experiment, told.name, run, dict(told.tags), model_type="frostline")
     try:
-        with TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that types of Python could be the schema
+        with TemporaryDirectory() as folder:
             place = Path(folder) / "model"
             save_model(
                 str(place),
