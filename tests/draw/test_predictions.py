@@ -134,6 +134,23 @@ def test_names_with_dollars_are_drawn_as_they_are(tmp_path, name):
     assert (tmp_path / "a.png").stat().st_size and (tmp_path / "b.png").stat().st_size
 
 
+def test_a_heat_map_lies_over_a_second_copy_of_its_own_picture(drawn, tmp_path):
+    # Catches heat maps of other scenes, and places in other units than the picture's pixels.
+    worst = [example(number, PREDICTIONS["classification"], size=(64, 32)) for number in (3, 9)]
+    heats = [np.full((4, 8), value, np.float32) for value in (0.25, 1.0)]
+    error_sheet(worst, 2, 9, tmp_path / "x.png", "the val split", heats)
+    (figure,) = drawn
+    assert "Grad-CAM" in figure.texts[1].get_text() and "2 of 9 scenes of the val split" in figure.texts[0].get_text()
+    assert len(figure.axes) == 6
+    for number, heat, (plain, heated, shares) in zip(
+        (3, 9), (0.25, 1.0), (figure.axes[:3], figure.axes[3:]), strict=True
+    ):
+        assert [len(axes.images) for axes in (plain, heated, shares)] == [1, 2, 0]
+        below, above = heated.images
+        assert (below.get_array() == 10 * number).all() and (above.get_array() == heat).all()
+        assert list(above.get_extent()) == list(below.get_extent()) == [0, 64, 32, 0]
+
+
 def test_a_schedule_with_dollars_in_its_name_is_drawn(make, tmp_path):
     task = make("classification", "schedule=frozen", "schedule.name=$_$")
     for name, start in {"a.png": b"\x89PNG", "a.svg": b"<?xml"}.items():

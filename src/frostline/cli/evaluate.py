@@ -88,7 +88,7 @@ def _head(evaluation: "Evaluation") -> str:
 
     info, dataset = evaluation.model.info, evaluation.dataset
     own = dataset.data_hash == info.origin.get("data_hash")
-    where = f"dataset '{dataset.name}'" + (", which it was trained on" if own else "")
+    where = f"dataset '{dataset.name}'" + (", that of its study" if own else "")
     return f"{info.name} ({info.task}): {len(evaluation.items):,} {_short(in_words(evaluation.split))} of {where}"
 
 

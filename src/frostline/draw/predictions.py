@@ -96,7 +96,7 @@ def error_sheet(
             axes.set_autoscale_on(False)
         if heats is not None:
             extent = (0, example.size[0], example.size[1], 0)
-            shown[1].imshow(heats[index], cmap="turbo", vmin=0, vmax=1, alpha=COVER * heats[index], extent=extent)
+            shown[1].imshow(heats[index], cmap="inferno", vmin=0, vmax=1, alpha=COVER * heats[index], extent=extent)
         _draw_pair(shown[0], shown[-1], example.prediction, example.truth)
         x, words, name = left / width, short(example.words, 60), short(example.id, 60)
         figure.text(x, 1 - (top - 0.06) / height, words, fontsize=8, color=WRONG)

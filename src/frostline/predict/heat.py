@@ -26,6 +26,6 @@ def heated(image: Image.Image, heat: Floats) -> Image.Image:
     """The picture under its heat map: as it is where that is 0."""
     import cv2  # takes a while to load
 
-    colours = cv2.applyColorMap((heat.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    colours = cv2.applyColorMap((heat.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     share = COVER * heat.clip(0, 1)[..., None]
     return Image.fromarray((np.asarray(image) * (1 - share) + colours * share).astype(np.uint8))
