@@ -36,7 +36,7 @@ def made():
                 nn.init.uniform_(module.bias, -0.3, 0.3)
         for name, parameter in built.model.head.named_parameters():
             if parameter.ndim > 1:
-                nn.init.xavier_normal_(parameter, 2)
+                nn.init.xavier_normal_(parameter)
             elif name.endswith("bias"):
                 nn.init.normal_(parameter, 0, 0.5)
         info = ModelInfo("mine", task, CLASSES, Preprocessing(size), built.rule)
