@@ -123,7 +123,7 @@ def _stream(folder: str, seconds: float) -> float:
     import frostline
     from frostline.environment import keep_memory
 
-    keep_memory(one_heap=True)  # as the server does
+    keep_memory()  # as the server does
     model = _HELD.get("model") or frostline.load(Path(folder) / "model")
     _HELD["model"] = model
     start = time.perf_counter()

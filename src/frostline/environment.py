@@ -31,12 +31,11 @@ def settle() -> None:
         os.environ.setdefault(name, value)
 
 
-def keep_memory(one_heap: bool = False) -> None:
+def keep_memory() -> None:
     """Have glibc keep the memory of freed tensors, as the next step wants as much again.
 
     Otherwise large ones are given back to the system and fetched anew, page by page, at every step: a sixth of the
-    processor time of a training (see benchmarks/, `memory_kept`). one_heap: for a process whose threads hand memory to
-    one another for days: with a heap for each thread, what is kept grows. To be said before threads begin.
+    processor time of a training (see benchmarks/, `memory_kept`).
     """
     import ctypes
 
@@ -46,8 +45,6 @@ def keep_memory(one_heap: bool = False) -> None:
     # M_MMAP_THRESHOLD: what is smaller comes from the heap. Some versions take no more than 32 MB.
     if mallopt(-3, 1 << 30) or mallopt(-3, 32 << 20):
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: of which so much may lie idle
-    if one_heap:
-        mallopt(-8, 1)  # M_ARENA_MAX
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from frostline.runs.load import load
     from frostline.serve.server import Server, address_of, listening
 
-    keep_memory(one_heap=True)
+    keep_memory()
     place = listening(args.host, args.port)  # first, as it is known at once
     model = load(args.model, args.device)
     if args.threshold is not None and model.info.task != "detection":

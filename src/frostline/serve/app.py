@@ -45,13 +45,13 @@ class Service:
         self._pool.shutdown(cancel_futures=True)
 
     async def warm(self) -> None:
-        """Have the network see a full batch: what it makes once is made, and memory does not grow later.
+        """Have the network see a batch of each size: what it makes once is made, and memory does not grow later.
 
         A model that fails at it says so to whoever asks.
         """
         side = self.model.info.preprocessing.size
         blank = self.model.seen(np.zeros((side, side, 3), np.uint8), "A blank picture")
-        made = (asyncio.wrap_future(self._batches.put(blank)) for _ in range(BATCH))
+        made = (asyncio.wrap_future(self._batches.put(blank)) for _ in range(2 * BATCH - 1))  # 16 + 8 + 4 + 2 + 1
         await asyncio.gather(*made, return_exceptions=True)
 
     async def predict(self, body: bytes, kind: str, wanted: Wanted) -> dict[str, Any]:

@@ -17,7 +17,8 @@ _Asked: TypeAlias = tuple[_T, Future[_R]]
 class Batches(Generic[_T, _R]):
     """One thread that does `work` for as many items at once as are there.
 
-    most: at once. wait: s, for which the first of a batch waits for others where fewer are there.
+    most: at once. wait: s, for which the first of a batch waits for others where fewer are there. A batch has 1, 2, 4,
+    8 … items: for each size libraries keep something of their own, and heaps fall to pieces where any size may come.
     """
 
     def __init__(self, work: Callable[[Sequence[_T]], Sequence[_R]], most: int, wait: float = WAIT) -> None:
@@ -38,27 +39,30 @@ class Batches(Generic[_T, _R]):
         self._thread.join()
 
     def _run(self) -> None:
-        first = self._asked.get()
-        while first is not None:
-            batch, more = self._gathered(first)
-            batch = [one for one in batch if one[1].set_running_or_notify_cancel()]
-            if batch:
-                self._work(batch)
-            del batch
-            first = self._asked.get() if more else None
+        waiting: list[_Asked[_T, _R]] = []
+        more = True
+        while more or waiting:
+            more = more and self._fill(waiting)
+            if waiting:
+                count = 1 << (len(waiting).bit_length() - 1)
+                self._work(waiting[:count])
+                del waiting[:count]
 
-    def _gathered(self, first: _Asked[_T, _R]) -> tuple[list[_Asked[_T, _R]], bool]:
-        """A batch, and whether more may come."""
-        batch, until = [first], time.monotonic() + self.wait
-        while len(batch) < self.most:
+    def _fill(self, waiting: list[_Asked[_T, _R]]) -> bool:
+        """Wait for one where none waits, and a moment for others; returns whether more may come."""
+        until = time.monotonic() + self.wait
+        while len(waiting) < self.most:
             try:
-                one = self._asked.get(timeout=max(0.0, until - time.monotonic()))
+                one = self._asked.get(timeout=max(0.0, until - time.monotonic()) if waiting else None)
             except Empty:
-                break
+                return True
             if one is None:
-                return batch, False
-            batch.append(one)
-        return batch, True
+                return False
+            if one[1].set_running_or_notify_cancel():
+                if not waiting:
+                    until = time.monotonic() + self.wait
+                waiting.append(one)
+        return True
 
     def _work(self, batch: Sequence[_Asked[_T, _R]]) -> None:
         try:
