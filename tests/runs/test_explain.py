@@ -32,7 +32,7 @@ def brightness():
     """A model that takes a picture for bright by how bright its pixels are, wherever they lie."""
 
     def made(fit):
-        model = model_of("backbone=small_cnn", fit=fit)
+        model = model_of("backbone=small_cnn", size=128, fit=fit)
         network = model.engine.task.model
         for layers in network.backbone.stages:
             convolution, norm = layers[0], layers[1]
@@ -52,18 +52,27 @@ def brightness():
 
 
 @pytest.mark.parametrize("fit", ["stretch", "letterbox"])
-@pytest.mark.parametrize(("corner", "box"), [("left", (0, 0, 24, 24)), ("right", (96, 40, 120, 64))])
+@pytest.mark.parametrize(("corner", "box"), [("left", (0, 0, 40, 24)), ("right", (200, 40, 240, 64))])
 def test_evidence_in_one_corner_gives_heat_there(brightness, fit, corner, box):
     """Catches maps that are mirrored, transposed, shifted by a margin, or of the square in place of the picture."""
-    picture = np.zeros((64, 120, 3), np.uint8)
+    picture = np.zeros((64, 240, 3), np.uint8)
     picture[box[1] : box[3], box[0] : box[2]] = 255
     ((found, heat),) = explained(brightness(fit), [picture])
-    assert found.name == "bright" and heat.shape == (64, 120) and heat.dtype == np.float32
+    assert found.name == "bright" and heat.shape == (64, 240) and heat.dtype == np.float32
     assert heat.max() == pytest.approx(1) and heat.min() >= 0
     inside = heat[box[1] : box[3], box[0] : box[2]].sum()
     rows, columns = np.nonzero(heat > 0.5)
     assert inside / heat.sum() > 0.5
-    assert abs(columns.mean() - (box[0] + box[2]) / 2) < 10 and abs(rows.mean() - (box[1] + box[3]) / 2) < 10
+    assert abs(columns.mean() - (box[0] + box[2]) / 2) < 6 and abs(rows.mean() - (box[1] + box[3]) / 2) < 6
+
+
+@pytest.mark.parametrize("first", [16, 56, 96])
+def test_cells_of_a_network_without_padding_lie_where_they_look(brightness, first):
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[first : first + 16, 40:56] = 255
+    ((_, heat),) = explained(brightness("stretch"), [picture])
+    rows, columns = (heat.sum(axis) @ np.arange(128) / heat.sum() + 0.5 for axis in (1, 0))
+    assert abs(rows - (first + 8)) < 2 and abs(columns - 48) < 2
 
 
 def grad_cam(task, images, part, as_map):
