@@ -57,9 +57,10 @@ class Brier(ExtraMetric):
 
     def update(self, predictions, batch):
         for found, label in zip(predictions, batch["label"].tolist(), strict=True):
-            truth = torch.zeros_like(found.probabilities)
+            shares = torch.from_numpy(found.probabilities)
+            truth = torch.zeros_like(shares)
             truth[label] = 1
-            self.total += ((found.probabilities - truth) ** 2).sum()
+            self.total += ((shares - truth) ** 2).sum()
             self.count += 1
 
     def compute(self):

@@ -57,7 +57,8 @@ class ExtraMetric(Metric):
     meaning: ClassVar[str]
 
     def update(self, predictions: Sequence[Any], batch: Mapping[str, Any]) -> None:
-        """Count in what was predicted for a batch (one of predict/kinds.py a scene), with what was annotated."""
+        """Count in what was predicted for a batch (one of predict/kinds.py a scene, of numpy
+        arrays), with what was annotated."""
         raise NotImplementedError
 
     def compute(self) -> Tensor:
