@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frostline.cli.common import Commands
+from frostline.environment import keep_memory
 from frostline.errors import FrostlineError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         if folder is not None:
             check_free(option, folder)
     total = count_of(args.pictures)
+    keep_memory()  # a batch wants as much again as the one before
     model = load(args.model, args.device)
     check_format(args.format, model.info.task, args.out)
     if args.window is not None:
