@@ -60,7 +60,7 @@ def test_another_place_is_found():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"boxes": BOXES + np.float32(0.02)}, "the file lacks a a of score 0.9"),
+        ({"boxes": BOXES + np.float32(0.02)}, "54 boxes are elsewhere, beside 0 that are the same"),
         ({"scores": SCORES - np.float32(2e-4)}, "the file lacks a a of score 0.9"),
         ({"labels": np.array([0, 1, 1])}, "the file lacks a c of score 0.4"),
         ({name: values[:2] for name, values in FOUND.items()}, "the file lacks a c of score 0.4"),
@@ -111,6 +111,17 @@ def test_what_a_rounding_decides_is_passed_over_and_told(edge):
     rule, one, other = EDGES[edge]
     proof = compared("detection", {**FOUND, **one}, {**FOUND, **one, **other}, rule)
     assert proof.undecided in (9, 18) and "on the edge of the rule" in str(proof)
+
+
+def test_of_two_boxes_that_are_as_sure_either_may_be_left():
+    """A few alone: where all have moved, each has one beside it that is as sure."""
+    grid = np.float32([[x, y, x + 3, y + 3] for x in range(0, 60, 5) for y in range(0, 60, 5)])
+    boxes, scores = np.concatenate([grid, grid[-1:] + 0.2]), np.linspace(0.9, 0.5, len(grid) + 1, dtype=np.float32)
+    scores[-1] = scores[-2] - 1e-6
+    found = {"boxes": boxes, "scores": scores, "labels": np.zeros(len(boxes), np.int64)}
+    other = {**found, "boxes": boxes[[*range(len(grid) - 1), -1, -2]]}
+    proof = compared("detection", found, other, Rule(max_boxes=1000))
+    assert proof.tied == proof.undecided == 18
 
 
 def test_where_nothing_is_found_the_best_boxes_are_compared():

@@ -20,17 +20,19 @@ FAR = 0.01  # px of the picture, that sides of boxes may lie apart
 UNLIKE = 1e-4  # that scores may be apart
 ALIKE = 0.9999  # of all pixels, at least so many are of the same class
 EDGE = 1e-3  # an overlap this near to the rule's decides itself by a rounding
+TIES = 0.02  # of all boxes, so many at most may be left out for another one of the same score: more are no chance
 
 
 @dataclass
 class Proof:
     """What was compared, and what differs. far: px, the furthest that sides of boxes are apart. unlike: the same of
     scores. undecided: boxes that one side leaves out, as they lie on the edge of the rule. wrong: what differs, in
-    words."""
+    words. tied: of the undecided, those for which a box of the same score is kept that overlaps them."""
 
     pictures: int = 0
     boxes: int = 0
     undecided: int = 0
+    tied: int = 0
     far: float = 0.0
     unlike: float = 0.0
     pixels: int = 0
@@ -55,7 +57,8 @@ def prove(model: Model, file: Model, pictures: Sequence[Picture]) -> Proof:
     """Compare what an exported file says of pictures with what its model says.
 
     A box that one of them leaves out may lack where it lies on the edge of the rule: where its score, or its overlap
-    with another box, is all but the one at which it counts. Where a detector finds nothing in any of the pictures, its
+    with another box, is all but the one at which it counts, or two that overlap are as sure, so that a rounding decides
+    which is left. Where a detector finds nothing in any of the pictures, its
     best boxes are compared, whatever their score. Raises FrostlineError where they differ.
     """
     proof = Proof(len(pictures))
@@ -68,6 +71,8 @@ def prove(model: Model, file: Model, pictures: Sequence[Picture]) -> Proof:
         for number, (one, other) in enumerate(zip(*said, strict=True)):
             where = f"picture {number + 1} of {len(pictures)}, in batches of {batch}"
             proof.wrong += [f"{words} ({where})" for words in _differences(one, other, rule, proof)]
+    if proof.tied > TIES * proof.boxes:
+        proof.wrong.append(f"{proof.tied} boxes are elsewhere, beside {proof.boxes} that are the same")
     if proof.pixels and proof.other_pixels > (1 - ALIKE) * proof.pixels:
         proof.wrong.append(f"{proof.other_pixels} of {proof.pixels} pixels are of another class")
     if proof.wrong:
@@ -117,8 +122,10 @@ def _boxes(one: Detected, other: Detected, rule: Rule, proof: Proof) -> Iterable
     proof.unlike = max(proof.unlike, float(unlike[ours, theirs].max(initial=0)))
     for found, beside, kept, words in ((one, other, ours, "the file lacks"), (other, one, theirs, "the file adds")):
         for place in np.setdiff1d(np.arange(len(found.scores)), kept):
-            if _undecided(found, int(place), beside, rule):
+            edge, tie = _undecided(found, int(place), beside, rule)
+            if edge or tie:
                 proof.undecided += 1
+                proof.tied += not edge
             else:
                 yield f"{words} a {found.classes[found.labels[place]]} of score {found.scores[place]:.4f}"
 
@@ -135,12 +142,17 @@ def _partners(same: npt.NDArray[np.bool_]) -> tuple[list[int], list[int]]:
     return ours, theirs
 
 
-def _undecided(found: Detected, place: int, beside: Detected, rule: Rule) -> bool:
-    """Whether a box without a partner beside it lies on the edge of the rule."""
+def _undecided(found: Detected, place: int, beside: Detected, rule: Rule) -> tuple[bool, bool]:
+    """Whether a box without a partner beside it lies on the edge of the rule, and whether one as sure is kept there
+    that overlaps it."""
     score = float(found.scores[place])
     last = [float(one.scores[-1]) for one in (found, beside) if len(one.scores) == rule.max_boxes]
-    if any(score <= edge + UNLIKE for edge in (rule.min_score, *last)):
-        return True
     own: Any = found.in_square[place : place + 1].astype(np.float64)
-    shares = overlap(own, beside.in_square[beside.labels == found.labels[place]].astype(np.float64))
-    return bool((np.abs(shares - rule.nms_iou) < EDGE).any())
+    alike = beside.labels == found.labels[place]
+    shares = overlap(own, beside.in_square[alike].astype(np.float64))[0]
+    edge = (
+        any(score <= least + UNLIKE for least in (rule.min_score, *last))
+        or (np.abs(shares - rule.nms_iou) < EDGE).any()
+    )
+    tie = (shares > rule.nms_iou) & (np.abs(beside.scores[alike] - score) <= UNLIKE)
+    return bool(edge), bool(tie.any())
