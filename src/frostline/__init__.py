@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from frostline.predict.model import Model as Model
     from frostline.runs.alone import prepare as prepare
     from frostline.runs.alone import train as train
+    from frostline.runs.evaluate import evaluate as evaluate
+    from frostline.runs.explain import explained as explained
     from frostline.runs.load import load as load
     from frostline.runs.result import RunResult as RunResult
     from frostline.scenes.dataset import Dataset as Dataset
@@ -32,6 +34,8 @@ _FROM = {
     "predict.kinds": ["Classified", "Detected", "Located", "Segmented"],
     "predict.model": ["Model"],
     "runs.alone": ["prepare", "train"],
+    "runs.evaluate": ["evaluate"],
+    "runs.explain": ["explained"],
     "runs.load": ["load"],
     "runs.result": ["RunResult"],
     "scenes.dataset": ["Dataset"],

@@ -2,12 +2,16 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import IO
+
+from frostline.errors import FrostlineError
 
 
 @contextmanager
@@ -23,6 +27,37 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path, own: Collection[str], mark: str, what: str) -> Iterator[Path]:
+    """A new folder beside `path`, renamed to it in the end: it is there whole or not at all.
+
+    What lies there already is replaced where it holds `mark` and nothing but files called as in `own`, which are all
+    that are ever written there. Raises FrostlineError where it is anything else. what: it should be, in words.
+    """
+    check_replaceable(path, own, mark, what)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield aside
+        aside.chmod(0o755)
+        check_replaceable(path, own, mark, what)
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_replaceable(path: Path, own: Collection[str], mark: str, what: str) -> None:
+    """Raise FrostlineError where `replacing_folder` would replace what is not its own."""
+    if not path.exists() and not path.is_symlink():
+        return
+    there = {one.name for one in path.iterdir()} if path.is_dir() and not path.is_symlink() else None
+    if there is None or (there and mark not in there):
+        raise FrostlineError(f"{path} is there and is no {what}: give another folder.")
+    if foreign := sorted(there - set(own)):
+        raise FrostlineError(f"{path} holds {foreign[0]} beside the {what} that would be replaced: move it elsewhere.")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

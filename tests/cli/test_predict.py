@@ -100,3 +100,15 @@ def test_a_run_becomes_the_folder_of_a_model(pictures, tmp_path, capsys):
     shutil.rmtree(run)
     assert main(["predict", str(out), str(pictures)]) == 0
     assert capsys.readouterr().out.splitlines() == [first, second]
+
+
+def test_where_nothing_could_be_read_the_status_says_so(tmp_path, capsys):
+    assert main(["predict", str(OLD / "detection"), str(tmp_path / "gone.jpg")]) == 2
+    assert "no picture could be read" in capsys.readouterr().err
+
+
+def test_a_second_path_is_not_taken_for_the_first(tmp_path, capsys):
+    """Catches the last of several folders, measured alone."""
+    for command in (["prepare"], ["doctor"], ["evaluate", str(OLD / "detection")]):
+        assert main([*command, "one", "two"]) == 2
+        assert "one and two: a dataset is one folder or file" in capsys.readouterr().err

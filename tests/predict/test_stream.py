@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from frostline.errors import FrostlineError
 from frostline.pictures.preprocessing import Preprocessing
 from frostline.predict.info import ModelInfo
 from frostline.predict.model import Model
@@ -44,3 +47,16 @@ def test_what_an_exported_file_needs_is_imported_without_torch():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_what_is_no_list_or_no_picture_is_told():
+    """Catches letters of a name taken for pictures, and an error of Python's that ends the stream."""
+    model = Model(INFO, halves)
+    for one in ("one.jpg", b"bytes", Image.new("RGB", (4, 4))):
+        with pytest.raises(FrostlineError, match=r"write \[picture\]"):
+            next(model.stream(one))
+    with pytest.raises(FrostlineError, match="batch_size is 0"):
+        model.predict([], batch_size=0)
+    light, nothing, dark = model.stream([Image.new("L", (9, 4), 255), None, np.zeros((4, 9, 3), np.uint8)])
+    assert light.label == 1 and dark.label == 0
+    assert "The picture at index 1 is NoneType: give a path, bytes, a PIL image, or RGB pixels" in str(nothing)

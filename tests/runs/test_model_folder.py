@@ -75,6 +75,18 @@ def test_another_folder_is_not_overwritten(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_only_a_model_is_replaced(tmp_path):
+    """Catches notes, or another's card, that are gone once a model is written anew."""
+    folder = tmp_path / "mine"
+    write_model(OLD / "detection", folder)
+    write_model(OLD / "localization", folder, lambda info: f"# {info.name}")
+    assert load(folder).info.task == "localization" and (folder / "README.md").is_file()
+    (folder / "notes.txt").write_text("years")
+    with pytest.raises(FrostlineError, match="holds notes.txt beside the model that would be replaced"):
+        write_model(OLD / "detection", folder)
+    assert load(folder).info.task == "localization" and [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_stream_names_what_is_no_picture_and_goes_on():
     """Catches one bad picture that ends all, and predictions that move up into its place."""
     model = load(OLD / "localization")

@@ -67,7 +67,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage
         (422, "no list of pictures", asked(TEXT, path="/etc/passwd"), ""),
         (422, "list of pictures is empty", asked(), ""),
         (422, "at index 0 is no text", asked(7), ""),
-        (422, "at index 1 is no base64", asked(TEXT, "ä"), ""),
+        (422, "at index 0 is no base64", asked("ä", "ö"), ""),
         (422, "at index 0 is no base64", asked("/etc/../passwd"), ""),
         (415, "at index 0 is no picture", asked("/etc/passwd+"), ""),
         (422, "at index 0 is empty", asked(""), ""),

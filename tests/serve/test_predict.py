@@ -66,6 +66,16 @@ def test_the_answer_is_what_the_model_says(running, task):
             assert close(answer, said[number].to_json())
 
 
+def test_what_is_no_picture_among_several_has_its_own_error(running):
+    """Catches one that costs the others their answers."""
+    _, port = running[TASKS[0]]
+    good = b64encode(PICTURES[0]).decode()
+    status, told = ask(port, json.dumps({"pictures": [good, "ä", b64encode(b"text").decode(), good]}))
+    first, letters, text, last = told["predictions"]
+    assert status == 200 and first == last and "error" not in first
+    assert "index 1 is no base64" in letters["error"] and "index 2 is no picture" in text["error"]
+
+
 def test_health_tells_what_is_served(running):
     status, told = ask(running["classification"][1], path="/health", method="GET")
     assert status == 200 and told["task"] == "classification" and told["classes"] == list(CLASSES)

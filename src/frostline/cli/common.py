@@ -41,7 +41,11 @@ def add_overrides(parser: argparse.ArgumentParser, such_as: str | None = None) -
 
 
 def with_paths(words: Sequence[str]) -> list[str]:
-    """Overrides, of which a bare path says which pictures are meant."""
+    """Overrides, of which a bare path says which pictures are meant. Raises FrostlineError for a second one."""
+    if len(bare := [word for word in words if "=" not in word]) > 1:
+        raise FrostlineError(
+            f"{bare[0]} and {bare[1]}: a dataset is one folder or file, so give one (a 'pattern' in quotes stays one)."
+        )
     return [word if "=" in word else f"dataset.root={word}" for word in words]
 
 

@@ -133,6 +133,13 @@ def remarks(evaluation: "Evaluation") -> list[str]:
     if evaluation.left_out:
         needs = " and ".join(sorted(task.needs))
         told.append(f"Left out: {evaluation.left_out:,} scenes without {needs}.")
+    others = sum(counts["scenes"] for counts in evaluation.dataset.info["counts"].values())
+    others -= len(evaluation.items) + evaluation.left_out
+    own = evaluation.dataset.data_hash == evaluation.model.info.origin.get("data_hash")
+    if others and not own:
+        told.append(f"Not measured: {others:,} scenes of the other splits; --split all measures all.")
+    if own and evaluation.split in ("train", "all"):
+        told.append("These are pictures that the model was trained on, so the figures are better than those of others.")
     if evaluation.interval is None:
         told.append("Below 100 pictures there is no interval over pictures.")
     told += [f"{name} is not told: {why}." for name, why in evaluation.untold.items()]

@@ -59,6 +59,8 @@ def _folder(args: argparse.Namespace) -> None:
             "--to folder takes the run's weights as they are: give a folder with --out, and neither --quantize nor "
             "--pictures."
         )
+    if (Path(args.model) / "model.json").is_file():
+        raise FrostlineError(f"{args.model} is the folder of a model already: copy it.")
     with importing():  # torch
         from frostline.runs.network import write_model
 

@@ -47,10 +47,11 @@ def add(commands: Commands) -> None:
     explain = "classification: each picture beside what its class was decided by"
     predict.add_argument("--explain", type=Path, metavar="FOLDER", help=explain)
     predict.add_argument("--threshold", type=float, metavar="SCORE", help="of detected boxes, at least (0.3)")
-    predict.add_argument("--top", type=int, default=3, metavar="N", help="classes of a picture that are told (3)")
     predict.add_argument(
-        "--window", type=int, metavar="PX", help="look at larger pictures in overlapping windows of this side as well"
+        "--top", type=int, default=3, metavar="N", help="classes of a picture that are told, in table and csv (3)"
     )
+    window = "look at larger pictures in overlapping windows of this side as well: as much as training showed at once"
+    predict.add_argument("--window", type=int, metavar="PX", help=window)
     predict.add_argument("--batch-size", type=int, default=16, metavar="N", help="pictures at once (16)")
     predict.add_argument("--device", metavar="NAME", help="cpu, cuda, …; by default the fastest that there is")
     predict.set_defaults(command=run)
@@ -110,6 +111,9 @@ def run(args: argparse.Namespace) -> int:
             if heat is not None and isinstance(found, Classified):
                 save(explanation_picture(opened(path), found, heat), free(args.explain, name, ".jpg"))
             done += 1
+    if failed == done:
+        print("frostline: no picture could be read.", file=sys.stderr)
+        return 2
     if failed:
         print(f"frostline: {failed} of {done} pictures could not be read; the others are delivered.", file=sys.stderr)
     return 1 if failed else 0

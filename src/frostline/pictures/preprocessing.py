@@ -14,10 +14,18 @@ from PIL import Image
 
 from frostline.errors import FrostlineError
 from frostline.pictures.fit import FITS, GREY, place, square
-from frostline.pictures.reading import MAX_PIXELS, WHITE, UnreadablePictureError, displayed_size, read_file, read_rgb
+from frostline.pictures.reading import (
+    MAX_PIXELS,
+    WHITE,
+    UnreadablePictureError,
+    displayed_size,
+    plain_picture,
+    read_file,
+    read_rgb,
+)
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Picture: TypeAlias = str | Path | bytes | Pixels
+Picture: TypeAlias = str | Path | bytes | Image.Image | Pixels
 
 REDUCED = 2  # large JPEGs are decoded at a part of their size, but at no less than this many times the size wanted
 
@@ -56,9 +64,10 @@ class Preprocessing:
 
         name: what to call it where it is no file. Raises FrostlineError for what is no picture.
         """
-        if isinstance(picture, np.ndarray):
-            shown = _shape(picture, name)
-            return self.square(picture, shown), shown
+        if isinstance(picture, np.ndarray | Image.Image):
+            pixels = self.whole(picture, name)
+            shown = pixels.shape[1], pixels.shape[0]
+            return self.square(pixels, shown), shown
         with readable(picture, name):
             data = picture if isinstance(picture, bytes) else read_file(Path(picture))
             if not data:
@@ -72,9 +81,11 @@ class Preprocessing:
     def whole(self, picture: Picture, name: str) -> Pixels:
         """All pixels of anybody's picture as displayed, (h, w, 3) RGB. Raises FrostlineError for what is no picture."""
         if isinstance(picture, np.ndarray):
-            _shape(picture, name)
+            _check(picture, name)
             return picture
         with readable(picture, name):
+            if isinstance(picture, Image.Image):
+                return np.asarray(plain_picture(picture, lambda: self.white)[0].convert("RGB"))
             data = picture if isinstance(picture, bytes) else Path(picture)
             return np.asarray(read_rgb(data, None, self.max_pixels, self.white))
 
@@ -86,6 +97,8 @@ class Preprocessing:
 @contextmanager
 def readable(picture: Picture, name: str) -> Iterator[None]:
     """Within it, what is no picture, or cannot be read, becomes a FrostlineError that names it."""
+    if not isinstance(picture, str | Path | bytes | Image.Image):
+        raise FrostlineError(f"{name} is {type(picture).__name__}: give a path, bytes, a PIL image, or RGB pixels.")
     name = str(picture) if isinstance(picture, str | Path) else name
     try:
         yield
@@ -95,8 +108,7 @@ def readable(picture: Picture, name: str) -> Iterator[None]:
         raise FrostlineError(f"{name} cannot be read ({error.strerror or error}).") from error
 
 
-def _shape(pixels: Pixels, name: str) -> tuple[int, int]:
+def _check(pixels: Pixels, name: str) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         shape = " x ".join(map(str, pixels.shape))
         raise FrostlineError(f"{name} is {shape} {pixels.dtype}: give RGB pixels, height x width x 3 uint8.")
-    return pixels.shape[1], pixels.shape[0]

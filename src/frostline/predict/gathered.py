@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from glob import has_magic, iglob
+from itertools import takewhile
 from pathlib import Path
 
 from frostline.errors import FrostlineError
@@ -27,7 +28,8 @@ def gathered(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         elif os.path.isdir(word):
             yield from _some(word, _within(word))
         elif has_magic(word) and not os.path.exists(word):
-            yield from _some(word, ((path, os.path.basename(path)) for path in _matching(word)))
+            fixed = _fixed(word)
+            yield from _some(word, ((path, os.path.relpath(path, fixed)) for path in _matching(word)))
         else:
             yield word, os.path.basename(word)
 
@@ -52,6 +54,12 @@ def _within(folder: str) -> Iterator[tuple[str, str]]:
             if Path(name).suffix.lower() in PICTURE_SUFFIXES:
                 path = os.path.join(place, name)
                 yield path, os.path.relpath(path, folder)
+
+
+def _fixed(pattern: str) -> str:
+    """The folder that all files of a pattern lie in."""
+    parts = Path(pattern).parts
+    return str(Path(*takewhile(lambda part: not has_magic(part), parts[:-1]))) or "."
 
 
 def _matching(pattern: str) -> Iterator[str]:

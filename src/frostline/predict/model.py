@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from frostline.errors import FrostlineError
+from frostline.errors import FrostlineError, check_number
 from frostline.parallel import in_threads
 from frostline.pictures.preprocessing import Picture, Pixels
 from frostline.predict.answers import answers
@@ -45,11 +46,9 @@ class Model:
     ) -> list[Prediction]:
         """What the model says of each picture, in their order and in their own pixels.
 
-        pictures: files of any kind that `prepare` reads, their bytes, or RGB pixels (h, w, 3) uint8. batch_size,
-        window: see `stream`. Raises FrostlineError for what is no picture.
+        pictures: files of any kind that `prepare` reads, their bytes, PIL images, or RGB pixels (h, w, 3) uint8.
+        batch_size, window: see `stream`. Raises FrostlineError for what is no picture.
         """
-        if isinstance(pictures, str | Path | bytes | np.ndarray):
-            raise FrostlineError("predict takes a list of pictures, and this is one: write [picture].")
         found = []
         for answer in self.stream(pictures, batch_size=batch_size, window=window):
             if isinstance(answer, FrostlineError):
@@ -66,6 +65,9 @@ class Model:
         batch_size: pictures that go through the network at once. window: px; larger pictures are looked at as a whole,
         and in overlapping windows of this side. Raises FrostlineError where the task has no windows.
         """
+        if isinstance(pictures, str | Path | bytes | np.ndarray | Image.Image):
+            raise FrostlineError("A list of pictures is wanted, and this is one: write [picture].")
+        check_number("batch_size", batch_size, 1, whole=True)
         if window is not None:
             check_window(self.info.task, window)
             yield from self._in_windows(pictures, batch_size, window)

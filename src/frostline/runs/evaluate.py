@@ -4,13 +4,11 @@ import copy
 import json
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import nn
 
 from frostline.config.build import build, targets
 from frostline.errors import FrostlineError, check_number
+from frostline.files import check_replaceable, replacing_folder
 from frostline.loading.items import SceneItems
 from frostline.loading.occurrences import Occurrences
 from frostline.metrics.resampled import set_metric
@@ -39,6 +38,8 @@ from frostline.statistics.student import Interval
 from frostline.tasks.base import Task, Tested
 
 EVALUATION = "evaluation.json"
+DRAWN = ("predictions.png", "errors.png", "confusion.png", "precision_recall.png")
+OWN = (EVALUATION, PICTURES, *DRAWN)
 CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
 
 
@@ -223,27 +224,18 @@ def default_folder(model: str | Path, evaluated_on: Dataset, split: str, name: s
 
 def check_free(folder: Path) -> None:
     """Raise FrostlineError where something lies that is no evaluation."""
-    if folder.exists() and not (folder / EVALUATION).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FrostlineError(f"{folder} is there and holds no evaluation: give another folder.")
+    check_replaceable(folder, OWN, EVALUATION, "evaluation")
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Write `evaluation.json`, a row for each picture, and what can be drawn; what an earlier one left is replaced.
 
-    Raises FrostlineError where something lies there that is no evaluation.
+    Raises FrostlineError where something else lies there.
     """
-    check_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        task, tested = evaluation.task, evaluation.tested
-        where = f"the {in_words(evaluation.split)} of {evaluation.dataset.name}"
+    task, tested = evaluation.task, evaluation.tested
+    where = f"the {in_words(evaluation.split)} of {evaluation.dataset.name}"
+    with replacing_folder(folder, OWN, EVALUATION, "evaluation") as aside:
         draw_tested(task, evaluation.items, aside, where, explain=isinstance(evaluation.model.engine, TorchEngine))
         write_rows(aside / PICTURES, tested.rows, task.primary, task.classes)
         told = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False)
         (aside / EVALUATION).write_text(told + "\n", encoding="utf-8")
-        aside.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -44,6 +44,6 @@ def load(model: str | Path, device: str | None = None) -> Model:
         info, task = (read_run if (path / RESULT).is_file() else read_model)(path)
         return Model(info, TorchEngine(task, device_named(device)))
     raise FrostlineError(
-        f"{model} holds no finished run and no model: give a folder such as runs/STUDY/results/RUN, or one or an ONNX "
-        "file that was exported."
+        f"{model} holds no finished run and no model: give a run's folder (runs/STUDY/results/RUN), a model's "
+        "(with model.json), or an exported .onnx file."
     )

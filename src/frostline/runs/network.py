@@ -1,10 +1,8 @@
 """The network of a trained run or of a model's folder, as torch computes it."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy.typing as npt
@@ -16,6 +14,7 @@ from torch import Tensor
 from frostline.config import Config, read
 from frostline.config.build import targets
 from frostline.errors import FrostlineError
+from frostline.files import replacing_folder
 from frostline.models.folding import folded
 from frostline.pictures.preprocessing import Pixels, Preprocessing
 from frostline.pictures.reading import MAX_PIXELS, WHITE
@@ -169,23 +168,14 @@ def write_model(run: Path, folder: Path, card: Callable[[ModelInfo], str] | None
     """Make the folder of a model, of a run's: weights and `model.json`, which need neither the study nor its dataset.
 
     card: what its README.md says, where it has one.
-    Raises FrostlineError where there is no finished run, or where something lies there that is no model.
+    Raises FrostlineError where there is no finished run, or where something else lies there.
     """
     info, task = read_run(run)
-    if folder.exists() and not (folder / INFO).is_file():
-        raise FrostlineError(f"{folder} is there and is no model: give another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with replacing_folder(folder, (WEIGHTS, INFO, CARD), INFO, "model") as aside:
         weights = {name: tensor.contiguous() for name, tensor in task.model.state_dict().items()}
         save_file(weights, aside / WEIGHTS)
+        (aside / WEIGHTS).chmod(0o644)  # safetensors makes it for its owner alone, and a model is for others
         (aside / INFO).write_text(info.to_json(), encoding="utf-8")
         if card is not None:
             (aside / CARD).write_text(card(info), encoding="utf-8")
-        aside.chmod(0o755)
-        (aside / WEIGHTS).chmod(0o644)  # safetensors makes it for its owner alone, and a model is for others
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return info

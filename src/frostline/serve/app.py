@@ -74,7 +74,9 @@ class Service:
         told = [{"error": one.sentence} if isinstance(one, Refusal) else one for one in found]
         return {**about, "predictions": told}
 
-    async def _or_refusal(self, picture: bytes, name: str, wanted: Wanted) -> dict[str, Any] | Refusal:
+    async def _or_refusal(self, picture: bytes | Refusal, name: str, wanted: Wanted) -> dict[str, Any] | Refusal:
+        if isinstance(picture, Refusal):
+            return picture
         try:
             return await self._one(picture, name, wanted)
         except Refusal as refusal:

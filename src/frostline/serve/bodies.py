@@ -90,8 +90,8 @@ def check_body(body: bytes, kind: str) -> None:
         raise Refusal(415, f"The body is a form: {HOW} (curl: --data-binary @FILE in place of -F).")
 
 
-def pictures_of(body: bytes) -> list[bytes]:
-    """What JSON holds. Raises Refusal where it is none, or another than is meant."""
+def pictures_of(body: bytes) -> list[bytes | Refusal]:
+    """What JSON holds, a refusal in the place of what is no base64. Raises Refusal where it is no such JSON."""
     try:
         held = json.loads(body)
     except (ValueError, RecursionError) as error:  # also what is no UTF-8
@@ -106,15 +106,15 @@ def pictures_of(body: bytes) -> list[bytes]:
     return [_decoded(one, number) for number, one in enumerate(told)]
 
 
-def _decoded(text: object, number: int) -> bytes:
+def _decoded(text: object, number: int) -> bytes | Refusal:
     if not isinstance(text, str):
-        raise Refusal(422, f"The picture at index {number} is no text: {HOW}.")
+        return Refusal(422, f"The picture at index {number} is no text: {HOW}.")
     # As browsers give it, `data:image/png;base64,...`.
     _, found, tail = text.partition(";base64,") if text.startswith("data:") else ("", "", text)
     try:
         return b64decode("".join(tail.split()), validate=True)
     except (binascii.Error, ValueError) as error:  # ValueError: letters beyond ASCII
-        raise Refusal(422, f"The picture at index {number} is no base64 ({_short(error)}): {HOW}.") from None
+        return Refusal(422, f"The picture at index {number} is no base64 ({_short(error)}): {HOW}.")
 
 
 def _short(error: Exception) -> str:
