@@ -164,7 +164,7 @@ def test_the_command_shows_and_writes_what_was_found(small_meadow, tmp_path, cap
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "years.txt").write_text("years")
     assert main([*command, "--out", "thesis"]) == 2
-    assert "thesis is there and holds no evaluation" in capsys.readouterr().err
+    assert "thesis is there and is no evaluation" in capsys.readouterr().err
     assert main(["evaluate", str(OLD / "detection"), str(small_meadow.path), "task=classification"]) == 2
     assert "the model brings that with it" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path), str(small_meadow.path)]) == 2

@@ -17,10 +17,10 @@ class ModelInfo:
     """All that is known of a model.
 
     name: of the run that it comes from. task: one of ANSWERS. classes: their names, in the order of the network's
-    outputs. network: the groups of the configuration that build it (`task`, `backbone`, `head`), and how it was
-    `tested` (batch size, threads, precision, a metric of one's own), which `frostline evaluate` does again. origin:
-    where it comes from, for whoever reads it (study, arm, seed, commit, data_hash, versions, metrics, …); nothing is
-    computed by it.
+    outputs. network: the groups of the configuration that build it (`task`, `backbone`, `head`). tested: how its run
+    was tested (batch size, threads, precision, a metric of one's own), which `frostline evaluate` does again. origin: where
+    it comes from, for whoever reads it (study, arm, seed, commit, data_hash, versions, metrics, …); nothing is computed
+    by it.
     """
 
     name: str
@@ -29,6 +29,7 @@ class ModelInfo:
     preprocessing: Preprocessing
     rule: Rule = field(default_factory=Rule)
     network: Mapping[str, Any] = field(default_factory=dict)
+    tested: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -56,6 +57,7 @@ class ModelInfo:
                 preprocessing=Preprocessing(**held["preprocessing"]),
                 rule=Rule(**held["rule"]),
                 network=dict(held["network"]),
+                tested=dict(held["tested"]),
                 origin=dict(held["origin"]),
             )
         except (KeyError, TypeError, ValueError, FrostlineError) as error:

@@ -26,7 +26,7 @@ from frostline.predict.model import BATCH, Model
 from frostline.runs import provenance
 from frostline.runs.drawn import draw_tested
 from frostline.runs.judged import ALL, Batches, JudgedItems, in_words, judge, without_loss
-from frostline.runs.network import TESTED, TorchEngine, is_ours
+from frostline.runs.network import TorchEngine, is_ours
 from frostline.runs.process import settle
 from frostline.runs.tested import PICTURES, as_table, write_rows
 from frostline.runs.workplace import RUNS
@@ -135,7 +135,7 @@ def evaluate(model: Model, dataset: Dataset, split: str = "test", batch_size: in
     """
     if split not in (*SPLITS, ALL):
         raise FrostlineError(f"There is no split '{split}': choose one of {', '.join(SPLITS)} and {ALL}.")
-    tested = model.info.network.get(TESTED, {})
+    tested = model.info.tested
     size = batch_size if batch_size is not None else tested.get("batch_size") or BATCH
     check_number("--batch-size", size, 1, whole=True)
     settle(0, tested.get("threads"))

@@ -24,7 +24,6 @@ from frostline.runs.result import RunResult
 from frostline.tasks.base import Task, as_arrays
 
 BUILT = ("task", "backbone", "head")  # groups of the configuration that make a network
-TESTED = "tested"  # beside them: how a run was tested, see `_tested`
 WEIGHTS, INFO, CARD = "weights.safetensors", "model.json", "README.md"  # of a model's folder
 _OURS = "frostline."
 # What a task asks for beside its network, and needs only to be trained.
@@ -60,7 +59,7 @@ def read_run(folder: Path) -> tuple[ModelInfo, Task]:
     try:
         about, state = _read_weights(folder / "model.safetensors")
         told, white = json.loads(about.get("classes", "null")), int(about.get("white", WHITE))
-        network = {group: dict(config[group]) for group in BUILT} | {TESTED: _tested(config)}
+        network = {group: dict(config[group]) for group in BUILT}
         preprocessing = Preprocessing(
             int(config["image_size"]),
             str(config.get("fit", "stretch")),
@@ -79,6 +78,7 @@ def read_run(folder: Path) -> tuple[ModelInfo, Task]:
         preprocessing=preprocessing,
         rule=task.rule,
         network=network,
+        tested=_tested(config),
         origin=_origin(result),
     )
     return info, task
