@@ -18,9 +18,9 @@ class ModelInfo:
 
     name: of the run that it comes from. task: one of ANSWERS. classes: their names, in the order of the network's
     outputs. network: the groups of the configuration that build it (`task`, `backbone`, `head`). tested: how its run
-    was tested (batch size, threads, precision, a metric of one's own), which `frostline evaluate` does again. origin: where
-    it comes from, for whoever reads it (study, arm, seed, commit, data_hash, versions, metrics, …); nothing is computed
-    by it.
+    was tested (batch size, threads, precision, a metric of one's own), which `frostline evaluate` does again.
+    origin: where it comes from, for whoever reads it (study, arm, seed, commit, data_hash, versions, metrics, …);
+    nothing is computed by it.
     """
 
     name: str
