@@ -17,6 +17,7 @@ PUBLISHED = {
     "convnext_tiny": 28_589_128,
     "efficientnet_b0": 5_288_548,
     "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite0_scratch": 4_652_008,
     "efficientnet_lite1": 5_416_680,
     "efficientnet_lite2": 6_092_072,
     "efficientnetv2_s": 21_458_488,
