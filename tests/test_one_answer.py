@@ -8,6 +8,7 @@ import sys
 import urllib.request
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -48,7 +49,7 @@ def test_it_is_one_answer_wherever_it_is_asked(task, here, real_data):
 
     registered = PictureModel()
     registered.load_context(type("Context", (), {"artifacts": {"model": str(here / "mine")}}))
-    given = {"picture": [base64.b64encode(file.read_bytes()).decode() for file in files]}
+    given = pd.DataFrame({"picture": [base64.b64encode(file.read_bytes()).decode() for file in files]})
     for one, other in zip(expected, registered.predict(None, given), strict=True):
         alike(one, sure(other))
     for one, other in zip(expected, served(here / "mine", files), strict=True):
