@@ -11,6 +11,7 @@ from frostline.predict.info import ModelInfo
 from frostline.runs.workplace import RUNS
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.layout import INFO, read_info
+from frostline.tasks.examples import spread
 
 
 def dataset_of(info: ModelInfo, model: Path) -> Dataset | None:
@@ -32,7 +33,7 @@ def dataset_of(info: ModelInfo, model: Path) -> Dataset | None:
 def pictures_of(dataset: Dataset, split: str, most: int) -> list[Picture]:
     """So many pictures of a split at most, as files hold them, spread evenly over it."""
     scenes = dataset.scenes(split)
-    return [stored_picture(scenes[place]) for place in _spread(most, len(scenes))]
+    return [stored_picture(scenes[place]) for place in spread(most, len(scenes))]
 
 
 def pictures_in(places: Sequence[Path], most: int) -> list[Picture]:
@@ -40,9 +41,4 @@ def pictures_in(places: Sequence[Path], most: int) -> list[Picture]:
     found = [file for place in places for file in (picture_files(place) if place.is_dir() else [place])]
     if not found:
         raise FrostlineError(f"There is no picture in {', '.join(map(str, places))}.")
-    return [found[place] for place in _spread(most, len(found))]
-
-
-def _spread(most: int, count: int) -> list[int]:
-    most = min(most, count)
-    return [k * (count - 1) // max(most - 1, 1) for k in range(most)]
+    return [found[place] for place in spread(most, len(found))]

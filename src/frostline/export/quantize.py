@@ -11,15 +11,12 @@ import numpy.typing as npt
 
 from frostline.errors import FrostlineError
 from frostline.export.onnx import quiet
-from frostline.metrics.resampled import set_metric
 from frostline.pictures.preprocessing import Picture, Pixels
 from frostline.predict.info import ModelInfo
 from frostline.predict.model import BATCH, Model
 from frostline.predict.onnx import KEY, SQUARES
-from frostline.runs.evaluate import evaluate
-from frostline.runs.tested import as_table
+from frostline.runs.evaluate import evaluate, resampled
 from frostline.scenes.dataset import Dataset
-from frostline.statistics.pictures import Resampled, resamples
 from frostline.statistics.student import Interval
 from frostline.words import decimal, one_line
 
@@ -98,14 +95,9 @@ def describe(file: Path, info: ModelInfo, loss: Loss | None = None) -> None:
 def lost(before: Model, after: Model, dataset: Dataset) -> Loss:
     """The primary metric of both on the validation split, and the interval of its difference: the same pictures in the
     same resamples."""
-    evaluations = [evaluate(model, dataset, "val") for model in (before, after)]
-    task = evaluations[0].task
-    tables = [as_table(one.tested.rows, one.task.primary, one.task.classes) for one in evaluations]
-    pictures = len(tables[0])
-    counts: Any = np.vstack([np.ones(pictures, np.uint16), resamples(pictures)])
-    values = [set_metric(table)(counts) for table in tables]
-    was, now = (Resampled(pictures, float(each[0]), each[1:]) for each in values)
-    return Loss(task.primary, was.value, now.value, now.minus(was).interval(), pictures)
+    tasks = [evaluate(model, dataset, "val").task for model in (before, after)]
+    was, now = map(resampled, tasks)
+    return Loss(tasks[0].primary, was.value, now.value, now.minus(was).interval(), was.pictures)
 
 
 class _Calibration:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ BATCH = 16  # pictures that are predicted at once
 Engine: TypeAlias = Callable[[Pixels], dict[str, npt.NDArray[Any]]]
 Seen: TypeAlias = tuple[Pixels, Placement]  # a square, and how the picture lies in it
 Answer: TypeAlias = Prediction | FrostlineError
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,21 @@ class Model:
         batch_size: pictures that go through the network at once. window: px; larger pictures are looked at as a whole,
         and in overlapping windows of this side. Raises FrostlineError where the task has no windows.
         """
-        if isinstance(pictures, str | Path | bytes | np.ndarray | Image.Image):
-            raise FrostlineError("A list of pictures is wanted, and this is one: write [picture].")
-        check_number("batch_size", batch_size, 1, whole=True)
         if window is not None:
+            check_list(pictures, batch_size)
             check_window(self.info.task, window)
             yield from self._in_windows(pictures, batch_size, window)
             return
+        yield from self.batches(pictures, batch_size, self.said)
+
+    def batches(
+        self, pictures: Iterable[Picture], batch_size: int, say: Callable[[Sequence[Seen]], Iterable[Said]]
+    ) -> Iterator[Said | FrostlineError]:
+        """What `say` says of so many pictures at once, one after the other; what is no picture gets the error."""
+        check_list(pictures, batch_size)
         seen = in_threads(lambda numbered: self._seen(*numbered), enumerate(pictures), ahead=2 * batch_size)
         while some := list(islice(seen, batch_size)):
-            yield from self._answers(some)
+            yield from _in_place(some, say)
 
     def seen(self, picture: Picture, name: str) -> Seen:
         """A picture as the network sees it, which any thread may make. name: what to call it where it is no file.
@@ -90,12 +96,6 @@ class Model:
         raw = self.engine(np.stack([pixels for pixels, _ in seen]))
         placements = [placement for _, placement in seen]
         return answers(self.info.task, raw, self.classes, placements, self.info.rule)
-
-    def _answers(self, seen: Sequence[Seen | FrostlineError]) -> list[Answer]:
-        """What is said of squares; errors stay where they are."""
-        good = [one for one in seen if not isinstance(one, FrostlineError)]
-        found = iter(self.said(good) if good else ())
-        return [one if isinstance(one, FrostlineError) else next(found) for one in seen]
 
     def _seen(self, number: int, picture: Picture) -> Seen | FrostlineError:
         try:
@@ -115,5 +115,22 @@ class Model:
             crops = iter([pixels[top : top + height, left : left + width] for left, top, width, height in parts])
             found: list[Answer] = []
             while some := list(islice(crops, batch_size)):
-                found += self._answers([self._seen(number, np.ascontiguousarray(crop)) for crop in some])
+                seen = [self._seen(number, np.ascontiguousarray(crop)) for crop in some]
+                found += _in_place(seen, self.said)
             yield joined(found, parts, pixels.shape[1::-1], self.info.rule)
+
+
+def check_list(pictures: Iterable[Picture], batch_size: int) -> None:
+    """Raise FrostlineError for one picture in place of several, and for batches of none."""
+    if isinstance(pictures, str | Path | bytes | np.ndarray | Image.Image):
+        raise FrostlineError("A list of pictures is wanted, and this is one: write [picture].")
+    check_number("batch_size", batch_size, 1, whole=True)
+
+
+def _in_place(
+    seen: Sequence[Seen | FrostlineError], say: Callable[[Sequence[Seen]], Iterable[Said]]
+) -> list[Said | FrostlineError]:
+    """What is said of squares; errors stay where they are."""
+    good = [one for one in seen if not isinstance(one, FrostlineError)]
+    found = iter(say(good) if good else ())
+    return [one if isinstance(one, FrostlineError) else next(found) for one in seen]

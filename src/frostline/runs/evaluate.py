@@ -207,12 +207,17 @@ def _test(task: Task, batches: Batches, device: str, precision: str) -> dict[str
 
 
 def _interval(task: Task) -> Interval | None:
-    table = as_table(task.tested.rows, task.primary, task.classes)
-    if len(table) < FEWEST:  # of boxes, a thousand resamples take a while
+    if len(task.tested.rows) < FEWEST:  # of boxes, a thousand resamples take a while
         return None
+    return resampled(task).interval()
+
+
+def resampled(task: Task) -> Resampled:
+    """The primary metric of a task's last test, over all its pictures and over resamples of these."""
+    table = as_table(task.tested.rows, task.primary, task.classes)
     counts = np.vstack([np.ones(len(table), np.uint16), resamples(len(table))])
     values = set_metric(table)(cast(Any, counts))
-    return Resampled(len(table), float(values[0]), values[1:]).interval()
+    return Resampled(len(table), float(values[0]), values[1:])
 
 
 def default_folder(model: str | Path, evaluated_on: Dataset, split: str, name: str) -> Path:

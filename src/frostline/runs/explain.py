@@ -1,8 +1,7 @@
 """What a classification was decided by: a heat map of the evidence for the likeliest class."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone, in_floats
 from frostline.models.timm_facts import facts_of
 from frostline.models.wrapped import WrappedBackbone
-from frostline.parallel import in_threads
 from frostline.pictures.preprocessing import Picture
 from frostline.predict.answers import answers
 from frostline.predict.kinds import Floats, Placement, Prediction
-from frostline.predict.model import BATCH, Model
+from frostline.predict.model import BATCH, Model, Seen
 from frostline.runs.network import TorchEngine
 from frostline.tasks.base import Task, as_arrays
 
@@ -33,18 +31,16 @@ def explained(model: Model, pictures: Iterable[Picture], *, batch_size: int = BA
     Raises FrostlineError where the model is no classification, or where torch does not compute it.
     """
     task = _explainable(model)
-    seen = in_threads(lambda numbered: model._seen(*numbered), enumerate(pictures), ahead=2 * batch_size)
-    while some := list(islice(seen, batch_size)):
-        good = [one for one in some if not isinstance(one, FrostlineError)]
-        found: Iterator[tuple[Prediction, Floats]] = iter(())
-        if good:
-            squares = torch.from_numpy(np.stack([pixels for pixels, _ in good])).permute(0, 3, 1, 2)
-            outputs, heats = evidence(task, squares)
-            placements = [placement for _, placement in good]
-            said = answers(task.kind, as_arrays(task.raw(outputs)), task.classes, placements, task.rule)
-            found = zip(said, map(in_picture, heats.numpy(), placements), strict=True)
-        for one in some:
-            yield (one, None) if isinstance(one, FrostlineError) else next(found)
+
+    def say(seen: Sequence[Seen]) -> Iterator[tuple[Prediction, Floats]]:
+        squares = torch.from_numpy(np.stack([pixels for pixels, _ in seen])).permute(0, 3, 1, 2)
+        outputs, heats = evidence(task, squares)
+        placements = [placement for _, placement in seen]
+        said = answers(task.kind, as_arrays(task.raw(outputs)), task.classes, placements, task.rule)
+        return zip(said, map(in_picture, heats.numpy(), placements), strict=True)
+
+    for found in model.batches(pictures, batch_size, say):
+        yield (found, None) if isinstance(found, FrostlineError) else found
 
 
 def evidence(task: Task, images: Tensor) -> tuple[Tensor, Tensor]:
