@@ -122,6 +122,8 @@ def test_decoded_at_a_part_of_its_size_it_comes_into_the_square_alike(pictures, 
             seen = Preprocessing(size, fit)
             fast = seen.square(file, whole.shape[1::-1])
             assert off(fast, seen.square(whole)) <= 4, (file.name, size)
+            pixels, shown = seen.seen(file, "")
+            assert shown == whole.shape[1::-1] and off(pixels, fast) == 0, (file.name, size)
             reduced += read_rgb(file, REDUCED * size).size != whole.shape[1::-1]
     assert reduced > 9  # or nothing was compared
 

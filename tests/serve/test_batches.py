@@ -34,6 +34,24 @@ def test_the_first_waits_for_others_no_longer_than_it_should():
     batches.close()
 
 
+def test_what_came_while_others_were_at_work_does_not_wait_again():
+    """Catches a network that stands still between any two batches, for want of a full one."""
+    begun, go = threading.Event(), threading.Event()
+
+    def work(items):
+        begun.set()
+        go.wait(10)
+        return list(items)
+
+    batches = Batches(work, most=2, wait=2)
+    batches.put(0), batches.put(1)  # full, and so at once
+    assert begun.wait(1)
+    late = batches.put(2)
+    go.set()
+    assert late.result(1) == 2
+    batches.close()
+
+
 @pytest.mark.parametrize("work", [lambda items: 1 / 0, lambda items: []])
 def test_an_error_comes_to_all_who_asked(work):
     batches = Batches(work, most=4)

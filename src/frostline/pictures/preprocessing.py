@@ -4,7 +4,6 @@ goes."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,10 +17,10 @@ from frostline.pictures.reading import (
     MAX_PIXELS,
     WHITE,
     UnreadablePictureError,
-    displayed_size,
     plain_picture,
     read_file,
     read_rgb,
+    read_shown,
 )
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -54,10 +53,8 @@ class Preprocessing:
         Raises UnreadablePictureError, or OSError where there is no file.
         """
         if isinstance(picture, np.ndarray):
-            image = Image.fromarray(picture)
-        else:
-            image = read_rgb(picture, REDUCED * self.size, self.max_pixels, self.white)
-        return square(image, self.size, self.fit, Image.Resampling.BILINEAR, GREY, shape)
+            return self._square(Image.fromarray(picture), shape)
+        return self._square(read_rgb(picture, REDUCED * self.size, self.max_pixels, self.white), shape)
 
     def seen(self, picture: Picture, name: str) -> tuple[Pixels, tuple[int, int]]:
         """Anybody's picture as models see it, (size, size, 3), and its own width and height as displayed.
@@ -72,11 +69,8 @@ class Preprocessing:
             data = picture if isinstance(picture, bytes) else read_file(Path(picture))
             if not data:
                 raise UnreadablePictureError("is empty")
-            size = displayed_size(BytesIO(data))
-            pixels = self.square(data, size)  # which tells why it has no size
-            if size is None:
-                raise UnreadablePictureError("is no picture")
-            return pixels, size
+            image, shown = read_shown(data, REDUCED * self.size, self.max_pixels, self.white)
+            return self._square(image, shown), shown
 
     def whole(self, picture: Picture, name: str) -> Pixels:
         """All pixels of anybody's picture as displayed, (h, w, 3) RGB. Raises FrostlineError for what is no picture."""
@@ -88,6 +82,9 @@ class Preprocessing:
                 return np.asarray(plain_picture(picture, lambda: self.white)[0].convert("RGB"))
             data = picture if isinstance(picture, bytes) else Path(picture)
             return np.asarray(read_rgb(data, None, self.max_pixels, self.white))
+
+    def _square(self, image: Image.Image, shape: tuple[int, int] | None) -> Pixels:
+        return square(image, self.size, self.fit, Image.Resampling.BILINEAR, GREY, shape)
 
     def place(self, shown: tuple[int, int]) -> tuple[int, int, int, int]:
         """Where a picture of this width and height lies in the square: left, top, width, height there."""

@@ -104,8 +104,10 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS, at_least: int | None
     """
     with _decoding(max_pixels):
         image: ImageFile.ImageFile = _opened(data, max_pixels)
+        whole = image.size
         if at_least is not None:
             image.draft(None, (at_least, at_least))
+        image.info["frostline_reduced"] = whole if image.size != whole else None
         encoding = str(image.tile[0].args) if image.tile else ""
         image.load()
     # PIL has cut these to 8 bits already; "BGR;16" of BMP is 16 bits for the whole pixel.
@@ -322,8 +324,19 @@ def read_rgb(
 
     Raises UnreadablePictureError, or OSError where there is no file.
     """
+    return read_shown(file, at_least, max_pixels, white)[0]
+
+
+def read_shown(
+    file: Path | bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS, white: int = WHITE
+) -> tuple[Image.Image, tuple[int, int]]:
+    """As `read_rgb`, and the width and height of the whole picture as displayed, also where it came reduced."""
     data = file if isinstance(file, bytes) else read_file(file)
-    return plain_picture(open_picture(data, max_pixels, at_least), lambda: white)[0].convert("RGB")
+    opened = open_picture(data, max_pixels, at_least)
+    image = plain_picture(opened, lambda: white)[0].convert("RGB")
+    width, height = opened.info["frostline_reduced"] or image.size
+    turned = (width, height) != image.size and orientation_of(opened) in QUARTER_TURNS
+    return image, (height, width) if turned else (width, height)
 
 
 def displayed_size(file: Path | IO[bytes]) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Generic, TypeAlias, TypeVar
 
-WAIT = 0.003  # seconds that what came first waits for others
+WAIT = 0.003  # seconds that what came first, to a network with nothing to do, waits for others
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -17,8 +17,9 @@ _Asked: TypeAlias = tuple[_T, Future[_R]]
 class Batches(Generic[_T, _R]):
     """One thread that does `work` for as many items at once as are there.
 
-    most: at once. wait: s, for which the first of a batch waits for others where fewer are there. A batch has 1, 2, 4,
-    8 … items: for each size libraries keep something of their own, and heaps fall to pieces where any size may come.
+    most: at once. wait: s, for which the first waits for others where none was there: what came while others were at
+    work has waited already, and to wait for its like halts the network between any two batches. A batch has 1, 2, 4, 8
+    … items: for each size libraries keep something of their own, and heaps fall to pieces where any size may come.
     """
 
     def __init__(self, work: Callable[[Sequence[_T]], Sequence[_R]], most: int, wait: float = WAIT) -> None:
@@ -49,20 +50,25 @@ class Batches(Generic[_T, _R]):
                 del waiting[:count]
 
     def _fill(self, waiting: list[_Asked[_T, _R]]) -> bool:
-        """Wait for one where none waits, and a moment for others; returns whether more may come."""
-        until = time.monotonic() + self.wait
+        """Take what is there; where nothing is, wait for one, and a moment for others. Returns whether more may come."""
+        until = 0.0
         while len(waiting) < self.most:
             try:
-                one = self._asked.get(timeout=max(0.0, until - time.monotonic()) if waiting else None)
+                one = self._next(until - time.monotonic())
             except Empty:
-                return True
+                if waiting:
+                    return True
+                one = self._asked.get()
+                until = time.monotonic() + self.wait
             if one is None:
                 return False
             if one[1].set_running_or_notify_cancel():
-                if not waiting:
-                    until = time.monotonic() + self.wait
                 waiting.append(one)
         return True
+
+    def _next(self, patience: float) -> _Asked[_T, _R] | None:
+        """patience: s. Raises Empty."""
+        return self._asked.get(timeout=patience) if patience > 0 else self._asked.get_nowait()
 
     def _work(self, batch: Sequence[_Asked[_T, _R]]) -> None:
         try:
