@@ -1,12 +1,14 @@
 """`frostline serve`: a model as a page and as JSON."""
 
 import argparse
+import os
 
 from frostline.cli.common import Commands
 from frostline.cli.stopping import Stopped
 from frostline.errors import FrostlineError, check_number
 
 HOST, PORT, MAX_MB = "127.0.0.1", 8000, 32
+STREAMS = 4  # computations at once, at most, on a CPU whose user has not said how many threads one has
 
 
 def add(commands: Commands) -> None:
@@ -36,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
     if args.threshold is not None:
         check_number("--threshold", args.threshold, 0, 1)
     from frostline.environment import keep_memory
+    from frostline.parallel import cores
     from frostline.runs.load import load
     from frostline.serve.server import Server, address_of, listening
 
     keep_memory()
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // STREAMS)))  # torch and onnxruntime ask for it
     place = listening(args.host, args.port)  # first, as it is known at once
     model = load(args.model, args.device)
     if args.threshold is not None and model.info.task != "detection":

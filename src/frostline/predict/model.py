@@ -92,7 +92,7 @@ class Model:
         return pixels, Placement(preprocessing.size, preprocessing.place(shown), shown)
 
     def said(self, seen: Sequence[Seen]) -> list[Prediction]:
-        """What the network says of pictures, all at once, in one thread at a time."""
+        """What the network says of pictures, all at once. Threads may ask beside each other."""
         raw = self.engine(np.stack([pixels for pixels, _ in seen]))
         placements = [placement for _, placement in seen]
         return answers(self.info.task, raw, self.classes, placements, self.info.rule)

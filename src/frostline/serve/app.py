@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from frostline.errors import FrostlineError
+from frostline.parallel import cores, threads
 from frostline.predict.kinds import SURE, Prediction
 from frostline.predict.model import BATCH, Model, Seen
 from frostline.serve.answer import Wanted, answer
@@ -26,19 +27,26 @@ from frostline.serve.guard import Guard
 from frostline.serve.page import page
 from frostline.serve.refusals import Refusal, Refused, of_picture, refused
 
-AHEAD = 4  # batches whose pictures are decoded, at most; others wait as the bytes that they came in
+AHEAD = 64  # pictures that are decoded, at most; others wait as the bytes that they came in
+SHARE = 4  # pictures at once where several batches share the cores: no slower than more, and they fit the cores' caches
 
 _R = TypeVar("_R")
 
 
 class Service:
-    """A model with its threads: one for the network, and as many as there are cores for pictures."""
+    """A model with its threads: for pictures as many as there are cores, and for the network one a stream.
+
+    On the CPU there are as many streams as times that the threads of a computation (OMP_NUM_THREADS) go into the cores:
+    threads of one computation wait for each other at every layer, so that each halts when any is kept from its core.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self._pool = ThreadPoolExecutor(os.cpu_count(), "pictures")
-        self._batches: Batches[Seen, Prediction] = Batches(model.said, BATCH)
-        self._room = asyncio.Semaphore(AHEAD * BATCH)
+        self._streams = max(1, cores() // threads()) if device_of(model) == "cpu" else 1
+        self._most = BATCH if self._streams == 1 else SHARE
+        self._batches: Batches[Seen, Prediction] = Batches(model.said, self._most, self._streams)
+        self._room = asyncio.Semaphore(AHEAD)
 
     def close(self) -> None:
         self._batches.close()
@@ -51,7 +59,8 @@ class Service:
         """
         side = self.model.info.preprocessing.size
         blank = self.model.seen(np.zeros((side, side, 3), np.uint8), "A blank picture")
-        made = (asyncio.wrap_future(self._batches.put(blank)) for _ in range(2 * BATCH - 1))  # 16 + 8 + 4 + 2 + 1
+        count = self._streams * (2 * self._most - 1)  # such as 16 + 8 + 4 + 2 + 1
+        made = (asyncio.wrap_future(self._batches.put(blank)) for _ in range(count))
         await asyncio.gather(*made, return_exceptions=True)
 
     async def predict(self, body: bytes, kind: str, wanted: Wanted) -> dict[str, Any]:
@@ -153,6 +162,10 @@ def health(model: Model) -> dict[str, Any]:
         "model": model.name,
         "task": model.info.task,
         "classes": list(model.classes),
-        "device": getattr(model.engine, "device", "cpu"),
+        "device": device_of(model),
         "version": version("frostline"),
     }
+
+
+def device_of(model: Model) -> str:
+    return getattr(model.engine, "device", "cpu")

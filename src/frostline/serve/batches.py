@@ -15,18 +15,22 @@ _Asked: TypeAlias = tuple[_T, Future[_R]]
 
 
 class Batches(Generic[_T, _R]):
-    """One thread that does `work` for as many items at once as are there.
+    """Threads that do `work`, each for as many items at once as are there.
 
-    most: at once. wait: s, for which the first waits for others where none was there: what came while others were at
-    work has waited already, and to wait for its like halts the network between any two batches. A batch has 1, 2, 4, 8
-    … items: for each size libraries keep something of their own, and heaps fall to pieces where any size may come.
+    most: items at once. streams: threads. wait: s, for which the first waits for others where none was there: what came
+    while others were at work has waited already, and to wait for its like halts the network between any two batches. A
+    batch has 1, 2, 4, 8 … items: for each size libraries keep something of their own, and heaps fall to pieces where any
+    size may come.
     """
 
-    def __init__(self, work: Callable[[Sequence[_T]], Sequence[_R]], most: int, wait: float = WAIT) -> None:
+    def __init__(
+        self, work: Callable[[Sequence[_T]], Sequence[_R]], most: int, streams: int = 1, wait: float = WAIT
+    ) -> None:
         self.work, self.most, self.wait = work, most, wait
         self._asked: SimpleQueue[_Asked[_T, _R] | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name="network", daemon=True)
-        self._thread.start()
+        self._threads = [Thread(target=self._run, name="network", daemon=True) for _ in range(streams)]
+        for thread in self._threads:
+            thread.start()
 
     def put(self, item: _T) -> Future[_R]:
         """What comes of an item, once that is known; or what its batch raised."""
@@ -36,8 +40,10 @@ class Batches(Generic[_T, _R]):
 
     def close(self) -> None:
         """Do what was asked for, and end."""
-        self._asked.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._asked.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         waiting: list[_Asked[_T, _R]] = []

@@ -38,8 +38,10 @@ class Protocol(H11Protocol):
 def listening(host: str, port: int) -> socket.socket:
     """A socket at this address. port: 0 for any that is free. Raises FrostlineError where it cannot be had."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # Of a socket that does not name its protocol asyncio leaves Nagle's algorithm on, and then every answer waits
+        # 40 ms for the client to acknowledge its head.
+        found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
     except (OSError, OverflowError) as error:
