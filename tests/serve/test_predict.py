@@ -1,5 +1,6 @@
 """What the real server answers, beside what the model says in Python."""
 
+import http.client
 import json
 import threading
 import time
@@ -43,6 +44,19 @@ def close(one, other):
     if isinstance(one, list):
         return len(one) == len(other) and all(map(close, one, other))
     return one == pytest.approx(other, abs=1e-3) if isinstance(one, float) else one == other
+
+
+def test_an_answer_does_not_wait_for_its_head_to_be_acknowledged(running):
+    """Catches Nagle's algorithm, with which each takes some 40 ms, and is the quicker the less is at work besides."""
+    connection = http.client.HTTPConnection("127.0.0.1", running["classification"][1], timeout=30)
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        connection.request("POST", "/predict", PICTURES[0])
+        connection.getresponse().read()
+        took.append(time.perf_counter() - began)
+    connection.close()
+    assert min(took[1:]) < 0.035
 
 
 @pytest.mark.parametrize("task", TASKS)
