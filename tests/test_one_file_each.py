@@ -74,9 +74,10 @@ class Lines(Tracker):
         self.file = run.folder.parents[1] / "told.txt"
         self.file.write_text(f"{run.name}\\n")
 
-    def epoch(self, metrics, step):
+    def epochs(self, epochs):
         with self.file.open("a") as file:
-            file.write(f"{step} {metrics['val_brier']:.3f}\\n" if "val_brier" in metrics else "test\\n")
+            for step, metrics in ((epoch.step, epoch.metrics) for epoch in epochs):
+                file.write(f"{step} {metrics['val_brier']:.3f}\\n" if "val_brier" in metrics else "test\\n")
 """,
     "conf/backbone/squares.yaml": "name: squares\n_target_: my_backbone.squares\n",
     "conf/head/scaled.yaml": "name: scaled\n_target_: my_head.Scaled\ndropout: 0.0\n",

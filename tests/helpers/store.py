@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from frostline.tracking.base import Data, Run
+from frostline.tracking.base import Data, Epoch, Run
 from frostline.tracking.mlflow import MlflowTracker
 from frostline.tracking.store import open_experiment
 
@@ -29,14 +29,18 @@ def store(tmp_path, fresh):
     return f"sqlite:///{shutil.copy(fresh, tmp_path)}"
 
 
-def begun(uri, folder, study, name, commit="abc", **params):
-    """A tracker that has begun a run, on a dataset whose hash is all d."""
+def begun(uri, folder, study, name, commit="abc", id="", **params):
+    """A tracker that has begun a run, on a dataset whose hash is all d. id: of one that may go on."""
     folder.mkdir(exist_ok=True)
     tracker = MlflowTracker(uri, system_metrics=False)
     data = Data("meadow", "d" * 64, folder, {"train": 20, "val": 10, "test": 10})
     tags = {"seed": "0", "image_size": "64", "commit": commit, "data_hash": data.digest}
-    tracker.begin(Run(study, name, folder, data), params, tags)
+    tracker.begin(Run(study, name, folder, data, id, commit), params, tags)
     return tracker
+
+
+def tell(tracker, metrics, step):
+    tracker.epochs([Epoch(step, metrics, 1_700_000_000.0 + step)])
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from frostline import parallel
@@ -24,6 +25,7 @@ from frostline.runs.train import train
 from frostline.runs.workplace import Workplace, run_name
 from frostline.scenes.needs import class_names
 from frostline.tracking.base import Tracker
+from frostline.tracking.store import tracking_uri
 
 TASKS = ["classification", "localization", "detection", "segmentation"]
 
@@ -237,7 +239,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    run_id = (here / "killed" / "mlflow_run_id").read_text()
+    training = (here / "killed" / "id").read_text()
 
     last = torch.load(here / "killed" / "last.ckpt", weights_only=True)
     assert last["epoch"] >= 4  # of every epoch, not only of those that were the best so far; and past the boundary
@@ -250,7 +252,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_figures_it_would_have_had(train_
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
     epochs = [json.loads(line)["epoch"] for line in (workplace.results / "epochs.jsonl").read_text().splitlines()]
     assert epochs == list(range(12))
-    assert (here / "killed" / "mlflow_run_id").read_text() == run_id  # one run in MLflow, not two
+    assert resumed.id == workplace.id == training
+    client = MlflowClient(tracking_uri(None))
+    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (held,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'run'")  # one, not two
+    history = client.get_metric_history(held.info.run_id, "images_seen")
+    assert held.info.status == "FINISHED" and [point.step for point in history] == list(range(12))
 
 
 def test_another_configuration_data_or_code_starts_afresh(tmp_path, monkeypatch, small):

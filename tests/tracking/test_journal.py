@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from frostline.errors import FrostlineError
-from frostline.tracking.base import Run, Tracker
+from frostline.tracking.base import Epoch, Run, Tracker
 from frostline.tracking.journal import Follow
 
 FIRST = SimpleNamespace(is_global_zero=True)
@@ -27,8 +27,9 @@ class Noted(Tracker):
     def begin(self, run, params, tags):
         self.note("begin", run.name, dict(params), dict(tags))
 
-    def epoch(self, metrics, step):
-        self.note("epoch", step, dict(metrics))
+    def epochs(self, epochs):
+        for epoch in epochs:
+            self.note("epoch", epoch.step, dict(epoch.metrics))
 
     def files(self, paths):
         self.note("files", [path.name for path in paths])
@@ -70,7 +71,7 @@ def epochs_of(tracker):
 
 def test_it_is_told_everything_in_order(follow, journal, tracker, tmp_path):
     train(follow, journal, 0, 1)
-    follow.conclude({"test_x": 0.5}, 2, [tmp_path / "model"])
+    follow.conclude(Epoch(2, {"test_x": 0.5}, 9.0), [tmp_path / "model"])
     assert tracker.told[0] == ("begin", "run", {"a": "1"}, {"seed": "0"})
     assert [told[0] for told in tracker.told] == ["begin", "epoch", "epoch", "epoch", "files", "end"]
     assert tracker.told[1][2].keys() == {"val_x", "val_y"} and math.isnan(tracker.told[1][2]["val_y"])
@@ -94,7 +95,7 @@ def test_what_it_missed_is_told_at_the_end_at_the_latest(follow, journal, tracke
     tracker.down = True
     train(follow, journal, 1, 2)
     tracker.down = False
-    follow.conclude({}, 3, [])
+    follow.conclude(Epoch(3, {}, 9.0), [])
     assert epochs_of(tracker) == [0, 1, 2, 3] and tracker.told[-1] == ("end", "finished")
 
 
@@ -103,8 +104,9 @@ def test_one_that_never_answers_again_is_two_lines(follow, journal, tracker, cap
     tracker.down = True
     train(follow, journal, 1, 2)
     with follow:
-        follow.conclude({}, 3, [])
-    assert capsys.readouterr().err.count("\n") == 2
+        follow.conclude(Epoch(3, {}, 9.0), [])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2 and said.endswith("`frostline sync` sends it.\n")
 
 
 def test_one_that_cannot_begin_stops_the_run(follow, journal, tracker, monkeypatch):
@@ -135,16 +137,17 @@ def test_a_run_that_is_stopped_is_no_failed_one(follow, journal, tracker):
     assert tracker.told[-1] == ("end", "killed")
 
 
-def test_a_run_whose_files_are_not_taken_has_ended_all_the_same(follow, journal, tracker, monkeypatch, capsys):
+def test_a_run_whose_files_are_not_taken_is_not_told_as_finished(follow, journal, tracker, monkeypatch, capsys):
+    """Catches a run that `frostline sync` takes for whole."""
     monkeypatch.setattr(tracker, "files", lambda paths: 1 / 0)
     train(follow, journal, 0)
-    follow.conclude({}, 1, [])
-    assert tracker.told[-1] == ("end", "finished") and "takes nothing" in capsys.readouterr().err
+    follow.conclude(Epoch(1, {}, 9.0), [])
+    assert tracker.told[-1] == ("end", "killed") and "takes nothing" in capsys.readouterr().err
 
 
 def test_a_run_that_was_killed_after_its_last_epoch_is_told_whole(follow, journal, tracker):
     journal.write_text('{"epoch": 0, "val_x": 1}\n{"epoch": 1, "val_x": 2}\n')
-    follow.conclude({}, 2, [])
+    follow.conclude(Epoch(2, {}, 9.0), [])
     assert [told[0] for told in tracker.told] == ["begin", "epoch", "epoch", "epoch", "files", "end"]
 
 

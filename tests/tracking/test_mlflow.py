@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from helpers.store import begun, fresh, serving, stop, store
+from helpers.store import begun, fresh, serving, stop, store, tell
 
 from frostline.errors import FrostlineError
 from frostline.runs.result import RunResult
@@ -38,7 +38,7 @@ def known(uri, run):
 
 def test_what_is_told_is_there(uri, run, tmp_path):
     tracker = begun(uri, run.folder, run.study, run.name, long="x" * 9000, **{f"key{n}": str(n) for n in range(250)})
-    tracker.epoch({f"val_{n}": n / 7 for n in range(1500)} | {"loss@x": math.nan}, 0)
+    tell(tracker, {f"val_{n}": n / 7 for n in range(1500)} | {"loss@x": math.nan}, 0)
     (tmp_path / "config.yaml").write_text("a: 1")
     tracker.files([tmp_path / "config.yaml"])
     tracker.end("finished")
@@ -53,18 +53,18 @@ def test_what_is_told_is_there(uri, run, tmp_path):
 
 
 def test_a_resumed_run_is_the_same_run_and_takes_no_epoch_twice(uri, run):
-    first = begun(uri, run.folder, run.study, run.name)
+    first = begun(uri, run.folder, run.study, run.name, id="a")
     for step in (0, 1):
-        first.epoch({"images_seen": 20.0 * step}, step)
-    first.epoch({"images_seen": 5.0}, 1)
+        tell(first, {"images_seen": 20.0 * step}, step)
+    tell(first, {"images_seen": 5.0}, 1)
     first.end("failed")
-    again = begun(uri, run.folder, run.study, run.name, other="1")  # params of a run cannot change
+    again = begun(uri, run.folder, run.study, run.name, id="a", other="1")  # params of a run cannot change
     for step in (0, 1, 2):
-        again.epoch({"images_seen": 20.0 * step}, step)
-    again.epoch({"test_loss": 0.5}, 3)
+        tell(again, {"images_seen": 20.0 * step}, step)
+    tell(again, {"test_loss": 0.5}, 3)
     assert known(uri, run)[0].info.status == "RUNNING"
-    last = begun(uri, run.folder, run.study, run.name)
-    last.epoch({"test_loss": 0.5}, 3)
+    last = begun(uri, run.folder, run.study, run.name, id="a")
+    tell(last, {"test_loss": 0.5}, 3)
     last.end("finished")
     held, metrics = known(uri, run)
     assert held.info.status == "FINISHED"
@@ -74,11 +74,11 @@ def test_a_resumed_run_is_the_same_run_and_takes_no_epoch_twice(uri, run):
 def test_a_run_that_was_removed_since_begins_anew(uri, run):
     from mlflow import MlflowClient
 
-    begun(uri, run.folder, run.study, run.name)
-    gone = (run.folder / "mlflow_run_id").read_text()
+    begun(uri, run.folder, run.study, run.name, id="a")
+    gone = known(uri, run)[0].info.run_id
     MlflowClient(uri).delete_run(gone)
-    begun(uri, run.folder, run.study, run.name).epoch({"images_seen": 1.0}, 0)
-    assert (run.folder / "mlflow_run_id").read_text() != gone and known(uri, run)[1] == {"images_seen": [(0, 1.0)]}
+    tell(begun(uri, run.folder, run.study, run.name, id="a"), {"images_seen": 1.0}, 0)
+    assert known(uri, run)[0].info.run_id != gone and known(uri, run)[1] == {"images_seen": [(0, 1.0)]}
 
 
 def test_a_trashed_experiment_is_refused(uri, run):
@@ -118,17 +118,17 @@ def server(tmp_path):
 
 def test_a_server_that_stops_does_not_stop_the_run(server, train_small, here, monkeypatch, capsys):
     process, address = server
-    told = MlflowTracker.epoch
+    told = MlflowTracker.epochs
     seen = []
 
-    def epoch(self, metrics, step):
-        if step == 1 and not seen:
+    def epochs(self, epochs):
+        if epochs[0].step == 1 and not seen:
             held, _ = known(address, Run("default", "run", here))
             seen.append((held.info.status, held.data.metrics["images_seen"], held.data.tags["schedule"]))
             stop(process)
-        told(self, metrics, step)
+        told(self, epochs)
 
-    monkeypatch.setattr(MlflowTracker, "epoch", epoch)
+    monkeypatch.setattr(MlflowTracker, "epochs", epochs)
     result, folder = train_small("schedule=frozen", f"tracking.uri={address}", "trainer.epochs=4")
     assert seen == [("RUNNING", 20.0, "frozen")]
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]

@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.browser import opened
-from helpers.store import begun, serving
+from helpers.store import begun, serving, tell
 
 from frostline.tracking.base import Cell, ToldArm, ToldStudy
 from frostline.tracking.parents import show
@@ -24,8 +24,8 @@ def server(tmp_path_factory):
                 name = f"{schedule}-{seed}"
                 tracker = begun(address, folder / name, "garden", name, schedule=schedule)
                 for step in range(3):
-                    tracker.epoch({"val_accuracy": value * (step + 1) / 3, "images_seen": 20.0 * step}, step)
-                tracker.epoch({"test_accuracy": value + seed / 100}, 3)
+                    tell(tracker, {"val_accuracy": value * (step + 1) / 3, "images_seen": 20.0 * step}, step)
+                tell(tracker, {"test_accuracy": value + seed / 100}, 3)
                 tracker.end("finished")
             cells = [Cell(f"{schedule}-{seed}", "abc", "d" * 64) for seed in (0, 1)]
             metrics = {"test_accuracy": value, "test_accuracy_low": value - 0.1, "test_accuracy_high": value + 0.1}

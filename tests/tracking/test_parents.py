@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from helpers.store import begun, fresh, store
+from helpers.store import begun, fresh, store, tell
 
 from frostline.tracking.base import Cell, ToldArm, ToldStudy
 from frostline.tracking.mlflow import MlflowTracker
@@ -15,7 +15,7 @@ __all__ = ["fresh", "store"]
 def trained(uri, folder, name, commit="abc", status="finished"):
     """The id of a run that was tracked while it was trained."""
     tracker = begun(uri, folder, "garden", name, commit)
-    tracker.epoch({"val_accuracy": 0.5, "train_loss": 1.0, "train_seconds": 3.0}, 0)
+    tell(tracker, {"val_accuracy": 0.5, "train_loss": 1.0, "train_seconds": 3.0}, 0)
     tracker.end(status)
     return tracker._id
 

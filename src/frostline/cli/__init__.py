@@ -25,6 +25,7 @@ from frostline.cli import (
     schedule,
     serve,
     study,
+    sync,
     train,
 )
 from frostline.cli.stopping import Stopped, stoppable
@@ -32,7 +33,7 @@ from frostline.errors import FrostlineError
 
 COMMANDS = (
     *(study, plan, prepare, doctor, annotate, preview, train, compare),
-    *(champion, predict, evaluate, export, serve, schedule, models, cache),
+    *(sync, champion, predict, evaluate, export, serve, schedule, models, cache),
 )
 
 

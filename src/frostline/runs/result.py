@@ -28,6 +28,7 @@ class RunResult:
     much above 1, the machine did other work; 0 where it is not known. predict_ms: milliseconds to predict one picture.
     multiply_adds: of the network, for one picture; 0 where it is not known.
     scenes, scenes_left_out: by split. dirty: whether the code differed from `commit`.
+    finished: when, as ISO 8601 has it. id: of this training, by which a tracker knows it; no other has the same.
     meanings: what a metric of one's own says, in words, by its name.
     weights: of the user's own file that the backbone began with, `file`, `sha256` and, in words, what it filled
     (`told`); empty where there was none.
@@ -65,6 +66,7 @@ class RunResult:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
+    id: str = ""
     meanings: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)  # that it was read from, with all else that the run left

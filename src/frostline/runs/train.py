@@ -18,17 +18,13 @@ from frostline.runs.fit import Fitted, fit
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
+from frostline.runs.told import params_of, tags_of, tested
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
 from frostline.tracking.base import Data, Run
 from frostline.tracking.journal import Follow, Journal
 
 CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
-# Keys of the configuration that a tracker shows, beside what was chosen and the axes of a study: config.yaml has all.
-PARAMS = (
-    *("image_size", "fit", "augment.name", "rate.name", "optimizer.name", "optimizer.lr", "optimizer.weight_decay"),
-    *("trainer.epochs", "trainer.images", "trainer.batch_size", "trainer.precision"),
-)
 
 
 def train(built: Built, workplace: Workplace, command: str) -> RunResult:
@@ -37,7 +33,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
     A killed run goes on from the last epoch that the workplace has. command: what trains this run again, to record.
     """
     commit, dirty = provenance.commit()  # as the code is now: it may change while a run is trained
-    origin = {"commit": commit, "dirty": dirty, "command": command}
+    origin = {"commit": commit, "dirty": dirty, "command": command, "id": workplace.id}
     data = built.data
     if any(data.left_out.values()):
         counts = ", ".join(f"{number} of {split}" for split, number in data.left_out.items())
@@ -46,12 +42,11 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
     if built.weights:
         print(f"{built.name}: backbone.weights={built.weights['file']}: {built.weights['told']}", flush=True)
     chosen = {**built.names, **built.arm, "seed": str(built.seed)}
-    params = chosen | {key: value for key in PARAMS if (value := built.params.get(key, "None")) != "None"}
-    tags = {**chosen, "data_hash": data.dataset.data_hash, "commit": commit}
+    params, tags = params_of(chosen, built.params), tags_of(chosen, data.dataset.data_hash, commit)
     journal, stopwatch = Journal(workplace.folder / "epochs.jsonl"), Stopwatch()
     scenes = {split: len(data.items(split)) for split in SPLITS}
     dataset = Data(built.names["dataset"], data.dataset.data_hash, data.dataset.path, scenes)
-    run = Run(built.study, built.name, workplace.folder, dataset)
+    run = Run(built.study, built.name, workplace.folder, dataset, workplace.id, commit)
     with ExitStack() as stack:
         stack.callback(data.teardown)  # what is held cannot make room for others
         stack.enter_context(data.dataset.held())
@@ -88,8 +83,7 @@ def _conclude(
         # Last and at once, because it tells that the rest is whole, with the tracker, too.
         aside = workplace.folder / "result.json"
         write_whole(aside, json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n")
-        tested = {f"test_{name}": value for name, value in result.metrics.items()}
-        follow.conclude(tested, result.epochs, [*sorted(folder.iterdir()), aside])
+        follow.conclude(tested(result), [*sorted(folder.iterdir()), aside])
         aside.rename(folder / "result.json")
     return result
 

@@ -8,6 +8,7 @@ and a run that was finished ahead (`frostline train --study`) is only handed ove
 import re
 import shutil
 import sys
+import uuid
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,10 +16,12 @@ from filelock import FileLock, Timeout
 from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
+from frostline.files import write_whole
 from frostline.runs.behind import MARK, removed
 from frostline.runs.result import GROUPS
 
 RUNS = Path("runs")  # in the working directory
+ID = "id"  # in a run's folder
 
 
 def run_name(config: Config) -> str:
@@ -59,7 +62,13 @@ class Workplace:
                 print(f"frostline: {told}.", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
+            write_whole(folder / ID, uuid.uuid4().hex)
             mark.write_text(this)
+
+    @property
+    def id(self) -> str:
+        """Of this training, from its first start to its end; no other has the same."""
+        return (self.folder / ID).read_text()
 
     @property
     def finished(self) -> bool:

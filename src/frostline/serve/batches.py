@@ -18,9 +18,9 @@ class Batches(Generic[_T, _R]):
     """Threads that do `work`, each for as many items at once as are there.
 
     most: items at once. streams: threads. wait: s, for which the first waits for others where none was there: what came
-    while others were at work has waited already, and to wait for its like halts the network between any two batches. A
-    batch has 1, 2, 4, 8 … items: for each size libraries keep something of their own, and heaps fall to pieces where any
-    size may come.
+    while others were at work has waited already, and to wait for its like halts the network between any two batches.
+    A batch has 1, 2, 4, 8 … items: for each size libraries keep something of their own, and heaps fall to pieces where
+    any size may come.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Batches(Generic[_T, _R]):
                 del waiting[:count]
 
     def _fill(self, waiting: list[_Asked[_T, _R]]) -> bool:
-        """Take what is there; where nothing is, wait for one, and a moment for others. Returns whether more may come."""
+        """Take what is there; where nothing is, wait for one, and a moment for others. Whether more may come."""
         until = 0.0
         while len(waiting) < self.most:
             try:

@@ -20,13 +20,28 @@ class Data:
 
 @dataclass(frozen=True)
 class Run:
-    """What a tracker is told of a run. folder: where the run works, and the tracker may keep what a killed one needs to
-    go on under the same name."""
+    """What a tracker is told of a run. folder: where it works, or where its results lie.
+
+    id: of this training of it, by which a killed one goes on as the same run. Empty of runs of older versions, which
+    `commit` and data tell apart.
+    """
 
     study: str
     name: str
     folder: Path
     data: Data | None = None
+    id: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What was measured in an epoch. step: its number, from 0; of the test, the one after the last. time: when, in
+    seconds since 1970, which is the same however often it is told."""
+
+    step: int
+    metrics: Mapping[str, float]
+    time: float
 
 
 @dataclass(frozen=True)
@@ -99,15 +114,19 @@ class Tracker:
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Once, after the first step: an epoch may be long, but the first step waits for nobody."""
 
-    def epoch(self, metrics: Mapping[str, float], step: int) -> None:
-        """What was measured in an epoch, from 0; of the test, in the epoch after the last. What was told before of the
-        same step changes nothing."""
+    def epochs(self, epochs: Sequence[Epoch]) -> None:
+        """What was measured, in their order, each as soon as it can be told. What was told before of the same step
+        changes nothing."""
 
     def files(self, paths: Sequence[Path]) -> None:
         """What the run has made."""
 
     def end(self, status: Status) -> None:
-        """The last that it hears."""
+        """The last that it hears. `finished` only where it has taken all."""
+
+    def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Which of these finished runs of one study it has not, or not whole, so that they are to be told again."""
+        return ()
 
     def compared(self, study: ToldStudy) -> str:
         """Apart from all that, each time that a study is compared; the same again changes nothing. Returns in words

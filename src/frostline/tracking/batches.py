@@ -3,8 +3,10 @@
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from frostline.tracking.base import Epoch
 
 PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # MLflow's limits
 PARAM_LIMIT = 250  # characters; some of MLflow's stores refuse longer values
@@ -20,11 +22,19 @@ def metric_name(key: str) -> str:
 
 def log_metrics(client: Any, run: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """By the names of `metric_name`."""
+    log_epochs(client, run, [Epoch(step, metrics, time.time())])
+
+
+def log_epochs(client: Any, run: str, epochs: Sequence[Epoch]) -> None:
+    """By the names of `metric_name`, in as few calls as there can be. What MLflow has of the same time stays once."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    named = [Metric(metric_name(key), value, now, step) for key, value in metrics.items()]
-    for some in chunks(named, METRICS_A_CALL):
+    points = [
+        Metric(metric_name(key), value, int(epoch.time * 1000), epoch.step)
+        for epoch in epochs
+        for key, value in epoch.metrics.items()
+    ]
+    for some in chunks(points, METRICS_A_CALL):
         client.log_batch(run, metrics=some)
 
 

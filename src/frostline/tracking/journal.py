@@ -11,7 +11,8 @@ from typing import Any, Self
 import pytorch_lightning as pl
 
 from frostline.files import write_whole
-from frostline.tracking.base import Run, Status, Tracker
+from frostline.tracking.base import Epoch, Run, Status, Tracker
+from frostline.tracking.epochs import read_epochs
 from frostline.words import one_line
 
 
@@ -46,7 +47,8 @@ class Journal(pl.Callback):
             return
         logged = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "step"}
         metrics = logged | self._rates
-        line = {"epoch": trainer.current_epoch, **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
+        told = {key: value if math.isfinite(value) else None for key, value in metrics.items()}
+        line = {"epoch": trainer.current_epoch, "time": round(time.time(), 3), **told}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -90,39 +92,34 @@ class Follow(pl.Callback):
         if trainer.is_global_zero:
             self._try(self._tell)
 
-    def conclude(self, metrics: Mapping[str, float], step: int, files: Sequence[Path]) -> None:
+    def conclude(self, tested: Epoch, files: Sequence[Path]) -> None:
         """The figures of the test, what the run has made, and that it has ended."""
 
         def tell() -> None:
             if not self._begun:  # it was killed after its last epoch
                 self._begin()
             self._tell()
-            self._tracker.epoch(metrics, step)
+            self._tracker.epochs([tested])
+            self._tracker.files(files)
+            self._tracker.end("finished")
 
         self._lost = False  # so that it is told if all of it was in vain
-        self._try(tell)
-        if self._begun:
-            self._try(lambda: self._tracker.files(files))
-            self._try(lambda: self._tracker.end("finished"))
+        self._try(tell, "`frostline sync` sends it")
+        if self._lost and self._begun:
+            self._try(lambda: self._tracker.end("killed"))  # until it is sent
 
     def _begin(self) -> None:
         self._tracker.begin(self._run, self._params, self._tags)
         self._begun = True
 
     def _tell(self) -> None:
-        lines = self._journal.read_text(encoding="utf-8").splitlines()
-        for line in lines[self._lines_told :]:
-            held = json.loads(line)
-            # null is how JSON says that a value is no number
-            metrics = {
-                key: math.nan if value is None else value
-                for key, value in held.items()
-                if key != "epoch" and not key.startswith("lr_")
-            }
-            self._tracker.epoch(metrics, int(held["epoch"]))
-            self._lines_told += 1
+        epochs = read_epochs(self._journal)
+        if left := epochs[self._lines_told :]:
+            self._tracker.epochs(left)
+            self._lines_told = len(epochs)
 
-    def _try(self, tell: Callable[[], None]) -> None:
+    def _try(self, tell: Callable[[], None], later: str = "") -> None:
+        """later: what mends it, where nothing here will."""
         try:
             tell()
         except Exception as error:  # of whatever kind: it is another's code, and often another's machine
@@ -130,7 +127,7 @@ class Follow(pl.Callback):
                 reason = one_line(str(error))[:300] or type(error).__name__
                 print(
                     f"frostline: the tracker takes nothing ({reason}); the run needs none, and has all in "
-                    f"{self._journal.parent}.",
+                    f"{self._journal.parent}{f': {later}' if later else ''}.",
                     file=sys.stderr,
                     flush=True,
                 )

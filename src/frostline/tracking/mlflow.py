@@ -5,25 +5,28 @@ MLflow itself is imported by `begin`: it takes seconds.
 
 import json
 import logging
+import random
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from frostline.environment import importing
-from frostline.files import write_whole
-from frostline.tracking.base import Data, Run, Status, ToldModel, ToldStudy, Tracker
-from frostline.tracking.batches import log_metrics, log_params
-from frostline.tracking.parents import COMMIT, LEVEL, RUN, show
+from frostline.tracking.base import Cell, Data, Epoch, Run, Status, ToldModel, ToldStudy, Tracker
+from frostline.tracking.batches import log_epochs, log_params
+from frostline.tracking.parents import COMMIT, LEVEL, RUN, held, of_cells, show
 from frostline.tracking.registry import ADDRESS, ALIAS, has_registry, register
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
 
 SAMPLE_EVERY = 1  # seconds
+TRIES = 5
 LOCAL_PAGES = "http://127.0.0.1:5000"  # of `make ui`
 # Without it, MLflow 3's pages open as those of a chat application, whatever the kind of the experiment.
 VIEW = "workflowType=machine_learning"
 DIGEST_LIMIT = 36  # characters, of a dataset's
 TAGS = {"commit": COMMIT}  # which have a name of MLflow's own
+ID = "frostline.id"  # the tag of a training
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
@@ -51,19 +54,17 @@ class MlflowTracker(Tracker):
 
             _quieten()
             self._client = MlflowClient(self.uri)
-            kept = run.folder / "mlflow_run_id"
-            known = kept.read_text().strip() if kept.exists() else ""
-            if not known or not self._go_on(known):  # another store, or removed since: a new run
+            if not self._go_on(experiment, run):  # another store, or removed since: a new run
                 self._start(experiment, run, params, tags)
-                write_whole(kept, self._id)
             self._watch()
 
-    def epoch(self, metrics: Mapping[str, float], step: int) -> None:
-        if step in self._steps:
+    def epochs(self, epochs: Sequence[Epoch]) -> None:
+        left = [epoch for epoch in epochs if epoch.step not in self._steps]
+        if not left:
             return
         check_reached(self.uri)
-        log_metrics(self._client, self._id, metrics, step)
-        self._steps.add(step)
+        log_epochs(self._client, self._id, left)
+        self._steps |= {epoch.step for epoch in left}
         # It ends where a server does not answer.
         if self._monitor is not None and not self._monitor._process.is_alive():
             self._watch()
@@ -83,6 +84,18 @@ class MlflowTracker(Tracker):
             ending.join()
         check_reached(self.uri)
         self._client.set_terminated(self._id, STATUS[status])
+
+    def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
+        with importing():
+            experiment = open_experiment(self.uri, runs[0].study)
+        with refusing(self.uri):
+            from mlflow import MlflowClient
+
+            _quieten()
+            there = held(MlflowClient(self.uri), experiment)
+        ids = {one.data.tags.get(ID) for one in there if one.info.status == "FINISHED"}
+        cells = of_cells(one for one in there if ID not in one.data.tags)
+        return [run for run in runs if (run.id or None) not in ids - {None} and _cell(run) not in cells]
 
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
@@ -107,28 +120,40 @@ class MlflowTracker(Tracker):
         from mlflow.tracking.context.registry import resolve_tags
 
         named = {TAGS.get(key, key): value for key, value in tags.items()} | {LEVEL: RUN}
+        if run.id:
+            named[ID] = run.id
         made = self._client.create_run(experiment, tags=resolve_tags(named), run_name=run.name)
         self._id = made.info.run_id
         shown = dict(params)
         if "tracking.uri" in shown:
             shown["tracking.uri"] = without_password(shown["tracking.uri"])
         if run.data is not None:
-            self._client.log_inputs(self._id, [_input(run.data)])
+            self._log_input(run.data)
         log_params(self._client, self._id, shown)
 
-    def _go_on(self, identifier: str) -> bool:
-        """In the run that a killed process left; whether it is still there."""
+    def _log_input(self, data: Data) -> None:
+        """Of runs that begin at once on a dataset that MLflow does not know yet, all but one are refused; but then it
+        does."""
         from mlflow.exceptions import MlflowException
 
-        try:
-            if self._client.get_run(identifier).info.lifecycle_stage != "active":
-                return False
-        except MlflowException:
+        for left in reversed(range(TRIES)):
+            try:
+                self._client.log_inputs(self._id, [_input(data)])
+                return
+            except MlflowException:
+                if not left:
+                    raise
+                time.sleep(random.uniform(0.1, 0.5))
+
+    def _go_on(self, experiment: str, run: Run) -> bool:
+        """In the run that a killed process left; whether there is one."""
+        there = self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", max_results=1) if run.id else []
+        if not there:
             return False
-        self._id = identifier  # MLflow does not take a finished one up again by itself
-        self._client.update_run(identifier, status="RUNNING")
+        self._id = there[0].info.run_id  # MLflow does not take a finished one up again by itself
+        self._client.update_run(self._id, status="RUNNING")
         # A batch is there as a whole or not at all, so one metric of each kind tells.
-        histories = (self._client.get_metric_history(identifier, name) for name in ("images_seen", "test/loss"))
+        histories = (self._client.get_metric_history(self._id, name) for name in ("images_seen", "test/loss"))
         self._steps = {point.step for history in histories for point in history}
         return True
 
@@ -145,6 +170,10 @@ class MlflowTracker(Tracker):
             tracking_uri=self.uri,
         )
         self._monitor.start()
+
+
+def _cell(run: Run) -> Cell:
+    return Cell(run.name, run.commit, run.data.digest if run.data else "")
 
 
 def _input(data: Data) -> Any:

@@ -1,0 +1,55 @@
+"""`frostline sync`: what a tracker missed."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from frostline.cli.common import Commands
+from frostline.errors import FrostlineError
+
+
+def add(commands: Commands) -> None:
+    sync = commands.add_parser(
+        "sync",
+        help="send finished runs to the tracker, where it missed them or parts of them",
+        description="Sends each finished run of a study to the tracker that the run names (conf/tracking/), unless "
+        "that has it whole: a server that was away, or another store. Sent twice, it is there once.",
+        epilog="MLFLOW_TRACKING_URI=http://127.0.0.1:5000 frostline sync quickstart",
+    )
+    sync.add_argument("study", metavar="STUDY", help="in experiments/, the folder of a study, or one in runs/")
+    sync.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from frostline.runs.sync import sync
+
+    sent = there = 0
+    wrong = []
+    with tqdm(sync(_runs(args.study)), unit="run", disable=not sys.stderr.isatty(), leave=False) as synced:
+        for one in synced:
+            if one.error:
+                wrong.append(f"{one.run} could not be sent ({one.error}).")
+            elif one.sent:
+                sent += 1
+            else:
+                there += 1
+    print(f"{sent} {'run' if sent == 1 else 'runs'} sent; {there} were there")
+    for why in wrong:
+        print(f"frostline: {why}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _runs(study: str) -> Path:
+    """The folder of its runs."""
+    from frostline.runs.workplace import RUNS
+    from frostline.studies.pipeline import STUDIES
+    from frostline.studies.study import read_study
+
+    for folder in (Path(study), STUDIES / study):
+        if (folder / "study.yaml").is_file():
+            return read_study(folder).runs
+    if (RUNS / study / "results").is_dir():  # of runs that are no part of a study
+        return RUNS / study
+    raise FrostlineError(f"There is no study {study}: neither {STUDIES / study}/study.yaml nor {RUNS / study}/results.")

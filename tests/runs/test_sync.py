@@ -1,0 +1,81 @@
+"""What a tracker missed is sent afterwards, as if it had been there."""
+
+import pytest
+from helpers.store import fresh
+from mlflow import MlflowClient
+
+from frostline.cli import main
+from frostline.errors import FrostlineError
+from frostline.runs.sync import sync
+from frostline.tracking.mlflow import MlflowTracker
+from frostline.tracking.store import tracking_uri
+
+__all__ = ["fresh"]
+
+OPTIONS = ("schedule=thaw", "trainer.epochs=4", "tracking.system_metrics=false")
+
+
+def told(uri, name):
+    """All that MLflow has of the one run of this name: status, parameters, tags, histories with times, files."""
+    client = MlflowClient(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    (run,) = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
+    histories = {
+        key: [(point.step, point.value, point.timestamp) for point in client.get_metric_history(run.info.run_id, key)]
+        for key in run.data.metrics
+    }
+    tags = {key: value for key, value in run.data.tags.items() if key not in ("mlflow.source.name", "mlflow.user")}
+    (given,) = run.inputs.dataset_inputs
+    files = [(file.path, file.file_size) for file in client.list_artifacts(run.info.run_id)]
+    return run.info.status, run.data.params, tags, histories, given.dataset.digest, files
+
+
+def test_another_store_gets_what_the_first_one_was_told(train_small, here, tmp_path, fresh, monkeypatch, capsys):
+    """Catches a value, a time, a file that is told otherwise afterwards; and what is told twice."""
+    train_small(*OPTIONS, name="one")
+    train_small(*OPTIONS, "seed=1", name="two")
+    first = {name: told(tracking_uri(None), name) for name in ("one", "two")}
+    assert [one.sent for one in sync(here)] == [False, False]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'another' / 'mlflow.db'}")
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "mlflow.db").write_bytes(fresh.read_bytes())
+    assert [(one.run, one.sent, one.error) for one in sync(here)] == [("one", True, ""), ("two", True, "")]
+    assert {name: told(tracking_uri(None), name) for name in ("one", "two")} == first
+    assert first["one"][0] == "FINISHED" and len(first["one"][3]["val/loss"]) == 4
+    assert [one.sent for one in sync(here)] == [False, False]
+    assert {name: told(tracking_uri(None), name) for name in ("one", "two")} == first
+
+
+def test_what_was_missed_of_a_run_is_added_to_it(train_small, here, monkeypatch, capsys):
+    """Catches a second run for the rest, an epoch twice, and a run that counts as whole before it is."""
+    tell, down = MlflowTracker.epochs, [True]
+
+    def epochs(self, some):
+        if down[0] and some[-1].step >= 2:
+            raise ConnectionError("away")
+        tell(self, some)
+
+    monkeypatch.setattr(MlflowTracker, "epochs", epochs)
+    train_small(*OPTIONS)
+    assert "`frostline sync` sends it" in capsys.readouterr().err
+    status, _, _, histories, *_ = told(tracking_uri(None), "run")
+    assert status == "KILLED" and [step for step, *_ in histories["val/loss"]] == [0, 1]
+    (one,) = sync(here)
+    assert one.sent and "away" in one.error  # still, and said
+    down[0] = False
+    assert [(one.sent, one.error) for one in sync(here)] == [(True, "")]
+    status, _, _, histories, _, files = told(tracking_uri(None), "run")
+    assert status == "FINISHED" and [step for step, *_ in histories["val/loss"]] == [0, 1, 2, 3]
+    assert [step for step, *_ in histories["test/loss"]] == [4] and len(files) > 5
+    assert [one.sent for one in sync(here)] == [False]
+
+
+def test_the_command_tells_what_it_did(train_small, here, tmp_path, monkeypatch, capsys):
+    train_small("tracking=none")
+    (here / "runs").mkdir(exist_ok=True)
+    (here / "runs" / "mine").symlink_to(here)
+    capsys.readouterr()
+    assert main(["sync", "mine"]) == 0 and capsys.readouterr().out == "0 runs sent; 1 were there\n"
+    assert main(["sync", "nothing"]) == 2 and "There is no study nothing" in capsys.readouterr().err
+    with pytest.raises(FrostlineError, match="no finished runs"):
+        list(sync(tmp_path / "empty"))
