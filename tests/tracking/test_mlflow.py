@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.store import begun, fresh, serving, stop, store, tell
@@ -89,6 +90,19 @@ def test_a_trashed_experiment_is_refused(uri, run):
     client.delete_experiment(client.get_experiment_by_name(run.study).experiment_id)
     with pytest.raises(FrostlineError, match="'garden' is in the trash"):
         begun(uri, run.folder, run.study, run.name)
+
+
+def test_runs_that_begin_at_once_on_a_new_dataset_are_all_taken(uri, tmp_path):
+    """Catches a run that is refused because another one brings its dataset at the same moment."""
+    from mlflow import MlflowClient
+
+    def begin(number):
+        return begun(uri, tmp_path, "garden", f"thaw-{number}", id=str(number))._id
+
+    with ThreadPoolExecutor(12) as pool:
+        ids = list(pool.map(begin, range(12)))
+    client = MlflowClient(uri)
+    assert all(len(client.get_run(one).inputs.dataset_inputs) == 1 for one in ids) and len(set(ids)) == 12
 
 
 def test_the_machine_is_watched_until_the_end(uri, run):
