@@ -47,12 +47,10 @@ class MlflowTracker(Tracker):
         check_reached(self.uri)
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        with importing():
-            experiment = open_experiment(self.uri, run.study)
+        experiment = self._opened(run.study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
-            _quieten()
             self._client = MlflowClient(self.uri)
             if not self._go_on(experiment, run):  # another store, or removed since: a new run
                 self._start(experiment, run, params, tags)
@@ -86,12 +84,10 @@ class MlflowTracker(Tracker):
         self._client.set_terminated(self._id, STATUS[status])
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
-        with importing():
-            experiment = open_experiment(self.uri, runs[0].study)
+        experiment = self._opened(runs[0].study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
-            _quieten()
             there = held(MlflowClient(self.uri), experiment)
         ids = {one.data.tags.get(ID) for one in there if one.info.status == "FINISHED"}
         cells = of_cells(one for one in there if ID not in one.data.tags)
@@ -115,6 +111,14 @@ class MlflowTracker(Tracker):
         _quieten()
         version = register(self.uri, model)
         return f"{ADDRESS}{model.name}@{ALIAS} (version {version}) in {without_password(self.uri)}"
+
+    def _opened(self, study: str) -> str:
+        """The id of its experiment."""
+        check_reached(self.uri)  # before the seconds that the import takes
+        with importing():
+            import mlflow  # noqa: F401
+        _quieten()
+        return open_experiment(self.uri, study)
 
     def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         from mlflow.tracking.context.registry import resolve_tags
