@@ -28,7 +28,7 @@ def cores() -> int:
 def threads() -> int:
     """For a run that states none: OMP_NUM_THREADS, as for torch itself; else every core."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(given) if given.isdigit() else cores()
+    return int(given) if given.isdigit() and int(given) else cores()
 
 
 def in_threads(

@@ -1,5 +1,7 @@
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from frostline.config import read
+from frostline.config import compose, read
 from frostline.errors import FrostlineError
-from frostline.runs.build import build_data
+from frostline.runs.build import build_data, build_task
 from frostline.runs.load import load
-from frostline.runs.network import read_run
+from frostline.runs.network import TorchEngine, read_run
 from frostline.runs.result import RunResult
 from frostline.scenes.scene import SPLITS
 
@@ -213,3 +215,20 @@ def test_sixteen_bits_are_predicted_as_they_were_trained_on(trained_folder, tmp_
     save_file(weights, folder / "model.safetensors", said)
     (of_file,) = load(folder).predict([tmp_path / "deep.png"])
     assert abs(of_file.probabilities - of_pixels.probabilities).max() > 1e-3
+
+
+def test_threads_that_ask_at_once_get_each_their_own_answer(monkeypatch):
+    """Catches a head that holds on to what it looks at: a server has several batches beside each other."""
+    torch.manual_seed(0)
+    small = ["image_size=64", "backbone=mobilenetv3_small", "backbone.pretrained=false"]
+    task = build_task(compose(["task=detection", "head=faster_rcnn", *small]), ("a", "b", "c")).eval()
+    engine = TorchEngine(task, "cpu")
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 1, 64, 64, 3), np.uint8)
+    alone = [engine(one)["boxes"] for one in pictures]
+    assert not np.array_equal(alone[0], alone[1])
+    given = type(task.model.head.detector.backbone)
+    look = given.forward
+    monkeypatch.setattr(given, "forward", lambda self, pictures: (time.sleep(0.01), look(self, pictures))[1])
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda n: engine(pictures[n % 4])["boxes"], range(40)))
+    assert all(np.array_equal(found, alone[n % 4]) for n, found in enumerate(together))

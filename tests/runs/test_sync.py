@@ -1,5 +1,8 @@
 """What a tracker missed is sent afterwards, as if it had been there."""
 
+import json
+import shutil
+
 import pytest
 from helpers.store import fresh
 from mlflow import MlflowClient
@@ -35,14 +38,14 @@ def test_another_store_gets_what_the_first_one_was_told(train_small, here, tmp_p
     train_small(*OPTIONS, name="one")
     train_small(*OPTIONS, "seed=1", name="two")
     first = {name: told(tracking_uri(None), name) for name in ("one", "two")}
-    assert [one.sent for one in sync(here)] == [False, False]
+    assert [one.state for one in sync(here)] == ["there", "there"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'another' / 'mlflow.db'}")
     (tmp_path / "another").mkdir()
     (tmp_path / "another" / "mlflow.db").write_bytes(fresh.read_bytes())
-    assert [(one.run, one.sent, one.error) for one in sync(here)] == [("one", True, ""), ("two", True, "")]
+    assert [(one.run, one.state, one.error) for one in sync(here)] == [("one", "sent", ""), ("two", "sent", "")]
     assert {name: told(tracking_uri(None), name) for name in ("one", "two")} == first
     assert first["one"][0] == "FINISHED" and len(first["one"][3]["val/loss"]) == 4
-    assert [one.sent for one in sync(here)] == [False, False]
+    assert [one.state for one in sync(here)] == ["there", "there"]
     assert {name: told(tracking_uri(None), name) for name in ("one", "two")} == first
 
 
@@ -61,13 +64,13 @@ def test_what_was_missed_of_a_run_is_added_to_it(train_small, here, monkeypatch,
     status, _, _, histories, *_ = told(tracking_uri(None), "run")
     assert status == "KILLED" and [step for step, *_ in histories["val/loss"]] == [0, 1]
     (one,) = sync(here)
-    assert one.sent and "away" in one.error  # still, and said
+    assert one.state == "failed" and "away" in one.error and told(tracking_uri(None), "run")[0] == "KILLED"  # still
     down[0] = False
-    assert [(one.sent, one.error) for one in sync(here)] == [(True, "")]
+    assert [(one.state, one.error) for one in sync(here)] == [("sent", "")]
     status, _, _, histories, _, files = told(tracking_uri(None), "run")
     assert status == "FINISHED" and [step for step, *_ in histories["val/loss"]] == [0, 1, 2, 3]
     assert [step for step, *_ in histories["test/loss"]] == [4] and len(files) > 5
-    assert [one.sent for one in sync(here)] == [False]
+    assert [one.state for one in sync(here)] == ["there"]
 
 
 def test_the_command_tells_what_it_did(train_small, here, tmp_path, monkeypatch, capsys):
@@ -75,7 +78,52 @@ def test_the_command_tells_what_it_did(train_small, here, tmp_path, monkeypatch,
     (here / "runs").mkdir(exist_ok=True)
     (here / "runs" / "mine").symlink_to(here)
     capsys.readouterr()
-    assert main(["sync", "mine"]) == 0 and capsys.readouterr().out == "0 runs sent; 1 were there\n"
+    assert main(["sync", "mine"]) == 0 and capsys.readouterr().out == (
+        "0 runs sent; 0 were there; 1 name a tracker that keeps none, or does not say what it has\n"
+    )
     assert main(["sync", "nothing"]) == 2 and "There is no study nothing" in capsys.readouterr().err
     with pytest.raises(FrostlineError, match="no finished runs"):
         list(sync(tmp_path / "empty"))
+
+
+def test_of_runs_of_older_versions_those_that_are_there_stay_once(train_small, here, monkeypatch, capsys):
+    """Catches a run without an id that is told again as another one, with every call."""
+    train_small(*OPTIONS)
+    path = here / "results" / "run" / "result.json"
+    older = {key: value for key, value in json.loads(path.read_text()).items() if key != "id"}
+    path.write_text(json.dumps(older))
+    client = MlflowClient(tracking_uri(None))
+    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+
+    def there():
+        return client.search_runs([experiment.experiment_id])
+
+    client.delete_tag(there()[0].info.run_id, "frostline.id")
+    assert [one.state for one in sync(here)] == ["there"]
+    client.delete_run(there()[0].info.run_id)
+    monkeypatch.setattr(MlflowTracker, "files", lambda self, paths: 1 / 0)
+    assert [one.state for one in sync(here)] == ["failed"] and [one.state for one in sync(here)] == ["failed"]
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert [one.state for one in sync(here)] == ["sent"] and [one.state for one in sync(here)] == ["there"]
+    assert [run.info.status for run in there()] == ["FINISHED"]
+
+
+def test_another_training_of_the_same_cell_is_another_run(train_small, here, capsys):
+    """Catches a run that is taken for one of the same name, data and commit that is there."""
+    train_small(*OPTIONS)
+    client = MlflowClient(tracking_uri(None))
+    (experiment,) = client.search_experiments(filter_string="name = 'default'")
+    client.delete_tag(client.search_runs([experiment.experiment_id])[0].info.run_id, "frostline.id")
+    assert [one.state for one in sync(here)] == ["sent"]
+    assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def test_one_that_cannot_be_read_keeps_no_other(train_small, here, capsys):
+    train_small(*OPTIONS)
+    for name, text in {"no_config": None, "no_tracker": "tracking: {system_metrics: true}", "none": "a: 1"}.items():
+        shutil.copytree(here / "results" / "run", here / "results" / name)
+        (here / "results" / name / "config.yaml").write_text(text or "[")
+    (here / "work" / "ahead").mkdir(parents=True)
+    shutil.move(here / "results" / "run", here / "work" / "ahead" / "results")  # not taken by DVC yet
+    assert sorted(one.state for one in sync(here)) == ["failed", "failed", "failed", "there"]

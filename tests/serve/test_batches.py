@@ -52,6 +52,20 @@ def test_what_came_while_others_were_at_work_does_not_wait_again():
     batches.close()
 
 
+def test_streams_go_beside_each_other_and_all_is_answered_once():
+    both = threading.Barrier(2, timeout=10)
+
+    def work(items):
+        if items[0] < 2:
+            both.wait()  # which one stream alone would never pass
+        return [10 * item for item in items]
+
+    batches = Batches(work, most=1, streams=2)
+    asked = [batches.put(item) for item in range(40)]
+    batches.close()
+    assert [one.result(0) for one in asked] == [10 * item for item in range(40)]
+
+
 @pytest.mark.parametrize("work", [lambda items: 1 / 0, lambda items: []])
 def test_an_error_comes_to_all_who_asked(work):
     batches = Batches(work, most=4)

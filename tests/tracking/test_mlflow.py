@@ -11,7 +11,7 @@ from helpers.store import begun, fresh, serving, stop, store, tell
 
 from frostline.errors import FrostlineError
 from frostline.runs.result import RunResult
-from frostline.tracking.base import Run
+from frostline.tracking.base import Epoch, Run
 from frostline.tracking.mlflow import MlflowTracker
 
 __all__ = ["fresh", "store"]
@@ -90,6 +90,43 @@ def test_a_trashed_experiment_is_refused(uri, run):
     client.delete_experiment(client.get_experiment_by_name(run.study).experiment_id)
     with pytest.raises(FrostlineError, match="'garden' is in the trash"):
         begun(uri, run.folder, run.study, run.name)
+
+
+def test_an_epoch_is_told_as_a_whole(uri, run, monkeypatch):
+    """Catches epochs that are cut where a call is full, of which the second part is taken for told."""
+    from mlflow import MlflowClient
+
+    tracker, calls = begun(uri, run.folder, run.study, run.name, id="a"), []
+    log = MlflowClient.log_batch
+
+    def cut_off(self, run_id, metrics=(), **others):
+        if metrics and len(calls) == 1:
+            raise ConnectionError("away")
+        calls.append([(point.step, point.key) for point in metrics])
+        log(self, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", cut_off)
+    epochs = [Epoch(n, {"images_seen": n, **{f"val_{k}": k / 7 for k in range(30)}}, 1e9 + n) for n in range(60)]
+    with pytest.raises(ConnectionError):
+        tracker.epochs(epochs)
+    monkeypatch.undo()
+    again = begun(uri, run.folder, run.study, run.name, id="a")
+    again.epochs(epochs)
+    _, metrics = known(uri, run)
+    assert len(metrics) == 31 and all([step for step, _ in points] == list(range(60)) for points in metrics.values())
+
+
+def test_a_run_whose_start_was_cut_off_gets_all_of_it(uri, run, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with monkeypatch.context() as away, pytest.raises(FrostlineError):
+        away.setattr(MlflowClient, "log_batch", lambda *_, **__: (_ for _ in ()).throw(MlflowException("away")))
+        begun(uri, run.folder, run.study, run.name, id="a", rate="1")
+    begun(uri, run.folder, run.study, run.name, id="a", rate="1")
+    client = MlflowClient(uri)
+    there = client.search_runs([client.get_experiment_by_name(run.study).experiment_id], "tags.`frostline.id` = 'a'")
+    assert [one.data.params for one in there] == [{"rate": "1"}] and len(there[0].inputs.dataset_inputs) == 1
 
 
 def test_runs_that_begin_at_once_on_a_new_dataset_are_all_taken(uri, tmp_path):

@@ -8,7 +8,6 @@ from frostline.cli.stopping import Stopped
 from frostline.errors import FrostlineError, check_number
 
 HOST, PORT, MAX_MB = "127.0.0.1", 8000, 32
-STREAMS = 4  # computations at once, at most, on a CPU whose user has not said how many threads one has
 
 
 def add(commands: Commands) -> None:
@@ -40,10 +39,11 @@ def run(args: argparse.Namespace) -> int:
     from frostline.environment import keep_memory
     from frostline.parallel import cores
     from frostline.runs.load import load
+    from frostline.serve.batches import STREAMS
     from frostline.serve.server import Server, address_of, listening
 
     keep_memory()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // STREAMS)))  # torch and onnxruntime ask for it
+    os.environ.setdefault("OMP_NUM_THREADS", str(-(-cores() // STREAMS)))  # torch and onnxruntime ask for it
     place = listening(args.host, args.port)  # first, as it is known at once
     model = load(args.model, args.device)
     if args.threshold is not None and model.info.task != "detection":

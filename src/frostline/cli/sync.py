@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from frostline.cli.common import Commands
@@ -25,20 +26,15 @@ def run(args: argparse.Namespace) -> int:
 
     from frostline.runs.sync import sync
 
-    sent = there = 0
-    wrong = []
     with tqdm(sync(_runs(args.study)), unit="run", disable=not sys.stderr.isatty(), leave=False) as synced:
-        for one in synced:
-            if one.error:
-                wrong.append(f"{one.run} could not be sent ({one.error}).")
-            elif one.sent:
-                sent += 1
-            else:
-                there += 1
-    print(f"{sent} {'run' if sent == 1 else 'runs'} sent; {there} were there")
-    for why in wrong:
-        print(f"frostline: {why}", file=sys.stderr)
-    return 1 if wrong else 0
+        found = list(synced)
+    count = Counter(one.state for one in found)
+    untold = f"; {count['untold']} name a tracker that keeps none, or does not say what it has" * (count["untold"] > 0)
+    print(f"{count['sent']} {'run' if count['sent'] == 1 else 'runs'} sent; {count['there']} were there{untold}")
+    for one in found:
+        if one.error:
+            print(f"frostline: {one.run} could not be sent ({one.error}).", file=sys.stderr)
+    return 1 if count["failed"] else 0
 
 
 def _runs(study: str) -> Path:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 from frostline.config import Config, build, compose, to_yaml
 from frostline.environment import importing
@@ -31,8 +32,12 @@ def prepared(config: Config) -> Dataset:
     """The dataset of a configuration, prepared once and kept in runs/data/. Raises FrostlineError as `prepare`."""
     from frostline.checking.prepare import prepare_from_config
 
-    out = RUNS / "data" / f"{config['dataset']['name']}-{_digest(config['dataset'], 10)}"
-    return prepare_from_config(config["dataset"], out)
+    return prepare_from_config(config["dataset"], data_of(config))
+
+
+def data_of(config: Config) -> Path:
+    """The folder of that dataset."""
+    return RUNS / "data" / f"{config['dataset']['name']}-{_digest(config['dataset'], 10)}"
 
 
 def train_alone(config: Config, command: str) -> tuple[RunResult, bool]:

@@ -1,19 +1,22 @@
 """Finished runs told to their trackers once more, where these missed something."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from frostline.config import Config, build, read
 from frostline.errors import FrostlineError
 from frostline.parallel import in_threads
+from frostline.runs.alone import data_of
 from frostline.runs.behind import MARK
 from frostline.runs.result import RunResult
 from frostline.runs.told import finished, params_of, settings_of, tags_of, tested
 from frostline.runs.workplace import prepared
-from frostline.tracking.base import Data, Run, Tracker
+from frostline.tracking.base import Data, Epoch, Run, Tracker
 from frostline.tracking.epochs import read_epochs
 from frostline.words import one_line
 
@@ -22,70 +25,96 @@ AT_ONCE = 8  # runs; a server answers one call after the other, and each takes a
 
 @dataclass(frozen=True)
 class Synced:
-    """A finished run. sent: whether its tracker lacked something. error: why that could not be sent; empty: it was."""
+    """A finished run. state: `untold`, where the tracker cannot say what it has. error: of a failed one, why."""
 
     run: str
-    sent: bool
+    state: Literal["there", "sent", "failed", "untold"]
     error: str = ""
 
 
-@dataclass
-class _Sent:
-    folder: Path
+@dataclass(frozen=True)
+class _Finished:
+    """All that a tracker is told of one. tracking: the tracker that it names."""
+
+    run: Run
+    tracking: Config
     result: RunResult
     config: Config
-    run: Run = field(init=False)
+    epochs: Sequence[Epoch]
 
-    def __post_init__(self) -> None:
-        data = self.folder.parents[1] / "data" / prepared(self.config)
-        dataset = Data(self.result.names["dataset"], self.result.data_hash, data, self.result.scenes)
-        where, commit = self.folder, self.result.commit
-        self.run = Run(self.result.study, self.result.run, where, dataset, self.result.id, commit)
+    @classmethod
+    def read(cls, folder: Path, runs: Path) -> "_Finished":
+        """Raises FrostlineError, OSError, ValueError, KeyError where that cannot be read."""
+        result, config = RunResult.read(folder / "result.json"), read(folder / "config.yaml")
+        data = next((path for path in (runs / "data" / prepared(config), data_of(config)) if path.is_dir()), runs)
+        dataset = Data(result.names["dataset"], result.data_hash, data, result.scenes)
+        # Of older versions no training has an id, so that its result stands for it.
+        identity = result.id or sha256((folder / "result.json").read_bytes()).hexdigest()[:32]
+        run = Run(result.study, result.run, folder, dataset, identity, "" if result.id else result.commit)
+        epochs = read_epochs(folder / "epochs.jsonl", finished(result))
+        return cls(run, config["tracking"], result, config, epochs)
 
-    def to(self, tracker: Tracker) -> None:
+    def tracker(self) -> Any:
+        """Without the use of the machine: it would be this one's now, and not the run's."""
+        watches = {"system_metrics": False} if "system_metrics" in self.tracking else {}
+        return build({**self.tracking, **watches})
+
+    def tell(self, tracker: Tracker) -> None:
         result = self.result
         chosen = {**result.names, **result.arm, "seed": str(result.seed)}
         params, tags = params_of(chosen, settings_of(self.config)), tags_of(chosen, result.data_hash, result.commit)
         tracker.begin(self.run, params, tags)
-        tracker.epochs([*read_epochs(self.folder / "epochs.jsonl", finished(result)), tested(result)])
-        tracker.files([path for path in sorted(self.folder.iterdir()) if path.name != MARK])
-        tracker.end("finished")
+        try:
+            tracker.epochs([*self.epochs, tested(result)])
+            tracker.files([path for path in sorted(self.run.folder.iterdir()) if path.name != MARK])
+            tracker.end("finished")
+        except Exception:
+            with suppress(Exception):
+                tracker.end("killed")  # until it is sent
+            raise
 
 
 def sync(runs: Path) -> Iterator[Synced]:
-    """Tell what trackers lack of the finished runs in `runs/results/`; those that they have whole come first.
+    """Tell what trackers lack of the finished runs of a study, whether or not DVC has taken them yet.
 
-    Each run names its tracker itself. Sent twice, it is there once. Raises FrostlineError where there are no runs, or a
-    tracker cannot be reached at all; what goes wrong with one run keeps no other.
+    runs: its folder in runs/. Each run names its tracker itself. Sent twice, it is there once. Raises FrostlineError
+    where there are no runs, or a tracker cannot be reached at all; what is wrong with one run keeps no other.
     """
-    folders = sorted(path.parent for path in (runs / "results").glob("*/result.json"))
-    if not folders:
+    held = [*(runs / "results").glob("*/result.json"), *(runs / "work").glob("*/results/result.json")]
+    if not held:
         raise FrostlineError(f"{runs} has no finished runs: train some, or name another study.")
-    trackers: dict[str, list[_Sent]] = {}
-    for folder in folders:
-        one = _Sent(folder, RunResult.read(folder / "result.json"), read(folder / "config.yaml"))
-        trackers.setdefault(json.dumps([one.config["tracking"], one.result.study], sort_keys=True), []).append(one)
+    trackers: dict[str, list[_Finished]] = {}
+    for path in sorted(held):
+        try:
+            one = _Finished.read(path.parent, runs)
+            one.tracker()
+        except (FrostlineError, OSError, ValueError, KeyError, TypeError) as error:
+            yield Synced(str(path.parent), "failed", _said(error))
+        else:
+            trackers.setdefault(json.dumps([one.tracking, one.run.study], sort_keys=True), []).append(one)
     for told in trackers.values():
         yield from _sync(told)
 
 
-def _sync(told: list[_Sent]) -> Iterator[Synced]:
-    tracking = told[0].config["tracking"]
-    tracker: Tracker = _built(tracking)
+def _sync(told: Sequence[_Finished]) -> Iterator[Synced]:
+    """Of runs of one study that name the same tracker."""
+    tracker = told[0].tracker()
     tracker.check()
-    lacking = {run.folder for run in tracker.lacking([one.run for one in told])}
-    yield from (Synced(one.result.run, False) for one in told if one.folder not in lacking)
-
-    def send(one: _Sent) -> Synced:
-        try:
-            one.to(_built(tracking))
-        except Exception as error:  # of whatever kind: it is another's code, and often another's machine
-            return Synced(one.result.run, True, one_line(str(error))[:300] or type(error).__name__)
-        return Synced(one.result.run, True)
-
-    yield from in_threads(send, (one for one in told if one.folder in lacking), AT_ONCE)
+    lacking = tracker.lacking([one.run for one in told])
+    if lacking is None:
+        yield from (Synced(one.run.name, "untold") for one in told)
+        return
+    yield from (Synced(one.run.name, "there") for one in told if one.run not in lacking)
+    yield from in_threads(_send, (one for one in told if one.run in lacking), AT_ONCE)
 
 
-def _built(tracking: Config) -> Any:
-    """What the machine does now is none of a run that has ended."""
-    return build({**tracking, "system_metrics": False} if "system_metrics" in tracking else tracking)
+def _send(one: _Finished) -> Synced:
+    try:
+        one.tell(one.tracker())
+    except Exception as error:  # of whatever kind: it is another's code, and often another's machine
+        return Synced(one.run.name, "failed", _said(error))
+    return Synced(one.run.name, "sent")
+
+
+def _said(error: Exception) -> str:
+    return one_line(str(error))[:300] or type(error).__name__

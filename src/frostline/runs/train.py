@@ -46,7 +46,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
     journal, stopwatch = Journal(workplace.folder / "epochs.jsonl"), Stopwatch()
     scenes = {split: len(data.items(split)) for split in SPLITS}
     dataset = Data(built.names["dataset"], data.dataset.data_hash, data.dataset.path, scenes)
-    run = Run(built.study, built.name, workplace.folder, dataset, workplace.id, commit)
+    run = Run(built.study, built.name, workplace.folder, dataset, workplace.id)
     with ExitStack() as stack:
         stack.callback(data.teardown)  # what is held cannot make room for others
         stack.enter_context(data.dataset.held())

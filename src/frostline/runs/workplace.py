@@ -62,12 +62,13 @@ class Workplace:
                 print(f"frostline: {told}.", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            write_whole(folder / ID, uuid.uuid4().hex)
             mark.write_text(this)
 
     @property
     def id(self) -> str:
         """Of this training, from its first start to its end; no other has the same."""
+        if not (self.folder / ID).is_file():  # begun by an older version
+            write_whole(self.folder / ID, uuid.uuid4().hex)
         return (self.folder / ID).read_text()
 
     @property

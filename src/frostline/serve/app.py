@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from frostline.parallel import cores, threads
 from frostline.predict.kinds import SURE, Prediction
 from frostline.predict.model import BATCH, Model, Seen
 from frostline.serve.answer import Wanted, answer
-from frostline.serve.batches import Batches
+from frostline.serve.batches import STREAMS, Batches
 from frostline.serve.bodies import MAX_MB, Bodies, check_body, is_json, pictures_of
 from frostline.serve.guard import Guard
 from frostline.serve.page import page
@@ -43,7 +43,7 @@ class Service:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._pool = ThreadPoolExecutor(os.cpu_count(), "pictures")
-        self._streams = max(1, cores() // threads()) if device_of(model) == "cpu" else 1
+        self._streams = min(STREAMS, cores() // threads()) or 1 if device_of(model) == "cpu" else 1
         self._most = BATCH if self._streams == 1 else SHARE
         self._batches: Batches[Seen, Prediction] = Batches(model.said, self._most, self._streams)
         self._room = asyncio.Semaphore(AHEAD)
@@ -59,9 +59,11 @@ class Service:
         """
         side = self.model.info.preprocessing.size
         blank = self.model.seen(np.zeros((side, side, 3), np.uint8), "A blank picture")
-        count = self._streams * (2 * self._most - 1)  # such as 16 + 8 + 4 + 2 + 1
-        made = (asyncio.wrap_future(self._batches.put(blank)) for _ in range(count))
-        await asyncio.gather(*made, return_exceptions=True)
+        count = 1
+        while count <= self._most:
+            with suppress(Exception):
+                await self._in_thread(self.model.said, [blank] * count)
+            count *= 2
 
     async def predict(self, body: bytes, kind: str, wanted: Wanted) -> dict[str, Any]:
         """What is answered to a body of this content type. Raises Refusal.

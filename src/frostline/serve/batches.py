@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Generic, TypeAlias, TypeVar
 
 WAIT = 0.003  # seconds that what came first, to a network with nothing to do, waits for others
+STREAMS = 4  # at most: more batches beside each other only share the same memory
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -22,8 +22,8 @@ class Data:
 class Run:
     """What a tracker is told of a run. folder: where it works, or where its results lie.
 
-    id: of this training of it, by which a killed one goes on as the same run. Empty of runs of older versions, which
-    `commit` and data tell apart.
+    id: of this training of it, by which a killed one goes on as the same run. commit: of runs of older versions alone,
+    which were told without an id, and are known by name, commit and data.
     """
 
     study: str
@@ -124,9 +124,10 @@ class Tracker:
     def end(self, status: Status) -> None:
         """The last that it hears. `finished` only where it has taken all."""
 
-    def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Which of these finished runs of one study it has not, or not whole, so that they are to be told again."""
-        return ()
+    def lacking(self, runs: Sequence[Run]) -> Sequence[Run] | None:
+        """Which of these finished runs of one study it has not, or not whole, so that they are to be told again; None
+        where it cannot say, and nothing is."""
+        return None
 
     def compared(self, study: ToldStudy) -> str:
         """Apart from all that, each time that a study is compared; the same again changes nothing. Returns in words

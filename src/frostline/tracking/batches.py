@@ -26,16 +26,22 @@ def log_metrics(client: Any, run: str, metrics: Mapping[str, float], step: int =
 
 
 def log_epochs(client: Any, run: str, epochs: Sequence[Epoch]) -> None:
-    """By the names of `metric_name`, in as few calls as there can be. What MLflow has of the same time stays once."""
+    """By the names of `metric_name`, in few calls, each of whole epochs unless one has more metrics than a call takes.
+
+    MLflow takes a call as a whole or not at all. What it has of the same time stays once.
+    """
     from mlflow.entities import Metric
 
-    points = [
-        Metric(metric_name(key), value, int(epoch.time * 1000), epoch.step)
-        for epoch in epochs
-        for key, value in epoch.metrics.items()
-    ]
-    for some in chunks(points, METRICS_A_CALL):
-        client.log_batch(run, metrics=some)
+    calls: list[list[Any]] = [[]]
+    for epoch in epochs:
+        then = int(epoch.time * 1000)
+        points = [Metric(metric_name(key), value, then, epoch.step) for key, value in epoch.metrics.items()]
+        for some in chunks(points, METRICS_A_CALL):
+            if len(calls[-1]) + len(some) > METRICS_A_CALL:
+                calls.append([])
+            calls[-1] += some
+    for call in calls:
+        client.log_batch(run, metrics=call)
 
 
 def log_params(client: Any, run: str, params: Mapping[str, str]) -> None:

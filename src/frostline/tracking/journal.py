@@ -104,7 +104,8 @@ class Follow(pl.Callback):
             self._tracker.end("finished")
 
         self._lost = False  # so that it is told if all of it was in vain
-        self._try(tell, "`frostline sync` sends it")
+        told_later = type(self._tracker).lacking is not Tracker.lacking
+        self._try(tell, "`frostline sync` sends it" if told_later else "")
         if self._lost and self._begun:
             self._try(lambda: self._tracker.end("killed"))  # until it is sent
 
@@ -113,7 +114,7 @@ class Follow(pl.Callback):
         self._begun = True
 
     def _tell(self) -> None:
-        epochs = read_epochs(self._journal)
+        epochs = read_epochs(self._journal, time.time())
         if left := epochs[self._lines_told :]:
             self._tracker.epochs(left)
             self._lines_told = len(epochs)

@@ -91,7 +91,7 @@ class MlflowTracker(Tracker):
             there = held(MlflowClient(self.uri), experiment)
         ids = {one.data.tags.get(ID) for one in there if one.info.status == "FINISHED"}
         cells = of_cells(one for one in there if ID not in one.data.tags)
-        return [run for run in runs if (run.id or None) not in ids - {None} and _cell(run) not in cells]
+        return [run for run in runs if run.id not in ids and not (run.commit and _cell(run) in cells)]
 
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
@@ -124,8 +124,6 @@ class MlflowTracker(Tracker):
         from mlflow.tracking.context.registry import resolve_tags
 
         named = {TAGS.get(key, key): value for key, value in tags.items()} | {LEVEL: RUN}
-        if run.id:
-            named[ID] = run.id
         made = self._client.create_run(experiment, tags=resolve_tags(named), run_name=run.name)
         self._id = made.info.run_id
         shown = dict(params)
@@ -134,6 +132,8 @@ class MlflowTracker(Tracker):
         if run.data is not None:
             self._log_input(run.data)
         log_params(self._client, self._id, shown)
+        if run.id:  # last: a run that is found by it has all of the above
+            self._client.set_tag(self._id, ID, run.id)
 
     def _log_input(self, data: Data) -> None:
         """Of runs that begin at once on a dataset that MLflow does not know yet, all but one are refused; but then it
