@@ -29,11 +29,10 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from frostline.studies.pipeline import STUDIES
+    from frostline.studies.pipeline import folder_of
     from frostline.studies.study import read_study
 
-    folder = Path(args.study) if (Path(args.study) / "study.yaml").is_file() else STUDIES / args.study
-    study = read_study(folder)
+    study = read_study(folder_of(args.study))
     from frostline.deliver.champion import choose, panels_named
     from frostline.deliver.folder import MODELS, name_of, write_champion
     from frostline.deliver.registered import register

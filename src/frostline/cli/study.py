@@ -43,11 +43,11 @@ def run_new(args: argparse.Namespace) -> None:
 
 
 def run_seeds(args: argparse.Namespace) -> int:
-    from frostline.studies.pipeline import STUDIES
+    from frostline.studies.pipeline import folder_of
     from frostline.studies.seeds import seconds_of
     from frostline.studies.study import read_study
 
-    folder = Path(args.study) if (Path(args.study) / "study.yaml").is_file() else STUDIES / args.study
+    folder = folder_of(args.study)
     stated = read_study(folder).budget
     budget = seconds_of(args.budget, "--budget") if args.budget else stated
     if args.budget and not args.until:

@@ -40,12 +40,12 @@ def run(args: argparse.Namespace) -> int:
 def _runs(study: str) -> Path:
     """The folder of its runs."""
     from frostline.runs.workplace import RUNS
-    from frostline.studies.pipeline import STUDIES
+    from frostline.studies.pipeline import folder_of
     from frostline.studies.study import read_study
 
-    for folder in (Path(study), STUDIES / study):
-        if (folder / "study.yaml").is_file():
-            return read_study(folder).runs
+    folder = folder_of(study)
+    if (folder / "study.yaml").is_file():
+        return read_study(folder).runs
     if (RUNS / study / "results").is_dir():  # of runs that are no part of a study
         return RUNS / study
-    raise FrostlineError(f"There is no study {study}: neither {STUDIES / study}/study.yaml nor {RUNS / study}/results.")
+    raise FrostlineError(f"There is no study {study}: neither {folder}/study.yaml nor {RUNS / study}/results.")

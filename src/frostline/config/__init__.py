@@ -5,6 +5,6 @@ The command line, the plan stage and the tests all come through `compose`, so a 
 
 from frostline.config.build import build
 from frostline.config.compose import compose
-from frostline.config.files import Config, conf_dir, conf_files, read, to_yaml
+from frostline.config.files import Config, conf_dir, conf_files, flat, read, to_yaml
 
-__all__ = ["Config", "build", "compose", "conf_dir", "conf_files", "read", "to_yaml"]
+__all__ = ["Config", "build", "compose", "conf_dir", "conf_files", "flat", "read", "to_yaml"]

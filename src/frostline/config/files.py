@@ -1,5 +1,6 @@
 """Where configuration lies, and how a resolved one is written and read."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ def read(path: Path) -> Config:
 def to_yaml(config: Config) -> str:
     """The same text for the same configuration, whatever the order of its keys."""
     return yaml.safe_dump(config, sort_keys=True, allow_unicode=True)
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Its values as texts, by keys such as `trainer.epochs`."""
+    found: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = str(value)
+    return found
 
 
 def _load(path: Path, mend: str) -> Any:

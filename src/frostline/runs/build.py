@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from frostline.config import Config, build, to_yaml
+from frostline.config import Config, build, flat, to_yaml
 from frostline.errors import FrostlineError
 from frostline.loading.module import SceneDataModule
 from frostline.loading.samplers import shown
@@ -100,7 +100,7 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
         weights=_own_weights(config, task.model.backbone),
         tracker=tracker,
         text=to_yaml(config),
-        params=_flat({key: value for key, value in config.items() if key != "arm"}),
+        params=flat({key: value for key, value in config.items() if key != "arm"}),
     )
 
 
@@ -225,13 +225,3 @@ def class_of(target: str) -> Any:
         return get_class(target)
     except Exception as error:
         raise FrostlineError(f"'{target}' (a _target_ in conf/) names no class: {error}.") from error
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat

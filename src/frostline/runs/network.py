@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy.typing as npt
@@ -18,7 +16,6 @@ from frostline.config.build import targets
 from frostline.errors import FrostlineError
 from frostline.files import replacing_folder
 from frostline.models.folding import folded
-from frostline.models.heads.detection.torchvision import FasterRcnnHead
 from frostline.pictures.preprocessing import Pixels, Preprocessing
 from frostline.pictures.reading import MAX_PIXELS, WHITE
 from frostline.predict.info import ModelInfo
@@ -48,15 +45,12 @@ class TorchEngine:
 
     def __init__(self, task: Task, device: str) -> None:
         self.task, self.device = task.eval().to(device), device
-        # Torchvision's Faster R-CNN holds the maps of what it looks at: threads take turns.
-        self._turn = Lock() if isinstance(task.model.head, FasterRcnnHead) else nullcontext()
         self._folded = folded(self.task).network
 
     @torch.inference_mode()
     def __call__(self, squares: Pixels) -> dict[str, npt.NDArray[Any]]:
         images = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
-        with self._turn:
-            return as_arrays(self._folded.raw(self._folded(images)))
+        return as_arrays(self._folded.raw(self._folded(images)))
 
 
 def read_run(folder: Path) -> tuple[ModelInfo, Task]:

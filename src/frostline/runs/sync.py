@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from frostline.config import Config, build, read
+from frostline.config import Config, build, flat, read
 from frostline.errors import FrostlineError
 from frostline.parallel import in_threads
 from frostline.runs.alone import data_of
 from frostline.runs.behind import MARK
 from frostline.runs.result import RunResult
-from frostline.runs.told import finished, params_of, settings_of, tags_of, tested
+from frostline.runs.told import finished, params_and_tags, tested
 from frostline.runs.workplace import prepared
 from frostline.tracking.base import Data, Epoch, Run, Tracker
 from frostline.tracking.epochs import read_epochs
@@ -34,10 +34,9 @@ class Synced:
 
 @dataclass(frozen=True)
 class _Finished:
-    """All that a tracker is told of one. tracking: the tracker that it names."""
+    """All that a tracker is told of one."""
 
     run: Run
-    tracking: Config
     result: RunResult
     config: Config
     epochs: Sequence[Epoch]
@@ -52,17 +51,18 @@ class _Finished:
         identity = result.id or sha256((folder / "result.json").read_bytes()).hexdigest()[:32]
         run = Run(result.study, result.run, folder, dataset, identity, "" if result.id else result.commit)
         epochs = read_epochs(folder / "epochs.jsonl", finished(result))
-        return cls(run, config["tracking"], result, config, epochs)
+        return cls(run, result, config, epochs)
 
     def tracker(self) -> Any:
-        """Without the use of the machine: it would be this one's now, and not the run's."""
-        watches = {"system_metrics": False} if "system_metrics" in self.tracking else {}
-        return build({**self.tracking, **watches})
+        """That it names, without the use of the machine: it would be this one's now, and not the run's."""
+        tracking = self.config["tracking"]
+        return build({**tracking, "system_metrics": False} if "system_metrics" in tracking else tracking)
 
     def tell(self, tracker: Tracker) -> None:
         result = self.result
-        chosen = {**result.names, **result.arm, "seed": str(result.seed)}
-        params, tags = params_of(chosen, settings_of(self.config)), tags_of(chosen, result.data_hash, result.commit)
+        params, tags = params_and_tags(
+            result.names, result.arm, result.seed, flat(self.config), result.data_hash, result.commit
+        )
         tracker.begin(self.run, params, tags)
         try:
             tracker.epochs([*self.epochs, tested(result)])
@@ -91,7 +91,7 @@ def sync(runs: Path) -> Iterator[Synced]:
         except (FrostlineError, OSError, ValueError, KeyError, TypeError) as error:
             yield Synced(str(path.parent), "failed", _said(error))
         else:
-            trackers.setdefault(json.dumps([one.tracking, one.run.study], sort_keys=True), []).append(one)
+            trackers.setdefault(json.dumps([one.config["tracking"], one.run.study], sort_keys=True), []).append(one)
     for told in trackers.values():
         yield from _sync(told)
 
@@ -104,8 +104,9 @@ def _sync(told: Sequence[_Finished]) -> Iterator[Synced]:
     if lacking is None:
         yield from (Synced(one.run.name, "untold") for one in told)
         return
-    yield from (Synced(one.run.name, "there") for one in told if one.run not in lacking)
-    yield from in_threads(_send, (one for one in told if one.run in lacking), AT_ONCE)
+    wanted = {run.id for run in lacking}
+    yield from (Synced(one.run.name, "there") for one in told if one.run.id not in wanted)
+    yield from in_threads(_send, (one for one in told if one.run.id in wanted), AT_ONCE)
 
 
 def _send(one: _Finished) -> Synced:

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from frostline.config import Config
 from frostline.runs.result import RunResult
 from frostline.tracking.base import Epoch
 
@@ -15,25 +13,18 @@ PARAMS = (
 )
 
 
-def params_of(chosen: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """chosen: names of what is run, values of the axes, seed. settings: the configuration by flat keys."""
+def params_and_tags(
+    names: Mapping[str, str],
+    arm: Mapping[str, str],
+    seed: int,
+    settings: Mapping[str, str],
+    data_hash: str,
+    commit: str,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """names, arm, seed, data_hash, commit: as in RunResult. settings: the configuration by flat keys."""
+    chosen = {**names, **arm, "seed": str(seed)}
     shown = {key: value for key in PARAMS if (value := settings.get(key, "None")) != "None"}
-    return {**chosen, **shown}
-
-
-def settings_of(config: Config) -> dict[str, str]:
-    """Those of PARAMS, of a configuration that is not flat."""
-    found = {}
-    for key in PARAMS:
-        node: Any = config
-        for part in key.split("."):
-            node = node.get(part) if isinstance(node, Mapping) else None
-        found[key] = str(node)
-    return found
-
-
-def tags_of(chosen: Mapping[str, str], data_hash: str, commit: str) -> dict[str, str]:
-    return {**chosen, "data_hash": data_hash, "commit": commit}
+    return {**chosen, **shown}, {**chosen, "data_hash": data_hash, "commit": commit}
 
 
 def tested(result: RunResult) -> Epoch:

@@ -18,7 +18,7 @@ from frostline.runs.fit import Fitted, fit
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
-from frostline.runs.told import params_of, tags_of, tested
+from frostline.runs.told import params_and_tags, tested
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
 from frostline.tracking.base import Data, Run
@@ -41,8 +41,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         print(f"{built.name}: left out scenes without {needs}: {counts}", flush=True)
     if built.weights:
         print(f"{built.name}: backbone.weights={built.weights['file']}: {built.weights['told']}", flush=True)
-    chosen = {**built.names, **built.arm, "seed": str(built.seed)}
-    params, tags = params_of(chosen, built.params), tags_of(chosen, data.dataset.data_hash, commit)
+    params, tags = params_and_tags(built.names, built.arm, built.seed, built.params, data.dataset.data_hash, commit)
     journal, stopwatch = Journal(workplace.folder / "epochs.jsonl"), Stopwatch()
     scenes = {split: len(data.items(split)) for split in SPLITS}
     dataset = Data(built.names["dataset"], data.dataset.data_hash, data.dataset.path, scenes)

@@ -67,9 +67,10 @@ class Workplace:
     @property
     def id(self) -> str:
         """Of this training, from its first start to its end; no other has the same."""
-        if not (self.folder / ID).is_file():  # begun by an older version
-            write_whole(self.folder / ID, uuid.uuid4().hex)
-        return (self.folder / ID).read_text()
+        file = self.folder / ID
+        if not file.is_file():
+            write_whole(file, uuid.uuid4().hex)
+        return file.read_text()
 
     @property
     def finished(self) -> bool:

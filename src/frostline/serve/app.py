@@ -43,7 +43,7 @@ class Service:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._pool = ThreadPoolExecutor(os.cpu_count(), "pictures")
-        self._streams = min(STREAMS, cores() // threads()) or 1 if device_of(model) == "cpu" else 1
+        self._streams = max(1, min(STREAMS, cores() // threads())) if device_of(model) == "cpu" else 1
         self._most = BATCH if self._streams == 1 else SHARE
         self._batches: Batches[Seen, Prediction] = Batches(model.said, self._most, self._streams)
         self._room = asyncio.Semaphore(AHEAD)

@@ -61,7 +61,7 @@ class Batches(Generic[_T, _R]):
         until = 0.0
         while len(waiting) < self.most:
             try:
-                one = self._next(until - time.monotonic())
+                one = self._asked.get(timeout=max(0.0, until - time.monotonic()))
             except Empty:
                 if waiting:
                     return True
@@ -72,10 +72,6 @@ class Batches(Generic[_T, _R]):
             if one[1].set_running_or_notify_cancel():
                 waiting.append(one)
         return True
-
-    def _next(self, patience: float) -> _Asked[_T, _R] | None:
-        """patience: s. Raises Empty."""
-        return self._asked.get(timeout=patience) if patience > 0 else self._asked.get_nowait()
 
     def _work(self, batch: Sequence[_Asked[_T, _R]]) -> None:
         try:

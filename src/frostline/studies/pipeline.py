@@ -87,6 +87,11 @@ def write_pipeline(study: Study) -> Path:
     return path
 
 
+def folder_of(study: str) -> Path:
+    """Of a study that is called by its folder, or by its name in `experiments/`."""
+    return Path(study) if (Path(study) / "study.yaml").is_file() else STUDIES / study
+
+
 def new_study(name: str) -> Study:
     """A folder in `experiments/` with a study that works as it is. Raises FrostlineError where it cannot be made."""
     folder = STUDIES / name

@@ -20,7 +20,7 @@ from frostline.tracking.registry import ADDRESS, ALIAS, has_registry, register
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
 
 SAMPLE_EVERY = 1  # seconds
-TRIES = 5
+TRIES = 5  # of a dataset that others bring at the same moment
 LOCAL_PAGES = "http://127.0.0.1:5000"  # of `make ui`
 # Without it, MLflow 3's pages open as those of a chat application, whatever the kind of the experiment.
 VIEW = "workflowType=machine_learning"
@@ -95,9 +95,7 @@ class MlflowTracker(Tracker):
 
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
-        with importing():
-            import mlflow  # noqa: F401
-        _quieten()
+        _load()
         page = f"/#/experiments/{show(self.uri, study)}/runs?{VIEW}"
         if self.uri.startswith("http"):
             return f"in MLflow: {without_password(self.uri).rstrip('/')}{page}"
@@ -106,18 +104,14 @@ class MlflowTracker(Tracker):
     def register(self, model: ToldModel) -> str:
         if not has_registry(self.uri):
             return ""
-        with importing():
-            import mlflow  # noqa: F401
-        _quieten()
+        _load()
         version = register(self.uri, model)
         return f"{ADDRESS}{model.name}@{ALIAS} (version {version}) in {without_password(self.uri)}"
 
     def _opened(self, study: str) -> str:
         """The id of its experiment."""
         check_reached(self.uri)  # before the seconds that the import takes
-        with importing():
-            import mlflow  # noqa: F401
-        _quieten()
+        _load()
         return open_experiment(self.uri, study)
 
     def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
@@ -189,8 +183,10 @@ def _input(data: Data) -> Any:
     return DatasetInput(held, [InputTag("mlflow.data.context", ", ".join(data.scenes))])
 
 
-def _quieten() -> None:
-    """What it says of its own doings; it sets its own levels when it is imported."""
+def _load() -> None:
+    """MLflow, without what it says of its own doings: it sets its levels when it is imported."""
+    with importing():
+        import mlflow  # noqa: F401
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # Of a server that does not answer, the run says a line itself.

@@ -5,13 +5,14 @@ they are.
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from frostline.tracking.base import Cell, ToldArm, ToldStudy
-from frostline.tracking.batches import finite, log_metrics, log_params
+from frostline.tracking.base import Cell, Epoch, ToldArm, ToldStudy
+from frostline.tracking.batches import finite, log_epochs, log_metrics, log_params
 from frostline.tracking.store import open_experiment, refusing
 
 LEVEL, RUN = "level", "run"  # by which the runs of an experiment can be filtered: study, arm, run
@@ -80,9 +81,9 @@ def _arm(client: Any, experiment: str, arm: ToldArm, top: str, runs: Sequence[An
     made = _begun(client, experiment, arm.name, {**arm.tags, **UNFOLDED, LEVEL: "arm", PARENT: top})
     log_params(client, made, arm.tags)
     log_metrics(client, made, finite(arm.metrics))
+    now = time.time()
     for name, values in arm.curves.items():
-        for step, value in enumerate(values):
-            log_metrics(client, made, finite({name: value}), step)
+        log_epochs(client, made, [Epoch(step, finite({name: value}), now) for step, value in enumerate(values)])
     _ended(client, made, told, {})
     return made
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -83,15 +84,14 @@ class TorchvisionHead(DetectionHead[Pyramid]):
         return next((part for part in self.detector.modules() if isinstance(part, WEIGHED)), None)
 
     def _run(self, outputs: Pyramid, targets: list[dict[str, Tensor]] | None) -> Any:
-        given = cast(_Given, self.detector.backbone)
-        given.maps = OrderedDict((str(n), m) for n, m in enumerate(outputs.maps))
+        before = _MAPS.set(OrderedDict((str(n), m) for n, m in enumerate(outputs.maps)))
         # Only the size of the pictures is looked at.
         picture = outputs.maps[0].new_empty(()).expand(3, outputs.size, outputs.size)
         try:
             with torch.autocast(picture.device.type, enabled=False):
                 return self.detector([picture] * len(outputs.maps[0]), targets)
         finally:
-            given.maps = None
+            _MAPS.reset(before)
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
@@ -271,17 +271,19 @@ def _same_draws(device: torch.device) -> Iterator[None]:
         yield
 
 
+# That a detector is looking at. Each thread has its own, as threads may predict beside each other.
+_MAPS: ContextVar[OrderedDict[str, Tensor]] = ContextVar("_MAPS")
+
+
 class _Given(nn.Module):
     """Stands where torchvision's detectors expect a backbone, and gives them the maps that are there already."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.out_channels = width
-        self.maps: OrderedDict[str, Tensor] | None = None
 
     def forward(self, pictures: Tensor) -> OrderedDict[str, Tensor]:
-        assert self.maps is not None
-        return self.maps
+        return _MAPS.get()
 
 
 class _AsTheyAre(nn.Module):
