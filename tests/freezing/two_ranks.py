@@ -66,7 +66,7 @@ def train(dataset, folder, ranks, rank):
     """Every case, in this process; its answers go into a file."""
     answers = {}
     for name, make in CASES.items():
-        data = SceneDataModule(dataset, {"label"}, image_size=32, batch_size=GLOBAL_BATCH // ranks)
+        data = SceneDataModule(dataset, {"label"}, image_size=32, batch_size=GLOBAL_BATCH)
         digests = Digests()
         task = make(epochs=EPOCHS, classes=data.classes)
         started = {key: value.clone() for key, value in task.named_parameters()}

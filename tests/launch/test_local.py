@@ -86,6 +86,18 @@ def test_one_run_on_each_gpu(monkeypatch, threads, visible, expected):
     assert local.places([{"trainer": {"threads": threads, "accelerator": "auto"}}] * 5) == expected
 
 
+@pytest.mark.parametrize(
+    ("devices", "count", "expected"),
+    [(2, 4, (2, 2, ["0,1", "2,3"])), (2, 5, (2, 1, ["0,1", "2,3"])), (4, 2, (1, 2, [])), (2, 0, (1, 4, []))],
+)
+def test_a_run_on_several_devices_has_these_to_itself(monkeypatch, devices, count, expected):
+    # Catches two runs on one GPU, and more processes than cores.
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local, "_gpus", lambda: [str(number) for number in range(count)])
+    trainer = {"threads": None, "accelerator": "auto", "devices": devices}
+    assert local.places([{"trainer": trainer}] * 5) == expected
+
+
 def test_a_process_sees_its_own_gpu_only_and_is_replaced_where_it_is_killed():
     # Catches all runs on the first GPU, and one run out of memory that takes all others with it.
     with closing(Worker("7")) as worker:

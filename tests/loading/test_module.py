@@ -14,7 +14,7 @@ from frostline.config import build, compose
 from frostline.errors import FrostlineError
 from frostline.loading.batch import collate
 from frostline.loading.module import SceneDataModule
-from frostline.loading.samplers import ViewSampler, whole_batches
+from frostline.loading.samplers import SharedBatches, ViewSampler, whole_batches
 from frostline.scenes.needs import check_serves
 from frostline.scenes.scene import SPLITS, VOID, Classes, Scene
 from frostline.store.rows import Store
@@ -33,7 +33,7 @@ def epochs(dataset, needs, **options):
     loader = data.train_dataloader()
     batches = []
     for epoch in (0, 1):
-        loader.sampler.set_epoch(epoch)
+        loader.batch_sampler.sampler.set_epoch(epoch)
         batches += list(loader)
     return batches + list(data.val_dataloader())
 
@@ -69,7 +69,7 @@ def test_strong_and_every_mix_are_pure_for_any_workers_ranks_and_order(dataset, 
         data = module(dataset, needs, **mixed(dataset, name, needs), **options)
         loader, found = data.train_dataloader(), {}
         for epoch in (0, 1):
-            loader.sampler.set_epoch(epoch)
+            loader.batch_sampler.sampler.set_epoch(epoch)
             for batch in loader:
                 rows = {key: batch[key] for key in batch if key not in ("size", "index", "id")}
                 found |= {(epoch, n): {k: v[i] for k, v in rows.items()} for i, n in enumerate(batch["id"])}
@@ -80,7 +80,7 @@ def test_strong_and_every_mix_are_pure_for_any_workers_ranks_and_order(dataset, 
     torch.manual_seed(2)
     for options in ({"workers": 1}, {"workers": 2}, {"store": Store(tmp_path, 10**8)}, {"batch_size": 3}):
         assert same_where_both(alone, views(**options))
-    ranks = [views(rank, 2) for rank in (0, 1)]
+    ranks = [views(rank, 2, batch_size=4) for rank in (0, 1)]
     assert {n for e, n in ranks[0] if e == 0}.isdisjoint({n for e, n in ranks[1] if e == 0})
     assert all(same_where_both(alone, found) for found in ranks)
     assert sum(not torch.equal(alone[0, n]["image"], alone[1, n]["image"]) for e, n in alone if (1, n) in alone) > 20
@@ -304,40 +304,68 @@ def test_a_dataset_that_cannot_serve_says_so(tmp_path, listed, drawn):
         check_serves(dataset, "detection", {"boxes"})
 
 
-def test_shards_are_disjoint_complete_and_unpadded(dataset, monkeypatch):
+def test_processes_evaluate_the_batches_of_one_each_once(dataset, monkeypatch):
+    # Catches scenes that come twice or never, batches that depend on how many processes there are, and a process
+    # without any, which Lightning would leave out where the others wait for it.
     data = module(dataset)
     count = len(data.items("val"))
-    for world in (2, 3, count, count + 1):
+    alone = whole_batches([(position, 0) for position in range(count)], 5)
+    for world in (2, 3, len(alone), len(alone) + 1):
         shards = []
         for rank in range(world):
             monkeypatch.setattr("frostline.loading.module.rank_of_world", lambda at=(rank, world): at)
-            shards.append([key for batch in data.val_dataloader().batch_sampler for key in batch])
-        assert sorted(sum(shards, [])) == [(position, 0) for position in range(count)]
+            shards.append(list(data.val_dataloader().batch_sampler))
+        assert sorted(sum(shards, [])) == sorted(alone + [[]] * (world - min(world, len(alone))))
         assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    assert [batch["id"] for batch in data.val_dataloader()] == [[]]  # of the last process
 
 
-@pytest.mark.parametrize(
-    ("count", "batch", "world", "each"), [(10, 3, 1, 9), (10, 4, 1, 10), (11, 4, 2, 4), (5, 1, 2, 2)]
-)
-def test_training_shards_are_equal_and_never_end_in_a_batch_of_one(count, batch, world, each):
-    samplers = [ViewSampler(count, 0, batch, rank, world) for rank in range(world)]
-    seen = set()
+def test_large_batches_are_evaluated_in_parts_that_one_device_has_room_for(dataset):
+    assert all(len(keys) <= 65 for keys in module(dataset, batch_size=4096)._eval_loader("train").batch_sampler)
+
+
+@pytest.mark.parametrize(("count", "batch", "each"), [(10, 3, 9), (10, 4, 10), (9, 4, 8), (5, 1, 5), (23, 10, 23)])
+def test_an_epoch_never_ends_in_a_batch_of_one(count, batch, each):
+    sampler, seen = ViewSampler(count, 0, batch), set()
     for epoch in range(20):
-        for sampler in samplers:
-            sampler.set_epoch(epoch)
-        shards = [list(sampler) for sampler in samplers]
-        assert [len(shard) for shard in shards] == [len(sampler) for sampler in samplers] == [each] * world
-        keys = sum(shards, [])
-        assert len(set(keys)) == len(keys) and {view for _, view in keys} == {epoch}
+        sampler.set_epoch(epoch)
+        keys = list(sampler)
+        assert len(keys) == len(sampler) == each == len(set(keys)) and {view for _, view in keys} == {epoch}
         seen |= {position for position, _ in keys}
     assert seen == set(range(count))
     assert list(ViewSampler(count, 0, batch)) != list(ViewSampler(count, 1, batch))
 
 
-def test_a_train_split_too_small_for_a_batch_is_told():
-    for count, world in [(1, 1), (3, 2), (1, 2)]:
-        with pytest.raises(FrostlineError, match="too few"):
-            ViewSampler(count, 0, 4, 0, world)
+@pytest.mark.parametrize(("world", "parts"), [(1, 1), (2, 1), (3, 1), (1, 3), (2, 2), (5, 1)])
+def test_processes_share_the_batches_of_one(world, parts):
+    # Catches batches that depend on how many share them, a scene that two have, and shares of none.
+    count, size = 23, 10
+    samplers = [ViewSampler(count, 7, size) for _ in range(world)]
+    shared = [SharedBatches(sampler, size, rank, world, parts) for rank, sampler in enumerate(samplers)]
+    for epoch in range(3):
+        whole = ViewSampler(count, 7, size)
+        for sampler in [whole, *samplers]:
+            sampler.set_epoch(epoch)
+        shares = [list(batches) for batches in shared]
+        assert all(len(own) == len(batches) for own, batches in zip(shares, shared, strict=True))
+        keys = list(whole)
+        expected = [keys[start : start + size] for start in range(0, count, size)]
+        expected = [batch for batch in expected if len(batch) >= world * parts]  # 3 scenes for 4 or 5: left out
+        assert len(shares[0]) == len(expected) * parts
+        for number, batch in enumerate(expected):
+            steps = range(number * parts, (number + 1) * parts)
+            of_all = [[own[step] for own in shares] for step in steps]
+            assert sorted(sum((sum(step, []) for step in of_all), [])) == sorted(batch)
+            sizes = [len(share) for step in of_all for share in step]
+            assert max(sizes) - min(sizes) <= 1 and min(sizes) >= 1
+            assert [sum(map(len, step)) for step in of_all] == [shared[0].scenes(step) for step in steps]
+
+
+def test_too_few_scenes_are_told():
+    with pytest.raises(FrostlineError, match="too few"):
+        ViewSampler(1, 0, 4)
+    with pytest.raises(FrostlineError, match="less than a scene for each"):
+        SharedBatches(ViewSampler(3, 0, 4), 4, 0, 4)
 
 
 def test_pictures_in_files_are_what_models_see(dataset):
@@ -361,7 +389,7 @@ def test_evaluation_has_no_last_batch_of_one(count, size, sizes):
 def test_views_come_in_turn_and_are_shared_by_seeds_where_their_number_is_stated(dataset):
     def loader(seed, views):
         data = SceneDataModule(dataset, {"mask"}, 32, 4, augment=LIGHT, views=views, seed=seed)
-        return data, data.train_dataloader().sampler
+        return data, data.train_dataloader().batch_sampler.sampler
 
     data, sampler = loader(seed=1, views=2)
     seen = []

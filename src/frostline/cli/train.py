@@ -1,7 +1,6 @@
 """`frostline train`: one run, or all stale runs of a study."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from frostline.cli.common import Commands, add_overrides
@@ -38,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
     elif args.plan:
         from frostline.launch.planned import train_planned
 
-        print(train_planned(args.plan))
+        if (line := train_planned(args.plan)) is not None:
+            print(line)
     else:
         from frostline.config import compose, to_yaml
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
             return
         from frostline.runs.alone import train_alone
 
-        result, trained = train_alone(config, shlex.join(["frostline", "train", *args.overrides]))
+        result, trained = train_alone(config, ["train", *args.overrides])
         print(f"{result.summary}  -> {(result.folder or Path()) / 'result.json'}")
         if not trained:
             again = f"To train it anew, remove its results: rm -r {result.folder}"

@@ -3,6 +3,7 @@
 The other keys of a group are checked by what it builds.
 """
 
+import math
 from dataclasses import dataclass
 
 from frostline.config.files import Config
@@ -40,8 +41,14 @@ KEYS = {
     "trainer.sampler": Key(TEXT, choices=("shuffle", "balanced")),
     "trainer.clip_norm": Key(Kind("float"), 1e-9, 1e9),
     "trainer.accelerator": Key(TEXT, choices=("auto", "cpu", "gpu", "mps")),
-    "trainer.devices": Key(Kind("int")),
-    "trainer.precision": Key(TEXT, choices=("32-true", "16-mixed", "bf16-mixed")),
+    "trainer._target_": Key(TEXT),
+    "trainer.devices": Key(Kind("int"), 1, 1024),
+    "trainer.num_nodes": Key(Kind("int"), 1, 1024),
+    "trainer.strategy": Key(ANY),
+    "trainer.sync_batchnorm": Key(Kind("bool")),
+    "trainer.accumulate_grad_batches": Key(Kind("int"), 1, 65_536),
+    "trainer.compile": Key(Kind("bool")),
+    "trainer.precision": Key(TEXT, choices=("32-true", "64-true", "16-mixed", "bf16-mixed", "auto")),
     "trainer.workers": Key(Kind("int"), 0, 1024),
     "trainer.threads": Key(Kind("int", none=True), 1, 4096),
     "optimizer.lr": Key(Kind("float"), 1e-12, 1e3),
@@ -73,7 +80,7 @@ def check_ranges(config: Config) -> None:
     for name, key in KEYS.items():
         group, _, own = name.rpartition(".")
         value = (config[group] if group else config).get(own)  # some groups lack some of their keys
-        if value is None:
+        if value is None or isinstance(value, dict):
             continue
         if key.choices and value not in key.choices:
             raise FrostlineError(f"{name} is '{value}'; choose one of {', '.join(key.choices)}.")
@@ -81,14 +88,21 @@ def check_ranges(config: Config) -> None:
             raise FrostlineError(f"{name} is {value:g}; it must lie between {key.low:g} and {key.high:g}.")
     _check_names(config)
     _check_size(config)
-    if config["trainer"]["devices"] != 1:
-        raise FrostlineError(
-            f"trainer.devices is {config['trainer']['devices']}; one device a run is what works today: run several "
-            "runs side by side instead."
-        )
+    _check_shares(config["trainer"])
     mix = config["augment"].get("mix")
     if mix is not None and not isinstance(mix, dict):
         raise FrostlineError(f"augment.mix is '{mix}'; choose a file of conf/augment/mix/, such as augment/mix=mixup.")
+
+
+def _check_shares(trainer: Config) -> None:
+    parts = {key: trainer.get(key, 1) for key in ("devices", "num_nodes", "accumulate_grad_batches")}
+    shares = math.prod(parts.values())
+    if trainer["batch_size"] < shares:
+        whole = " x ".join(f"trainer.{key}" for key, part in parts.items() if part > 1)
+        raise FrostlineError(
+            f"trainer.batch_size is {trainer['batch_size']}, the pictures of one step on all devices together, and "
+            f"{whole} is {shares}: give each a picture at least."
+        )
 
 
 def _check_names(config: Config) -> None:

@@ -8,8 +8,8 @@ annotated is kept beside them, as it moves with the picture.
 import hashlib
 import platform
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from frostline.freezing.schedule import depth_of
 from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
+from frostline.shares import rank_of_world, told_by_all, told_by_first
 from frostline.store.room import CacheError
 from frostline.store.rows import Entry, Store
 
@@ -88,15 +89,21 @@ class CacheBelow(pl.Callback):
             return None
         if (split, view) not in self._open:
             reader = self._open[split, view] = _Reader(self.data, split, view, depth)
-            try:
-                reader.open(self.store, self._keys(trainer, names, split, view))
-                self._filled += reader.fill(trainer, self.model)
-            except CacheError as error:
-                self._failed = True
-                self.close()  # none is read any more, and the store may need their room
-                self._depth = depth
-                print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
-                return None
+            keys = self._keys(trainer, names, split, view)
+            steps = (
+                lambda: reader.open(self.store, keys),
+                lambda: reader.probe(trainer, self.model),
+                lambda: reader.fill(trainer, self.model),
+            )
+            for step in steps:
+                if error := _failing(step):
+                    self._failed = True
+                    self.close()  # none is read any more, and the store may need their room
+                    self._depth = depth
+                    if trainer.is_global_zero:
+                        print(f"frostline: {error} This run goes on without the cache.", file=sys.stderr, flush=True)
+                    return None
+            self._filled += reader.filled
         return self._open[split, view]
 
     def _keys(self, trainer: pl.Trainer, names: Sequence[str], split: str, view: int) -> dict[str, dict[str, Any]]:
@@ -142,6 +149,7 @@ class _Reader:
         if self.items.mix is not None:
             self.most_boxes *= self.items.mix.scenes
         self.entries: dict[str, Entry] = {}
+        self.filled = 0  # scenes of which an activation was computed
 
     def open(self, store: Store, keys: Mapping[str, Mapping[str, Any]]) -> None:
         """Hold the array of each key until `close`. Raises CacheError where the store fails."""
@@ -164,27 +172,60 @@ class _Reader:
         more = unpack(annotations) | {key: [one[key] for one in native] for key in native[0]}
         return cast(Activations, batch | more)
 
-    def fill(self, trainer: pl.Trainer, model: Frosted) -> int:
-        """Compute what is not there yet; returns of how many scenes an activation was."""
-        missing = self._missing()
-        if len(present := np.setdiff1d(np.arange(len(self.rows)), missing)):
-            self._probe(trainer, model, present)
+    def fill(self, trainer: pl.Trainer, model: Frosted) -> None:
+        """Compute what is not there yet."""
+        if rank_of_world()[1] > 1:
+            self._fill_share(trainer, model)
+        elif len(self._missing()):
+            with self._filling():
+                missing, lacking = self._lacking()  # meanwhile another process may have filled
+                for batch in self._batches(missing, model):
+                    self._write(batch["index"].numpy(), self._compute(trainer, model, batch, lacking))
+
+    def _fill_share(self, trainer: pl.Trainer, model: Frosted) -> None:
+        """As one of several processes, each of which computes some of the batches. Who else fills, as another run, may
+        compute the same."""
+        missing, lacking = told_by_first(self._lacking())
+        rank, count = rank_of_world()
+        try:
+            for batch in self._batches(missing, model, rank, count):
+                found = self._compute(trainer, model, batch, lacking)
+                with self._filling():
+                    self._write(batch["index"].numpy(), found)
+        finally:
+            told_by_all(None)  # all have written
+        for entry in self.entries.values():
+            entry.look_again()
+
+    def _batches(self, missing: np.ndarray, model: Frosted, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+        """Of the scenes at these positions; of `count` processes each has its own."""
         if not len(missing):
-            return 0
+            return
+        loader = self.data.loader_of(self.split, [(int(place), self.view) for place in missing], rank, count)
+        title = f"keeping what lies below {list(model.groups)[self.depth]} ({self.split}, view {self.view})"
+        hidden = rank > 0 or not sys.stderr.isatty()
+        yield from tqdm(loader, desc=title, unit="batch", leave=False, disable=hidden)
+
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
         with ExitStack() as stack:
-            # In one order everywhere, so that no two processes wait for each other. Meanwhile another may have filled.
+            # In one order everywhere, so that no two processes wait for each other.
             for entry in sorted(self.entries.values(), key=lambda entry: entry.folder):
                 stack.enter_context(entry.filling())
-            missing = self._missing()
-            lacking = [name for name, entry in self.entries.items() if not entry.present[self.rows].all()]
-            if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
-                missing = np.append(missing, (missing + 1) % len(self.rows))
-            loader = self.data.loader_of(self.split, [(int(position), self.view) for position in missing])
-            title = f"keeping what lies below {list(model.groups)[self.depth]} ({self.split}, view {self.view})"
-            for batch in tqdm(loader, desc=title, unit="batch", leave=False, disable=not sys.stderr.isatty()):
-                for name, values in self._compute(trainer, model, batch, lacking).items():
-                    self.entries[name].write(batch["index"].numpy(), values)
-        return 0 if set(lacking) <= set(self.annotations) else len(missing)
+            yield
+
+    def _write(self, rows: np.ndarray, found: Mapping[str, Tensor]) -> None:
+        for name, values in found.items():
+            self.entries[name].write(rows, values)
+
+    def _lacking(self) -> tuple[np.ndarray, list[str]]:
+        """Positions of scenes that are to be computed, and which of the arrays lack some."""
+        missing = self._missing()
+        lacking = [name for name, entry in self.entries.items() if not entry.present[self.rows].all()]
+        if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
+            missing = np.append(missing, (missing + 1) % len(self.rows))
+        self.filled = 0 if set(lacking) <= set(self.annotations) else len(missing)
+        return missing, lacking
 
     def close(self) -> None:
         for entry in self.entries.values():
@@ -206,11 +247,16 @@ class _Reader:
             found |= {name: values.cpu() for name, values in below.items()}
         return found
 
-    def _probe(self, trainer: pl.Trainer, model: Frosted, present: np.ndarray) -> None:
-        """A few rows computed again: guards against whatever the keys of the arrays might not tell.
+    def probe(self, trainer: pl.Trainer, model: Frosted) -> None:
+        """A few of the rows that are there computed again: guards against whatever the keys of the arrays might not
+        tell.
 
         Such as a transform that draws by what is annotated: the same view is then another one for another task.
+        Raises CacheError where they differ.
         """
+        present = np.setdiff1d(np.arange(len(self.rows)), self._missing())
+        if not len(present):
+            return
         chosen = present[np.linspace(0, len(present) - 1, min(PROBED, len(present))).astype(int)]
         for batch in self.data.loader_of(self.split, [(int(position), self.view) for position in chosen]):
             for name, values in self._compute(trainer, model, batch, self.entries).items():
@@ -220,6 +266,16 @@ class _Reader:
                         f"The cache entry {self.entries[name].folder} holds other values for '{name}' than this run "
                         "computes: remove it with `frostline cache clear`."
                     )
+
+
+def _failing(step: Callable[[], None]) -> str:
+    """Do it in all processes of the run, and say what one of them failed by: then all go on without."""
+    said = ""
+    try:
+        step()
+    except CacheError as error:
+        said = str(error)
+    return next(filter(None, told_by_all(said)), "")
 
 
 def _close(kept: Tensor, values: Tensor, tolerance: float) -> bool:

@@ -4,10 +4,13 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
 
+from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of, phase_at
+from frostline.shares import rank_of_world, told_by_all
 
 
 class FrostLine(pl.Callback):
@@ -37,6 +40,13 @@ class FrostLine(pl.Callback):
         # "step" is Lightning's word for the x axis of the logger: epochs, for what is logged of the training.
         pl_module.log_dict({**logged, "step": float(trainer.current_epoch)}, on_step=False, on_epoch=True)
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # DDP gives all processes the first one's statistics before each step, so after the last step they differ; and
+        # what is measured, and kept, is that of the first.
+        if not trainer.sanity_checking and rank_of_world()[1] > 1:
+            for buffer in self.model.buffers():
+                distributed.broadcast(buffer, 0)
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
@@ -45,6 +55,8 @@ class FrostLine(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch
+        if isinstance(trainer.strategy, DDPStrategy):
+            self._check_alike(epoch)
         for config in trainer.lr_scheduler_configs:
             if config.reduce_on_plateau:  # before the checkpoint, see Task.lr_scheduler_step
                 cast(Any, config.scheduler).step(float(trainer.callback_metrics[str(config.monitor)]))
@@ -59,6 +71,16 @@ class FrostLine(pl.Callback):
                 self.model.ended[number] = epoch + 1
         if phase_at(self.model.schedule, epoch + 1)[0] != number:
             self._best, self._waited = None, 0
+
+    def _check_alike(self, epoch: int) -> None:
+        """Raise FrostlineError where the processes no longer hold the same weights."""
+        own = {name: float(values.double().sum()) for name, values in self.model.state_dict().items()}
+        all_told = told_by_all(own)
+        if differing := [name for name in own if len({told[name] for told in all_told}) > 1]:
+            raise FrostlineError(
+                f"After epoch {epoch + 1} the processes of this run hold different weights, first in {differing[0]}: "
+                "nothing of it can be trusted; this is a fault in Frostline, or in a part of your own."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {"ended": dict(self.model.ended), "best": self._best, "waited": self._waited}

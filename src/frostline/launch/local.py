@@ -24,7 +24,7 @@ from frostline.runs.beforehand import may_have
 class Local:
     """Trains jobs, as many at once as trainer.threads leaves room for, each finished in its workplace.
 
-    Where there are GPUs, each process has one of its own.
+    Where there are GPUs, each run has its own.
     """
 
     def __init__(self, configs: Collection[Config], work: Callable[[Job], str] = train_ahead_of_dvc) -> None:
@@ -135,16 +135,19 @@ def _begin(gpu: str | None) -> None:
 
 
 def places(configs: Collection[Config]) -> tuple[int, int, list[str]]:
-    """How many of these runs are trained at once on this machine, the threads of each, and the GPUs, one for each.
+    """How many of these runs are trained at once on this machine, the threads of each process, the GPUs of each run.
 
-    The GPUs are named as CUDA_VISIBLE_DEVICES names them; none where the runs are trained on the processor, as many at
-    once as its cores allow. A run that states no threads has every core, or its share of them beside its GPU.
+    The GPUs are named as CUDA_VISIBLE_DEVICES names them, with a comma between those of one run; none where the runs
+    are trained on the processor, as many at once as its cores allow. A run that states no threads has every core, or
+    its share of them beside its GPU.
     """
+    devices = max(config["trainer"].get("devices", 1) for config in configs)
     gpus = _gpus() if any(config["trainer"]["accelerator"] != "cpu" for config in configs) else []
-    share = max(1, cores() // max(1, len(gpus)))
+    share = max(1, cores() // max(devices, len(gpus)))
     threads = max(config["trainer"]["threads"] or share for config in configs)
-    jobs = max(1, cores() // threads)
-    return min(jobs, len(gpus) or jobs, len(configs)), threads, gpus
+    jobs = max(1, cores() // (threads * devices))
+    each = [",".join(gpus[first : first + devices]) for first in range(0, len(gpus) - devices + 1, devices)]
+    return min(jobs, len(each) or jobs, len(configs)), threads, each
 
 
 def _gpus() -> list[str]:

@@ -4,6 +4,7 @@ To hand over what is finished imports neither torch nor Hydra: DVC starts a proc
 """
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frostline.config import Config, read
-from frostline.environment import importing
 from frostline.errors import FrostlineError
-from frostline.runs.workplace import Workplace, prepared
+from frostline.runs.finish import Finished, finish
+from frostline.runs.result import RunResult
+from frostline.runs.workplace import prepared
 from frostline.scenes.dataset import Dataset
 
 
@@ -45,11 +47,17 @@ class Job:
         return self.runs / "logs" / f"{self.name}.txt"
 
 
-def train_planned(plan: Path) -> str:
-    """Train the run of a plan file unless it is finished already, hand its results over, and say how it went."""
+def train_planned(plan: Path) -> str | None:
+    """Train the run of a plan file unless it is finished already, hand its results over, and say how it went.
+
+    None in a process that has only helped another one of the run.
+    """
     job = Job(plan, read(plan))
-    workplace, line = _finish(job)
-    workplace.deliver(job.runs / "results" / job.name)
+    finished = _finish(job)
+    if finished is None:
+        return None
+    line = _told(job, finished)
+    finished.workplace.deliver(job.runs / "results" / job.name)
     return line
 
 
@@ -60,7 +68,8 @@ def train_ahead_of_dvc(job: Job) -> str:
     """
     with _said_to(job.log):
         try:
-            return _finish(job)[1]
+            finished = _finish(job)
+            return "" if finished is None else _told(job, finished)
         except FrostlineError:
             raise
         except Exception as error:
@@ -69,20 +78,15 @@ def train_ahead_of_dvc(job: Job) -> str:
             raise RuntimeError(f"{told} (all of it in {job.log})") from None
 
 
-def _finish(job: Job) -> tuple[Workplace, str]:
+def _finish(job: Job) -> Finished | None:
     dataset = Dataset.open(job.runs / "data" / prepared(job.config))
-    workplace = Workplace(job.runs / "work" / job.name, job.config, dataset.data_hash)
-    if workplace.finished:
-        return workplace, f"{job.name}: finished before"
-    from frostline.runs.beforehand import check_beforehand
+    again = ["train", "--plan", str(job.plan)]
+    return finish(job.config, dataset, job.name, job.runs / "work" / job.name, shlex.join(["frostline", *again]), again)
 
-    check_beforehand(job.config)
-    with importing():  # torch
-        from frostline.runs.build import build_run
-        from frostline.runs.train import train
 
-    built = build_run(job.config, dataset, job.name)
-    return workplace, train(built, workplace, f"frostline train --plan {job.plan}").summary
+def _told(job: Job, finished: Finished) -> str:
+    result = finished.workplace.results / "result.json"
+    return RunResult.read(result).summary if finished.now else f"{job.name}: finished before"
 
 
 @contextmanager

@@ -68,7 +68,9 @@ def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
 
 
 def collate(items: Sequence[Item]) -> Pictures:
-    """Items to a batch, with the annotations that the first one has."""
+    """Items to a batch, with the annotations that the first one has; without any, a batch of no scenes."""
+    if not items:
+        return cast(Pictures, {"id": []})
     first = items[0]
     batch: dict[str, Any] = {key: [item[key] for item in items] for key in first}
     batch["image"] = stack_pictures([image.as_subclass(Tensor) for image in batch["image"]])

@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from torch import distributed
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torchvision.transforms import v2
 
 from frostline.errors import FrostlineError
@@ -17,13 +16,15 @@ from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate
 from frostline.loading.items import Augment, SceneItems
 from frostline.loading.mixing import Mix
 from frostline.loading.occurrences import Occurrences
-from frostline.loading.samplers import ViewSampler, whole_batches
+from frostline.loading.samplers import SharedBatches, ViewSampler, whole_batches
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import check_serves, class_names
 from frostline.scenes.scene import SPLITS
+from frostline.shares import rank_of_world
 from frostline.store.rows import Store
 
 log = logging.getLogger(__name__)
+EVALUATED = 64  # scenes at once, at most: as many for any number of devices, so that each has room for them
 
 
 class SceneLoader(DataLoader[Item]):
@@ -44,8 +45,14 @@ class SceneLoader(DataLoader[Item]):
                 raise FrostlineError(str(error).rpartition("FrostlineError: ")[2].strip()) from None
         else:
             assert self.batch_sampler is not None
-            for keys in self.batch_sampler:
-                yield self.shortcut(cast(Any, keys))
+            for keys in cast(Any, self.batch_sampler):
+                yield self.shortcut(keys) if keys else collate([])
+
+
+def of_all(trainer: pl.Trainer, batch: Batch, number: int) -> int:
+    """How many scenes a step of training has in all processes together, of which this one has a batch."""
+    sampler = getattr(trainer.train_dataloader, "batch_sampler", None)
+    return sampler.scenes(number) if isinstance(sampler, SharedBatches) else len(batch["id"])
 
 
 class SceneDataModule(pl.LightningDataModule):
@@ -57,6 +64,7 @@ class SceneDataModule(pl.LightningDataModule):
     of several scenes, for training only; built for the same dataset and needs. views: how many views of each scene
     augmentation makes, in turn; None for new ones in each epoch. seed: of the order, and of the augmentation where
     views is None: runs of all seeds share `views` views. workers: processes per loader, 0 for none.
+    parts: in how many a process takes its share of a batch, one after the other (gradient accumulation).
     store: where decoded pictures are kept; None: nowhere. balanced: whether training draws scenes of rare classes more
     often, in place of each once an epoch.
 
@@ -83,12 +91,13 @@ class SceneDataModule(pl.LightningDataModule):
         mix: Mix | None = None,
         fit: str = "stretch",
         balanced: bool = False,
+        parts: int = 1,
     ) -> None:
         super().__init__()
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
         self.needs, self.image_size, self.batch_size = frozenset(needs), image_size, batch_size
         self.augment = None if isinstance(augment, v2.Identity) else augment
-        self.mix, self.fit = mix, fit
+        self.mix, self.fit, self.parts = mix, fit, parts
         self.views = 1 if self.augment is None and mix is None else views
         self.seed, self.workers, self.store, self.balanced = seed, workers, store, balanced
         check_serves(self.dataset, f"a task that needs {' and '.join(sorted(self.needs))}", self.needs)
@@ -126,10 +135,8 @@ class SceneDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> SceneLoader:
         items = self.items("train")
         weights = self.occurrences.balance(len(items)) if self.balanced else None
-        sampler = ViewSampler(
-            len(items), self.seed, self.batch_size, *rank_of_world(), views=self.views, weights=weights
-        )
-        return self._loader(items, batch_size=self.batch_size, sampler=sampler)
+        sampler = ViewSampler(len(items), self.seed, self.batch_size, views=self.views, weights=weights)
+        return self._loader(items, SharedBatches(sampler, self.batch_size, *rank_of_world(), parts=self.parts))
 
     def val_dataloader(self) -> SceneLoader:
         return self._eval_loader("val")
@@ -137,16 +144,20 @@ class SceneDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> SceneLoader:
         return self._eval_loader("test")
 
-    def loader_of(self, split: str, keys: Keys) -> SceneLoader:
-        """Batches of these keys, pairs (position, view), in their order."""
-        return self._loader(self.items(split), batch_sampler=whole_batches(keys, self.batch_size))
+    def loader_of(self, split: str, keys: Keys, rank: int = 0, world_size: int = 1) -> SceneLoader:
+        """Batches of these keys, pairs (position, view), in their order; of several processes each has some."""
+        batches = whole_batches(keys, min(self.batch_size, EVALUATED))
+        return self._loader(self.items(split), batches[rank::world_size])
 
     def _eval_loader(self, split: str) -> SceneLoader:
-        """Each scene comes in one process alone; shares are never padded, and can be empty."""
+        """Whole batches, the same for any number of processes, each in one process alone; none is padded. A process for
+        which there is none has one without scenes, as Lightning would leave it out where the others wait for it."""
         rank, world = rank_of_world()
-        return self.loader_of(split, [(position, 0) for position in range(rank, len(self.items(split)), world)])
+        keys = [(position, 0) for position in range(len(self.items(split)))]
+        batches = whole_batches(keys, min(self.batch_size, EVALUATED))
+        return self._loader(self.items(split), batches[rank::world] or [[]])
 
-    def _loader(self, items: SceneItems, **batches: Any) -> SceneLoader:
+    def _loader(self, items: SceneItems, batches: Sampler[Keys] | list[Keys]) -> SceneLoader:
         return SceneLoader(
             items,
             num_workers=self.workers,
@@ -155,12 +166,5 @@ class SceneDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             # A loader draws a number at each epoch; from its own generator it leaves the model's random stream alone.
             generator=torch.Generator().manual_seed(self.seed),
-            **batches,
+            batch_sampler=cast(Any, batches),
         )
-
-
-def rank_of_world() -> tuple[int, int]:
-    """The rank of this process, and how many there are."""
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1

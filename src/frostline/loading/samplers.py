@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
@@ -27,10 +27,9 @@ def whole_batches(keys: Keys, batch_size: int) -> list[Keys]:
     return [keys[start:end] for start, end in pairwise([*starts, len(keys)])]
 
 
-def shown(count: int, batch_size: int, world_size: int = 1) -> int:
-    """How many of `count` scenes each process shows in an epoch of training, see `ViewSampler`."""
-    each = count // world_size
-    return each - 1 if each > 1 and batch_size > 1 and each % batch_size == 1 else each
+def shown(count: int, batch_size: int) -> int:
+    """How many of `count` scenes an epoch of training shows: a last batch of one is left out, see `ViewSampler`."""
+    return count - 1 if count > 1 and batch_size > 1 and count % batch_size == 1 else count
 
 
 class ViewSampler(Sampler[tuple[int, int]]):
@@ -38,33 +37,22 @@ class ViewSampler(Sampler[tuple[int, int]]):
 
     views: how many views there are, in turn; None for a new one in each epoch.
     The view travels with the position, so that workers that live on between epochs cannot keep an old one.
-    Every process gets equally many pairs, else the faster would wait for ever: of `count` scenes those at the end of
-    the epoch's order that do not divide are left out, others in each epoch. So is one more per process where it would
-    make a last batch of one, over which batch normalisation is not defined.
+    One scene is left out, another one in each epoch, where it would make a last batch of one, over which batch
+    normalisation is not defined.
     weights: (count,), how much more often one scene comes than another; None: each comes once. An epoch has as many
     pairs as ever. Without a fixed number of views, a scene that comes again within an epoch does so in a new one.
     """
 
     def __init__(
-        self,
-        count: int,
-        seed: int,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        views: int | None = None,
-        weights: Tensor | None = None,
+        self, count: int, seed: int, batch_size: int, views: int | None = None, weights: Tensor | None = None
     ) -> None:
-        self.count, self.seed, self.views, self.rank, self.world_size = count, seed, views, rank, world_size
-        self.weights = weights
+        self.count, self.seed, self.views, self.weights = count, seed, views, weights
         self.epoch = 0
-        each = shown(count, batch_size, world_size)
-        if each == 0 or (each == 1 and batch_size > 1):
+        self.each = shown(count, batch_size)
+        if self.each == 0 or (self.each == 1 and batch_size > 1):
             raise FrostlineError(
-                f"the train split has {count} usable scene(s) for {world_size} process(es), too few for a batch "
-                f"of two in each: use fewer processes or add pictures."
+                f"the train split has {count} usable scene(s), too few for a batch of two: add pictures."
             )
-        self.each = each
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of each epoch."""
@@ -84,7 +72,46 @@ class ViewSampler(Sampler[tuple[int, int]]):
         for position in order:
             keys.append((position, self.epoch % self.views if self.views else self.epoch + AGAIN * again[position]))
             again[position] += 1
-        return iter(keys[self.rank :: self.world_size][: self.each])
+        return iter(keys[: self.each])
+
+
+class SharedBatches(Sampler[Keys]):
+    """The batches of a sampler, each cut into shares, of which this process has some.
+
+    A batch is the same however many there are to share it: each of `world_size` processes takes one share of it, or,
+    where it is too large for them at once, `parts` shares, one after the other. Shares differ by one scene at most. A
+    last batch of fewer scenes than shares is left out.
+    """
+
+    def __init__(
+        self, sampler: ViewSampler, batch_size: int, rank: int = 0, world_size: int = 1, parts: int = 1
+    ) -> None:
+        self.sampler, self.rank, self.world_size, self.parts = sampler, rank, world_size, parts
+        shares = world_size * parts
+        sizes = [min(batch_size, len(sampler) - start) for start in range(0, len(sampler), batch_size)]
+        self._sizes = [size for size in sizes if size >= shares]
+        if batch_size < shares or not self._sizes:
+            raise FrostlineError(
+                f"trainer.batch_size is {batch_size} and the train split has {sampler.count} usable scene(s), which "
+                f"{world_size} process(es) share in {parts} part(s) each: that is less than a scene for each; use "
+                "fewer of them."
+            )
+
+    def __len__(self) -> int:
+        return len(self._sizes) * self.parts
+
+    def __iter__(self) -> Iterator[Keys]:
+        keys = iter(self.sampler)
+        for size in self._sizes:
+            batch = list(islice(keys, size))
+            for part in range(self.parts):
+                yield batch[part * self.world_size + self.rank :: self.world_size * self.parts]
+
+    def scenes(self, number: int) -> int:
+        """How many all processes together have in their batches of this number."""
+        size, part = self._sizes[number // self.parts], number % self.parts
+        shares = range(part * self.world_size, (part + 1) * self.world_size)
+        return sum(len(range(share, size, self.world_size * self.parts)) for share in shares)
 
 
 def drawn(weights: Tensor, generator: torch.Generator) -> Tensor:

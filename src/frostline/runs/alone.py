@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from frostline.config import Config, build, compose, to_yaml
 from frostline.environment import importing
 from frostline.runs.beforehand import check_beforehand
 from frostline.runs.behind import MARK, beside
+from frostline.runs.finish import finish, member_of
 from frostline.runs.result import RunResult
-from frostline.runs.workplace import RUNS, Workplace, identity, run_name
+from frostline.runs.workplace import RUNS, identity, run_name
 from frostline.scenes.dataset import Dataset
 
 
@@ -25,7 +27,7 @@ def train(*overrides: str) -> RunResult:
     The dataset is prepared where it is not yet; results lie in runs/STUDY/results/, in the result's `folder`, and a run
     that is done is not trained again. Raises FrostlineError where something is wrong with them.
     """
-    return train_alone(compose(overrides), shlex.join(["frostline", "train", *overrides]))[0]
+    return train_alone(compose(overrides), ["train", *overrides])[0]
 
 
 def prepared(config: Config) -> Dataset:
@@ -40,10 +42,10 @@ def data_of(config: Config) -> Path:
     return RUNS / "data" / f"{config['dataset']['name']}-{_digest(config['dataset'], 10)}"
 
 
-def train_alone(config: Config, command: str) -> tuple[RunResult, bool]:
+def train_alone(config: Config, arguments: Sequence[str]) -> tuple[RunResult, bool]:
     """Train a run of its own, unless it is done; its result, and whether it was trained now.
 
-    command: what trains it again, to record.
+    arguments: of `frostline`, that train it again. A process that was started to help another one ends here.
     Raises FrostlineError where something is wrong with it, before anything is prepared wherever that can be known.
     """
     check_beforehand(config)
@@ -61,17 +63,13 @@ def train_alone(config: Config, command: str) -> tuple[RunResult, bool]:
     if mark.is_file() and mark.read_text() == this:
         return RunResult.read(done / "result.json"), False
     work = runs / "work" / folder
-    if not work.exists() and (told := beside(work, this)):
+    if not work.exists() and member_of(config) is None and (told := beside(work, this)):
         print(f"frostline: {told}.", file=sys.stderr)
-    workplace = Workplace(work, config, dataset.data_hash)
-    if not workplace.finished:
-        with importing():  # torch
-            from frostline.runs.build import build_run
-            from frostline.runs.train import train as fit_and_conclude
-
-        fit_and_conclude(build_run(config, dataset, name), workplace, command)
-    (workplace.results / mark.name).write_text(this)  # so that it is known as done
-    workplace.deliver(done)
+    finished = finish(config, dataset, name, work, shlex.join(["frostline", *arguments]), arguments)
+    if finished is None:
+        sys.exit(0)
+    (finished.workplace.results / mark.name).write_text(this)  # so that it is known as done
+    finished.workplace.deliver(done)
     return RunResult.read(done / "result.json"), True
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from frostline.config import Config, build, flat, to_yaml
 from frostline.errors import FrostlineError
@@ -25,7 +25,7 @@ from frostline.tracking.base import Tracker
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """The content of conf/trainer/, which says what each means."""
+    """The content of conf/trainer/, which says what each means. What older versions lacked has a default."""
 
     epochs: int
     images: int | None
@@ -36,13 +36,30 @@ class TrainerSettings:
     precision: str
     workers: int
     threads: int | None
-    sampler: str = "shuffle"  # all that older versions had
+    sampler: str = "shuffle"
+    num_nodes: int = 1
+    strategy: Any = "auto"
+    sync_batchnorm: bool = True
+    accumulate_grad_batches: int = 1
+    compile: bool = False
+    target: str = "pytorch_lightning.Trainer"
+
+    @classmethod
+    def of(cls, node: Config) -> Self:
+        values = {key: value for key, value in node.items() if key != TARGET}
+        return cls(**values, **({"target": node[TARGET]} if TARGET in node else {}))
+
+    @property
+    def processes(self) -> int:
+        """Of the run."""
+        return self.devices * self.num_nodes
 
     def budget(self, scenes: int) -> int:
         """In epochs, where there are this many scenes to train on: stated as epochs, or as images, rounded up."""
         return self.epochs if self.images is None else -(-self.images // max(1, shown(scenes, self.batch_size)))
 
 
+TARGET = "_target_"
 UNBUILT = ("sides", "weights", "weights_sha256")  # of a backbone's keys, those that its builder does not take
 
 
@@ -75,9 +92,9 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
 
     Sets the random numbers and threads of this process to the run's, as the head's first weights are drawn here.
     """
-    trainer, cache = TrainerSettings(**config["trainer"]), config["cache"]
+    trainer, cache = TrainerSettings.of(config["trainer"]), config["cache"]
     settle(config["seed"], trainer.threads)
-    check_accelerator(trainer.accelerator)
+    check_accelerator(trainer.accelerator, trainer.devices)
     data = build_data(config, dataset)
     scenes = len(dataset.scenes("train")) - data.left_out["train"]
     names = {group: str(config[group]["name"]) for group in GROUPS}
@@ -122,6 +139,7 @@ def build_data(config: Config, dataset: Dataset) -> SceneDataModule:
         mix=None if mix is None else build(mix, dataset, needs),
         fit=config["fit"],
         balanced=config["trainer"].get("sampler") == "balanced",
+        parts=config["trainer"].get("accumulate_grad_batches", 1),
     )
 
 

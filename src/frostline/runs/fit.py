@@ -1,21 +1,28 @@
 """What every process of a run does: train it, choose the best epoch on the validation split, and test that."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 
+from frostline.config import build
 from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
 from frostline.runs.build import Built
 from frostline.runs.checkpoints import WholeCheckpoints, resume_from
-from frostline.runs.timing import HoldStill
+from frostline.runs.process import precision_of
+from frostline.runs.timing import Stopwatch
+from frostline.shares import rank_of_world, told_by_first
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,19 @@ class Fitted:
     load: float
 
 
-def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Callback]) -> Fitted:
-    """Train from the last epoch in `folder`, and test. writers: what else is told of each epoch, to write it down."""
-    task, data, settings, stopwatch = built.task, built.data, built.trainer, others.stopwatch
+def fit(
+    built: Built,
+    folder: Path,
+    stopwatch: Stopwatch,
+    before: Sequence[pl.Callback] = (),
+    writers: Sequence[pl.Callback] = (),
+) -> Fitted:
+    """Train from the last epoch in `folder`, and test.
+
+    before: what goes ahead of all else at a batch. writers: what is told of each epoch, to write it down.
+    """
+    task, data, settings = built.task, built.data, built.trainer
+    rank, processes = rank_of_world()
     best = ModelCheckpoint(
         folder, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -42,15 +59,25 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
     if built.recipe is not None and data.store is not None:
         below.append(CacheBelow(task.model, data.store, data, built.recipe))
     terminal = sys.stderr.isatty()
-    trainer = pl.Trainer(
+    task.sync_batchnorm = settings.sync_batchnorm
+    if settings.precision == "64-true":
+        task.double()  # Lightning would do so once a checkpoint is loaded, which is rounded to single precision by then
+    if settings.compile:
+        task.model.backbone.compile()
+        task.model.head.compile()
+    trainer: pl.Trainer = build(
+        {"_target_": settings.target},
         max_epochs=task.model.planned.epochs,
         accelerator=settings.accelerator,
         devices=settings.devices,
-        precision=cast(Any, settings.precision),
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings.strategy, processes),
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        precision=precision_of(settings.precision, settings.accelerator),
         gradient_clip_val=settings.clip_norm,
         logger=False,  # the journal is all that is written down, and a tracker follows that
         callbacks=[
-            others,
+            *before,
             stopwatch,  # before the cache, as filling that is part of what training costs
             FrostLine(task.model),
             *below,
@@ -60,7 +87,7 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
             newest,
             TQDMProgressBar(leave=False) if terminal else _Lines(task.primary),
         ],
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), _environment(processes)],
         deterministic="warn",
         use_distributed_sampler=False,  # ours neither pads nor repeats
         num_sanity_val_steps=0,
@@ -69,7 +96,8 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
         default_root_dir=folder,
     )
     try:
-        last = resume_from(folder / "last.ckpt", best, folder / "best.ckpt")
+        # The first alone, as it puts files into their places.
+        last = told_by_first(resume_from(folder / "last.ckpt", best, folder / "best.ckpt") if rank == 0 else None)
         trainer.fit(task, data, ckpt_path=last, weights_only=True)
         # Before the test: it loads the best checkpoint, and the stopwatch with it.
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
@@ -81,6 +109,20 @@ def fit(built: Built, folder: Path, others: HoldStill, writers: Sequence[pl.Call
     metrics = {name.removeprefix("test_"): value for name, value in sorted(measured.items()) if name != "step"}
     best_epoch = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["epoch"]
     return Fitted(trainer, metrics, best_epoch, images_seen, train_seconds, load)
+
+
+def _strategy(chosen: Any, processes: int) -> Any:
+    """What Lightning takes: its own for one process, and DDP for several that name none."""
+    if isinstance(chosen, Mapping):
+        return build(chosen) if processes > 1 else "auto"
+    return "ddp" if chosen == "auto" and processes > 1 else chosen
+
+
+def _environment(processes: int) -> ClusterEnvironment:
+    """Who has started these processes. One alone is itself, also in an allocation of SLURM that is somebody else's."""
+    if processes == 1:
+        return LightningEnvironment()
+    return TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment(auto_requeue=False)
 
 
 class _Lines(pl.Callback):

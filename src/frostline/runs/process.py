@@ -2,14 +2,17 @@
 
 import logging
 import warnings
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from frostline.environment import keep_memory
 from frostline.errors import FrostlineError
 from frostline.parallel import threads
 from frostline.runs.beforehand import no_accelerator
+from frostline.shares import rank_of_world
 
 
 def settle(seed: int, own_threads: int | None) -> None:
@@ -17,7 +20,12 @@ def settle(seed: int, own_threads: int | None) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    warnings.filterwarnings(
+        "ignore", message=r".*It is recommended to use .self\.log\(.*sync_dist.*"
+    )  # done by metrics
     pl.seed_everything(seed, verbose=False)
+    cast(Any, rank_zero_only).rank = rank_of_world()[0]  # Lightning takes SLURM's, whoever has started this process
     torch.set_num_threads(own_threads or threads())
     keep_memory()
 
@@ -30,9 +38,22 @@ def device_named(name: str | None) -> str:
     return name or there[0]
 
 
-def check_accelerator(name: str) -> None:
-    """Raise FrostlineError where this machine has none of the kind that a run asks for."""
+def precision_of(chosen: str, accelerator: str) -> Any:
+    """As Lightning has it; of `auto` sixteen bits where a GPU computes them natively."""
+    if chosen != "auto":
+        return chosen
+    native = accelerator != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported(False)
+    return "bf16-mixed" if native else "32-true"
+
+
+def check_accelerator(name: str, devices: int = 1) -> None:
+    """Raise FrostlineError where this machine has none, or too few, of the kind that a run asks for."""
+    count = torch.cuda.device_count() if name in ("auto", "gpu") and torch.cuda.is_available() else None
+    if count is not None and devices > count:
+        raise FrostlineError(
+            f"trainer.devices is {devices}, and this machine has {count} GPU(s): set it to {count}, or "
+            "trainer.accelerator=cpu."
+        )
     mps = torch.backends.mps.is_available()
     if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
         raise no_accelerator(name)
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")

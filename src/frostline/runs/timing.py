@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from frostline.files import let_go
 from frostline.loading.batch import collate
-from frostline.loading.module import SceneDataModule
+from frostline.loading.module import SceneDataModule, of_all
 from frostline.parallel import cores
 from frostline.tasks.base import Task
 
@@ -48,7 +48,7 @@ class Stopwatch(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.images_seen += len(batch["id"]) * trainer.world_size
+        self.images_seen += of_all(trainer, batch, batch_idx)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()

@@ -18,6 +18,7 @@ from frostline.runs.fit import Fitted, fit
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
+from frostline.runs.together import leave
 from frostline.runs.told import params_and_tags, tested
 from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
@@ -52,8 +53,21 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
         follow = Follow(built.tracker, run, params, tags, journal.path, stopwatch.leave_out)
         stack.enter_context(follow)
-        fitted = fit(built, workplace.folder, others, [journal, follow])
+        fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
+        leave()
         return _conclude(built, fitted, workplace, origin, others, follow)
+
+
+def help_train(built: Built, folder: Path) -> None:
+    """What the other processes of a run do, of which the first one has the workplace `folder` and writes all down.
+
+    Nor do they wait where another run is timed: they wait for the first one.
+    """
+    try:
+        with built.data.dataset.held():
+            fit(built, folder, Stopwatch())
+    finally:
+        built.data.teardown()
 
 
 def _conclude(

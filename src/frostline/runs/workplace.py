@@ -9,6 +9,8 @@ import re
 import shutil
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +24,7 @@ from frostline.runs.result import GROUPS
 
 RUNS = Path("runs")  # in the working directory
 ID = "id"  # in a run's folder
+LEFT_WITHIN = 60  # seconds, by a process that had it and has ended
 
 
 def run_name(config: Config) -> str:
@@ -71,6 +74,15 @@ class Workplace:
         if not file.is_file():
             write_whole(file, uuid.uuid4().hex)
         return file.read_text()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Within, another process may have it."""
+        self._lock.release()
+        try:
+            yield
+        finally:
+            self._lock.acquire(timeout=LEFT_WITHIN)
 
     @property
     def finished(self) -> bool:

@@ -204,6 +204,10 @@ class Entry:
             release(self._held)
             self._held = None
 
+    def look_again(self) -> None:
+        """Find what others have written since."""
+        self._load()
+
     def _load(self) -> None:
         """Learn what is there. Rows that were not known before are checked against their sums."""
         form, found, seen = Form.from_meta(_read_meta(self.folder)), None, None

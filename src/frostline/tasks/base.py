@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
@@ -18,14 +19,17 @@ from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.rates import RateSchedule
 from frostline.loading.batch import Batch
+from frostline.loading.module import of_all
 from frostline.metrics.base import ExtraMetric
 from frostline.metrics.rows import gathered
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.predict.answers import Rule, answers
 from frostline.predict.kinds import Classified, Placement, Prediction
+from frostline.shares import rank_of_world, sharing_a_batch
 from frostline.tasks.guards import check_classes, check_gradients, check_losses
 from frostline.tasks.weights import BALANCED, balanced, given
+from frostline.tasks.whole_batch import WholeBatch
 
 BY_CLASS = "_by_class"  # ends the name of a metric that has a value for each class
 NOT_SCALAR = ("confusion", "pairs", "curve")  # besides those by class
@@ -120,7 +124,8 @@ class Task(pl.LightningModule):
     rate: the base learning-rate schedule, one of frostline.freezing.rates with its options.
     class_weights: how much each class counts in the loss that tells classes; `balanced`: by how often it is annotated
     in training, as soon as `weigh` is told; None: all alike.
-    extra: one more metric, by its name. tested: what the last test said.
+    extra: one more metric, by its name. tested: what the last test said. sync_batchnorm: of several processes, see
+    `WholeBatch`.
     """
 
     kind: ClassVar[str]  # one of predict.answers.ANSWERS
@@ -147,6 +152,7 @@ class Task(pl.LightningModule):
         self.classes = tuple(classes)
         self.make_optimizer, self.rate, self.weight_decay = optimizer, rate, weight_decay
         self.tested = Tested()
+        self.sync_batchnorm = True
         self.balances = class_weights == BALANCED
         # Not kept with the weights: a run that is loaded learns nothing, and one that goes on counts again.
         self.register_buffer("class_weights", given(class_weights, self.classes), persistent=False)
@@ -240,16 +246,19 @@ class Task(pl.LightningModule):
         return self.criterion(outputs, batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.losses(self.answers(batch), batch)
+        several = rank_of_world()[1] > 1
+        size = of_all(self.trainer, batch, batch_idx) if several else len(batch["id"])
+        with sharing_a_batch(), WholeBatch(size, self.sync_batchnorm) if several else nullcontext():
+            losses = self.losses(self.answers(batch), batch)
         total = torch.stack(list(losses.values())).sum()
         self._step = {name: value.detach() for name, value in losses.items()}, batch["id"]
         check_losses(losses, total, batch["id"], self.current_epoch)
-        size = len(batch["id"])
+        # Of all shares, as each one's loss is its part of that of all.
         # sync_dist, as it can end a phase, which must be the same epoch in every process.
         self.log("train_loss", total, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
         if len(losses) > 1:
             named = {f"train_loss_{name}": value for name, value in losses.items()}
-            self.log_dict(named, on_step=False, on_epoch=True, batch_size=size)
+            self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -258,9 +267,14 @@ class Task(pl.LightningModule):
         # 16-mixed meets such gradients on its way to a scale, and leaves their steps out.
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate("val", self.val_metrics, batch)
+        if batch["id"]:
+            self._evaluate("val", self.val_metrics, batch)
+        else:
+            self._take_part("val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
+        if not batch["id"]:
+            return self._take_part("test")
         outputs, predictions = self._evaluate("test", self.test_metrics, batch)
         truth = on_cpu({key: value for key, value in batch.items() if key not in ("image", "activations")})
         places, mistakes = zip(batch["index"].tolist(), batch["id"], strict=True), self.mistakes(predictions, truth)
@@ -288,12 +302,23 @@ class Task(pl.LightningModule):
     def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> tuple[Any, list[Prediction]]:
         outputs = self.answers(batch)
         total = torch.stack(list(self.losses(outputs, batch).values())).sum()
-        self.log(f"{split}_loss", total, on_step=False, on_epoch=True, batch_size=len(batch["id"]), sync_dist=True)
+        self._log_mean(f"{split}_loss", total, len(batch["id"]))
         predictions = self.predict(outputs, batch)
         self.update(metrics, predictions, batch)
         for extra in self._extra(split).values():
             extra.update(predictions, batch)
         return outputs, predictions
+
+    def _take_part(self, split: str) -> None:
+        """A process without scenes must log what the others log, as they wait for it there."""
+        self._log_mean(f"{split}_loss", torch.zeros((), device=self.device), 0)
+
+    def _log_mean(self, name: str, value: Tensor, scenes: int) -> None:
+        """Of the whole split, over all processes."""
+        # A float, as of whole numbers Lightning takes the mean over processes, and drops its fraction: 0.05 of a loss
+        # may be wrong by that (findings/lightning-uneven-batches.sh).
+        weight = cast(int, float(scenes))
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=weight, sync_dist=True)
 
     def _finish(self, split: str, metrics: MetricCollection) -> dict[str, Tensor]:
         # Computed once over the whole split: the mean of a metric over batches is another number.

@@ -17,6 +17,7 @@ from frostline.metrics.detection import MATCH
 from frostline.metrics.localization import BoxScores, overlaps
 from frostline.metrics.pairs import PairScores
 from frostline.predict.kinds import Located
+from frostline.shares import divisor
 from frostline.tasks.base import Mistake, Row, Task, probabilities, probabilities_of
 from frostline.tasks.weights import cross_entropy
 
@@ -66,7 +67,7 @@ class Localization(Task):
         scores, boxes = outputs
         target, has_box = _targets(batch)
         # Summed by hand over the scenes that have a box, so that a batch without any gives 0 and not NaN.
-        distance = self.box_loss(boxes[has_box], target, batch["size"]).sum() / max(1, len(target))
+        distance = self.box_loss(boxes[has_box], target, batch["size"]).sum() / divisor(len(target), boxes)
         weights = cast("Tensor | None", self.class_weights)
         return {"class": cross_entropy(scores, batch["label"], weights), "box": self.box_weight * distance}
 

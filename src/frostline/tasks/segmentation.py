@@ -5,7 +5,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
-from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
+from segmentation_models_pytorch.losses import FocalLoss, LovaszLoss
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -14,6 +14,7 @@ from frostline.loading.batch import Batch
 from frostline.metrics.segmentation import PixelScores, pixel_confusion, pixel_scores
 from frostline.predict.kinds import Segmented
 from frostline.scenes.scene import VOID
+from frostline.shares import divisor, part, summed
 from frostline.tasks.base import Mistake, Row, Task
 from frostline.tasks.guards import check_classes
 from frostline.tasks.weights import sum_of
@@ -27,7 +28,8 @@ class Segmentation(Task):
     losses: weights of the four below; 0 leaves one out. All are over the known pixels of a batch.
     `cross_entropy`: mean over pixels, weighted by class_weights.
     `dice` (after Milletari et al. 2016, arXiv:1606.04797, its denominator without squares) and `lovasz` (Berman et al.
-    2018, arXiv:1705.08790): of the softmax, mean over the classes that occur in the batch.
+    2018, arXiv:1705.08790): of the softmax, mean over the classes that occur in the batch; where several processes
+    share a batch, `lovasz` is of each one's share, as it sorts pixels.
     `focal` (Lin et al. 2017, arXiv:1708.02002, gamma 2, no alpha): each class against the rest by its own sigmoid, mean
     over pixels and classes; so it is smaller the more classes there are, and wants a larger weight.
     window: px; prediction looks at windows of this side, half overlapping, and takes the mean of their scores, where
@@ -63,12 +65,13 @@ class Segmentation(Task):
         if window is not None:
             check_number("task.window", window, 1, whole=True)
         self.window = window
-        self.dice = DiceLoss("multiclass", ignore_index=VOID)
+        self.focal = FocalLoss("multiclass", ignore_index=VOID)
+        self.lovasz = LovaszLoss("multiclass", ignore_index=VOID)
         self.loss_functions = {
             "cross_entropy": self._cross_entropy,
-            "dice": self._dice,
-            "focal": FocalLoss("multiclass", ignore_index=VOID),
-            "lovasz": LovaszLoss("multiclass", ignore_index=VOID),
+            "dice": dice,
+            "focal": self._focal,
+            "lovasz": self._lovasz,
         }
 
     def forward(self, image: Tensor) -> Tensor:
@@ -94,20 +97,21 @@ class Segmentation(Task):
         mask = batch["mask"]
         most = mask.where(mask != VOID, -1).flatten(1).amax(1)
         check_classes("The mask of the scene {} holds", most.clamp(min=0), batch, len(self.classes))
-        if int(most.max()) < 0:  # of nothing known, some of the library's losses are no number
-            return {name: 0 * outputs.sum() for name in self.weights}
         return {name: weight * self.loss_functions[name](outputs, mask) for name, weight in self.weights.items()}
 
     def _cross_entropy(self, outputs: Tensor, mask: Tensor) -> Tensor:
         weights = cast("Tensor | None", self.class_weights)
         total = F.cross_entropy(outputs, mask, weights, ignore_index=VOID, reduction="sum")
         known = mask[mask != VOID]
-        return total / (len(known) if weights is None else sum_of(weights[known]))
+        return total / (divisor(len(known), total) if weights is None else sum_of(weights[known]))
 
-    def _dice(self, outputs: Tensor, mask: Tensor) -> Tensor:
-        # The library's sum is over the classes that occur, and its mean over all: with one of twenty, hardly anything.
-        occurring = torch.bincount(mask[mask != VOID]).count_nonzero()
-        return cast(Tensor, self.dice(outputs, mask)) * len(self.classes) / occurring
+    def _focal(self, outputs: Tensor, mask: Tensor) -> Tensor:
+        known = int((mask != VOID).sum())
+        return part(self.focal(outputs, mask) if known else 0 * outputs.sum(), known)  # of none, it is no number
+
+    def _lovasz(self, outputs: Tensor, mask: Tensor) -> Tensor:
+        known = bool((mask != VOID).any())
+        return part(self.lovasz(outputs, mask) if known else 0 * outputs.sum(), len(mask))
 
     def raw(self, outputs: Tensor) -> dict[str, Tensor]:
         """outputs: scores (B, C, S, S)."""
@@ -157,6 +161,20 @@ class Segmentation(Task):
 
     def only(self, outputs: Tensor, scene: int) -> Tensor:
         return outputs[scene : scene + 1]
+
+
+def dice(outputs: Tensor, mask: Tensor) -> Tensor:
+    """Scores (B, C, S, S), class numbers or VOID (B, S, S) -> 1 - the Dice of the softmax, mean over the classes that
+    occur. (smp's own is a mean over all classes, to which those that do not occur bring 0: with one of twenty, hardly
+    anything.)"""
+    known = (mask != VOID)[:, None]
+    there = known & (mask[:, None] == torch.arange(outputs.shape[1], device=mask.device)[:, None, None])
+    likely = outputs.softmax(1, dtype=torch.promote_types(outputs.dtype, torch.float32)).where(known, 0)
+    sums = [likely.where(there, 0), likely, there.to(likely.dtype)]
+    both, found, real = summed(torch.stack([values.sum((0, 2, 3)) for values in sums]))
+    lost = (1 - 2 * both / (found + real).clamp(min=1e-7)).where(real > 0, 0)
+    mean: Tensor = lost.sum() / (real > 0).sum().clamp(min=1)
+    return mean
 
 
 def _mean_iou(confusion: Tensor) -> float:

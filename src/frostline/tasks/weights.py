@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from frostline.errors import FrostlineError, check_number
+from frostline.shares import divisor, part
 
 BALANCED = "balanced"
+LEAST = 1e-12  # weight of all that counts
 
 
 def balanced(counts: Tensor) -> Tensor:
@@ -29,15 +31,15 @@ def cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor | None, label_
     scores: (n, C). labels: (n,) int64, or (n, C) probabilities, which count by the mean over their classes.
     """
     if weights is None:
-        return F.cross_entropy(scores, labels, label_smoothing=label_smoothing)
+        return part(F.cross_entropy(scores, labels, label_smoothing=label_smoothing), len(labels))
     total = F.cross_entropy(scores, labels, weights, reduction="sum", label_smoothing=label_smoothing)
     return total / sum_of(labels @ weights if labels.is_floating_point() else weights[labels])
 
 
 def sum_of(weights: Tensor) -> Tensor:
     """By which a weighted sum becomes a mean: where nothing counts, the sum is 0, and torch's own mean no number."""
-    total = weights.sum()
-    return total.where(total > 0, 1)
+    total: Tensor = divisor(weights.sum(), weights, LEAST)
+    return total
 
 
 def given(setting: str | Sequence[float] | None, classes: Sequence[str]) -> Tensor | None:

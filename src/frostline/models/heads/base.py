@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Generic, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
@@ -31,6 +32,11 @@ class Head(nn.Module):
     smallest: ClassVar[int] = 1
     learns_from: int = 1
     maps: list[int]
+
+
+def precise(values: Tensor) -> Tensor:
+    """In single precision at least: places of sixteen bits are off by pixels."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def maps_at(backbone: Backbone, head: str, wanted: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import Head
+from frostline.models.heads.base import Head, precise
 
 
 class BoxHead(Head):
@@ -38,7 +38,7 @@ class BoxHead(Head):
         scores = self.linear(self.dropout(embedding))
         fine, coarse = (lateral(features[i]) for lateral, i in zip(self.lateral, self.maps, strict=True))
         fine = fine + F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        out = self.out(F.relu(self.norm(fine))).float()  # places of sixteen bits would be off by a pixel
+        out = precise(self.out(F.relu(self.norm(fine))))
         height, width = out.shape[-2:]
         attention = out[:, 0].flatten(1).softmax(1)
         xs = (torch.arange(width, device=out.device) + 0.5) / width
@@ -68,4 +68,4 @@ class PooledBoxHead(Head):
 
     def forward(self, features: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.dropout(embedding)
-        return self.linear(pooled), self.box(pooled).float().sigmoid()
+        return self.linear(pooled), precise(self.box(pooled)).sigmoid()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss
 
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import maps_at
+from frostline.models.heads.base import maps_at, precise
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
@@ -23,6 +23,7 @@ from frostline.models.heads.detection.cells import (
     nearest,
     paired_iou,
 )
+from frostline.shares import divisor
 
 CENTRE_RADIUS = 1.5  # cells; a cell this near to the centre of a box is assigned to it (FCOS's centre sampling)
 REACH = 6  # a level has the boxes whose longer side is at most this many of its strides
@@ -52,7 +53,7 @@ class DenseHead(CellsHead[Cells]):
         objectness, classes, boxes = [], [], []
         centres, strides = cells_of(list(pyramid.values()), STRIDES)
         for level, (stride, feature) in enumerate(zip(STRIDES, pyramid.values(), strict=True)):
-            out = self.out(self.tower(feature)).permute(0, 2, 3, 1).flatten(1, 2).float()  # (B, h * w, 1 + C + 4)
+            out = precise(self.out(self.tower(feature)).permute(0, 2, 3, 1).flatten(1, 2))  # (B, h * w, 1 + C + 4)
             # exp keeps distances above zero; at the start a box spans about four cells
             reach = (out[..., -4:] + self.log_scale[level]).clamp(max=6).exp() * (2 * stride)
             centre = centres[strides == stride]
@@ -66,7 +67,7 @@ class DenseHead(CellsHead[Cells]):
     ) -> dict[str, Tensor]:
         """Binary cross-entropy of objectness over all cells; class and GIoU over those assigned to a box."""
         scenes, cells, truths, classes = assign_batch(partial(_assign, outputs), boxes, labels)
-        count = max(1, len(cells))
+        count = divisor(len(cells), outputs.boxes)
         predicted, told = outputs.boxes[scenes, cells], outputs.classes[scenes, cells]
         # A cell is as sure as its box is good (as in YOLO, arXiv:1506.02640): so scores rank boxes by quality.
         quality = torch.zeros_like(outputs.objectness)

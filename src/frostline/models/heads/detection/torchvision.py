@@ -20,9 +20,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import DetectionHead, maps_at
+from frostline.models.heads.base import DetectionHead, maps_at, precise
 from frostline.models.heads.detection.cells import CANDIDATES, STRIDES, rows_at
 from frostline.models.heads.detection.weighed import WEIGHED, WeighedFcosHead, WeighedRetinaNetHead, WeighedSsd
+from frostline.shares import part
 
 PROPOSALS = 300  # of Faster R-CNN's first stage, that the second one looks at, of a scene
 
@@ -53,7 +54,7 @@ class TorchvisionHead(DetectionHead[Pyramid]):
 
     def forward(self, features: list[Tensor]) -> Pyramid:
         maps = self.neck(OrderedDict((str(n), features[i]) for n, i in enumerate(self.maps)))
-        return Pyramid([m.float() for m in maps.values()], features[self.maps[0]].shape[-1] * self.stride)
+        return Pyramid([precise(m) for m in maps.values()], features[self.maps[0]].shape[-1] * self.stride)
 
     def weigh(self, weights: Tensor) -> None:
         if self._weighed is None:
@@ -242,8 +243,15 @@ class FasterRcnnHead(TorchvisionHead):
 
         Else its own suppression would compare all boxes with all, find nothing, and take as long as the network.
         """
-        part = self.detector.roi_heads
-        part.score_thresh, part.nms_thresh = min_score, nms_iou
+        stage = self.detector.roi_heads
+        stage.score_thresh, stage.nms_thresh = min_score, nms_iou
+
+    def losses(
+        self, outputs: Pyramid, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignored: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """Means over the places that are drawn of each scene, of most as many."""
+        losses = super().losses(outputs, boxes, labels, ignored)
+        return {name: part(loss, len(boxes)) for name, loss in losses.items()}
 
     def decode(self, outputs: Pyramid) -> dict[str, Tensor]:
         """By torchvision's own way, as its second stage looks at what the first one's suppression has left."""

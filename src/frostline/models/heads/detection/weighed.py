@@ -10,6 +10,7 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import sigmoid_focal_loss
 
 from frostline.models.heads.detection.cells import within
+from frostline.shares import divisor, part
 
 Targets = list[dict[str, Tensor]]
 NONE = 50.0  # a score so sure that nothing is lost by it
@@ -42,10 +43,8 @@ class WeighedSsd(SSD):
             nothing = torch.zeros(len(places), dtype=torch.long, device=places.device)
             lost = F.cross_entropy(places, nothing, reduction="none")
             classes = classes + lost.topk(min(len(lost), round(self.neg_to_pos_ratio))).values.sum()
-        if not empty and self.class_weights is None:
-            return losses
-        total = max(1, count + len(empty))
-        return {"bbox_regression": boxes * max(1, count) / total, "classification": classes / total}
+        total = divisor(count + len(empty), scores)
+        return {"bbox_regression": boxes * (max(1, count) / total), "classification": classes / total}
 
 
 class WeighedFcosHead(FCOSHead):
@@ -58,12 +57,13 @@ class WeighedFcosHead(FCOSHead):
     ) -> dict[str, Tensor]:
         head_outputs = _silenced(targets, head_outputs, anchors, matched_idxs)
         losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
+        count = sum(int((matched >= 0).sum()) for matched in matched_idxs)
         if self.class_weights is not None:
-            count = max(1, sum(int((matched >= 0).sum()) for matched in matched_idxs))
-            parts = zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True)
-            more = torch.stack([_focal_more(self.class_weights, *part) for part in parts]).sum()
-            losses["classification"] = losses["classification"] + more / count
-        return losses
+            pictures = zip(head_outputs["cls_logits"], targets, matched_idxs, strict=True)
+            more = torch.stack([_focal_more(self.class_weights, *picture) for picture in pictures]).sum()
+            losses["classification"] = losses["classification"] + more / max(1, count)
+        share = max(1, count) / divisor(count, head_outputs["cls_logits"])
+        return {name: loss * share for name, loss in losses.items()}
 
 
 class WeighedRetinaNetHead(RetinaNetHead):
@@ -81,7 +81,7 @@ class WeighedRetinaNetHead(RetinaNetHead):
                 count = max(1, int((matched >= 0).sum())) * len(targets)
                 more = _focal_more(self.class_weights, scores, target, matched)
                 losses["classification"] = losses["classification"] + more / count
-        return losses
+        return {name: part(loss, len(targets)) for name, loss in losses.items()}
 
 
 WEIGHED = (WeighedSsd, WeighedFcosHead, WeighedRetinaNetHead)

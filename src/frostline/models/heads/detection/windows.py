@@ -16,9 +16,11 @@ from torchvision.ops import generalized_box_iou_loss
 
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone, in_floats
+from frostline.models.heads.base import precise
 from frostline.models.heads.detection.cells import Cells, CellsHead, assign_batch, judged
 from frostline.models.small_cnn import STRIDE, SmallCnn
 from frostline.pictures.fit import GREY
+from frostline.shares import divisor, part
 
 WINDOW = 64  # pixels, both sides
 MARGIN = 16  # pixels that windows reach beyond the picture, as small objects beside its edge are near no middle else
@@ -127,9 +129,9 @@ class SlidingWindowHead(CellsHead[Windows]):
         there = torch.zeros_like(outputs.objectness)
         there[scenes, places] = 1
         weight = judged(outputs.centres, there, ignored)
-        count, told = max(1, len(scenes)), outputs.classes[scenes, places]
+        count, told = divisor(len(scenes), outputs.boxes), outputs.classes[scenes, places]
         return {
-            "objectness": F.binary_cross_entropy_with_logits(outputs.objectness, there, weight),
+            "objectness": part(F.binary_cross_entropy_with_logits(outputs.objectness, there, weight), len(boxes)),
             "class": F.cross_entropy(told, classes, self.class_weights, reduction="sum") / count,
             "box": generalized_box_iou_loss(outputs.boxes[scenes, places], truths, reduction="sum") / count,
         }
@@ -142,7 +144,7 @@ class SlidingWindowHead(CellsHead[Windows]):
         """(n, 3, 64, 64) -> (n, 1 + classes + 4)."""
         (features,), _ = backbone(crops)
         scores: Tensor = self.out(F.relu(self.hidden(features.flatten(1))))
-        return scores.float()
+        return precise(scores)
 
 
 class FullyConvolutionalHead(SlidingWindowHead):
@@ -152,7 +154,7 @@ class FullyConvolutionalHead(SlidingWindowHead):
         (features,), _ = backbone(pictures)
         kernel = self.hidden.weight.unflatten(1, (-1, self.side, self.side))
         hidden = F.relu(F.conv2d(features, kernel, self.hidden.bias))
-        return F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT.float()
+        return precise(F.conv2d(hidden, self.out.weight[..., None, None], self.out.bias).flatten(2).mT)
 
 
 def propose(size: int, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from frostline.models.backbone import Backbone
-from frostline.models.heads.base import maps_at
+from frostline.models.heads.base import maps_at, precise
 from frostline.models.heads.detection.cells import (
     EMPTY,
     STRIDES,
@@ -23,6 +23,7 @@ from frostline.models.heads.detection.cells import (
     judged,
     nearest,
 )
+from frostline.shares import divisor
 
 BINS = 16  # a distance from a cell to a side is a distribution over 0 … 15 strides
 SURE, EXACT = 0.5, 6.0  # how much the score and the IoU count where cells are assigned
@@ -67,8 +68,8 @@ class YoloHead(CellsHead["YoloCells"]):
             fine = self.reduce[level - 1](maps[level - 1])
             maps[level] = self.merge_up[level - 1](torch.cat([maps[level], fine], 1))
         centres, strides = cells_of(maps, STRIDES)
-        classes = torch.cat([self.class_out(self.class_tower(m)).flatten(2) for m in maps], 2).mT.float()  # (B, N, C)
-        rest = torch.cat([self.box_out(self.box_tower(m)).flatten(2) for m in maps], 2).mT.float()
+        classes = precise(torch.cat([self.class_out(self.class_tower(m)).flatten(2) for m in maps], 2).mT)  # (B, N, C)
+        rest = precise(torch.cat([self.box_out(self.box_tower(m)).flatten(2) for m in maps], 2).mT)
         sides = rest[..., 1:].unflatten(-1, (4, BINS))
         reach = (sides.softmax(-1) * cast(Tensor, self.distances)).sum(-1) * strides[:, None]
         boxes = torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], -1)
@@ -86,7 +87,7 @@ class YoloHead(CellsHead["YoloCells"]):
         scenes, cells, truths, classes, rank, quality = found
         sure = torch.zeros_like(outputs.objectness)
         sure[scenes, cells] = (rank * quality).to(sure.dtype)
-        total = rank.sum().clamp(min=1)
+        total = divisor(rank.sum(), rank)
         predicted = outputs.boxes[scenes, cells]
         class_loss = F.cross_entropy(outputs.classes[scenes, cells], classes, self.class_weights, reduction="none")
         box_loss = complete_box_iou_loss(predicted, truths, reduction="none")

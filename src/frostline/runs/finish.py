@@ -1,0 +1,83 @@
+"""A run finished in its workplace, by one process or by several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from frostline.config import Config
+from frostline.environment import importing
+from frostline.errors import FrostlineError
+from frostline.ranks import Member, member
+from frostline.runs.beforehand import check_beforehand
+from frostline.runs.workplace import Workplace
+from frostline.scenes.dataset import Dataset
+
+
+def member_of(config: Config) -> Member | None:
+    """Which process of the run this is; None where it is alone, or starts the others. Raises as `ranks.member`."""
+    return member(config["trainer"]["devices"], config["trainer"].get("num_nodes", 1))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """workplace: which has the results. now: whether the run was trained by this call."""
+
+    workplace: Workplace
+    now: bool
+
+
+def finish(
+    config: Config, dataset: Dataset, name: str, folder: Path, command: str, again: Sequence[str]
+) -> Finished | None:
+    """Train a run, unless it is finished.
+
+    folder: of the workplace. command: what trains it again, to record. again: arguments of `frostline` by which each
+    process of a run that wants several comes to this call, where nobody has started them.
+    None in a process that has only helped: the first one, or the one that started them all, has the workplace.
+    Raises FrostlineError where it cannot work.
+    """
+    this = member_of(config)
+    if this is not None:
+        return _together(this, config, dataset, name, folder, command)
+    workplace, devices = Workplace(folder, config, dataset.data_hash), config["trainer"]["devices"]
+    if workplace.finished:
+        return Finished(workplace, now=False)
+    check_beforehand(config)
+    if devices == 1:
+        _train(config, dataset, name, workplace, command)
+    else:
+        with importing():  # torch
+            from frostline.runs.together import start
+        with workplace.lent():
+            start(devices, again)
+        if not workplace.finished:
+            raise FrostlineError(f"The processes of {name} have ended without its results: give the command again.")
+    return Finished(workplace, now=True)
+
+
+def _together(this: Member, config: Config, dataset: Dataset, name: str, folder: Path, command: str) -> Finished | None:
+    with importing():  # torch
+        from frostline.runs.together import joined, was_started
+        from frostline.shares import told_by_first
+    with joined(this, config["trainer"]["accelerator"]):
+        first = Workplace(folder, config, dataset.data_hash) if this.rank == 0 else None
+        finished = told_by_first(first is not None and first.finished)
+        if first is not None and not finished:
+            _train(config, dataset, name, first, command)
+        elif not finished:
+            _help(config, dataset, name, folder)
+        return None if first is None or was_started() else Finished(first, not finished)
+
+
+def _train(config: Config, dataset: Dataset, name: str, workplace: Workplace, command: str) -> None:
+    with importing():  # torch
+        from frostline.runs.build import build_run
+        from frostline.runs.train import train
+    train(build_run(config, dataset, name), workplace, command)
+
+
+def _help(config: Config, dataset: Dataset, name: str, folder: Path) -> None:
+    from frostline.runs.build import build_run
+    from frostline.runs.train import help_train
+
+    help_train(build_run(config, dataset, name), folder)

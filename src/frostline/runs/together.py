@@ -1,0 +1,126 @@
+"""The processes of one run: started on this machine by torchrun's own agent, and brought together.
+
+Each does what one process of a run does; `shares` says what they compute together.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from frostline.environment import importing
+from frostline.errors import FrostlineError
+from frostline.parallel import cores
+from frostline.ranks import Member
+
+STARTER = "FROSTLINE_STARTED_BY"  # in the environment of a process that `start` began: the number of the one that did
+LOOK = 1.0  # seconds between two looks whether that one lives
+PORTS = 15000, 10000  # of a step of SLURM: the first one, and how many from there
+
+
+def start(devices: int, arguments: Sequence[str]) -> None:
+    """Have `frostline` with these arguments done by so many processes, and wait for them.
+
+    Where one of them ends, the others are ended. Raises FrostlineError where one has failed, which has said why.
+    """
+    os.environ[STARTER] = str(os.getpid())
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // devices)))  # torch reads it when it loads
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else it asks the network for this machine's name
+    with importing():
+        from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it tells at length who has failed
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+    )
+    handled = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        elastic_launch(launch, sys.executable)("-m", "frostline", *arguments)
+    except SignalException as told:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        os.kill(os.getpid(), told.sigval)  # the processes have ended: this one as it would have
+        time.sleep(LOOK)
+    except ChildFailedError as failed:
+        rank, why = failed.get_first_failure()
+        how = f"was killed by signal {-why.exitcode}" if why.exitcode < 0 else f"ended with status {why.exitcode}"
+        raise FrostlineError(
+            f"Of the {devices} processes of this run number {rank} {how}, and the others were ended: the same "
+            "command goes on from the last epoch."
+        ) from None
+
+
+def was_started() -> bool:
+    """Whether `start` began this process."""
+    return os.environ.get(STARTER) == str(os.getppid())
+
+
+@contextmanager
+def joined(this: Member, accelerator: str) -> Iterator[None]:
+    """Within, the processes of a run know each other."""
+    import torch
+    from torch import distributed
+
+    if was_started():
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if this.by == "slurm":
+        os.environ |= _meeting_place(os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_STEP_ID", "0"))
+    on_gpus = accelerator != "cpu" and torch.cuda.is_available()
+    local = int(os.environ["LOCAL_RANK" if this.by == "torchrun" else "SLURM_LOCALID"])
+    if on_gpus:
+        torch.cuda.set_device(local)
+    address = f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
+        init_method="env://" if this.by == "torchrun" else address,
+        rank=this.rank,
+        world_size=this.size,
+    )
+    try:
+        yield
+    finally:
+        leave()
+
+
+def leave() -> None:
+    """From here on each process is for itself."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _meeting_place(job: str, step: str) -> dict[str, str]:
+    """Where the processes of a step of SLURM meet: on its first node, at a port of the step's own.
+
+    What the submitting shell exported is none of it: by a port from there, steps of two jobs would train as one run.
+    """
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    first, count = PORTS
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST", "127.0.0.1")
+    alone = os.environ.get("SLURM_STEP_NUM_NODES", "1") == "1"
+    address = "127.0.0.1" if alone else SLURMEnvironment.resolve_root_node_address(nodes)
+    port = first + (int(job) + 7919 * int(step)) % count  # a prime, so that steps of jobs side by side differ
+    return {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+
+
+def _end_with(starter: int) -> None:
+    """End this process once the one that started it is gone, however it went: nobody would end it otherwise."""
+    while os.getppid() == starter:
+        time.sleep(LOOK)
+    os._exit(1)

@@ -1,0 +1,159 @@
+"""The command with several processes: the same figures and weights, whoever starts them, and whatever ends them."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+TASKS = ("classification", "localization", "detection", "segmentation")
+# No set divides by the processes; the test split has fewer batches than there are processes.
+SIZES = {"train": 46, "val": 27, "test": 21, "size": 64}
+CASES = [
+    *((task, "thaw", 2, 3, ()) for task in TASKS),
+    *((task, "gradual", 7, 2, ()) for task in TASKS),
+    ("classification", "full", 1, 2, ("backbone.name=test_resnet", "trainer.accumulate_grad_batches=1")),
+    ("detection", "full", 1, 3, ("head=ssdlite",)),  # which has batch norms of its own
+    ("detection", "full", 1, 3, ("head=retinanet", "task.class_weights=balanced")),
+    ("segmentation", "full", 1, 3, ("task.losses.focal=2", "task.class_weights=balanced")),
+]
+
+
+def overrides(task, schedule, epochs, devices, more=()):
+    # In double precision, where the order of a sum cannot be taken for a wrong gradient, which Adam enlarges.
+    return [
+        f"task={task}",
+        *(f"dataset.source.{key}={value}" for key, value in SIZES.items()),
+        *("backbone=timm", "backbone.name=test_efficientnet", "backbone.pretrained=false", "image_size=64"),
+        *(f"schedule={schedule}", f"trainer.epochs={epochs}", "trainer.batch_size=10", f"trainer.devices={devices}"),
+        *("trainer=cpu" if devices == 1 else "trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"),
+        *("trainer.precision=64-true", "augment=light", "tracking=none", *more),
+    ]
+
+
+def train(arguments, folder, *starter, env=None, **options):
+    told = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **(env or {})}
+    command = [*(starter or (sys.executable, "-m", "frostline")), "train", *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=told, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
+    )
+
+
+def done(process, status=0, within=300):
+    try:
+        said, _ = process.communicate(timeout=within)
+    finally:
+        process.kill()
+    assert process.returncode == status, said[-3000:]
+    return said
+
+
+def found(folder, study="default"):
+    (results,) = (folder / "runs" / study / "results").iterdir()
+    result = json.loads((results / "result.json").read_text())
+    epochs = [json.loads(line) for line in (results / "epochs.jsonl").read_text().splitlines()]
+    return result, epochs, load_file(results / "model.safetensors")
+
+
+def furthest(one, other):
+    return max(float((one[name].double() - other[name].double()).abs().max()) for name in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "schedule", "epochs", "devices", "more"), CASES)
+def test_several_processes_find_what_one_finds(task, schedule, epochs, devices, more, tmp_path):
+    """At every boundary of the schedule, with shares of unequal size, dropout and augmentation as they are."""
+    for count in (1, devices):
+        (tmp_path / str(count)).mkdir()
+        done(train(overrides(task, schedule, epochs, count, more), tmp_path / str(count)))
+    (one, journal, weights), (other, journal_of_all, weights_of_all) = (
+        found(tmp_path / str(count)) for count in (1, devices)
+    )
+    assert other["metrics"] == pytest.approx(one["metrics"], abs=1e-6)
+    assert other["best_epoch"] == one["best_epoch"] and other["images_seen"] == one["images_seen"]
+    assert furthest(weights, weights_of_all) < 1e-5
+    for line, line_of_all in zip(journal, journal_of_all, strict=True):
+        same = line.keys() - {"time", "train_seconds", "cache_filled"}
+        assert {key: line_of_all[key] for key in same} == pytest.approx({key: line[key] for key in same}, abs=1e-5)
+    assert all(value.isfinite().all() for value in weights.values() if value.is_floating_point())
+
+
+@pytest.mark.slow
+def test_statistics_of_ones_own_share_are_another_training(tmp_path):
+    # So that the setting does something, and what the others found is not luck.
+    for name, more in (("shared", ()), ("own", ("trainer.sync_batchnorm=false",))):
+        (tmp_path / name).mkdir()
+        done(train(overrides("classification", "full", 1, 2, more), tmp_path / name))
+    shared, own = found(tmp_path / "shared"), found(tmp_path / "own")
+    assert furthest(shared[2], own[2]) > 1e-3
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it_as_well_and_an_allocation_of_somebody_else_changes_nothing(tmp_path):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "frostline")
+    ways = {
+        "itself": ((), None, 2),
+        "torchrun": (torchrun, None, 2),
+        "alone": ((), None, 1),
+        "inside": ((), {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}, 1),
+    }
+    weights = {}
+    for name, (starter, env, devices) in ways.items():
+        (tmp_path / name).mkdir()
+        said = done(train(overrides("classification", "thaw", 2, devices), tmp_path / name, *starter, env=env))
+        assert said.count("epoch 2 of 2") == 1, said  # one of them speaks
+        weights[name] = found(tmp_path / name)[2]
+    assert furthest(weights["itself"], weights["torchrun"]) == furthest(weights["alone"], weights["inside"]) == 0
+
+
+def ranks_of(starter):
+    """Numbers of the processes that a process has begun."""
+    told = subprocess.run(["pgrep", "-P", str(starter)], capture_output=True, text=True).stdout
+    return [int(line) for line in told.split()]
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(tmp_path):
+    # A rank killed, the one that started them killed, and told to stop: at random moments of the training.
+    arguments, chance = overrides("classification", "gradual", 7, 2), random.Random(0)
+    (tmp_path / "whole").mkdir()
+    done(train(arguments, tmp_path / "whole"))
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    for how in ("rank", "rank", "starter", "told", "told"):
+        process = train(arguments, folder, start_new_session=True)
+        journal = None
+        before = time.monotonic()
+        while journal is None and time.monotonic() - before < 120 and process.poll() is None:
+            journal = next(folder.glob("runs/default/work/*/epochs.jsonl"), None)
+            time.sleep(0.05)
+        assert journal is not None and process.poll() is None, process.communicate()[0][-2000:]
+        begun = len(journal.read_text().splitlines())
+        while len(journal.read_text().splitlines()) <= begun and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 0.5))
+        ranks = ranks_of(process.pid)
+        assert len(ranks) == 2 or process.poll() is not None
+        if how == "rank":
+            os.kill(chance.choice(ranks), signal.SIGKILL)
+            assert "killed by signal 9" in done(process, 2)
+        elif how == "starter":
+            process.kill()
+            process.communicate()
+        else:
+            process.terminate()
+            assert "told to stop" in done(process, 143)
+        gone_by = time.monotonic() + 60
+        while any(os.path.exists(f"/proc/{rank}") for rank in ranks):  # nobody is left to train behind one's back
+            assert time.monotonic() < gone_by
+            time.sleep(0.1)
+    done(train(arguments, folder))
+    (one, _, weights), (other, epochs_of_other, weights_of_other) = found(tmp_path / "whole"), found(folder)
+    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(7))
+    assert all(torch.equal(weights[name], weights_of_other[name]) for name in weights)
