@@ -44,7 +44,7 @@ KEYS = {
     "trainer._target_": Key(TEXT),
     "trainer.devices": Key(Kind("int"), 1, 1024),
     "trainer.num_nodes": Key(Kind("int"), 1, 1024),
-    "trainer.strategy": Key(ANY),
+    "trainer.strategy": Key(TEXT, choices=("auto", "ddp")),
     "trainer.sync_batchnorm": Key(Kind("bool")),
     "trainer.accumulate_grad_batches": Key(Kind("int"), 1, 65_536),
     "trainer.compile": Key(Kind("bool")),
