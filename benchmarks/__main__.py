@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks import (
     data,
+    devices,
     exporting,
     freezing,
     loading,
@@ -32,7 +33,7 @@ from frostline.runs.provenance import commit, machine
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PARTS = (
-    *(data, exporting, freezing, loading, metrics, pipeline, predicting, quality),
+    *(data, devices, exporting, freezing, loading, metrics, pipeline, predicting, quality),
     *(report, scale, serve, start, training, verdict, windows),
 )
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
