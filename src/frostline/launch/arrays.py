@@ -25,7 +25,7 @@ FOLDER = "queue"
 SCRIPT = """\
 #!/bin/sh
 # Written by `frostline submit`: each element trains one run of the study, and says how it went in {cells}/.
-cd -- {here} || exit 1
+cd -- {here} && exec >> {folder}/"$SLURM_ARRAY_TASK_ID".txt 2>&1 || exit 1
 exec {python} -m frostline.launch.element {folder}
 """
 LOCKED = 300.0  # seconds that a submit waits for another one
@@ -72,13 +72,12 @@ def send(runs: Path, study: str, names: Sequence[str], tasks: int, nodes: int, r
     script = folder / "job.sh"
     write_whole(script, SCRIPT.format(**{name: shlex.quote(str(value)) for name, value in values.items()}))
     most_at_once = f"%{resources.at_once}" if resources.at_once else ""
-    pattern = str(folder / "%a.txt") if "%" not in str(folder) else str(folder).replace("%", "%%") + "/%a.txt"
     options = [
         f"--array=0-{len(names) - 1}{most_at_once}",
         f"--job-name={name_of(study, token)}",
         f"--chdir={Path.cwd()}",
-        f"--output={pattern}",
-        *("--open-mode=append", "--requeue"),
+        # The script has a log of its own: SLURM expands % in the whole path, also where a folder is called so.
+        *("--output=/dev/null", "--requeue"),
         *resources.arguments(nodes, tasks),
     ]
     number = slurm.send(script, options, lock)
