@@ -48,6 +48,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
+def root():
+    """This checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
 def slurm():
     """The cluster, for the whole session."""
     if reason := missing():

@@ -12,7 +12,7 @@ import torch
 from helpers.slurm import wait
 from safetensors.torch import load_file
 
-EPOCHS = 60
+EPOCHS = 80
 SECRET = "planted-7f3a9c"
 # As a shell has it that is itself within a job, or within a run of several processes.
 FOREIGN = {
@@ -45,13 +45,17 @@ def finished(study, run):
     return study.runs / "work" / run / "results"
 
 
-def uninterrupted(place, run, tmp_path):
-    """The results of the same run, trained by the command itself, without a cluster."""
-    for part in ("plan", "data"):
-        shutil.copytree(place.folder / "runs/mine" / part, tmp_path / "runs/mine" / part, dirs_exist_ok=True)
-    command = [sys.executable, "-m", "frostline", "train", "--plan", f"runs/mine/plan/{run}.yaml"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    return tmp_path / "runs/mine/results" / run
+def uninterrupted(place, tmp_path, *runs):
+    """The results of the same runs, trained by the command itself, without a cluster."""
+    shutil.copytree(place.folder / "runs/mine/plan", tmp_path / "runs/mine/plan")
+    shutil.copytree(place.folder / "runs/mine/data", tmp_path / "runs/mine/data")
+    command = [sys.executable, "-m", "frostline", "train", "--plan"]
+    started = [
+        subprocess.Popen([*command, f"runs/mine/plan/{run}.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        for run in runs
+    ]
+    assert [process.wait(300) for process in started] == [0] * len(runs)
+    return {run: tmp_path / "runs/mine/results" / run for run in runs}
 
 
 def check_same(found, expected):
@@ -71,8 +75,8 @@ def test_stopped_by_a_time_limit_and_by_sigterm_runs_go_on_and_end_the_same(plac
     """
     study = place.study(2, EPOCHS, "trainer.workers=1")
     first, second = "classification-0", "classification-1"
-    # A minute is the least that SLURM knows. It signals up to half a minute early.
-    place.submit("launcher.time=1", "launcher.signal=25", **FOREIGN)
+    # A minute is the least that SLURM knows; it signals up to half a minute early.
+    place.submit("launcher.time=1", "launcher.signal=8", **FOREIGN)
     wait(lambda: len(place.journal(second)) >= 2, 60)
     job = attempts(study, second)[-1]["job"]
 
@@ -96,12 +100,13 @@ def test_stopped_by_a_time_limit_and_by_sigterm_runs_go_on_and_end_the_same(plac
 
     done = wait(lambda: all(told[0] == "done" for told in place.status().values()), 200)
     assert done and not any(process for run in (first, second) for process in trainers(run))
+    expected = uninterrupted(place, tmp_path / "alone", first, second)
     for run in (first, second):
         told = attempts(study, run)
         assert [each["outcome"] for each in told[:-1]] == ["waiting"] * (len(told) - 1) and len(told) >= 2
         result = json.loads((finished(study, run) / "result.json").read_text())
         assert result["id"] == ids[run]
-        check_same(finished(study, run), uninterrupted(place, run, tmp_path / "alone"))
+        check_same(finished(study, run), expected[run])
     written = [path for path in Path("runs").rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in path.read_bytes() for path in written)
 
@@ -126,8 +131,7 @@ def test_what_ends_otherwise_is_told_with_its_reason(place):
     assert "exit 137: its process was killed (-9)" in place.status()[killed][1]
 
     element = psutil.Process(attempts(study, gone)[-1]["pid"])
-    step = [element.parent(), *element.children(recursive=True), *trainers(gone)]
-    for process in [element, *step]:
+    for process in [element, *element.children(recursive=True), *trainers(gone)]:
         with suppress(psutil.Error):
             process.kill()
     wait(lambda: state(place, gone) == "failed", 60)

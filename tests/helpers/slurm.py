@@ -40,7 +40,7 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 ReturnToService=2
 MpiDefault=none
-KillWait=8
+KillWait=15
 SchedulerParameters=sched_interval=1,bf_interval=1
 MaxArraySize=2001
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=8000

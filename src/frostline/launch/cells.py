@@ -97,8 +97,8 @@ def told(plan: Path) -> Iterator[None]:
     except Exception as error:
         cell.end("failed", 1, str(error) or repr(error))
         raise
-    except BaseException as error:  # it was told to stop
-        cell.end("cancelled", 1, f"stopped: {error}")
+    except BaseException:  # it was told to stop
+        cell.end("cancelled", 1, "told to stop")
         raise
     cell.end("done", 0, "")
 

@@ -48,10 +48,9 @@ class Told:
         assert self._process is not None and self._cell is not None
         self._process.send_signal(signal.SIGUSR1)  # which srun hands to the run; SIGTERM ends srun itself
         limit = signal.SIGUSR1 in self.signals
-        self._cell.note(
-            f"told to stop {'before its time limit' if limit else 'by SIGTERM'}, and killed before it had: it needs a "
-            "larger launcher.signal"
-        )
+        what = "before its time limit" if limit else "(SIGTERM)"
+        more = ": it needs a larger launcher.signal" if limit else ""
+        self._cell.note(f"told to stop {what}, and killed before it had{more}")
 
 
 def main(folder: Path) -> int:

@@ -85,12 +85,16 @@ def _standing(study: Study, name: str, plan: Path, sent: Sent | None) -> Standin
             return Standing(name, last.outcome, _ended(last))
     if element is not None and element.alive:
         if not element.waits:
-            return Standing(name, "running", _running(plan, last, element.id))
+            # Not failed: where the queue begins it again by itself, its new process may not have written yet.
+            gone = "; its process is gone, and the queue has not noticed" if last is not None and last.gone else ""
+            return Standing(name, "running", _running(plan, last, f"job {element.id}") + gone)
         begun = last is not None and last.job == element.id
         return Standing(name, "waiting" if begun else "queued", f"job {element.id}, {element.reason}{_stopped(last)}")
     if last is not None and last.outcome is None:
         if last.job is None and not last.gone:
             return Standing(name, "running", _running(plan, last, f"process {last.pid}"))
+        if sent is not None and sent.cancelled:
+            return Standing(name, "cancelled", f"job {sent.job}, by `frostline cancel`")
         if last.reason:  # it was told to stop
             return Standing(name, "failed", _ended(last))
         state = "" if element is None else f", {element.state}"
