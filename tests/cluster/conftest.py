@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from helpers.slurm import cluster, missing
 from frostline.checking.prepare import prepare_from_config
 from frostline.config import compose
 from frostline.launch import slurm as commands
+from frostline.launch.standing import plans_of, sent_of, standings
 from frostline.studies.plan import write_plan
 from frostline.studies.study import read_study
 
@@ -58,6 +60,7 @@ def slurm():
     """The cluster, for the whole session."""
     if reason := missing():
         pytest.skip(reason)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is torn down then, too
     # Not in pytest's folder, whose name is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="fl-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # munge asks for that
@@ -128,9 +131,9 @@ class Place:
         return self.run("submit", "mine", "launcher.cpus_per_task=1", *launcher, **environment)
 
     def status(self):
-        """Run -> its state, and what else is told."""
-        lines = self.call("status", "mine").stdout.splitlines()[:-1]
-        return {run: (state, " ".join(told)) for run, state, *told in (line.split() for line in lines)}
+        """Run -> its state, and what else is told, as `frostline status` has it; which takes a second to begin."""
+        study = read_study(Path("experiments/mine"))
+        return {each.run: (each.state, each.told) for each in standings(study, plans_of(study), sent_of(study))}
 
     def journal(self, run):
         path = self.folder / "runs/mine/work" / run / "epochs.jsonl"

@@ -88,7 +88,7 @@ class Cluster:
         self.call("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
 
 
-def wait(until, seconds: float, every: float = 0.1):
+def wait(until, seconds: float, every: float = 0.3):
     """What `until` gives, once that is true; fails where it is not in time."""
     end = time.monotonic() + seconds
     while not (found := until()):

@@ -1,8 +1,7 @@
 """Where each run of a study stands: by its results, by the queue, and by what its cell has written. Without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +47,8 @@ def plans_of(study: Study) -> dict[str, Path]:
 
 def standings(study: Study, plans: Mapping[str, Path], sent: Mapping[str, Sent]) -> list[Standing]:
     """Of each planned run. sent: as `arrays.where` gives it, asked for before."""
-    return [_standing(study, name, plan, sent.get(name)) for name, plan in plans.items()]
+    datasets = _datasets(study.runs / "data")
+    return [_standing(study, name, plan, sent.get(name), datasets) for name, plan in plans.items()]
 
 
 def sent_of(study: Study) -> dict[str, Sent]:
@@ -56,26 +56,10 @@ def sent_of(study: Study) -> dict[str, Sent]:
     return where(study.runs, slurm.queue()) if folders(study.runs) else {}
 
 
-def finished_ahead(study: Study, name: str, plan: Path) -> bool:
-    """Whether a run is finished in its workplace, by today's plan, code and data, for `dvc repro` to take over."""
-    work = study.runs / "work" / name
-    try:
-        if not (work / "results" / "result.json").is_file():
-            return False
-        mark, text = (work / MARK).read_text(encoding="utf-8"), plan.read_text(encoding="utf-8")
-    except OSError:
-        return False
-    # As `workplace.identity` writes it. Its dataset is one of the study's: to tell which, the plan would be parsed.
-    if not mark.startswith(text + "\n"):
-        return False
-    data, *code = mark[len(text) + 1 :].split("\n")
-    return code[:1] == [code_hash(*RESULTS)] and data in _datasets(study.runs / "data")
-
-
-def _standing(study: Study, name: str, plan: Path, sent: Sent | None) -> Standing:
+def _standing(study: Study, name: str, plan: Path, sent: Sent | None, datasets: Collection[str]) -> Standing:
     if _delivered(study, name, plan):
         return Standing(name, "done")
-    if finished_ahead(study, name, plan):
+    if _finished_ahead(study, name, plan, datasets):
         return Standing(name, "done", "`dvc repro` takes it over")
     last = Cell(plan).last  # after the queue was asked: what has ended since, has said so
     element = None if sent is None else sent.element
@@ -107,6 +91,22 @@ def _standing(study: Study, name: str, plan: Path, sent: Sent | None) -> Standin
         state = "" if element is None else f" ({element.state})"
         return Standing(name, "failed", f"job {sent.job} never began, and has left the queue{state}")
     return Standing(name, "not sent")
+
+
+def _finished_ahead(study: Study, name: str, plan: Path, datasets: Collection[str]) -> bool:
+    """Whether a run is finished in its workplace, by today's plan, code and data, for `dvc repro` to take over."""
+    work = study.runs / "work" / name
+    try:
+        if not (work / "results" / "result.json").is_file():
+            return False
+        mark, text = (work / MARK).read_text(encoding="utf-8"), plan.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    # As `workplace.identity` writes it. Its dataset is one of the study's: to tell which, the plan would be parsed.
+    if not mark.startswith(text + "\n"):
+        return False
+    data, *code = mark[len(text) + 1 :].split("\n")
+    return code[:1] == [code_hash(*RESULTS)] and data in datasets
 
 
 def _running(plan: Path, last: Attempt | None, what: str) -> str:
@@ -142,7 +142,6 @@ def _delivered(study: Study, name: str, plan: Path) -> bool:
         return False
 
 
-@cache
 def _datasets(folder: Path) -> set[str]:
     """The hashes of a study's prepared datasets."""
     return {str(read_info(path.parent)["data_hash"]) for path in folder.glob(f"*/{INFO}")}
