@@ -19,7 +19,7 @@ export GOMP_SPINCOUNT := 6000
 endif
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro test proofs ui lint bench catalogue lock help clean
+.PHONY: setup repro test proofs test-cluster ui lint bench catalogue lock help clean
 .DEFAULT_GOAL := help
 
 setup: $(READY)  ## set up the environment, and nothing else
@@ -38,6 +38,10 @@ test: $(READY)  ## the tests, but the proofs
 proofs: $(READY)  ## the tests that take minutes
 	@command -v chromium >/dev/null || echo "No chromium: what looks at pages is skipped (Debian: apt-get install chromium)"
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) -m slow
+
+test-cluster: $(READY)  ## the tests on a SLURM of their own, brought up in a temporary folder
+	@command -v sbatch >/dev/null || echo "No SLURM: all are skipped (Debian: apt-get install munge slurmctld slurmd slurm-client)"
+	OMP_NUM_THREADS=1 pytest -m cluster tests/cluster
 
 ui: $(READY)  ## the local runs in MLflow, on http://127.0.0.1:5000 (PORT=5000)
 	mkdir -p runs/mlflow
@@ -63,7 +67,7 @@ clean:  ## remove the environment and everything that runs have made
 	rm -rf .venv runs .dvc/cache .dvc/tmp
 
 help:
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # The stamp is older than the lock or the project file only if those changed: a second call sets nothing up again.
 $(READY): requirements.lock pyproject.toml

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from frostline.cli import (
     annotate,
     cache,
+    cancel,
     champion,
     compare,
     doctor,
@@ -24,7 +25,9 @@ from frostline.cli import (
     preview,
     schedule,
     serve,
+    status,
     study,
+    submit,
     sync,
     train,
 )
@@ -32,7 +35,7 @@ from frostline.cli.stopping import Stopped, stoppable
 from frostline.errors import FrostlineError
 
 COMMANDS = (
-    *(study, plan, prepare, doctor, annotate, preview, train, compare),
+    *(study, plan, prepare, doctor, annotate, preview, train, submit, status, cancel, compare),
     *(sync, champion, predict, evaluate, export, serve, schedule, models, cache),
 )
 

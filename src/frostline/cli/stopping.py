@@ -1,5 +1,6 @@
 """Ctrl+C and SIGTERM: a command that is stopped says so in one line, and how it goes on."""
 
+import _thread
 import os
 import signal
 import threading
@@ -40,3 +41,27 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def heeded_by_this_process_alone() -> Iterator[None]:
+    """Within, SIGTERM and SIGUSR1 are both SIGTERM, once, to this process, and nothing to those that it begins.
+
+    SLURM signals every process of a step: a worker that makes batches would end, and the run fail for want of it
+    before it could stop. So all have the signals blocked, and a thread of this one waits for them.
+    """
+    numbers = {signal.SIGTERM, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def wait() -> None:
+        signal.sigwait(numbers)
+        _thread.interrupt_main(signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        yield
+    finally:
+        import multiprocessing  # as most commands need none of it
+
+        for child in multiprocessing.active_children():
+            child.kill()  # Python would tell them by SIGTERM, and wait for them

@@ -19,6 +19,11 @@ def add(commands: Commands) -> None:
         "--plan", type=Path, metavar="FILE", help="a run that `frostline plan` wrote, instead of overrides"
     )
     train.add_argument("--study", type=Path, metavar="FOLDER", help="all stale runs of a study, before `dvc repro`")
+    train.add_argument(
+        "--ahead",
+        action="store_true",
+        help="with --plan: finish the run in its workplace, and leave it to `dvc repro` to take it over",
+    )
     train.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     add_overrides(train)
     train.set_defaults(command=run)
@@ -29,11 +34,21 @@ def run(args: argparse.Namespace) -> None:
         raise FrostlineError("Give one of --plan, --study and KEY=VALUE overrides: each names what is to be trained.")
     if args.show and (args.plan or args.study):
         raise FrostlineError("--show prints what overrides compose to; a planned run is a file that can be read.")
+    if args.ahead and not args.plan:
+        raise FrostlineError("--ahead is of a planned run: give --plan FILE, too.")
     if args.study:
         from frostline.launch.ahead import train_ahead
         from frostline.studies.study import read_study
 
         train_ahead(read_study(args.study))
+    elif args.plan and args.ahead:
+        from frostline.cli.stopping import heeded_by_this_process_alone
+        from frostline.config import read
+        from frostline.launch.planned import Job, train_ahead_of_dvc
+
+        with heeded_by_this_process_alone():
+            if line := train_ahead_of_dvc(Job(args.plan, read(args.plan))):
+                print(line)
     elif args.plan:
         from frostline.launch.planned import train_planned
 

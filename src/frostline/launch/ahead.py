@@ -3,25 +3,21 @@
 DVC would start a process for each run, one after the other.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, wait
-from typing import Any, Self
+from typing import Self
 
 from tqdm import tqdm
 
 from frostline.config import Config, read
-from frostline.config.source import attribute
 from frostline.errors import FrostlineError
 from frostline.launch.local import Local
 from frostline.launch.planned import Job
-from frostline.runs.workplace import prepared
-from frostline.scenes.dataset import Dataset
+from frostline.launch.progress import epochs_of, journal_of, told
 from frostline.studies.stale import stale
 from frostline.studies.study import Study
-from frostline.words import decimal
 
 LOOK = 1.0  # seconds between two looks at how far the runs are
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}{postfix}]"
@@ -78,9 +74,9 @@ class Progress:
 
     def __init__(self, title: str, jobs: Collection[Job]) -> None:
         self._title = title
-        self._total = {job.name: _epochs(job) for job in jobs}
+        self._total = {job.name: epochs_of(job) for job in jobs}
         self._jobs = {job.name: job for job in jobs}  # under way, or still to be
-        self._done = {job.name: len(_journal(job)) for job in jobs}
+        self._done = {job.name: len(journal_of(job)) for job in jobs}
         self._before, self._since = sum(self._done.values()), time.monotonic()
         self._bar = tqdm(total=sum(self._total.values()), desc=title, bar_format=BAR) if sys.stderr.isatty() else None
 
@@ -95,11 +91,11 @@ class Progress:
     def look(self) -> None:
         """Tell of what has been done since."""
         for job in self._jobs.values():
-            journal = _journal(job)
+            journal = journal_of(job)
             news, self._done[job.name] = journal[self._done[job.name] :], len(journal)
             for epoch in news if self._bar is None else ():
                 so_far = f"{sum(self._done.values())} of {sum(self._total.values())} epochs, {self._left()}"
-                self._say(f"{self._title}, {so_far}: {job.name} {_told(job, epoch, self._total[job.name])}")
+                self._say(f"{self._title}, {so_far}: {job.name} {told(job, epoch, self._total[job.name])}")
         if self._bar is not None:
             self._bar.n = sum(self._done.values())
             self._bar.set_postfix_str(self._left(), refresh=False)
@@ -130,32 +126,3 @@ class Progress:
             return runs
         left = (time.monotonic() - self._since) / (done - self._before) * (total - done)
         return f"{runs}, about {f'{left / 60:.0f} min' if left > 90 else f'{left:.0f} s'} left"
-
-
-def _epochs(job: Job) -> int:
-    """How many the run has, by its budget; where that is stated in pictures, of the scenes that the dataset has."""
-    trainer = job.config["trainer"]
-    if trainer["images"] is None:
-        return int(trainer["epochs"])
-    scenes = len(Dataset.open(job.runs / "data" / prepared(job.config)).scenes("train"))
-    return max(1, -(-int(trainer["images"]) // scenes))
-
-
-def _journal(job: Job) -> list[str]:
-    """The lines of the epochs that are done; until the run begins, those of an unfinished one of its name."""
-    try:
-        text = job.journal.read_text(encoding="utf-8")
-    except OSError:
-        return []
-    return text.split("\n")[:-1]  # what follows the last line break is a line half written
-
-
-def _told(job: Job, line: str, epochs: int) -> str:
-    try:
-        epoch: dict[str, Any] = json.loads(line)
-        name = f"val_{attribute(job.config['task']['_target_'], 'primary')}"
-        value = epoch.get(name)
-        told = "" if value is None else f", {name} {decimal(float(value))}"
-        return f"epoch {int(epoch['epoch']) + 1} of {epochs}{told}"
-    except (ValueError, KeyError, TypeError):  # half written
-        return "an epoch"

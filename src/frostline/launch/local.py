@@ -16,9 +16,16 @@ from typing import Any
 
 from frostline.config import Config
 from frostline.errors import FrostlineError
+from frostline.launch.cells import told
 from frostline.launch.planned import Job, train_ahead_of_dvc
 from frostline.parallel import cores
 from frostline.runs.beforehand import may_have
+
+
+def train_and_tell(job: Job) -> str:
+    """Train it ahead of DVC, and write down how that began and ended, for `frostline status`."""
+    with told(job.plan):
+        return train_ahead_of_dvc(job)
 
 
 class Local:
@@ -27,10 +34,13 @@ class Local:
     Where there are GPUs, each run has its own.
     """
 
-    def __init__(self, configs: Collection[Config], work: Callable[[Job], str] = train_ahead_of_dvc) -> None:
-        """configs: of the jobs to come. work: what a process does with a job."""
+    def __init__(
+        self, configs: Collection[Config], work: Callable[[Job], str] = train_and_tell, most: int | None = None
+    ) -> None:
+        """configs: of the jobs to come. work: what a process does with a job. most: at once, if there is room."""
         self._work = work
         self.at_once, threads, gpus = places(configs)
+        self.at_once = min(self.at_once, most or self.at_once)
         os.environ["OMP_NUM_THREADS"] = str(threads)  # for the processes to come: torch reads it when it loads
         self._workers = [Worker(gpus[number] if gpus else None) for number in range(self.at_once)]
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
-from frostline.runs.finish import Finished, finish
+from frostline.runs.finish import Finished, finish, member_of
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import prepared
 from frostline.scenes.dataset import Dataset
@@ -62,11 +62,14 @@ def train_planned(plan: Path) -> str | None:
 
 
 def train_ahead_of_dvc(job: Job) -> str:
-    """The same, in a process of its own, and without handing over. All that it says goes to the job's log.
+    """The same, in a process of its own, and without handing over. All that it says goes to the job's log, and what one
+    of several processes of the run says that helps the first one to a file beside it. Empty in such a process.
 
     Raises FrostlineError, and RuntimeError in one line for what nobody expected, of which the log has the rest.
     """
-    with _said_to(job.log):
+    this = member_of(job.config)
+    log = job.log if this is None or this.rank == 0 else job.log.with_suffix(f".{this.rank}.txt")
+    with _said_to(log):
         try:
             finished = _finish(job)
             return "" if finished is None else _told(job, finished)
@@ -75,7 +78,7 @@ def train_ahead_of_dvc(job: Job) -> str:
         except Exception as error:
             traceback.print_exc()
             told = traceback.format_exception_only(error)[-1].strip()
-            raise RuntimeError(f"{told} (all of it in {job.log})") from None
+            raise RuntimeError(f"{told} (all of it in {log})") from None
 
 
 def _finish(job: Job) -> Finished | None:

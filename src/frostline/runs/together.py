@@ -76,6 +76,7 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     from torch import distributed
 
     if was_started():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})  # as who started it may have them
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if this.by == "slurm":
         os.environ |= _meeting_place(os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_STEP_ID", "0"))
