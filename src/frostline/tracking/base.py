@@ -105,7 +105,8 @@ class Tracker:
 
     It is built before anything is prepared, so what takes long to import waits for `begin`. `check` and `begin` raise
     FrostlineError, which ends the run, where the user has to mend something. What the others raise ends no run: it is
-    told in a line, and what was missed is told again later.
+    told in a line, and what was missed is told again later, `begin` too where it took long. During a run one thread
+    calls all but `check`, and not the one that trains, so nothing has to be quick.
     """
 
     def check(self) -> None:
@@ -116,7 +117,7 @@ class Tracker:
 
     def epochs(self, epochs: Sequence[Epoch]) -> None:
         """What was measured, in their order, each as soon as it can be told. What was told before of the same step
-        changes nothing."""
+        changes nothing. None from time to time, where an epoch is long."""
 
     def files(self, paths: Sequence[Path]) -> None:
         """What the run has made."""
