@@ -63,7 +63,10 @@ class MlflowTracker(Tracker):
                 self._machine = Machine(known.info.start_time / 1000)
 
     def epochs(self, epochs: Sequence[Epoch]) -> None:
-        left = [epoch for epoch in epochs if epoch.step not in self._steps]
+        self._send([epoch for epoch in epochs if epoch.step not in self._steps])
+
+    def _send(self, left: Sequence[Epoch]) -> None:
+        """And what the machine did meanwhile."""
         samples = self._machine.samples() if self._machine is not None else []
         if not left and not samples:
             return
@@ -81,6 +84,7 @@ class MlflowTracker(Tracker):
     def end(self, status: Status) -> None:
         if self._machine is not None:
             self._machine.close()
+        self._send([])
         with self._reached():
             self._client.set_terminated(self._id, STATUS[status])
 

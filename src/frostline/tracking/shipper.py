@@ -102,18 +102,23 @@ class Shipper:
             with self._changed:
                 self._changed.wait_for(lambda: self._last is not None, rest)
                 # At first it begins at once.
-                self._changed.wait_for(lambda: self._last or self._news, PULSE if self._first.is_set() else 0.0)
+                news = self._changed.wait_for(lambda: self._last or self._news, PULSE if self._first.is_set() else 0.0)
                 self._news, last = False, self._last
             if last is not None:
                 self._end(last)
                 return
             since = time.thread_time()
             try:
-                self._go_on()
+                if self._begun:
+                    self._go_on(pulse=not news)
+                else:
+                    self._begin()
             except Exception as error:  # of whatever kind: it is another's code, and often another's machine
                 if not self._first.is_set():
                     self._refusal = error
                     self._first.set()
+                    if self._last is not None:  # stopped meanwhile
+                        self._last.over.set()
                     return
                 self._say(_said(error))
                 self._news = True  # for it still
@@ -121,30 +126,36 @@ class Shipper:
             else:
                 self._lost, again = False, AGAIN
                 rest = (time.thread_time() - since) / SHARE if self._first.is_set() else 0.0
-            self._first.set()
+                self._first.set()
 
-    def _go_on(self) -> None:
-        if not self._begun:
-            self._try(lambda: self._tracker.begin(self._run, self._params, self._tags))
-            self._begun = True
+    def _begin(self) -> None:
+        self._try(partial(self._tracker.begin, self._run, self._params, self._tags))
+        self._begun = self._news = True
+
+    def _go_on(self, pulse: bool = False) -> None:
         self._left += self._tail.read()
-        self._try(lambda: self._tracker.epochs(self._left))
-        self._left = []
+        if self._left or pulse:
+            self._try(partial(self._tracker.epochs, self._left))
+            self._left = []
 
     def _end(self, last: _Last) -> None:
         self._lost = self._lost and last.status != "finished"  # so that it is told if all of it was in vain
         try:
+            if not self._begun:
+                if last.status != "finished":
+                    return
+                self._begin()
             self._go_on()
             if last.tested:
-                self._try(lambda: self._tracker.epochs(last.tested))
+                self._try(partial(self._tracker.epochs, last.tested))
             for path in last.files:
                 self._try(partial(self._tracker.files, [path]), path.stat().st_size / SLOWEST)
-            self._try(lambda: self._tracker.end(last.status))
+            self._try(partial(self._tracker.end, last.status))
         except Exception as error:
             self._say(_said(error), last=last.status == "finished")
             with suppress(Exception):  # until the rest is sent
                 if self._begun:
-                    self._try(lambda: self._tracker.end("failed" if last.status == "failed" else "killed"))
+                    self._try(partial(self._tracker.end, "failed" if last.status == "failed" else "killed"))
         finally:
             last.over.set()
 
