@@ -126,8 +126,8 @@ class Tracker:
         """The last that it hears. `finished` only where it has taken all."""
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run] | None:
-        """Which of these finished runs of one study it has not, or not whole, so that they are to be told again; None
-        where it cannot say, and nothing is."""
+        """Which of these finished runs of one study it has not, or not whole; None where it cannot say. Those are told
+        again, each to a copy of this tracker."""
         return None
 
     def compared(self, study: ToldStudy) -> str:

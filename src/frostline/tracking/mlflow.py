@@ -7,7 +7,6 @@ import json
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from frostline.tracking.registry import ADDRESS, ALIAS, has_registry, register
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
 from frostline.words import one_line
 
+FRESH = 5.0  # seconds for which one that has answered is not asked whether it does
 TRIES = 5  # of a dataset that others bring at the same moment
 LOCAL_PAGES = "http://127.0.0.1:5000"  # of `make ui`
 # Without it, MLflow 3's pages open as those of a chat application, whatever the kind of the experiment.
@@ -43,6 +43,9 @@ class MlflowTracker(Tracker):
         self.uri, self.system_metrics = tracking_uri(uri), system_metrics
         self._client: Any = None
         self._id = ""
+        self._seen: dict[str, list[Any]] | None = None  # by id, the runs that `lacking` has found
+        self._experiment = ""
+        self._answered = -FRESH  # when, last
         self._machine: Machine | None = None
         self._steps: set[int] = set()  # that MLflow has
 
@@ -50,11 +53,11 @@ class MlflowTracker(Tracker):
         check_reached(self.uri)
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        experiment = self._opened(run.study)
+        experiment = self._experiment or self._opened(run.study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
-            self._client = MlflowClient(self.uri)
+            self._client, self._steps = MlflowClient(self.uri), set()
             told = {TAGS.get(key, key): value for key, value in tags.items()}
             # Another store, or removed since: a new run.
             known = self._go_on(experiment, run) or self._started(experiment, run, told)
@@ -89,16 +92,18 @@ class MlflowTracker(Tracker):
             self._client.set_terminated(self._id, STATUS[status])
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
-        experiment = self._opened(runs[0].study)
+        self._experiment = self._opened(runs[0].study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
-            there = held(MlflowClient(self.uri), experiment)
-        known = [one for one in there if ID in one.data.tags]
-        count = Counter(one.data.tags[ID] for one in known)  # of one that is there twice, the other is to go
-        ids = {tag for one in known if one.info.status == "FINISHED" and count[tag := one.data.tags[ID]] == 1}
+            there = held(MlflowClient(self.uri), self._experiment)
         cells = of_cells(one for one in there if ID not in one.data.tags)
-        return [run for run in runs if run.id not in ids and not (run.commit and _cell(run) in cells)]
+        self._seen = {}
+        for one in reversed(there):  # the oldest first
+            self._seen.setdefault(one.data.tags.get(ID, ""), []).append(one)
+        # Of one that is there twice, the other is to go.
+        whole = {id for id, held in self._seen.items() if [one.info.status for one in held] == ["FINISHED"]}
+        return [run for run in runs if run.id not in whole and not (run.commit and _cell(run) in cells)]
 
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
@@ -124,9 +129,11 @@ class MlflowTracker(Tracker):
     @contextmanager
     def _reached(self) -> Iterator[None]:
         """Within, what goes wrong is one sentence; a server that is away is found to be so at once."""
-        check_reached(self.uri)
+        if time.monotonic() - self._answered > FRESH:
+            check_reached(self.uri)
         with refusing(self.uri):
             yield
+        self._answered = time.monotonic()
 
     def _started(self, experiment: str, run: Run, tags: Mapping[str, str]) -> Any:
         """A new run, with all tags at once: what is cut off after it finds it again."""
@@ -170,8 +177,13 @@ class MlflowTracker(Tracker):
 
     def _go_on(self, experiment: str, run: Run) -> Any:
         """The run that a killed process left, or one that has sent a part; None where there is none."""
-        oldest = ["attributes.start_time ASC"]
-        there = self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", order_by=oldest) if run.id else []
+        if not run.id:
+            return None
+        if self._seen is not None:
+            there = self._seen.get(run.id, [])
+        else:
+            oldest = ["attributes.start_time ASC"]
+            there = self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", order_by=oldest)
         if not there:
             return None
         # A server that is killed while it makes one is asked again, and has made two.
