@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
+from helpers.store import free_port
+
 USER, PASSWORD = "frost", "a-planted/secret?of#the@store"
-PROGRAMS = ("initdb", "pg_ctl", "postgres", "psql")
+PROGRAMS = ("initdb", "pg_ctl", "pg_dump", "postgres", "psql")
 
 
 def binaries():
@@ -58,6 +59,12 @@ class Postgres:
         )
         return done.stdout.strip()
 
+    def dump(self, database):
+        """All that a database holds, as text."""
+        told = {**os.environ, "PGPASSWORD": PASSWORD}
+        command = [binaries() / "pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, database]
+        return subprocess.run(command, env=told, capture_output=True, text=True, check=True).stdout
+
 
 @contextmanager
 def postgres():
@@ -76,9 +83,7 @@ def postgres():
 
         made = ["-U", USER, f"--pwfile={folder / 'password'}", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
         run(binaries() / "initdb", "-D", folder / "data", *made, "--no-sync")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
         control = [binaries() / "pg_ctl", "-D", folder / "data"]
         run(*control, "-w", "-l", folder / "log", "-o", options, "start")
