@@ -66,25 +66,32 @@ class Postgres:
         return subprocess.run(command, env=told, capture_output=True, text=True, check=True).stdout
 
 
+def as_nobody(folder):
+    """What stands before a command so that it runs as whom this folder is given to, as PostgreSQL refuses root.
+
+    folder: that others may reach, and so none of pytest's.
+    """
+    if os.geteuid():
+        return []
+    nobody = _nobody()
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--"]
+
+
 @contextmanager
 def postgres():
     with TemporaryDirectory(prefix="frostline-pg-") as name:
-        folder = Path(name)
-        as_whom = []
-        if os.geteuid() == 0:
-            nobody = _nobody()
-            as_whom = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--"]
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        folder, user = Path(name), as_nobody(Path(name))
         (folder / "password").write_text(PASSWORD)
         (folder / "password").chmod(0o644)  # in a folder that only its owner enters
 
         def run(*command):
-            subprocess.run([*as_whom, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
+            subprocess.run([*user, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
 
         made = ["-U", USER, f"--pwfile={folder / 'password'}", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
         run(binaries() / "initdb", "-D", folder / "data", *made, "--no-sync")
         port = free_port()
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
         control = [binaries() / "pg_ctl", "-D", folder / "data"]
         run(*control, "-w", "-l", folder / "log", "-o", options, "start")
         try:

@@ -13,7 +13,8 @@ from frostline.tracking.base import Epoch, Run, Status, Tracker
 from frostline.tracking.epochs import Tail
 from frostline.words import one_line
 
-SHARE = 0.005  # of a processor that telling may take while a run is trained: after its work, the thread rests
+SHARE = 0.003  # of a processor that telling may take while a run is trained: after its work, the thread rests
+AT_ONCE = 40  # epochs that are told before it rests
 PULSE = 10.0  # seconds after which a tracker is called though there is no new epoch
 AGAIN, AGAIN_AT_MOST = 1.0, 60.0  # seconds until one that failed is tried again, twice as many each time
 BEGIN_WITHIN = 120.0  # seconds that the first step waits for a tracker that says neither yes nor no
@@ -135,8 +136,9 @@ class Shipper:
     def _go_on(self, pulse: bool = False) -> None:
         self._left += self._tail.read()
         if self._left or pulse:
-            self._try(partial(self._tracker.epochs, self._left))
-            self._left = []
+            self._try(partial(self._tracker.epochs, self._left[:AT_ONCE]))
+            self._left = self._left[AT_ONCE:]
+            self._news |= bool(self._left)
 
     def _end(self, last: _Last) -> None:
         self._lost = self._lost and last.status != "finished"  # so that it is told if all of it was in vain
@@ -146,6 +148,8 @@ class Shipper:
                     return
                 self._begin()
             self._go_on()
+            while self._left:
+                self._go_on()
             if last.tested:
                 self._try(partial(self._tracker.epochs, last.tested))
             for path in last.files:
