@@ -37,6 +37,8 @@ test: $(READY)  ## the tests, but the proofs
 
 proofs: $(READY)  ## the tests that take minutes
 	@command -v chromium >/dev/null || echo "No chromium: what looks at pages is skipped (Debian: apt-get install chromium)"
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || \
+	  echo "No PostgreSQL: what a shared store does is skipped (Debian: apt-get install postgresql)"
 	OMP_NUM_THREADS=1 pytest -n $(shell getconf _NPROCESSORS_ONLN) -m slow
 
 test-cluster: $(READY)  ## the tests on a SLURM of their own, brought up in a temporary folder

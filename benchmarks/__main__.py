@@ -24,6 +24,7 @@ from benchmarks import (
     scale,
     serve,
     start,
+    tracking,
     training,
     verdict,
     windows,
@@ -34,7 +35,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PARTS = (
     *(data, devices, exporting, freezing, loading, metrics, pipeline, predicting, quality),
-    *(report, scale, serve, start, training, verdict, windows),
+    *(report, scale, serve, start, tracking, training, verdict, windows),
 )
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 

@@ -20,6 +20,9 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "true",
     # MLflow would wait minutes for a server that has stopped, and the run with it.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # With a run's end it prints the address of the store, as it was given: with its password.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # A bar for each of a model's files says nothing to anybody.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }

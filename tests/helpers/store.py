@@ -43,19 +43,27 @@ def tell(tracker, metrics, step):
     tracker.epochs([Epoch(step, metrics, 1_700_000_000.0 + step)])
 
 
-@contextmanager
-def serving(folder, store="sqlite:///server.db", artifacts="files"):
-    """A running `mlflow server` and its address. folder: where it works."""
+SETTINGS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(folder, store="sqlite:///server.db", artifacts="files", port=None, log=subprocess.DEVNULL):
+    """A running `mlflow server` and its address. folder: where it works. port: one that is free."""
+    port = port or free_port()
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--artifacts-destination", artifacts]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *options, "--backend-store-uri", store],
+        [sys.executable, "-m", "mlflow", "server", *options],
         cwd=folder,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        # The store by the environment, as any user of a machine may read what its processes are told.
+        env={**os.environ, **SETTINGS, "MLFLOW_BACKEND_STORE_URI": store},
+        stdout=log,
+        stderr=log,
         start_new_session=True,
     )
     try:

@@ -107,7 +107,7 @@ def test_an_epoch_is_told_as_a_whole(uri, run, monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "log_batch", cut_off)
     epochs = [Epoch(n, {"images_seen": n, **{f"val_{k}": k / 7 for k in range(30)}}, 1e9 + n) for n in range(60)]
-    with pytest.raises(ConnectionError):
+    with pytest.raises(FrostlineError, match="away"):
         tracker.epochs(epochs)
     monkeypatch.undo()
     again = begun(uri, run.folder, run.study, run.name, id="a")
@@ -146,9 +146,31 @@ def test_the_machine_is_watched_until_the_end(uri, run):
     run.folder.mkdir()
     tracker = MlflowTracker(uri)
     tracker.begin(run, {}, {})
-    time.sleep(1.5)
+    time.sleep(2.5)
+    tracker.epochs([])
     tracker.end("finished")
-    assert any(name.startswith("system/") for name in known(uri, run)[1])
+    _, metrics = known(uri, run)
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= metrics.keys()
+    steps = [step for step, _ in metrics["system/cpu_utilization_percentage"]]
+    assert len(steps) == 2 and steps[0] in (1, 2) and steps[1] in (steps[0] + 1, steps[0] + 2)  # seconds of the run
+    assert 0 < metrics["system/system_memory_usage_percentage"][0][1] <= 100
+
+
+def test_what_was_sampled_while_nobody_answered_is_told_later(uri, run, monkeypatch):
+    from mlflow import MlflowClient
+
+    run.folder.mkdir()
+    tracker = MlflowTracker(uri)
+    tracker.begin(run, {}, {})
+    with monkeypatch.context() as away:
+        away.setattr(MlflowClient, "log_batch", lambda *_, **__: (_ for _ in ()).throw(OSError("away")))
+        time.sleep(1.3)
+        with pytest.raises(FrostlineError):
+            tracker.epochs([])
+    tracker.epochs([])
+    tracker.epochs([])
+    assert len(known(uri, run)[1]["system/cpu_utilization_percentage"]) == 1
+    tracker.end("killed")
 
 
 def test_an_address_is_checked_without_importing_mlflow(tmp_path):
@@ -173,16 +195,45 @@ def test_a_server_that_stops_does_not_stop_the_run(server, train_small, here, mo
     seen = []
 
     def epochs(self, epochs):
-        if epochs[0].step == 1 and not seen:
-            held, _ = known(address, Run("default", "run", here))
-            seen.append((held.info.status, held.data.metrics["images_seen"], held.data.tags["schedule"]))
-            stop(process)
         told(self, epochs)
+        if epochs and not seen:
+            held, _ = known(address, Run("default", "run", here))
+            seen.append((held.info.status, held.data.metrics["images_seen"] > 0, held.data.tags["schedule"]))
+            stop(process)
 
     monkeypatch.setattr(MlflowTracker, "epochs", epochs)
     result, folder = train_small("schedule=frozen", f"tracking.uri={address}", "trainer.epochs=4")
-    assert seen == [("RUNNING", 20.0, "frozen")]
+    assert seen == [("RUNNING", True, "frozen")]
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert len(said) == 2 and all("the tracker takes nothing" in line and "cannot be reached" in line for line in said)
+    assert 1 <= len(said) <= 2 and all("takes nothing" in line and "cannot be reached" in line for line in said)
+    assert said[-1].endswith("`frostline sync` sends it.")
     assert RunResult.read(folder / "result.json") == result and result.images_seen == 80
     assert len((folder / "epochs.jsonl").read_text().splitlines()) == 4
+
+
+def test_what_a_resumed_run_is_told_otherwise_is_drift(uri, run):
+    """Catches a run that stops because MLflow keeps parameters as they are, and a change that nobody sees."""
+    begun(uri, run.folder, run.study, run.name, id="a", rate="1", same="x" * 900)
+    begun(uri, run.folder, run.study, run.name, id="a", rate="2", same="x" * 900, more="3")
+    assert known(uri, run)[0].data.tags["frostline.drift"] == "rate: 1, now 2"
+    begun(uri, run.folder, run.study, run.name, commit="def", id="a", rate="2", same="x" * 900)
+    begun(uri, run.folder, run.study, run.name, id="a", rate="1", same="x" * 900)
+    held = known(uri, run)[0]
+    assert held.data.tags["frostline.drift"] == "rate: 1, now 2\nmlflow.source.git.commit: abc, now def"
+    assert held.data.params == {"rate": "1", "same": "x" * 250, "more": "3"}
+    assert held.data.tags["mlflow.source.git.commit"] == "abc"
+
+
+def test_of_a_run_that_was_made_twice_one_stays(uri, run):
+    """Catches a run that a server made, was killed before it said so, and made again when it was asked again."""
+    from mlflow import MlflowClient
+
+    begun(uri, run.folder, run.study, run.name, id="a")
+    client = MlflowClient(uri)
+    held = known(uri, run)[0]
+    client.create_run(held.info.experiment_id, tags=held.data.tags, run_name=run.name)
+    client.set_terminated(held.info.run_id)
+    assert [one.id for one in MlflowTracker(uri).lacking([Run(run.study, run.name, run.folder, id="a")])] == ["a"]
+    begun(uri, run.folder, run.study, run.name, id="a").end("finished")
+    assert known(uri, run)[0].info.run_id == held.info.run_id
+    assert MlflowTracker(uri).lacking([Run(run.study, run.name, run.folder, id="a")]) == []

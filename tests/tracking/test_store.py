@@ -10,7 +10,14 @@ import pytest
 from filelock import FileLock
 
 from frostline.errors import FrostlineError
-from frostline.tracking.store import check_reached, holds_password, open_experiment, tracking_uri, without_password
+from frostline.tracking.store import (
+    check_reached,
+    holds_password,
+    open_experiment,
+    refusing,
+    tracking_uri,
+    without_password,
+)
 
 
 def test_address_configured_then_environment_then_local(monkeypatch):
@@ -81,9 +88,33 @@ def test_what_is_no_web_server_is_told_without_the_password():
 
 
 def test_a_database_without_its_driver_is_told():
-    with pytest.raises(FrostlineError, match="postgresql.*://127.0.0.1:1/x cannot be used") as error:
-        open_experiment("postgresql+nodriver://me:secret@127.0.0.1:1/x", "study")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(FrostlineError, match=f"postgresql.*://127.0.0.1:{port}/x cannot be used") as error:
+            open_experiment(f"postgresql+nodriver://me:secret@127.0.0.1:{port}/x", "study")
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_database_where_nobody_listens_is_told_before_mlflow_is_loaded():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(FrostlineError, match=f"postgresql://127.0.0.1:{port}/x cannot be reached.*start it") as error:
+        check_reached(f"postgresql://me:secret@127.0.0.1:{port}/x")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["postgresql:///x?host=/run/pg", "postgresql://a,b/x", "postgresql://a:1,b:2/x"])
+def test_a_database_whose_address_is_not_one_host_is_left_to_its_driver(uri):
+    check_reached(uri)
+
+
+def test_what_others_say_of_an_address_is_told_without_its_password():
+    uri = "http://me:se%2Fcret@127.0.0.1:1/"
+    with pytest.raises(FrostlineError) as error, refusing(uri):
+        raise OSError(f"API request to {uri}api/2.0 failed: se%2Fcret, se/cret, me:se%2Fcret")
+    assert "cret" not in str(error.value) and "http://127.0.0.1:1/api/2.0 failed" in str(error.value)
+    assert error.value.__cause__ is None  # a traceback would tell it
 
 
 def test_a_store_that_cannot_be_made_is_told(tmp_path):

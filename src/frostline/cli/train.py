@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> None:
     elif args.plan:
         from frostline.launch.planned import train_planned
 
-        if (line := train_planned(args.plan)) is not None:
-            print(line)
+        if said := train_planned(args.plan):
+            print(said)
     else:
         from frostline.config import compose, to_yaml
 

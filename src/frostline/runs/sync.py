@@ -3,10 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from frostline.config import Config, build, flat, read
 from frostline.errors import FrostlineError
@@ -78,8 +81,18 @@ def sync(runs: Path) -> Iterator[Synced]:
     """Tell what trackers lack of the finished runs of a study, whether or not DVC has taken them yet.
 
     runs: its folder in runs/. Each run names its tracker itself. Sent twice, it is there once. Raises FrostlineError
-    where there are no runs, or a tracker cannot be reached at all; what is wrong with one run keeps no other.
+    where there are no runs, a tracker cannot be reached at all, or another process sends them already; what is wrong
+    with one run keeps no other.
     """
+    lock = FileLock(runs / ".sync.lock")
+    try:
+        with lock.acquire(timeout=0):  # two at once would each begin every run
+            yield from _sync_all(runs)
+    except Timeout:
+        raise FrostlineError(f"Another process sends the runs of {runs}: wait for it, or stop it.") from None
+
+
+def _sync_all(runs: Path) -> Iterator[Synced]:
     held = [*(runs / "results").glob("*/result.json"), *(runs / "work").glob("*/results/result.json")]
     if not held:
         raise FrostlineError(f"{runs} has no finished runs: train some, or name another study.")
@@ -106,12 +119,14 @@ def _sync(told: Sequence[_Finished]) -> Iterator[Synced]:
         return
     wanted = {run.id for run in lacking}
     yield from (Synced(one.run.name, "there") for one in told if one.run.id not in wanted)
-    yield from in_threads(_send, (one for one in told if one.run.id in wanted), AT_ONCE)
+    left = ((one, copy(tracker)) for one in told if one.run.id in wanted)
+    yield from in_threads(_send, left, AT_ONCE)
 
 
-def _send(one: _Finished) -> Synced:
+def _send(one_to: tuple[_Finished, Tracker]) -> Synced:
+    one, tracker = one_to
     try:
-        one.tell(one.tracker())
+        one.tell(tracker)
     except Exception as error:  # of whatever kind: it is another's code, and often another's machine
         return Synced(one.run.name, "failed", _said(error))
     return Synced(one.run.name, "sent")

@@ -24,6 +24,7 @@ from frostline.runs.workplace import Workplace
 from frostline.scenes.scene import SPLITS
 from frostline.tracking.base import Data, Run
 from frostline.tracking.journal import Follow, Journal
+from frostline.tracking.shipper import Shipper
 
 CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
 
@@ -51,7 +52,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         stack.callback(data.teardown)  # what is held cannot make room for others
         stack.enter_context(data.dataset.held())
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
-        follow = Follow(built.tracker, run, params, tags, journal.path, stopwatch.leave_out)
+        follow = Follow(Shipper(built.tracker, run, params, tags, journal.path), stopwatch.leave_out)
         stack.enter_context(follow)
         fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
         leave()

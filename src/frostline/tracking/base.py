@@ -105,7 +105,8 @@ class Tracker:
 
     It is built before anything is prepared, so what takes long to import waits for `begin`. `check` and `begin` raise
     FrostlineError, which ends the run, where the user has to mend something. What the others raise ends no run: it is
-    told in a line, and what was missed is told again later.
+    told in a line, and what was missed is told again later, `begin` too where it took long. During a run one thread
+    calls all but `check`, and not the one that trains, so nothing has to be quick.
     """
 
     def check(self) -> None:
@@ -116,7 +117,7 @@ class Tracker:
 
     def epochs(self, epochs: Sequence[Epoch]) -> None:
         """What was measured, in their order, each as soon as it can be told. What was told before of the same step
-        changes nothing."""
+        changes nothing. None from time to time, where an epoch is long."""
 
     def files(self, paths: Sequence[Path]) -> None:
         """What the run has made."""
@@ -125,8 +126,8 @@ class Tracker:
         """The last that it hears. `finished` only where it has taken all."""
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run] | None:
-        """Which of these finished runs of one study it has not, or not whole, so that they are to be told again; None
-        where it cannot say, and nothing is."""
+        """Which of these finished runs of one study it has not, or not whole; None where it cannot say. Those are told
+        again, each to a copy of this tracker."""
         return None
 
     def compared(self, study: ToldStudy) -> str:

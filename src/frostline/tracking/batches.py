@@ -45,11 +45,16 @@ def log_epochs(client: Any, run: str, epochs: Sequence[Epoch]) -> None:
 
 
 def log_params(client: Any, run: str, params: Mapping[str, str]) -> None:
-    """With values cut at PARAM_LIMIT."""
+    """By the values of `param_value`."""
     from mlflow.entities import Param
 
-    for some in chunks([Param(key, value[:PARAM_LIMIT]) for key, value in params.items()], PARAMS_A_CALL):
+    for some in chunks([Param(key, param_value(value)) for key, value in params.items()], PARAMS_A_CALL):
         client.log_batch(run, params=some)
+
+
+def param_value(value: str) -> str:
+    """As MLflow takes it."""
+    return value[:PARAM_LIMIT]
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

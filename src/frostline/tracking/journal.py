@@ -1,19 +1,17 @@
-"""The journal of a run, a JSON line an epoch in its folder; and a tracker follows it, as well as it can."""
+"""The journal of a run, a JSON line an epoch in its folder; and what tells a tracker of it while it is trained."""
 
 import json
 import math
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pytorch_lightning as pl
 
 from frostline.files import write_whole
-from frostline.tracking.base import Epoch, Run, Status, Tracker
-from frostline.tracking.epochs import read_epochs
-from frostline.words import one_line
+from frostline.tracking.base import Epoch
+from frostline.tracking.shipper import Shipper
 
 
 class Journal(pl.Callback):
@@ -54,87 +52,37 @@ class Journal(pl.Callback):
 
 
 class Follow(pl.Callback):
-    """Begins a tracker after the first step, tells it each line of the journal, and the test's figures and files last.
+    """Has a tracker begin after the first step, told of each line of the journal, and of the test's figures and files
+    last: by a `Shipper`, so that training waits for its begin alone.
 
-    Raises FrostlineError as the tracker's `begin`. Whatever it raises afterwards is one line on the terminal; what it
-    has missed is told again with the next epoch. leave_out: told the seconds that were no training.
+    Raises FrostlineError as the tracker's `begin`. leave_out: told the seconds that were no training.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        run: Run,
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-        journal: Path,
-        leave_out: Callable[[float], None],
-    ) -> None:
-        self._tracker, self._run, self._params, self._tags = tracker, run, params, tags
-        self._journal, self._leave_out = journal, leave_out
-        self._begun = self._lost = False
-        self._lines_told = 0
+    def __init__(self, shipper: Shipper, leave_out: Callable[[float], None]) -> None:
+        self._shipper, self._leave_out = shipper, leave_out
+        self._begun = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and self._begun:
-            status: Status = "failed" if issubclass(kind, Exception) else "killed"
-            self._try(lambda: self._tracker.end(status))
+        if kind is not None:
+            self._shipper.stop("failed" if issubclass(kind, Exception) else "killed")
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if not self._begun and trainer.is_global_zero:
             since = time.perf_counter()
-            self._begin()
+            self._shipper.begin()
+            self._begun = True
             self._leave_out(time.perf_counter() - since)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            self._try(self._tell)
+            self._shipper.tell()
 
     def conclude(self, tested: Epoch, files: Sequence[Path]) -> None:
         """The figures of the test, what the run has made, and that it has ended."""
-
-        def tell() -> None:
-            if not self._begun:  # it was killed after its last epoch
-                self._begin()
-            self._tell()
-            self._tracker.epochs([tested])
-            self._tracker.files(files)
-            self._tracker.end("finished")
-
-        self._lost = False  # so that it is told if all of it was in vain
-        told_later = type(self._tracker).lacking is not Tracker.lacking
-        self._try(tell, "`frostline sync` sends it" if told_later else "")
-        if self._lost and self._begun:
-            self._try(lambda: self._tracker.end("killed"))  # until it is sent
-
-    def _begin(self) -> None:
-        self._tracker.begin(self._run, self._params, self._tags)
-        self._begun = True
-
-    def _tell(self) -> None:
-        epochs = read_epochs(self._journal, time.time())
-        if left := epochs[self._lines_told :]:
-            self._tracker.epochs(left)
-            self._lines_told = len(epochs)
-
-    def _try(self, tell: Callable[[], None], later: str = "") -> None:
-        """later: what mends it, where nothing here will."""
-        try:
-            tell()
-        except Exception as error:  # of whatever kind: it is another's code, and often another's machine
-            if not self._lost:
-                reason = one_line(str(error))[:300] or type(error).__name__
-                print(
-                    f"frostline: the tracker takes nothing ({reason}); the run needs none, and has all in "
-                    f"{self._journal.parent}{f': {later}' if later else ''}.",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            self._lost = True
-        else:
-            self._lost = False
+        self._shipper.finish(tested, files)
 
 
 def _epoch(line: str) -> float:

@@ -6,20 +6,22 @@ MLflow itself is imported by `begin`: it takes seconds.
 import json
 import logging
 import random
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from frostline.environment import importing
 from frostline.tracking.base import Cell, Data, Epoch, Run, Status, ToldModel, ToldStudy, Tracker
-from frostline.tracking.batches import log_epochs, log_params
-from frostline.tracking.parents import COMMIT, LEVEL, RUN, held, of_cells, show
+from frostline.tracking.batches import log_epochs, log_params, param_value
+from frostline.tracking.machine import Machine
+from frostline.tracking.parents import COMMIT, LEVEL, MOST_TEXT, RUN, held, of_cells, show
 from frostline.tracking.registry import ADDRESS, ALIAS, has_registry, register
 from frostline.tracking.store import check_reached, open_experiment, refusing, tracking_uri, without_password
+from frostline.words import one_line
 
-SAMPLE_EVERY = 1  # seconds
+FRESH = 5.0  # seconds for which one that has answered is not asked whether it does
 TRIES = 5  # of a dataset that others bring at the same moment
 LOCAL_PAGES = "http://127.0.0.1:5000"  # of `make ui`
 # Without it, MLflow 3's pages open as those of a chat application, whatever the kind of the experiment.
@@ -27,6 +29,7 @@ VIEW = "workflowType=machine_learning"
 DIGEST_LIMIT = 36  # characters, of a dataset's
 TAGS = {"commit": COMMIT}  # which have a name of MLflow's own
 ID = "frostline.id"  # the tag of a training
+DRIFT = "frostline.drift"  # the tag of what a run was told otherwise when it went on, a line each
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
@@ -40,58 +43,67 @@ class MlflowTracker(Tracker):
         self.uri, self.system_metrics = tracking_uri(uri), system_metrics
         self._client: Any = None
         self._id = ""
-        self._monitor: Any = None
+        self._seen: dict[str, list[Any]] | None = None  # by id, the runs that `lacking` has found
+        self._experiment = ""
+        self._answered = -FRESH  # when, last
+        self._machine: Machine | None = None
         self._steps: set[int] = set()  # that MLflow has
 
     def check(self) -> None:
         check_reached(self.uri)
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        experiment = self._opened(run.study)
+        experiment = self._experiment or self._opened(run.study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
-            self._client = MlflowClient(self.uri)
-            if not self._go_on(experiment, run):  # another store, or removed since: a new run
-                self._start(experiment, run, params, tags)
-            self._watch()
+            self._client, self._steps = MlflowClient(self.uri), set()
+            told = {TAGS.get(key, key): value for key, value in tags.items()}
+            # Another store, or removed since: a new run.
+            known = self._go_on(experiment, run) or self._started(experiment, run, told)
+            self._complete(known, run, params, told)
+            if self.system_metrics and self._machine is None:
+                self._machine = Machine(known.info.start_time / 1000)
 
     def epochs(self, epochs: Sequence[Epoch]) -> None:
-        left = [epoch for epoch in epochs if epoch.step not in self._steps]
-        if not left:
+        self._send([epoch for epoch in epochs if epoch.step not in self._steps])
+
+    def _send(self, left: Sequence[Epoch]) -> None:
+        """And what the machine did meanwhile."""
+        samples = self._machine.samples() if self._machine is not None else []
+        if not left and not samples:
             return
-        check_reached(self.uri)
-        log_epochs(self._client, self._id, left)
+        with self._reached():
+            log_epochs(self._client, self._id, [*left, *samples])
         self._steps |= {epoch.step for epoch in left}
-        # It ends where a server does not answer.
-        if self._monitor is not None and not self._monitor._process.is_alive():
-            self._watch()
+        if self._machine is not None and samples:
+            self._machine.let_go(samples[-1].time)
 
     def files(self, paths: Sequence[Path]) -> None:
-        check_reached(self.uri)
-        for path in paths:
-            self._client.log_artifact(self._id, str(path))
+        with self._reached():
+            for path in paths:
+                self._client.log_artifact(self._id, str(path))
 
     def end(self, status: Status) -> None:
-        if self._monitor is not None:
-            # Where the server does not answer, it takes a while to end.
-            ending = threading.Thread(target=self._monitor.finish, daemon=True)
-            ending.start()
-            self._monitor = None
-            check_reached(self.uri)
-            ending.join()
-        check_reached(self.uri)
-        self._client.set_terminated(self._id, STATUS[status])
+        if self._machine is not None:
+            self._machine.close()
+        self._send([])
+        with self._reached():
+            self._client.set_terminated(self._id, STATUS[status])
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
-        experiment = self._opened(runs[0].study)
+        self._experiment = self._opened(runs[0].study)
         with refusing(self.uri):
             from mlflow import MlflowClient
 
-            there = held(MlflowClient(self.uri), experiment)
-        ids = {one.data.tags.get(ID) for one in there if one.info.status == "FINISHED"}
+            there = held(MlflowClient(self.uri), self._experiment)
         cells = of_cells(one for one in there if ID not in one.data.tags)
-        return [run for run in runs if run.id not in ids and not (run.commit and _cell(run) in cells)]
+        self._seen = {}
+        for one in reversed(there):  # the oldest first
+            self._seen.setdefault(one.data.tags.get(ID, ""), []).append(one)
+        # Of one that is there twice, the other is to go.
+        whole = {id for id, held in self._seen.items() if [one.info.status for one in held] == ["FINISHED"]}
+        return [run for run in runs if run.id not in whole and not (run.commit and _cell(run) in cells)]
 
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
@@ -114,20 +126,40 @@ class MlflowTracker(Tracker):
         _load()
         return open_experiment(self.uri, study)
 
-    def _start(self, experiment: str, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Within, what goes wrong is one sentence; a server that is away is found to be so at once."""
+        if time.monotonic() - self._answered > FRESH:
+            check_reached(self.uri)
+        with refusing(self.uri):
+            yield
+        self._answered = time.monotonic()
+
+    def _started(self, experiment: str, run: Run, tags: Mapping[str, str]) -> Any:
+        """A new run, with all tags at once: what is cut off after it finds it again."""
         from mlflow.tracking.context.registry import resolve_tags
 
-        named = {TAGS.get(key, key): value for key, value in tags.items()} | {LEVEL: RUN}
+        named = {**tags, LEVEL: RUN, **({ID: run.id} if run.id else {})}
         made = self._client.create_run(experiment, tags=resolve_tags(named), run_name=run.name)
         self._id = made.info.run_id
-        shown = dict(params)
+        return made
+
+    def _complete(self, known: Any, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """What the run lacks, as its start was cut off; and what it was told otherwise, which it keeps as it was."""
+        shown = {key: param_value(value) for key, value in params.items()}
         if "tracking.uri" in shown:
             shown["tracking.uri"] = without_password(shown["tracking.uri"])
-        if run.data is not None:
+        if run.data is not None and not (known.inputs and known.inputs.dataset_inputs):
             self._log_input(run.data)
-        log_params(self._client, self._id, shown)
-        if run.id:  # last: a run that is found by it has all of the above
-            self._client.set_tag(self._id, ID, run.id)
+        before = {**known.data.tags, **known.data.params}
+        log_params(self._client, self._id, {key: value for key, value in shown.items() if key not in known.data.params})
+        drift = known.data.tags.get(DRIFT, "").splitlines()
+        for key, value in {**tags, **shown}.items():
+            line = one_line(f"{key}: {before.get(key)}, now {value}")
+            if before.get(key, value) != value and line not in drift:
+                drift.append(line)
+        if drift and "\n".join(drift) != known.data.tags.get(DRIFT):
+            self._client.set_tag(self._id, DRIFT, "\n".join(drift)[-MOST_TEXT:])
 
     def _log_input(self, data: Data) -> None:
         """Of runs that begin at once on a dataset that MLflow does not know yet, all but one are refused; but then it
@@ -143,31 +175,28 @@ class MlflowTracker(Tracker):
                     raise
                 time.sleep(random.uniform(0.1, 0.5))
 
-    def _go_on(self, experiment: str, run: Run) -> bool:
-        """In the run that a killed process left; whether there is one."""
-        there = self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", max_results=1) if run.id else []
+    def _go_on(self, experiment: str, run: Run) -> Any:
+        """The run that a killed process left, or one that has sent a part; None where there is none."""
+        if not run.id:
+            return None
+        if self._seen is not None:
+            there = self._seen.get(run.id, [])
+        else:
+            oldest = ["attributes.start_time ASC"]
+            there = self._client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", order_by=oldest)
         if not there:
-            return False
-        self._id = there[0].info.run_id  # MLflow does not take a finished one up again by itself
+            return None
+        # A server that is killed while it makes one is asked again, and has made two.
+        known = next((one for one in there if one.info.status == "FINISHED"), there[0])
+        for other in there:
+            if other is not known:
+                self._client.delete_run(other.info.run_id)
+        self._id = known.info.run_id  # MLflow does not take a finished one up again by itself
         self._client.update_run(self._id, status="RUNNING")
         # A batch is there as a whole or not at all, so one metric of each kind tells.
         histories = (self._client.get_metric_history(self._id, name) for name in ("images_seen", "test/loss"))
         self._steps = {point.step for history in histories for point in history}
-        return True
-
-    def _watch(self) -> None:
-        if not self.system_metrics:
-            return
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        self._monitor = SystemMetricsMonitor(
-            self._id,
-            sampling_interval=SAMPLE_EVERY,
-            samples_before_logging=1,
-            resume_logging=True,
-            tracking_uri=self.uri,
-        )
-        self._monitor.start()
+        return known
 
 
 def _cell(run: Run) -> Cell:
@@ -190,5 +219,4 @@ def _load() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # Of a server that does not answer, the run says a line itself.
-    for name in ("mlflow.system_metrics", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)

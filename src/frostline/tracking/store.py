@@ -3,12 +3,14 @@
 import http.client
 import os
 import re
+import socket
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +19,9 @@ from frostline.errors import FrostlineError
 LOCAL_STORE = Path("runs/mlflow")
 ANSWER_WITHIN = 10.0  # seconds; MLflow's own client would retry for minutes
 WAIT = 300  # seconds, for others who create the store
+LOCK = 0x46726F73746C696E  # "Frostlin", among the advisory locks of a PostgreSQL database
+SECRET = 4  # letters from which on a password is looked for in what others say: less would be in any word
+LOCK_NOT_AVAILABLE = "55P03"  # as PostgreSQL numbers it
 
 
 def tracking_uri(configured: str | None) -> str:
@@ -27,52 +32,92 @@ def tracking_uri(configured: str | None) -> str:
 
 def check_reached(uri: str) -> None:
     """Raise FrostlineError where a server does not answer, or a file cannot be written. MLflow is not imported."""
-    if uri.startswith(("http://", "https://")):
+    if _is_server(uri):
         _check_server(uri)
     elif uri.startswith("sqlite:"):
         _check_folder(_folder_of(uri), uri)
+    elif uri.startswith("postgresql"):
+        _check_port(uri)
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
 
 
 def _folder_of(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///")).parent
+    """Where artifacts of a database lie that no server stands before."""
+    return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:") else LOCAL_STORE
 
 
 def open_experiment(uri: str, name: str) -> str:
     """The id of the experiment of this name, created with its store where they are not there yet.
 
-    Safe when many runs start at once: several processes that migrate one fresh sqlite file break it, so that happens
+    Safe when many runs start at once: several processes that migrate one fresh database break it, so that happens
     under a lock. Raises FrostlineError where the store cannot be reached or written.
     """
     check_reached(uri)
     from mlflow import MlflowClient  # here, so that nobody waits for it at the lock
     from mlflow.exceptions import MlflowException
 
-    folder = _folder_of(uri) if uri.startswith("sqlite:") else None
-    try:
-        with FileLock(folder / ".lock", timeout=WAIT) if folder else nullcontext(), refusing(uri):
-            client = MlflowClient(uri)
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                artifacts = (folder / "artifacts").resolve().as_uri() if folder else None
-                # MLflow's pages open as a model's experiment, not as a chat application's.
-                kind = {"mlflow.experimentKind": "custom_model_development"}
+    with _alone(uri), refusing(uri):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            artifacts = None if _is_server(uri) else (_folder_of(uri) / "artifacts").resolve().as_uri()
+            # MLflow's pages open as a model's experiment, not as a chat application's.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            try:
+                return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
+            except MlflowException:  # somebody else was quicker
+                found = client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            raise FrostlineError(
+                f"The experiment '{name}' is in the trash of {without_password(uri)}: restore it there, or choose "
+                "another study name."
+            )
+        return str(found.experiment_id)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Within, no other run creates or migrates this store. A server does that itself, before it answers.
+
+    The lock is let go of when the process ends, however it ends. Raises FrostlineError where it is held for WAIT.
+    """
+    held = FrostlineError(
+        f"The tracking store {without_password(uri)} has been held by another process for more than {WAIT} seconds: "
+        "stop what hangs there, and train again."
+    )
+    if uri.startswith("sqlite:"):
+        lock = FileLock(_folder_of(uri) / ".lock", timeout=WAIT)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise held from None
+        try:
+            yield
+        finally:
+            lock.release()
+    elif uri.startswith("postgresql"):
+        from sqlalchemy import NullPool, create_engine, text
+        from sqlalchemy.exc import OperationalError
+
+        with refusing(uri):
+            engine = create_engine(uri, poolclass=NullPool)
+            with engine.begin() as connection:
+                # Of the transaction and not the session, which poolers before a database share out.
+                connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT * 1000:.0f}ms'"))
                 try:
-                    return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
-                except MlflowException:  # somebody else was quicker
-                    found = client.get_experiment_by_name(name)
-                    if found is None:
-                        raise
-            if found.lifecycle_stage == "deleted":
-                raise FrostlineError(
-                    f"The experiment '{name}' is in the trash of {without_password(uri)}: restore it there, or choose "
-                    "another study name."
-                )
-            return str(found.experiment_id)
-    except Timeout:
-        raise FrostlineError(
-            f"The tracking store {uri} has been held by another process for more than {WAIT} seconds: stop what hangs "
-            f"there (it has {folder}/.lock open), and train again."
-        ) from None
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+                except OperationalError as error:
+                    if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                        raise held from None
+                    raise
+                yield
+    else:
+        yield
 
 
 # Before the last @, without a slash or after a colon that is not a port's; files have no host, so none of it.
@@ -91,6 +136,16 @@ def holds_password(uri: str) -> bool:
     return bool(who and ":" in who[2]) or bool(_SECRET.search(uri))
 
 
+def _hidden(text: str, uri: str) -> str:
+    """What others say of an address, without its password: MLflow repeats the whole of it."""
+    who = _WHO.match(uri)
+    name, _, word = who[2].partition(":") if who else ("", "", "")
+    text = text.replace(uri.rstrip("/"), without_password(uri).rstrip("/"))
+    for secret in (f"{name}:{word}", word, unquote(word)) if len(word) >= SECRET else ():
+        text = text.replace(secret, "…")
+    return text
+
+
 @contextmanager
 def refusing(uri: str) -> Iterator[None]:
     """What goes wrong with a store, as one sentence. Raises FrostlineError."""
@@ -100,10 +155,32 @@ def refusing(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        said = _hidden(str(error), uri).strip()
+        reason = said.splitlines()[0] if said else type(error).__name__
+        driver = isinstance(error, ModuleNotFoundError) and uri.startswith("postgresql")
+        mend = "install frostline[postgres]" if driver else "check its address and rights"
         raise FrostlineError(
-            f"The tracking store {without_password(uri)} cannot be used ({reason}): check its address and rights, "
-            "or unset MLFLOW_TRACKING_URI and tracking.uri for a local one."
+            f"The tracking store {without_password(uri)} cannot be used ({reason}): {mend}, or unset "
+            "MLFLOW_TRACKING_URI and tracking.uri for a local one."
+        ) from None  # others' errors repeat the address as it is
+
+
+def _check_port(uri: str) -> None:
+    """Whether somebody listens where a database should be; not where its address leaves host or port to others."""
+    bare = without_password(uri)
+    try:
+        split = urlsplit(bare)
+        host, port = split.hostname, split.port or 5432
+    except ValueError:  # several hosts
+        return
+    if host is None or "host=" in split.query or "," in split.netloc:
+        return
+    try:
+        socket.create_connection((host, port), ANSWER_WITHIN).close()
+    except OSError as error:
+        raise FrostlineError(
+            f"The tracking store {bare} cannot be reached ({error.strerror or error}): start it, or unset "
+            "MLFLOW_TRACKING_URI and tracking.uri for a local one."
         ) from error
 
 
