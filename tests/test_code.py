@@ -20,6 +20,7 @@ INDIFFERENT = (
     "errors",
     "files",
     "parallel",
+    "ranks",
     "runs",
     "store",
     "tracking",
@@ -65,6 +66,7 @@ DECIDES = {
     "predict/boxes.py": "r",
     "runs/build.py": "r",
     "runs/fit.py": "r",
+    "shares.py": "r",
     "sources": "p",
     "parsing": "p",
     "meadow/version.py": "p",  # all that a dataset knows of the painter
