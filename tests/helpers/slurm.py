@@ -159,8 +159,9 @@ def _ports(count: int) -> list[int]:
 
 
 def _ours(conf: Path) -> Iterator[psutil.Process]:
-    """Processes that the cluster's jobs began, and slurmstepd's."""
+    """Processes that the cluster's jobs began, and the slurmstepd above them."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and process.environ().get("SLURM_CONF") == str(conf):
+                yield from (above for above in process.parents() if above.name() == "slurmstepd")
                 yield process
