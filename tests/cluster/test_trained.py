@@ -183,3 +183,20 @@ def test_on_this_machine_the_same_list_is_trained_and_told(place):
         assert one["job"] is None and one["outcome"] == "done" and one["exit"] == 0
     assert place.submit() == "mine: nothing to send (2 finished ahead).\n"
     assert not list((study.runs / "queue").glob("*/array.json"))
+
+
+def test_the_processes_of_a_run_find_each_other_on_two_nodes(place, tmp_path):
+    # Catches processes that look for each other elsewhere, as the submitting shell has it, or train each by itself.
+    study, run = place.study(1, 3, "trainer.devices=1", "trainer.num_nodes=2"), "classification-0"
+    place.submit(**FOREIGN)
+    wait(lambda: state(place, run) == "done", 240)
+    shutil.copytree(study.runs / "plan", tmp_path / "runs/mine/plan")
+    shutil.copytree(study.runs / "data", tmp_path / "runs/mine/data")
+    plan = tmp_path / f"runs/mine/plan/{run}.yaml"  # as many processes, which the command itself starts
+    plan.write_text(
+        plan.read_text().replace("  devices: 1\n", "  devices: 2\n").replace("num_nodes: 2", "num_nodes: 1")
+    )
+    command = [sys.executable, "-m", "frostline", "train", "--plan", f"runs/mine/plan/{run}.yaml"]
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    check_same(finished(study, run), tmp_path / "runs/mine/results" / run)
+    assert len(list((study.runs / "logs").glob(f"{run}*"))) == 2  # each process has a log of its own

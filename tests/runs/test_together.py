@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from frostline.runs.together import _meeting_place
+
 TASKS = ("classification", "localization", "detection", "segmentation")
 # No set divides by the processes; the test split has fewer batches than there are processes.
 SIZES = {"train": 46, "val": 27, "test": 21, "size": 64}
@@ -82,6 +84,15 @@ def test_several_processes_find_what_one_finds(task, schedule, epochs, devices, 
         same = line.keys() - {"time", "train_seconds", "cache_filled"}
         assert {key: line_of_all[key] for key in same} == pytest.approx({key: line[key] for key in same}, abs=1e-5)
     assert all(value.isfinite().all() for value in weights.values() if value.is_floating_point())
+
+
+def test_steps_of_slurm_meet_each_at_a_port_of_its_own(monkeypatch):
+    # Catches two runs on one machine that train as one: of two jobs, of two steps of one job, and by an exported port.
+    monkeypatch.setenv("MASTER_PORT", "15001")
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "1")
+    places = {_meeting_place(job, step)["MASTER_PORT"] for job in ("41", "42", "43") for step in ("0", "1", "2")}
+    assert len(places) == 9 and "15001" not in places
+    assert _meeting_place("41", "0") == _meeting_place("41", "0")
 
 
 @pytest.mark.slow
