@@ -5,7 +5,10 @@ Each does what one process of a run does; `shares` says what they compute togeth
 
 import logging
 import os
+import re
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -110,14 +113,30 @@ def _meeting_place(job: str, step: str) -> dict[str, str]:
 
     What the submitting shell exported is none of it: by a port from there, steps of two jobs would train as one run.
     """
-    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-
     first, count = PORTS
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST", "127.0.0.1")
     alone = os.environ.get("SLURM_STEP_NUM_NODES", "1") == "1"
-    address = "127.0.0.1" if alone else SLURMEnvironment.resolve_root_node_address(nodes)
+    address = "127.0.0.1" if alone else _address(nodes)
     port = first + (int(job) + 7919 * int(step)) % count  # a prime, so that steps of jobs side by side differ
     return {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+
+
+def _address(nodes: str) -> str:
+    """Of the first of these nodes, as `SLURM_JOB_NODELIST` has them. Raises FrostlineError where nobody knows it."""
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    node = SLURMEnvironment.resolve_root_node_address(nodes)
+    try:
+        socket.getaddrinfo(node, None)
+        return node
+    except OSError:  # no machine is called so, but SLURM may know where it is
+        asked = subprocess.run(["scontrol", "show", "node", node], capture_output=True, text=True, check=False)
+    if known := re.search(r"NodeAddr=(\S+)", asked.stdout):
+        return known[1]
+    raise FrostlineError(
+        f"The processes of this run were to meet on {node}, the first of its nodes, and nobody here knows its address: "
+        "have your cluster's names resolve on its nodes."
+    )
 
 
 def _end_with(starter: int) -> None:
