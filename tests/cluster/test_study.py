@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from contextlib import suppress
 
-import psutil
-from helpers.slurm import wait
+from helpers.slurm import trainers, wait
 
 from frostline.studies.pipeline import write_pipeline
 
@@ -33,11 +31,8 @@ def test_what_is_missing_is_sent_again_and_dvc_has_nothing_to_train(place, root)
     wait(lambda: place.status()[runs[0]][0] == place.status()[runs[1]][0] == "running", 30)
     place.slurm.call("scontrol", "update", "nodename=n2", "state=drain", "reason=test")
     wait(lambda: place.journal(runs[0]), 60, every=0.02)
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            line = process.cmdline()
-            if f"runs/mine/plan/{runs[0]}.yaml" in line and "srun" not in line[0]:
-                process.kill()
+    for process in trainers(runs[0]):
+        process.kill()
     wait(lambda: place.status()[runs[0]][0] == "failed", 30)
     wait(lambda: place.status()[runs[1]][0] == "done", 60)  # what runs on a drained node goes on
     told = place.submit()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from helpers.slurm import wait
+from helpers.slurm import trainers, wait
 from safetensors.torch import load_file
 
 EPOCHS = 12
@@ -29,17 +29,6 @@ def attempts(study, run):
 
 def state(place, run):
     return place.status()[run][0]
-
-
-def trainers(run):
-    """The processes that train a run: the one that srun began, and workers that it forked."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            line = process.cmdline()
-            if f"runs/mine/plan/{run}.yaml" in line and "srun" not in line[0]:
-                found.append(process)
-    return found
 
 
 def paused(place, run):

@@ -97,6 +97,18 @@ def wait(until, seconds: float, every: float = 0.3):
     return found
 
 
+def trainers(run: str) -> list[psutil.Process]:
+    """The processes that train a run of the study `mine` here: the one that srun began, and workers that it forked."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            line = process.cmdline()
+            # Of this working directory: tests of another checkout may train runs called alike.
+            if f"runs/mine/plan/{run}.yaml" in line and "srun" not in line[0] and process.cwd() == os.getcwd():
+                found.append(process)
+    return found
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Within, it is up, both nodes idle; afterwards nothing of it is left but the folder."""
