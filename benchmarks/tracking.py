@@ -17,7 +17,7 @@ RUNS, EPOCHS, METRICS = 200, 50, 20
 SYNC = "import sys; from frostline.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-STEPS, STEP = 300, 0.17  # and seconds of one, as EfficientNet-Lite0 takes for 16 pictures at 96 px on two cores
+STEPS, STEP = 600, 0.17  # and seconds of one, as EfficientNet-Lite0 takes for 16 pictures at 96 px on two cores
 
 
 def tracking() -> list[Row]:

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from filelock import FileLock
 from helpers.store import fresh
 from mlflow import MlflowClient
 
@@ -54,9 +55,9 @@ def test_what_was_missed_of_a_run_is_added_to_it(train_small, here, monkeypatch,
     tell, down = MlflowTracker.epochs, [True]
 
     def epochs(self, some):
+        tell(self, [epoch for epoch in some if epoch.step < 2 or not down[0]])
         if down[0] and some[-1].step >= 2:
             raise ConnectionError("away")
-        tell(self, some)
 
     monkeypatch.setattr(MlflowTracker, "epochs", epochs)
     train_small(*OPTIONS)
@@ -117,6 +118,11 @@ def test_another_training_of_the_same_cell_is_another_run(train_small, here, cap
     client.delete_tag(client.search_runs([experiment.experiment_id])[0].info.run_id, "frostline.id")
     assert [one.state for one in sync(here)] == ["sent"]
     assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def test_two_at_once_do_not_send_each_run_twice(tmp_path):
+    with FileLock(tmp_path / ".sync.lock"), pytest.raises(FrostlineError, match="Another process sends the runs of"):
+        list(sync(tmp_path))
 
 
 def test_one_that_cannot_be_read_keeps_no_other(train_small, here, capsys):

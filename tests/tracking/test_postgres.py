@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from helpers.store import begun, free_port, serving, stop, tell
 from psycopg import connect
 
 from frostline.errors import FrostlineError
+from frostline.runs.sync import sync
 from frostline.tracking import shipper, store
 from frostline.tracking.base import Epoch, Run
 from frostline.tracking.mlflow import MlflowTracker
@@ -154,41 +157,41 @@ def told_of(epochs, key="images_seen"):
     return [(epoch["epoch"], epoch[key], round(epoch["time"] * 1000)) for epoch in epochs]
 
 
-def test_a_server_that_is_killed_while_runs_are_sent_lacks_none_and_has_none_twice(database, tmp_path):
-    """Killed thrice, each time in the middle of something else."""
+def test_a_server_that_is_killed_while_runs_are_sent_lacks_none_and_has_none_twice(database, tmp_path, monkeypatch):
     (tmp_path / "server").mkdir()
     runs, number, epochs = tmp_path / "runs" / "sent", 24, 30
     for one in range(number):
         finished_run(runs / "results" / f"run-{one:03}", one, epochs, files={"model.safetensors": 200_000})
     uri, port = database.uri("sent"), free_port()
-    command = [sys.executable, "-m", "frostline", "sync", "sent"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
 
     def rows():
         return int(database.sql("SELECT count(*) FROM metrics", "sent"))
 
-    for share in (0.1, 0.4, 0.7):
-        with serving(tmp_path / "server", uri, port=port) as (process, _):
-            sending = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    def sent():
+        return Counter(one.state for one in sync(runs))
+
+    for share in (0.2, 0.6):  # each time in the middle of something
+        with serving(tmp_path / "server", uri, port=port) as (process, _), ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(sent)
             while rows() < share * number * epochs * 20:
-                assert sending.poll() is None
+                assert not sending.done()
                 time.sleep(0.01)
             stop(process)
-            assert sending.wait(300) in (1, 2)
+            assert sending.result(300)["failed"]
     with serving(tmp_path / "server", uri, port=port) as (_, address):
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
-        again = subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300, capture_output=True)
-        assert again.stdout.decode().startswith(f"0 runs sent; {number} were there")
+        assert sent()["failed"] == 0
+        assert sent() == {"there": number}
         found = held_by(address, "sent")
-        assert len(found) == number
-        for name, (status, histories, files) in found.items():
-            folder = runs / "results" / name
-            journal = lines(folder / "epochs.jsonl")
-            assert status == "FINISHED" and len(histories) == 20 + 2
-            assert histories["images_seen"] == told_of(journal)
-            assert histories["val/metric_7"] == told_of(journal, "val_metric_7")
-            assert [step for step, *_ in histories["test/loss"]] == [epochs]
-            assert files == {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert len(found) == number
+    for name, (status, histories, files) in found.items():
+        folder = runs / "results" / name
+        journal = lines(folder / "epochs.jsonl")
+        assert status == "FINISHED" and len(histories) == 20 + 2
+        assert histories["images_seen"] == told_of(journal)
+        assert histories["val/metric_7"] == told_of(journal, "val_metric_7")
+        assert [step for step, *_ in histories["test/loss"]] == [epochs]
+        assert files == {path.name: path.stat().st_size for path in folder.iterdir()}
     assert rows() == number * (epochs * 20 + 2)
 
 
