@@ -98,7 +98,9 @@ def test_stopped_by_a_time_limit_and_by_sigterm_runs_go_on_and_end_the_same(plac
     mains[first].resume()
     wait(lambda: attempts(study, first)[-1]["outcome"] == "waiting", 60)
     assert attempts(study, first)[-1]["reason"] == "stopped before its time limit"
-    place.slurm.call("scontrol", "update", f"JobId={jobs[first]}", "TimeLimit=10")
+    # Which it refuses as long as the first attempt is being cleared away.
+    longer = ("scontrol", "update", f"JobId={jobs[first]}", "TimeLimit=10")
+    wait(lambda: place.slurm.works(*longer), 60)
 
     wait(lambda: all(attempts(study, run)[-1]["outcome"] == "done" for run in mains), 300)
     wait(lambda: not any(trainers(run) for run in mains), 10)

@@ -65,10 +65,16 @@ class Cluster:
 
     def call(self, *command: str, check: bool = True) -> str:
         """What a command of SLURM's prints."""
-        environment = {**os.environ, "SLURM_CONF": str(self.conf)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = self._run(command)
         assert not check or done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
+
+    def works(self, *command: str) -> bool:
+        return self._run(command).returncode == 0
+
+    def _run(self, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "SLURM_CONF": str(self.conf)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     def jobs(self) -> list[tuple[str, str]]:
         """Each element that is queued or runs, and its state."""
