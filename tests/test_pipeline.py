@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,9 @@ def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
     run(checkout, "dvc", "repro", "-q")
     first = finished(checkout)
     left = {path.name for path in checkout.glob("runs/quickstart/work/*")}
-    assert len(first) == 2 and left == {".timing-gate.lock", ".timing-busy.lock"}  # of all runs, and none of one
+    assert len(first) == 2 and left == {  # of all runs on this machine, and none of one
+        f".timing-{name}-{platform.node()}.lock" for name in ("gate", "busy")
+    }
     table = pd.read_csv(checkout / "experiments/quickstart/results.csv")
     assert len(table) == 2 and set(table["schedule"]) == {"frozen", "full"} and table["test_accuracy"].notna().all()
     report = (checkout / "experiments/quickstart/report.md").read_text()

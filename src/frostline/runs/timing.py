@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import platform
 import statistics
 import time
 from collections.abc import Iterator
@@ -81,15 +82,17 @@ class Stopwatch(pl.Callback):
 class HoldStill(pl.Callback):
     """Between two batches, waits as long as another run is timed: `alone`. What is waited is no time of training.
 
-    All runs whose `folder` is the same heed each other, by two locks on files in it. `busy` is shared by those that
-    compute a batch, and held by one who is timed. `gate` is passed on the way there, and kept shut by who waits to be
-    timed: else the others could share `busy` for ever. Both are let go of when a process ends, however it ends.
+    All runs on one machine whose `folder` is the same heed each other, by two locks on files in it. `busy` is shared by
+    those that compute a batch, and held by one who is timed. `gate` is passed on the way there, and kept shut by who
+    waits to be timed: else the others could share `busy` for ever. Both are let go of when a process ends, however it
+    ends.
     """
 
     def __init__(self, folder: Path, stopwatch: Stopwatch) -> None:
         self.stopwatch = stopwatch
         # Readable and writable, as locks over a network are of the one kind or the other.
-        self._gate, self._busy = ((folder / f".timing-{name}.lock").open("a+") for name in ("gate", "busy"))
+        files = (folder / f".timing-{name}-{platform.node()}.lock" for name in ("gate", "busy"))
+        self._gate, self._busy = (file.open("a+") for file in files)
 
     def __enter__(self) -> Self:
         return self
