@@ -21,7 +21,7 @@ LIMIT = 300  # s; a process that waits for another gives up after 60 by itself
 def answers(tmp_path_factory):
     """What two_ranks.py writes down, by case."""
     folder = tmp_path_factory.mktemp("ranks")
-    overrides = ["train=20", "val=10", "test=10", "size=32"]
+    overrides = ["train=20", "val=20", "test=10", "size=32"]  # two batches to validate, one for each process
     config = compose([f"dataset.source.{override}" for override in overrides])
     dataset = prepare_from_config(config["dataset"], folder / "meadow")
     with socket.socket() as free:
