@@ -56,7 +56,8 @@ def test_what_was_missed_of_a_run_is_added_to_it(train_small, here, monkeypatch,
 
     def epochs(self, some):
         tell(self, [epoch for epoch in some if epoch.step < 2 or not down[0]])
-        if down[0] and some[-1].step >= 2:
+        if down[0] and some and some[-1].step >= 2:
+            tell(self, [epoch for epoch in some if epoch.step < 2])  # however many come at once
             raise ConnectionError("away")
 
     monkeypatch.setattr(MlflowTracker, "epochs", epochs)

@@ -112,7 +112,7 @@ class _Run:
 
     def __init__(self, config: Config, scenes: Mapping[str, int], clock: Callable[..., float]) -> None:
         self.config, self.scenes, self.clock = config, scenes, clock
-        self.trainer = TrainerSettings(**config["trainer"])
+        self.trainer = TrainerSettings.of(config["trainer"])
         source: Source = configured(config["dataset"])[0]
         classes = class_names(source.classes, task_class(config).needs)
         self.task: Task = build_task(config, classes, self.trainer.budget(scenes["train"]))

@@ -10,7 +10,6 @@ from frostline.errors import FrostlineError, check_number
 from frostline.shares import divisor, part
 
 BALANCED = "balanced"
-LEAST = 1e-12  # weight of all that counts
 
 
 def balanced(counts: Tensor) -> Tensor:
@@ -38,8 +37,8 @@ def cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor | None, label_
 
 def sum_of(weights: Tensor) -> Tensor:
     """By which a weighted sum becomes a mean: where nothing counts, the sum is 0, and torch's own mean no number."""
-    total: Tensor = divisor(weights.sum(), weights, LEAST)
-    return total
+    total: Tensor = divisor(weights.sum(), weights, least=0.0)
+    return total.where(total > 0, 1)
 
 
 def given(setting: str | Sequence[float] | None, classes: Sequence[str]) -> Tensor | None:
