@@ -27,6 +27,9 @@ CASES = [
 ]
 
 
+EPOCHS = 30  # of a run that is killed five times, and is not to end before: some take a third of a second
+
+
 def overrides(task, schedule, epochs, devices, more=()):
     # In double precision, where the order of a sum cannot be taken for a wrong gradient, which Adam enlarges.
     return [
@@ -132,7 +135,7 @@ def ranks_of(starter):
 @pytest.mark.slow
 def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(tmp_path):
     # A rank killed, the one that started them killed, and told to stop: at random moments of the training.
-    arguments, chance = overrides("classification", "gradual", 7, 2), random.Random(0)
+    arguments, chance = overrides("classification", "gradual", EPOCHS, 2), random.Random(0)
     (tmp_path / "whole").mkdir()
     done(train(arguments, tmp_path / "whole"))
     folder = tmp_path / "killed"
@@ -166,5 +169,5 @@ def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(tmp_pat
             time.sleep(0.1)
     done(train(arguments, folder))
     (one, _, weights), (other, epochs_of_other, weights_of_other) = found(tmp_path / "whole"), found(folder)
-    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(7))
+    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(EPOCHS))
     assert all(torch.equal(weights[name], weights_of_other[name]) for name in weights)
