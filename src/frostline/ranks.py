@@ -23,6 +23,11 @@ class Member:
     by: Literal["torchrun", "slurm"]
 
 
+def by_torchrun(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun, or what speaks as it does, has started this process."""
+    return all(name in env for name in TORCHRUN)
+
+
 def member(devices: int, num_nodes: int = 1, env: Mapping[str, str] = os.environ) -> Member | None:
     """Which process of a run that wants these this is; None where nobody has started any: it is alone, or starts them.
 
@@ -31,7 +36,7 @@ def member(devices: int, num_nodes: int = 1, env: Mapping[str, str] = os.environ
     of pictures of a larger whole, without a word.
     """
     wanted, asked = devices * num_nodes, "trainer.devices x trainer.num_nodes"
-    if all(name in env for name in TORCHRUN):
+    if by_torchrun(env):
         started = int(env["WORLD_SIZE"])
         if started != wanted:
             raise FrostlineError(

@@ -37,6 +37,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def reason_of(error: BaseException) -> str:
+    """What another's code failed by, in one line that is never empty."""
+    return one_line(str(error))[:300] or type(error).__name__
+
+
 def cell(text: str) -> str:
     """A text as it stands in a table of Markdown."""
     return one_line(text).replace("|", "\\|")

@@ -16,7 +16,7 @@ from helpers.slurm import cluster, missing
 from frostline.checking.prepare import prepare_from_config
 from frostline.config import compose
 from frostline.launch import slurm as commands
-from frostline.launch.standing import plans_of, sent_of, standings
+from frostline.launch.standing import current_plans_of, sent_of, standings
 from frostline.studies.plan import write_plan
 from frostline.studies.study import read_study
 
@@ -133,7 +133,7 @@ class Place:
     def status(self):
         """Run -> its state, and what else is told, as `frostline status` has it; which takes a second to begin."""
         study = read_study(Path("experiments/mine"))
-        return {each.run: (each.state, each.told) for each in standings(study, plans_of(study), sent_of(study))}
+        return {each.run: (each.state, each.told) for each in standings(study, current_plans_of(study), sent_of(study))}
 
     def journal(self, run):
         path = self.folder / "runs/mine/work" / run / "epochs.jsonl"

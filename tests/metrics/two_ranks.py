@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import chain
 from types import SimpleNamespace
 
 import torch
@@ -10,8 +11,8 @@ from torch import distributed
 from frostline.metrics.classification import PrecisionRecall
 from frostline.metrics.detection import CocoAveragePrecision, VocAveragePrecision
 from frostline.metrics.localization import BoxScores
-from frostline.metrics.rows import gathered
 from frostline.metrics.segmentation import PixelScores
+from frostline.shares import told_by_all
 from frostline.tasks.classification import Classification
 
 
@@ -34,7 +35,7 @@ def values_of(places):
     for n in places:
         scores = torch.rand(1, 2, generator=torch.Generator().manual_seed(n)).softmax(1)
         curves.update(scores, torch.tensor([n % 2]))
-    told |= {"rows": sorted(gathered([{"index": n} for n in places]), key=lambda row: row["index"])}
+    told |= {"rows": sorted(chain(*told_by_all([{"index": n} for n in places])), key=lambda row: row["index"])}
     told |= {f"scores_{k}": v.tolist() for k, v in curves.compute().items()}
     classes = Classification.make_metrics(SimpleNamespace(classes="abcd", top_k=2))
     for n in places:

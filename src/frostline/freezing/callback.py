@@ -43,7 +43,7 @@ class FrostLine(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # DDP gives all processes the first one's statistics before each step, so after the last step they differ; and
         # what is measured, and kept, is that of the first.
-        if not trainer.sanity_checking and rank_of_world()[1] > 1:
+        if rank_of_world()[1] > 1:
             for buffer in self.model.buffers():
                 distributed.broadcast(buffer, 0)
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
 from frostline.launch.local import Local
-from frostline.launch.planned import Job
+from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, told
 from frostline.studies.stale import stale
 from frostline.studies.study import Study
@@ -29,9 +29,7 @@ def train_ahead(study: Study, launch: Callable[[list[Config]], Local] = Local) -
     launch: makes what trains jobs of these configurations. A run that fails does not stop the others, nor one whose
     process is killed. Raises FrostlineError at the end, naming those that failed.
     """
-    plans = {path.stem: path for path in sorted((study.runs / "plan").glob("*.yaml"))}
-    if not plans:
-        raise FrostlineError(f"{study.runs / 'plan'} plans no run: run `frostline plan {study.folder}` first.")
+    plans = plans_of(study)
     configs = {name: read(path) for name, path in plans.items()}
     reasons = stale(study, configs)
     jobs = [Job(plans[name], config) for name, config in configs.items() if name in reasons]

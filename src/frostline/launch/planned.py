@@ -4,7 +4,6 @@ To hand over what is finished imports neither torch nor Hydra: DVC starts a proc
 """
 
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from frostline.runs.finish import Finished, finish, member_of
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import prepared
 from frostline.scenes.dataset import Dataset
+from frostline.studies.study import Study
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Job:
     def log(self) -> Path:
         """Where goes what its process says."""
         return self.runs / "logs" / f"{self.name}.txt"
+
+
+def plans_of(study: Study) -> dict[str, Path]:
+    """The resolved file of each planned run, by its name. Raises FrostlineError where there are none."""
+    folder = study.runs / "plan"
+    plans = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if not plans:
+        raise FrostlineError(f"{folder} plans no run: run `frostline plan {study.folder}` first.")
+    return plans
 
 
 def train_planned(plan: Path) -> str | None:
@@ -83,8 +92,8 @@ def train_ahead_of_dvc(job: Job) -> str:
 
 def _finish(job: Job) -> Finished | None:
     dataset = Dataset.open(job.runs / "data" / prepared(job.config))
-    again = ["train", "--plan", str(job.plan)]
-    return finish(job.config, dataset, job.name, job.runs / "work" / job.name, shlex.join(["frostline", *again]), again)
+    work, arguments = job.runs / "work" / job.name, ["train", "--plan", str(job.plan)]
+    return finish(job.config, dataset, job.name, work, arguments)
 
 
 def _told(job: Job, finished: Finished) -> str:

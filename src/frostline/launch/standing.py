@@ -11,7 +11,7 @@ from frostline.errors import FrostlineError
 from frostline.launch import slurm
 from frostline.launch.arrays import Sent, folders, where
 from frostline.launch.cells import Attempt, Cell
-from frostline.launch.planned import Job
+from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, seconds_left, told
 from frostline.runs.behind import MARK
 from frostline.scenes.layout import INFO, read_info
@@ -32,15 +32,13 @@ class Standing:
     told: str = ""
 
 
-def plans_of(study: Study) -> dict[str, Path]:
-    """The resolved file of each run. Raises FrostlineError where the study is not planned as it is today."""
-    folder = study.runs / "plan"
-    plans = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    if not plans:
-        raise FrostlineError(f"{folder} plans no run: run `frostline plan {study.folder}` first.")
+def current_plans_of(study: Study) -> dict[str, Path]:
+    """As `plans_of`. Raises FrostlineError also where the study is not planned as it is today."""
+    plans = plans_of(study)
     if plans.keys() != study.cells().keys():
         raise FrostlineError(
-            f"{study.folder}/study.yaml has other runs than {folder}: run `frostline plan {study.folder}` again."
+            f"{study.folder}/study.yaml has other runs than {study.runs / 'plan'}: run `frostline plan {study.folder}` "
+            "again."
         )
     return plans
 

@@ -8,7 +8,7 @@ from frostline.config import Config, read
 from frostline.errors import FrostlineError
 from frostline.launch import arrays, slurm
 from frostline.launch.launchers import Slurm
-from frostline.launch.standing import ALIVE, plans_of, sent_of, standings
+from frostline.launch.standing import ALIVE, current_plans_of, sent_of, standings
 from frostline.runs.workplace import prepared
 from frostline.scenes.layout import read_info
 from frostline.studies.stale import stale
@@ -28,7 +28,7 @@ class Submitted:
 
 def submit(study: Study, resources: Slurm, say: Callable[[str], None] = print) -> Submitted:
     """Send what is to be trained. Raises FrostlineError where something lacks, before anything is sent."""
-    plans = plans_of(study)
+    plans = current_plans_of(study)
     with arrays.locked(study.runs) as lock:
         slurm.queue()  # where nobody answers, that is told first
         configs = {name: read(path) for name, path in plans.items()}

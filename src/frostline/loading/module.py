@@ -146,16 +146,17 @@ class SceneDataModule(pl.LightningDataModule):
 
     def loader_of(self, split: str, keys: Keys, rank: int = 0, world_size: int = 1) -> SceneLoader:
         """Batches of these keys, pairs (position, view), in their order; of several processes each has some."""
-        batches = whole_batches(keys, min(self.batch_size, EVALUATED))
-        return self._loader(self.items(split), batches[rank::world_size])
+        return self._loader(self.items(split), self._whole(keys)[rank::world_size])
 
     def _eval_loader(self, split: str) -> SceneLoader:
         """Whole batches, the same for any number of processes, each in one process alone; none is padded. A process for
         which there is none has one without scenes, as Lightning would leave it out where the others wait for it."""
         rank, world = rank_of_world()
-        keys = [(position, 0) for position in range(len(self.items(split)))]
-        batches = whole_batches(keys, min(self.batch_size, EVALUATED))
+        batches = self._whole([(position, 0) for position in range(len(self.items(split)))])
         return self._loader(self.items(split), batches[rank::world] or [[]])
+
+    def _whole(self, keys: Keys) -> list[Keys]:
+        return whole_batches(keys, min(self.batch_size, EVALUATED))
 
     def _loader(self, items: SceneItems, batches: Sampler[Keys] | list[Keys]) -> SceneLoader:
         return SceneLoader(

@@ -1,8 +1,5 @@
 """What a test says of each scene, one row a scene: enough to compute its metrics again over any of the scenes."""
 
-from collections.abc import Sequence
-from typing import Any
-
 OVERLAPS = tuple(0.5 + 0.05 * k for k in range(10))  # IoUs at which COCO asks whether a prediction is right
 # Name of a column -> its type as pyarrow calls it. Of lists, those of one scene that belong together are as long.
 COLUMNS = {
@@ -27,14 +24,3 @@ COLUMNS = {
     "real": "list<int64>",  # in truth
     "found": "list<int64>",  # predicted, where the truth is known
 }
-
-
-def gathered(rows: Sequence[Any]) -> list[Any]:
-    """The rows of all processes; a collective call where there are several."""
-    from torch import distributed  # here, as who reads rows needs no torch
-
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return list(rows)
-    parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, list(rows))
-    return [row for part in parts for row in part]

@@ -11,7 +11,7 @@ from frostline.report.figures import figures, panel_names
 from frostline.report.judged import Judged
 from frostline.report.results import Results
 from frostline.tracking.base import Cell, ToldArm, ToldStudy, Tracker
-from frostline.words import one_line
+from frostline.words import reason_of
 
 FACTS = ("train_seconds", "predict_ms", "params_total", "params_trainable_last")
 
@@ -23,10 +23,9 @@ def tell(results: Results, judged: Sequence[Judged], text: str, plan: Path, file
             if seen := tracker.compared(told(results, judged, text, files)):
                 print(seen, flush=True)
     except Exception as error:  # of whatever kind: it is another's code, and often another's machine
-        reason = one_line(str(error))[:300] or type(error).__name__
         print(
-            f"frostline: the tracker is not told what this study found ({reason}); the report stands without, and "
-            f"`frostline compare {results.study.folder}` tells it later.",
+            f"frostline: the tracker is not told what this study found ({reason_of(error)}); the report stands "
+            f"without, and `frostline compare {results.study.folder}` tells it later.",
             file=sys.stderr,
             flush=True,
         )

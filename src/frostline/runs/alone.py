@@ -1,6 +1,5 @@
 """A run that is no part of a study: prepared, trained and delivered by one call, as `frostline train` does it."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
@@ -65,7 +64,7 @@ def train_alone(config: Config, arguments: Sequence[str]) -> tuple[RunResult, bo
     work = runs / "work" / folder
     if not work.exists() and member_of(config) is None and (told := beside(work, this)):
         print(f"frostline: {told}.", file=sys.stderr)
-    finished = finish(config, dataset, name, work, shlex.join(["frostline", *arguments]), arguments)
+    finished = finish(config, dataset, name, work, arguments)
     if finished is None:
         sys.exit(0)
     (finished.workplace.results / mark.name).write_text(this)  # so that it is known as done

@@ -49,11 +49,6 @@ class TrainerSettings:
         values = {key: value for key, value in node.items() if key != TARGET}
         return cls(**values, **({"target": node[TARGET]} if TARGET in node else {}))
 
-    @property
-    def processes(self) -> int:
-        """Of the run."""
-        return self.devices * self.num_nodes
-
     def budget(self, scenes: int) -> int:
         """In epochs, where there are this many scenes to train on: stated as epochs, or as images, rounded up."""
         return self.epochs if self.images is None else -(-self.images // max(1, shown(scenes, self.batch_size)))

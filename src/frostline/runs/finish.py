@@ -1,5 +1,6 @@
 """A run finished in its workplace, by one process or by several."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +27,15 @@ class Finished:
     now: bool
 
 
-def finish(
-    config: Config, dataset: Dataset, name: str, folder: Path, command: str, again: Sequence[str]
-) -> Finished | None:
+def finish(config: Config, dataset: Dataset, name: str, folder: Path, arguments: Sequence[str]) -> Finished | None:
     """Train a run, unless it is finished.
 
-    folder: of the workplace. command: what trains it again, to record. again: arguments of `frostline` by which each
-    process of a run that wants several comes to this call, where nobody has started them.
+    folder: of the workplace. arguments: of `frostline`, that train it again, to record; by them each process of a run
+    that wants several comes to this call, where nobody has started them.
     None in a process that has only helped: the first one, or the one that started them all, has the workplace.
     Raises FrostlineError where it cannot work.
     """
-    this = member_of(config)
+    this, command = member_of(config), shlex.join(["frostline", *arguments])
     if this is not None:
         return _together(this, config, dataset, name, folder, command)
     workplace, devices = Workplace(folder, config, dataset.data_hash), config["trainer"]["devices"]
@@ -49,7 +48,7 @@ def finish(
         with importing():  # torch
             from frostline.runs.together import start
         with workplace.lent():
-            start(devices, again)
+            start(devices, arguments)
         if not workplace.finished:
             raise FrostlineError(f"The processes of {name} have ended without its results: give the command again.")
     return Finished(workplace, now=True)

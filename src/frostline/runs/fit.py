@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from frostline.config import build
 from frostline.freezing.activations import CacheBelow
 from frostline.freezing.callback import FrostLine
+from frostline.ranks import by_torchrun
 from frostline.runs.build import Built
 from frostline.runs.checkpoints import WholeCheckpoints, resume_from
 from frostline.runs.process import precision_of
@@ -122,7 +123,7 @@ def _environment(processes: int) -> ClusterEnvironment:
     """Who has started these processes. One alone is itself, also in an allocation of SLURM that is somebody else's."""
     if processes == 1:
         return LightningEnvironment()
-    return TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment(auto_requeue=False)
+    return TorchElasticEnvironment() if by_torchrun() else SLURMEnvironment(auto_requeue=False)
 
 
 class _Lines(pl.Callback):

@@ -21,9 +21,8 @@ def settle(seed: int, own_threads: int | None) -> None:
     warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-    warnings.filterwarnings(
-        "ignore", message=r".*It is recommended to use .self\.log\(.*sync_dist.*"
-    )  # done by metrics
+    # The metrics do that themselves.
+    warnings.filterwarnings("ignore", message=r".*It is recommended to use .self\.log\(.*sync_dist.*")
     pl.seed_everything(seed, verbose=False)
     cast(Any, rank_zero_only).rank = rank_of_world()[0]  # Lightning takes SLURM's, whoever has started this process
     torch.set_num_threads(own_threads or threads())

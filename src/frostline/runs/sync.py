@@ -21,7 +21,7 @@ from frostline.runs.told import finished, params_and_tags, tested
 from frostline.runs.workplace import prepared
 from frostline.tracking.base import Data, Epoch, Run, Tracker
 from frostline.tracking.epochs import read_epochs
-from frostline.words import one_line
+from frostline.words import reason_of
 
 AT_ONCE = 8  # runs; a server answers one call after the other, and each takes a while on its way
 
@@ -102,7 +102,7 @@ def _sync_all(runs: Path) -> Iterator[Synced]:
             one = _Finished.read(path.parent, runs)
             one.tracker()
         except (FrostlineError, OSError, ValueError, KeyError, TypeError) as error:
-            yield Synced(str(path.parent), "failed", _said(error))
+            yield Synced(str(path.parent), "failed", reason_of(error))
         else:
             trackers.setdefault(json.dumps([one.config["tracking"], one.run.study], sort_keys=True), []).append(one)
     for told in trackers.values():
@@ -128,9 +128,5 @@ def _send(one_to: tuple[_Finished, Tracker]) -> Synced:
     try:
         one.tell(tracker)
     except Exception as error:  # of whatever kind: it is another's code, and often another's machine
-        return Synced(one.run.name, "failed", _said(error))
+        return Synced(one.run.name, "failed", reason_of(error))
     return Synced(one.run.name, "sent")
-
-
-def _said(error: Exception) -> str:
-    return one_line(str(error))[:300] or type(error).__name__

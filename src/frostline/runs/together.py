@@ -87,13 +87,8 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     local = int(os.environ["LOCAL_RANK" if this.by == "torchrun" else "SLURM_LOCALID"])
     if on_gpus:
         torch.cuda.set_device(local)
-    address = f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-        init_method="env://" if this.by == "torchrun" else address,
-        rank=this.rank,
-        world_size=this.size,
-    )
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+    distributed.init_process_group(backend, rank=this.rank, world_size=this.size)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
@@ -21,12 +22,11 @@ from frostline.freezing.rates import RateSchedule
 from frostline.loading.batch import Batch
 from frostline.loading.module import of_all
 from frostline.metrics.base import ExtraMetric
-from frostline.metrics.rows import gathered
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.predict.answers import Rule, answers
 from frostline.predict.kinds import Classified, Placement, Prediction
-from frostline.shares import rank_of_world, sharing_a_batch
+from frostline.shares import rank_of_world, sharing_a_batch, told_by_all
 from frostline.tasks.guards import check_classes, check_gradients, check_losses
 from frostline.tasks.weights import BALANCED, balanced, given
 from frostline.tasks.whole_batch import WholeBatch
@@ -296,7 +296,8 @@ class Task(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         values = self._finish("test", self.test_metrics)
-        self.tested = Tested.of(values, sorted(gathered(self._rows), key=lambda row: row["index"]), self.classes)
+        rows = sorted(chain(*told_by_all(self._rows)), key=lambda row: row["index"])
+        self.tested = Tested.of(values, rows, self.classes)
         self._rows = []
 
     def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> tuple[Any, list[Prediction]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from frostline.tracking.base import Epoch, Run, Status, Tracker
 from frostline.tracking.epochs import Tail
-from frostline.words import one_line
+from frostline.words import reason_of
 
 SHARE = 0.003  # of a processor that telling may take while a run is trained: after its work, the thread rests
 AT_ONCE = 40  # epochs that are told before it rests
@@ -121,7 +121,7 @@ class Shipper:
                     if self._last is not None:  # stopped meanwhile
                         self._last.over.set()
                     return
-                self._say(_said(error))
+                self._say(reason_of(error))
                 self._news = True  # for it still
                 rest, again = again, min(2 * again, AGAIN_AT_MOST)
             else:
@@ -156,7 +156,7 @@ class Shipper:
                 self._try(partial(self._tracker.files, [path]), path.stat().st_size / SLOWEST)
             self._try(partial(self._tracker.end, last.status))
         except Exception as error:
-            self._say(_said(error), last=last.status == "finished")
+            self._say(reason_of(error), last=last.status == "finished")
             with suppress(Exception):  # until the rest is sent
                 if self._begun:
                     self._try(partial(self._tracker.end, "failed" if last.status == "failed" else "killed"))
@@ -182,7 +182,3 @@ class Shipper:
                 flush=True,
             )
         self._lost = True
-
-
-def _said(error: Exception) -> str:
-    return one_line(str(error))[:300] or type(error).__name__
