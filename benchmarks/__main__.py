@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    cluster,
     data,
     devices,
     exporting,
@@ -22,6 +23,7 @@ from benchmarks import (
     quality,
     report,
     scale,
+    scaling,
     serve,
     start,
     tracking,
@@ -34,8 +36,8 @@ from frostline.runs.provenance import commit, machine
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PARTS = (
-    *(data, devices, exporting, freezing, loading, metrics, pipeline, predicting, quality),
-    *(report, scale, serve, start, tracking, training, verdict, windows),
+    *(cluster, data, devices, exporting, freezing, loading, metrics, pipeline, predicting, quality),
+    *(report, scale, scaling, serve, start, tracking, training, verdict, windows),
 )
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 

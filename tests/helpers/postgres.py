@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from helpers.store import free_port
+from .store import free_port
 
 USER, PASSWORD = "frost", "a-planted/secret?of#the@store"
 PROGRAMS = ("initdb", "pg_ctl", "pg_dump", "postgres", "psql")

@@ -110,6 +110,11 @@ def test_results_of_todays_plan_are_done_and_of_another_are_not(study):
     (results / "result.json").write_text("{}")
     (results / "config.yaml").write_text(plan.read_text())
     assert stand(study)["0"] == ("done", "")
+    code = study.runs / "plan/code/train.txt"
+    before = code.read_text()
+    code.write_text("src/frostline/of_then.py 0\n")
+    assert stand(study)["0"] == ("stale", "its results are of other code than today's")
+    code.write_text(before)
     (results / "config.yaml").write_text(to_yaml({"another": 1}))
     assert stand(study)["0"] == ("not sent", "")
 

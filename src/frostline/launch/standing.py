@@ -15,9 +15,10 @@ from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, seconds_left, told
 from frostline.runs.behind import MARK
 from frostline.scenes.layout import INFO, read_info
+from frostline.studies.stale import code_changed
 from frostline.studies.study import Study
 
-State = Literal["done", "running", "queued", "waiting", "failed", "cancelled", "not sent"]
+State = Literal["done", "running", "queued", "waiting", "failed", "cancelled", "stale", "not sent"]
 ALIVE: tuple[State, ...] = ("running", "queued", "waiting")  # what is not sent once more
 GONE = "its process is gone without a word (kill -9, or its node went down): submit again, and it goes on"
 
@@ -45,8 +46,8 @@ def current_plans_of(study: Study) -> dict[str, Path]:
 
 def standings(study: Study, plans: Mapping[str, Path], sent: Mapping[str, Sent]) -> list[Standing]:
     """Of each planned run. sent: as `arrays.where` gives it, asked for before."""
-    datasets = _datasets(study.runs / "data")
-    return [_standing(study, name, plan, sent.get(name), datasets) for name, plan in plans.items()]
+    datasets, edited = _datasets(study.runs / "data"), code_changed(study)
+    return [_standing(study, name, plan, sent.get(name), datasets, edited) for name, plan in plans.items()]
 
 
 def sent_of(study: Study) -> dict[str, Sent]:
@@ -54,8 +55,11 @@ def sent_of(study: Study) -> dict[str, Sent]:
     return where(study.runs, slurm.queue()) if folders(study.runs) else {}
 
 
-def _standing(study: Study, name: str, plan: Path, sent: Sent | None, datasets: Collection[str]) -> Standing:
-    if _delivered(study, name, plan):
+def _standing(
+    study: Study, name: str, plan: Path, sent: Sent | None, datasets: Collection[str], edited: bool
+) -> Standing:
+    delivered = _delivered(study, name, plan)
+    if delivered and not edited:
         return Standing(name, "done")
     if _finished_ahead(study, name, plan, datasets):
         return Standing(name, "done", "`dvc repro` takes it over")
@@ -88,6 +92,8 @@ def _standing(study: Study, name: str, plan: Path, sent: Sent | None, datasets: 
     if sent is not None and last is None:
         state = "" if element is None else f" ({element.state})"
         return Standing(name, "failed", f"job {sent.job} never began, and has left the queue{state}")
+    if delivered:
+        return Standing(name, "stale", "its results are of other code than today's")
     return Standing(name, "not sent")
 
 

@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
 from frostline.studies.pipeline import check_pipeline, pipeline_of
 from frostline.studies.plan import code_of
 from frostline.studies.study import Study
+
+CODE = Path("code", "train.txt")  # in the folder of plans
 
 
 def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
@@ -18,10 +21,8 @@ def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
     trained = {name: study.runs / "results" / name / "result.json" for name in runs}
     trained = {name: path.parent for name, path in trained.items() if path.is_file()}
     changed = _changed_stages(study) if trained else {}
-    # What DVC compares is the plan as it was written last; since then the code may have changed.
-    code = study.runs / "plan" / "code" / "train.txt"
-    planned = code.is_file()
-    edited = planned and code.read_text() != code_of("train")
+    code = study.runs / "plan" / CODE
+    planned, edited = code.is_file(), code_changed(study)
     reasons: dict[str, str] = {}
     for name, config in runs.items():
         paths = changed.get(f"train@{name}", [])
@@ -39,6 +40,12 @@ def stale(study: Study, runs: Mapping[str, Config]) -> dict[str, str]:
                 else f"{', '.join(others)} changed"
             )
     return reasons
+
+
+def code_changed(study: Study) -> bool:
+    """Whether the code that trains is another than when the study was planned, which is what DVC compares."""
+    code = study.runs / "plan" / CODE
+    return code.is_file() and code.read_text() != code_of("train")
 
 
 def _changed_stages(study: Study) -> dict[str, list[str]]:
