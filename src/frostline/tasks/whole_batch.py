@@ -6,14 +6,15 @@ functions of torch's that they call look at the whole batch.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.nn.modules._functions import SyncBatchNorm
 from torch.overrides import TorchFunctionMode
 
-from frostline.shares import rank_of_world, summed
+from frostline.shares import rank_of_world
 
 DROPS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 
@@ -77,20 +78,85 @@ def batch_norm(
     """As torch's, of all processes' values (B, C, ...), where each may have another B."""
     if not training:
         return F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
-    others = [0, *range(2, values.dim())]
-    shape = [1, -1, *[1] * (values.dim() - 2)]
-    wide = values.to(torch.promote_types(values.dtype, torch.float32))
-    count = summed(wide.new_tensor(values.numel() // values.shape[1]))
-    mean = summed(wide.sum(others)) / count
-    centred = wide - mean.view(shape)
-    variance = summed(centred.square().sum(others)) / count
-    if running_mean is not None and running_var is not None:
-        with torch.no_grad():
+    # torch's own batch norms go on with all of a batch's statistics. On GPUs it has them synchronised; elsewhere we do.
+    if values.is_cuda:
+        world = distributed.get_world_size()
+        normed = SyncBatchNorm.apply(values, weight, bias, running_mean, running_var, eps, momentum, None, world)
+    else:
+        normed = _BatchNorm.apply(values, running_mean, running_var, weight, bias, momentum, eps)
+    return cast(Tensor, normed)
+
+
+class _BatchNorm(torch.autograd.Function):
+    """With torch's kernels of evaluation, which take the statistics that they are given.
+
+    Backwards these take mean and variance for constants, so what the gradient owes to them is added: formula of Ioffe
+    and Szegedy, https://arxiv.org/abs/1502.03167, section 3.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        count, mean, variance = _statistics(values)
+        if running_mean is not None and running_var is not None:
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             running_var.lerp_((variance * count / (count - 1)).to(running_var.dtype), momentum)
-    normed = centred * (variance + eps).rsqrt().view(shape)
-    if weight is not None:
-        normed = normed * weight.view(shape)
-    if bias is not None:
-        normed = normed + bias.view(shape)
-    return normed.to(values.dtype)
+        ctx.save_for_backward(values, weight, mean, variance)
+        ctx.count, ctx.eps = count, eps
+        if not len(values):  # which the kernels divide by
+            return values.clone()
+        return torch.native_batch_norm(values, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        values, weight, mean, variance = ctx.saved_tensors
+        if len(values):
+            flat = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+            gradient = gradient.contiguous(memory_format=torch.channels_last if flat else torch.contiguous_format)
+            of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+                gradient, values, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+            )
+        else:
+            of_values, of_weight, of_bias = gradient.clone(), torch.zeros_like(mean), torch.zeros_like(mean)
+        if ctx.needs_input_grad[0]:
+            total = torch.stack([of_weight, of_bias]).to(mean.dtype)
+            distributed.all_reduce(total)
+            deviation = (variance + ctx.eps).rsqrt()
+            scale = (deviation if weight is None else weight * deviation) / ctx.count
+            slope = scale * deviation * total[0]
+            shape = [1, -1, *[1] * (values.dim() - 2)]
+            of_values.addcmul_(values, slope.view(shape).to(values.dtype), value=-1)
+            of_values.sub_((scale * total[1] - slope * mean).view(shape).to(values.dtype))
+        return (
+            of_values,
+            None,
+            None,
+            None if weight is None else of_weight.to(weight.dtype),
+            None if weight is None else of_bias.to(weight.dtype),
+            None,
+            None,
+        )
+
+
+def _statistics(values: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Of all processes' values: how many of each channel, their mean and variance (C,)."""
+    wide = torch.promote_types(values.dtype, torch.float32)
+    own = values.new_zeros(2 * values.shape[1] + 1, dtype=wide)
+    own[-1] = values.numel() // values.shape[1]
+    if values.numel():
+        own[:-1] = torch.cat(torch.batch_norm_update_stats(values, None, None, 0.0))
+    each = own.new_empty(distributed.get_world_size(), len(own))
+    distributed.all_gather(list(each), own)
+    counts, means, variances = each[:, -1:], *each[:, :-1].chunk(2, 1)
+    count = counts.sum()
+    mean = (counts * means).sum(0) / count
+    variance = (counts * (variances + (means - mean).square())).sum(0) / count
+    return int(count), mean, variance
