@@ -25,6 +25,7 @@ def scaling() -> list[Row]:
 
 def _room(folder: Path) -> list[Row]:
     """The one lock that all runs of a machine, or of a file system, share: it is held while room is made."""
+    from frostline.store.room import STEP
     from frostline.store.rows import Store
 
     store, seconds = Store(folder / "room", 1 << 40), []

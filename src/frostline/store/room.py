@@ -24,7 +24,7 @@ from frostline.files import let_go
 
 USED, HELD, FILLING = "used", "held", "filling"
 BLOCK = 4096  # bytes; what a file takes on disk comes in blocks
-STEP = 64 << 20  # bytes granted ahead to a filling entry, so that the store is seldom scanned
+STEP = 256 << 20  # bytes granted ahead to a filling entry, so that the store is seldom scanned
 
 
 class CacheError(FrostlineError):

@@ -9,7 +9,9 @@ from typing import Any
 
 from frostline.tracking.base import Epoch
 
-EVERY = 1.0  # seconds
+# Seconds between samples: a sixtieth of the run's age, within these. A short run is seen second by second, and a long
+# one does not fill a store that many share.
+EVERY, EVERY_AT_MOST = 1.0, 10.0
 MOST = 3600  # samples that are kept for a tracker that is away; the oldest go first
 
 
@@ -41,7 +43,7 @@ class Machine:
 
     def _watch(self) -> None:
         monitors = list(_monitors())
-        while not self._over.wait(EVERY):
+        while not self._over.wait(pause(time.time() - self._since)):
             now, found = time.time(), dict[str, float]()
             for monitor in monitors:
                 with suppress(Exception):  # of a device that went away
@@ -49,6 +51,11 @@ class Machine:
                     found |= {f"system/{name}": float(value) for name, value in monitor.aggregate_metrics().items()}
                     monitor.clear_metrics()
             self._samples.append(Epoch(max(0, round(now - self._since)), found, now))
+
+
+def pause(age: float) -> float:
+    """Seconds until the next sample of a run that is so many seconds old."""
+    return min(max(EVERY, age / 60), EVERY_AT_MOST)
 
 
 def _monitors() -> Iterator[Any]:
