@@ -146,8 +146,8 @@ def test_what_ends_otherwise_is_told_with_its_reason(place):
 
 def test_a_run_that_trains_no_epoch_in_its_time_is_not_begun_for_ever(place):
     study = place.study(1, 500)
-    place.submit("launcher.time=1", "launcher.signal=59")
-    wait(lambda: state(place, "classification-0") == "failed", 60)
+    place.submit("launcher.time=2", "launcher.signal=119")
+    wait(lambda: state(place, "classification-0") == "failed", 120)
     last = attempts(study, "classification-0")[-1]
     assert last["reason"].startswith("no epoch ended within the time limit") and len(place.slurm.jobs()) <= 1
 
