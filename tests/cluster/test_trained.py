@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 import torch
 from helpers.slurm import trainers, wait
 from safetensors.torch import load_file
@@ -115,6 +116,25 @@ def test_stopped_by_a_time_limit_and_by_sigterm_runs_go_on_and_end_the_same(plac
     assert not any(SECRET.encode() in path.read_bytes() for path in written)
 
 
+@pytest.mark.parametrize("how", ["its node goes down", "others come first"])
+def test_what_the_cluster_takes_away_it_begins_again_by_itself(place, tmp_path, how):
+    study, run = place.study(1, EPOCHS), "classification-0"
+    place.submit()
+    main = paused(place, run)
+    job = attempts(study, run)[-1]["job"]
+    with ExitStack() as stack:
+        if how == "its node goes down":
+            stack.enter_context(place.slurm.without("n1"))
+        else:
+            place.slurm.call("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 1")
+            wait(lambda: attempts(study, run)[-1]["reason"].startswith("told to stop"), 60)
+            with suppress(psutil.Error):  # SLURM resumes what it stops
+                main.resume()
+        wait(lambda: attempts(study, run)[-1]["outcome"] == "done", 240)
+    assert [each["job"] for each in attempts(study, run)] == [job, job]
+    check_same(finished(study, run), uninterrupted(place, tmp_path / "alone", run)[run])
+
+
 def test_what_ends_otherwise_is_told_with_its_reason(place):
     """A run that cannot begin, one that is killed, and one whose job is killed with all that would tell of it."""
     study = place.study(3, 500)
@@ -180,7 +200,7 @@ def test_the_processes_of_a_run_find_each_other_on_two_nodes(place, tmp_path):
     # Catches processes that look for each other elsewhere, as the submitting shell has it, or train each by itself.
     study, run = place.study(1, 3, "trainer.devices=1", "trainer.num_nodes=2"), "classification-0"
     place.submit(**FOREIGN)
-    wait(lambda: state(place, run) == "done", 240)
+    wait(lambda: state(place, run) == "done", 60)
     shutil.copytree(study.runs / "plan", tmp_path / "runs/mine/plan")
     shutil.copytree(study.runs / "data", tmp_path / "runs/mine/data")
     plan = tmp_path / f"runs/mine/plan/{run}.yaml"  # as many processes, which the command itself starts

@@ -45,7 +45,10 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 MaxArraySize=2001
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=8000
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=8000
-PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=off
 """
 
 
@@ -81,13 +84,32 @@ class Cluster:
         lines = self.call("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
         return [(job, state) for job, state in (line.split() for line in lines)]
 
+    def idle(self) -> bool:
+        """Whether all nodes are."""
+        told = self.call("sinfo", "--noheader", "-N", "--partition=main", "--format=%T", check=False)
+        return told.split() == ["idle"] * len(NODES)
+
     def clear(self) -> None:
         """No job is left, and both nodes take some."""
         self.call("scancel", f"--user={os.getuid()}")
         wait(lambda: not self.jobs(), 40)
         for node in NODES:  # an idle one takes no such update
             self.call("scontrol", "update", f"nodename={node}", "state=resume", check=False)
-        wait(lambda: self.call("sinfo", "--noheader", "-N", "-o", "%T").split() == ["idle", "idle"], 30)
+        wait(self.idle, 30)
+
+    @contextmanager
+    def without(self, node: str) -> Iterator[None]:
+        """Within, the node is as one whose power is off: its daemon and all that ran there are killed."""
+        fallen = [process for process in _ours(self.conf) if _of(process, node)]
+        for process in [*fallen, *_daemons(self.conf, node)]:
+            with suppress(psutil.Error):
+                process.kill()
+        self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        try:
+            yield
+        finally:
+            _start(self, node, "slurmd", "-D", "-N", node, "-f", str(self.conf))
+            self.call("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
     def now(self, job: str) -> None:
         """A requeued job need not wait any longer."""
@@ -136,7 +158,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         wait((folder / "munge.socket").exists, 10)
         daemons.append(_start(made, "slurmctld", "slurmctld", "-D", "-c", "-f", str(made.conf)))
         daemons += [_start(made, node, "slurmd", "-D", "-N", node, "-f", str(made.conf)) for node in NODES]
-        wait(lambda: made.call("sinfo", "-h", "-N", "-o", "%T", check=False).split() == ["idle", "idle"], 60)
+        wait(
+            lambda: made.call("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split() == ["idle", "idle"],
+            60,
+        )
         yield made
     except AssertionError as error:
         for log in sorted(folder.glob("*.out")):
@@ -163,6 +188,24 @@ def _start(made: Cluster, name: str, *command: str) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(made.conf)}
         with_parent = ["setpriv", "--pdeathsig", "TERM", *command]
         return subprocess.Popen(with_parent, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _daemons(conf: Path, node: str) -> Iterator[psutil.Process]:
+    """The one of a node, and what it has begun for its jobs."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            line = process.cmdline()
+            if line[:1] == ["slurmd"] and node in line and str(conf) in line:
+                yield process
+
+
+def _of(process: psutil.Process, node: str) -> bool:
+    """Whether a job's process is on this node; those above it, of SLURM's own, are where what they began is."""
+    for each in [process, *process.children()]:
+        with suppress(psutil.Error):
+            if each.environ().get("SLURMD_NODENAME") == node:
+                return True
+    return False
 
 
 def _ports(count: int) -> list[int]:
