@@ -4,10 +4,10 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from frostline.errors import FrostlineError
 from frostline.files import let_go
@@ -21,12 +21,14 @@ from frostline.scenes.scene import SPLITS, Classes
 class Dataset:
     """A prepared dataset; make one with `Dataset.open`.
 
-    info: the content of dataset.json. columns: every scene as a row, in the order of SPLITS.
+    info: the content of dataset.json. columns: every scene as a row, in the order of SPLITS. copy: the folder that its
+    pictures and masks are read from, where that is not its own.
     """
 
     path: Path
     info: dict[str, Any] = field(repr=False)
     columns: Columns = field(repr=False)
+    copy: Path | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
@@ -48,6 +50,10 @@ class Dataset:
         except (KeyError, TypeError, ValueError) as error:
             raise FrostlineError(f"{path / INFO} is damaged ({error}): prepare the dataset anew.") from error
         return cls(path, info, open_columns(path / COLUMNS, table))
+
+    def read_from(self, copy: Path) -> Self:
+        """The same dataset, of which columns, pictures and masks are read from a copy, and all else as before."""
+        return replace(self, columns=open_columns(copy / COLUMNS, self.columns.table), copy=copy)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -91,7 +97,7 @@ class Dataset:
         for name in SPLITS[: SPLITS.index(split)]:
             first += self.info["counts"][name]["scenes"]
         rows = range(first, first + self.info["counts"][split]["scenes"])
-        return Scenes(self.path, split, self.columns, rows, self.classes)
+        return Scenes(self.copy or self.path, split, self.columns, rows, self.classes)
 
 
 @contextmanager
