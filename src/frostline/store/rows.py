@@ -216,6 +216,10 @@ class Entry:
         if self._held is not None:
             release(self._held)
             self._held = None
+        if self._form is None:  # it was only looked at
+            with suppress(CacheError), alone(self.folder) as free:
+                if free and not (self.folder / META).exists():
+                    self._room.discard(self.folder)
 
     def look_again(self) -> None:
         """Find what others have written since."""
