@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -117,15 +117,26 @@ def unread(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """The folder itself, as a lock. Raises BlockingIOError where others have it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    """Its dataset.json, as a lock. Raises BlockingIOError where others have it.
+
+    Not the folder itself: network file systems that lock a file for all nodes lock a folder for one.
+    """
+    with ExitStack() as stack:
         try:
+            handle = _opened(folder / INFO, how)
+            stack.callback(os.close, handle)
+            stack.callback(let_go, handle)
             fcntl.flock(handle, how)
-        except OSError as error:  # some file systems have no locks: nobody is heeded there
-            if isinstance(error, BlockingIOError):
-                raise
+        except BlockingIOError:
+            raise
+        except OSError:  # some file systems have no locks: nobody is heeded there; nor is what is not there at all
+            pass
         yield
-    finally:
-        let_go(handle)
-        os.close(handle)
+
+
+def _opened(file: Path, how: int) -> int:
+    """A descriptor. Over NFS, a lock that keeps others out is one of a file that is open for writing."""
+    if how & fcntl.LOCK_EX:
+        with suppress(PermissionError):
+            return os.open(file, os.O_RDWR)
+    return os.open(file, os.O_RDONLY)

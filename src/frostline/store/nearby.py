@@ -11,6 +11,7 @@ the run; and no figure hangs on it. Nothing of it ends a run: what cannot be had
 import fcntl
 import json
 import os
+import platform
 import shutil
 import stat
 import sys
@@ -29,6 +30,7 @@ from frostline.parallel import in_threads
 from frostline.scenes.columns import Table
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.layout import COLUMNS
+from frostline.store.network import locks_reach_others
 from frostline.store.room import BLOCK, CacheError, Room, alone, locked, release, touch
 
 SPARE = 1 << 30  # bytes that a copy leaves free on the node's disk
@@ -51,7 +53,7 @@ def _ours(named: str) -> Path | None:
     folder = Path(named, f"frostline-{os.getuid()}")
     try:
         if "$" in named:
-            raise CacheError(f"no such variable is set on {os.uname().nodename}")
+            raise CacheError(f"no such variable is set on {platform.node()}")
         if not folder.is_absolute():
             raise CacheError("that is no absolute path")
         folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -66,9 +68,14 @@ def _ours(named: str) -> Path | None:
 
 
 def cache_folder(configured: str) -> Path:
-    """Where pictures and activations are kept. configured: cache.folder, where no folder of the node's own is named."""
-    node = node_folder()
-    return Path(configured) if node is None else node / "cache"
+    """Where pictures and activations are kept. configured: cache.folder, where no folder of the node's own is named.
+
+    Where a lock there is one node's alone, each node has a folder in it: another one would remove what is read here.
+    """
+    if (node := node_folder()) is not None:
+        return node / "cache"
+    folder = Path(configured)
+    return folder if locks_reach_others(folder) else folder / f"node-{platform.node()}"
 
 
 @contextmanager
@@ -141,7 +148,7 @@ def _make(dataset: Dataset, room: Room, copy: Path) -> None:
     for folder in folders:
         folder.mkdir(parents=True)
     wanted = ((dataset.path / name, aside / name, digest) for name, digest in _files(dataset))
-    title = f"copying dataset {dataset.name} to {os.uname().nodename}"
+    title = f"copying dataset {dataset.name} to {platform.node()}"
     try:
         with tqdm(total=size, desc=title, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as shown:
             for copied in in_threads(lambda one: _copy(*one), wanted, AT_ONCE):
