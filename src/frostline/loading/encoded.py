@@ -1,6 +1,7 @@
 """A square as fewer bytes, and back again to the last digit: lossless WebP.
 
-Of photographs at 224 px it takes 0.4 of what pixels take, PNG 0.6, at the same time to read (benchmarks/, `encoded`).
+Of photographs at 224 px it takes 0.36 to 0.43 of what pixels take, and PNG 0.46 to 0.61. Both are read in a millisecond
+(benchmarks/, `encoded`).
 """
 
 import io
