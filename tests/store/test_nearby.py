@@ -149,6 +149,23 @@ def test_a_disk_that_refuses_is_told(dataset, node, monkeypatch, capsys):
     assert "gets no copy of the dataset, as File exists" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_full_meanwhile_is_told_and_left_clean(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(nearby, "SPARE", -(1 << 40))  # as if others had filled it since somebody looked
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(small)], check=True)
+    try:
+        monkeypatch.setenv(NODE_FOLDER, str(small))
+        with near(dataset) as read:
+            assert read is dataset
+        said = capsys.readouterr().err
+        assert "gets no copy of the dataset, as No space left on device" in said and said.count("\n") == 1
+        assert not list(small.rglob("*.png")) and not list(small.rglob(".partial"))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def test_the_copy_that_was_used_least_recently_makes_way_and_none_that_is_read(
     dataset, node, monkeypatch, drawn, listed, tmp_path
 ):
