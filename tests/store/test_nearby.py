@@ -182,8 +182,10 @@ def test_the_copy_that_was_used_least_recently_makes_way_and_none_that_is_read(
     usage = shutil.disk_usage(node)
     room = [nearby.SPARE + size // 2]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room[0]))
-    with near(others[0]), near(dataset) as read:  # a is read, so b goes
-        assert set(copies(node)) == {names["a"], names["c"], read.copy.name}
+    with near(others[0]) as oldest:
+        os.utime(oldest.copy / "used", (1000, 1000))
+        with near(dataset) as read:  # a is read, so b goes
+            assert set(copies(node)) == {names["a"], names["c"], read.copy.name}
     # Where all that could go would not do, nothing goes.
     room[0] = -10 * size
     with near(others[1]) as read:

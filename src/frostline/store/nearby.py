@@ -3,7 +3,7 @@
 It stands in the environment and in no run's configuration, which is frozen before anybody knows which node will have
 the run; and no figure hangs on it. Nothing of it ends a run: what cannot be had is said once, and done without.
 
-<FROSTLINE_NODE_FOLDER>/frostline-<user>/
+<FROSTLINE_NODE_FOLDER>/frostline-<user id>/
 - cache/: pictures and activations, in place of cache.folder
 - datasets/<hash of dataset.json>/: copies, each whole; `held` and `used` as in `room`
 """
