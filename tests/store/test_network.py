@@ -39,10 +39,10 @@ KINDS = [
 def test_what_a_mount_says(kind, options, reach, tmp_path, monkeypatch):
     place = str(tmp_path / "our data").replace(" ", "\\040")
     lines = [
-        "22 27 0:21 / / rw,relatime shared:1 - ext4 /dev/vda rw",
         f"44 27 0:41 / {place} rw,nosuid - {kind} server:/export/x {options}",
         f"45 44 0:42 / {place}/deeper rw - tmpfs tmpfs rw",
         f"46 27 0:43 / {place}2 rw - nfs server:/x rw,nolock",
+        "22 27 0:21 / / rw,relatime shared:1 - ext4 /dev/vda rw",  # last, as where the root was changed
     ]
     (tmp_path / "mountinfo").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(network, "MOUNTS", tmp_path / "mountinfo")
