@@ -103,6 +103,43 @@ def first_epoch() -> list[Row]:
     return rows
 
 
+def encoded() -> list[Row]:
+    """Squares of photographs that are kept as lossless WebP, against decoding their files each time, in CPU time."""
+    from benchmarks.quality import PHOTOGRAPHS
+    from frostline.checking.prepare import prepare_from_config
+    from frostline.config import compose
+    from frostline.loading.decoded import Decoded
+    from frostline.store.rows import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        sizes = _pets(PHOTOGRAPHS / "pets3" / "images", place / "pictures", None)
+        config = compose(["dataset=folder", f"dataset.root={place / 'pictures'}"])
+        dataset = prepare_from_config(config["dataset"], place / "dataset")
+        rows = range(len(dataset.scenes("train")))
+        pixels = len(rows) * 3 * SIZE**2
+        kept = Decoded("picture", dataset, "train", rows, SIZE, "stretch", Store(place / "cache", int(0.7 * pixels)))
+        files = Decoded("picture", dataset, "train", rows, SIZE, "stretch", None)
+        kept.open()
+
+        def seconds(squares: Decoded) -> float:
+            since = time.process_time()
+            for row in rows:
+                squares[row]
+            return time.process_time() - since
+
+        seconds(kept), seconds(files)
+        pairs = [(seconds(kept), seconds(files)) for _ in range(EPOCHS)]
+        (usage,) = Store(place / "cache", 10**10).usage()
+    assert "encoded" in usage.key
+    one, two = (statistics.median(side) / len(rows) * 1e6 for side in zip(*pairs, strict=True))
+    what = f"reading a square of {SIZE} px that is kept as lossless WebP, times the CPU time of decoding its file; "
+    what += (
+        f"{len(rows)} photographs of {statistics.mean(sizes) / 1e6:.2f} MP, in {usage.size / pixels:.2f} of the bytes"
+    )
+    return [Row("encoded", what, one / two, "<= 0.5", f"{one:.0f} us", f"{two:.0f} us")]
+
+
 def memory() -> list[Row]:
     """Resident memory of a process that trains from 5 GB of decoded pictures, mapped pages and libraries included."""
     scenes = -(-5 * 10**9 // (3 * SIZE * SIZE))
@@ -241,4 +278,9 @@ def _train_and_watch(folder: str) -> tuple[int, int, int]:
     return model.peak, size, max(entry.size for entry in store.usage())
 
 
-MEASURES: dict[str, Callable[[], list[Row]]] = {"loading": loading, "first_epoch": first_epoch, "memory": memory}
+MEASURES: dict[str, Callable[[], list[Row]]] = {
+    "loading": loading,
+    "first_epoch": first_epoch,
+    "encoded": encoded,
+    "memory": memory,
+}

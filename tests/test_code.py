@@ -52,6 +52,7 @@ DECIDES = {
     "pictures/regions.py": "ar",
     "loading": "ar",
     "loading/decoded.py": "sar",
+    "loading/encoded.py": "sar",
     "models": "ar",
     "models/heads": "r",
     "freezing": "r",

@@ -29,7 +29,7 @@ DATASET = (
 # A decoded square.
 SQUARES = (
     *("pictures/reading.py", "pictures/masks.py", "pictures/stored.py", "pictures/fit.py"),
-    *("pictures/preprocessing.py", "loading/decoded.py"),
+    *("pictures/preprocessing.py", "loading/decoded.py", "loading/encoded.py"),
 )
 # A scene as a network sees it.
 _ITEMS = (

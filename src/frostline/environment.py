@@ -26,6 +26,7 @@ DEFAULTS = {
     # A bar for each of a model's files says nothing to anybody.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+NODE_FOLDER = "FROSTLINE_NODE_FOLDER"  # which names a folder on the node's own disk, see store/nearby.py
 
 
 def settle() -> None:

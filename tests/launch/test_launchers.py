@@ -15,6 +15,8 @@ def test_the_files_are_as_they_say_and_the_last_word_counts():
     assert isinstance(slurm, Slurm)
     assert (slurm.partition, slurm.gpus, slurm.at_once, slurm.options) == ("010", 1, None, {"qos": "low"})
     assert chosen(["launcher=local", "launcher.at_once=3"], "slurm") == Local(3)
+    node = chosen(["launcher.node_folder=$TMPDIR/x"], "slurm")
+    assert isinstance(node, Slurm) and node.node_folder == "$TMPDIR/x"  # as the node has it, not who submits
 
 
 def test_what_sbatch_is_given_is_of_the_whole_run():

@@ -366,6 +366,7 @@ def test_a_forked_worker_keeps_no_lock(store):
     entry = store.open({}, 4)
     read, write = os.pipe()
     with entry.filling():
+        entry.write([0], values_of([0]))
         if not (child := os.fork()):
             os.read(read, 1)
             os._exit(0)

@@ -1,7 +1,6 @@
 """`frostline cache`: what is kept, shown or cleared."""
 
 import argparse
-from pathlib import Path
 
 from frostline.cli.common import Commands, show
 
@@ -15,13 +14,15 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from frostline.config import compose
+    from frostline.store.nearby import cache_folder
     from frostline.store.rows import Store
 
     settings = compose(args.overrides)["cache"]
-    store = Store(Path(settings["folder"]), int(settings["size_gb"] * 1e9))
+    folder = cache_folder(settings["folder"])
+    store = Store(folder, int(settings["size_gb"] * 1e9))
     if args.action == "clear":
         removed, freed = store.clear()
-        print(f"{removed} entries removed from {settings['folder']}, {freed / 1e9:.2f} GB freed")
+        print(f"{removed} entries removed from {folder}, {freed / 1e9:.2f} GB freed")
         return
     from rich.table import Table
 
@@ -29,8 +30,9 @@ def run(args: argparse.Namespace) -> None:
     entries = sorted(store.usage(), key=lambda entry: entry.used, reverse=True)
     for entry in entries:
         key = entry.key
+        how = f" ({key['encoded']})" if "encoded" in key else ""
         table.add_row(
-            str(key.get("activation") or key.get("annotation") or key.get("decoded")),
+            str(key.get("activation") or key.get("annotation") or key.get("decoded")) + how,
             f"{key.get('split')} {key.get('image_size')} px, data {str(key.get('data'))[:8]}",
             str(key.get("view", "")),
             f"{entry.present} of {entry.rows}",
@@ -40,4 +42,4 @@ def run(args: argparse.Namespace) -> None:
         )
     show(table)
     total = sum(entry.size for entry in entries)
-    print(f"{total / 1e9:.2f} of {settings['size_gb']:g} GB in {settings['folder']}")
+    print(f"{total / 1e9:.2f} of {settings['size_gb']:g} GB in {folder}")

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from frostline.environment import NODE_FOLDER
 from frostline.errors import FrostlineError
 from frostline.files import let_go, write_whole
 from frostline.launch import slurm
@@ -26,7 +27,7 @@ SCRIPT = """\
 #!/bin/sh
 # Written by `frostline submit`: each element trains one run of the study, and says how it went in {cells}/.
 cd -- {here} && exec >> {folder}/"$SLURM_ARRAY_TASK_ID".txt 2>&1 || exit 1
-exec {python} -m frostline.launch.element {folder}
+{export}exec {python} -m frostline.launch.element {folder}
 """
 LOCKED = 300.0  # seconds that a submit waits for another one
 
@@ -70,7 +71,10 @@ def send(runs: Path, study: str, names: Sequence[str], tasks: int, nodes: int, r
     write_whole(folder / "array.json", json.dumps(asdict(Array(tuple(names), tasks, nodes)), indent=1) + "\n")
     values = {"cells": runs / "cells", "here": Path.cwd(), "python": sys.executable, "folder": folder}
     script = folder / "job.sh"
-    write_whole(script, SCRIPT.format(**{name: shlex.quote(str(value)) for name, value in values.items()}))
+    quoted = {name: shlex.quote(str(value)) for name, value in values.items()}
+    # Quoted, too: its variables are those of the node that a process of the run is on.
+    export = f"export {NODE_FOLDER}={shlex.quote(resources.node_folder)}\n" if resources.node_folder else ""
+    write_whole(script, SCRIPT.format(**quoted, export=export))
     most_at_once = f"%{resources.at_once}" if resources.at_once else ""
     options = [
         f"--array=0-{len(names) - 1}{most_at_once}",

@@ -36,7 +36,8 @@ class Slurm:
     """What an element of an array gets; None for what the cluster gives where nothing is said.
 
     time: of one attempt, as sbatch takes it. signal: seconds before its end. memory: of a node, as sbatch takes it.
-    cpus_per_task, gpus: for each process of a run. options: more of sbatch's, by long name.
+    cpus_per_task, gpus: for each process of a run. node_folder: on each node's own disk, with variables as they are
+    there. options: more of sbatch's, by long name.
     """
 
     time: str
@@ -46,6 +47,7 @@ class Slurm:
     partition: str | None = None
     account: str | None = None
     memory: str | None = None
+    node_folder: str | None = None
     at_once: int | None = None
     options: dict[str, str] = field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from frostline.runs.process import check_accelerator, settle
 from frostline.runs.result import GROUPS
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import check_serves
+from frostline.store.nearby import cache_folder
 from frostline.store.rows import Store
 from frostline.tasks.base import Task
 from frostline.tracking.base import Tracker
@@ -130,7 +131,7 @@ def build_data(config: Config, dataset: Dataset) -> SceneDataModule:
         views=config["augment"]["views"],
         seed=config["seed"],
         workers=config["trainer"]["workers"],
-        store=Store(Path(cache["folder"]), int(cache["size_gb"] * 1e9)) if cache["size_gb"] else None,
+        store=Store(cache_folder(cache["folder"]), int(cache["size_gb"] * 1e9)) if cache["size_gb"] else None,
         mix=None if mix is None else build(mix, dataset, needs),
         fit=config["fit"],
         balanced=config["trainer"].get("sampler") == "balanced",

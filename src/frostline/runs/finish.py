@@ -12,6 +12,7 @@ from frostline.ranks import Member, member
 from frostline.runs.beforehand import check_beforehand
 from frostline.runs.workplace import Workplace
 from frostline.scenes.dataset import Dataset
+from frostline.store.nearby import near
 
 
 def member_of(config: Config) -> Member | None:
@@ -72,11 +73,13 @@ def _train(config: Config, dataset: Dataset, name: str, workplace: Workplace, co
     with importing():  # torch
         from frostline.runs.build import build_run
         from frostline.runs.train import train
-    train(build_run(config, dataset, name), workplace, command)
+    with near(dataset) as read:
+        train(build_run(config, read, name), workplace, command)
 
 
 def _help(config: Config, dataset: Dataset, name: str, folder: Path) -> None:
     from frostline.runs.build import build_run
     from frostline.runs.train import help_train
 
-    help_train(build_run(config, dataset, name), folder)
+    with near(dataset) as read:
+        help_train(build_run(config, read, name), folder)

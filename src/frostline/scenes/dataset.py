@@ -3,11 +3,11 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from frostline.errors import FrostlineError
 from frostline.files import let_go
@@ -21,12 +21,14 @@ from frostline.scenes.scene import SPLITS, Classes
 class Dataset:
     """A prepared dataset; make one with `Dataset.open`.
 
-    info: the content of dataset.json. columns: every scene as a row, in the order of SPLITS.
+    info: the content of dataset.json. columns: every scene as a row, in the order of SPLITS. copy: the folder that its
+    pictures and masks are read from, where that is not its own.
     """
 
     path: Path
     info: dict[str, Any] = field(repr=False)
     columns: Columns = field(repr=False)
+    copy: Path | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
@@ -48,6 +50,10 @@ class Dataset:
         except (KeyError, TypeError, ValueError) as error:
             raise FrostlineError(f"{path / INFO} is damaged ({error}): prepare the dataset anew.") from error
         return cls(path, info, open_columns(path / COLUMNS, table))
+
+    def read_from(self, copy: Path) -> Self:
+        """The same dataset, of which columns, pictures and masks are read from a copy, and all else as before."""
+        return replace(self, columns=open_columns(copy / COLUMNS, self.columns.table), copy=copy)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -91,7 +97,7 @@ class Dataset:
         for name in SPLITS[: SPLITS.index(split)]:
             first += self.info["counts"][name]["scenes"]
         rows = range(first, first + self.info["counts"][split]["scenes"])
-        return Scenes(self.path, split, self.columns, rows, self.classes)
+        return Scenes(self.copy or self.path, split, self.columns, rows, self.classes)
 
 
 @contextmanager
@@ -111,15 +117,26 @@ def unread(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """The folder itself, as a lock. Raises BlockingIOError where others have it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    """Its dataset.json, as a lock. Raises BlockingIOError where others have it.
+
+    Not the folder itself: network file systems that lock a file for all nodes lock a folder for one.
+    """
+    with ExitStack() as stack:
         try:
+            handle = _opened(folder / INFO, how)
+            stack.callback(os.close, handle)
+            stack.callback(let_go, handle)
             fcntl.flock(handle, how)
-        except OSError as error:  # some file systems have no locks: nobody is heeded there
-            if isinstance(error, BlockingIOError):
-                raise
+        except BlockingIOError:
+            raise
+        except OSError:  # some file systems have no locks: nobody is heeded there; nor is what is not there at all
+            pass
         yield
-    finally:
-        let_go(handle)
-        os.close(handle)
+
+
+def _opened(file: Path, how: int) -> int:
+    """A descriptor. Over NFS, a lock that keeps others out is one of a file that is open for writing."""
+    if how & fcntl.LOCK_EX:
+        with suppress(PermissionError):
+            return os.open(file, os.O_RDWR)
+    return os.open(file, os.O_RDONLY)

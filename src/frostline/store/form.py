@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+LAST, RAGGED = "channels_last", "ragged"  # as meta.json has them
+LENGTH = 4  # bytes, at the beginning of a ragged row: little endian, how many follow
+
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -20,29 +23,32 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 class Form:
     """How a row lies.
 
-    shape: of a row, as torch has it. last: channels come last on disk, (h, w, c) for (c, h, w).
+    shape: of a row, as torch has it. last: channels come last on disk, (h, w, c) for (c, h, w). ragged: rows are
+    bytes, of which the first LENGTH tell how many more count; the others are never written, and take no room.
     """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     last: bool
+    ragged: bool = False
 
     @classmethod
-    def of(cls, values: torch.Tensor) -> "Form":
+    def of(cls, values: torch.Tensor, ragged: bool = False) -> "Form":
         last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
-        return cls(tuple(values.shape[1:]), values.dtype, last and not values.is_contiguous())
+        return cls(tuple(values.shape[1:]), values.dtype, last and not values.is_contiguous(), ragged)
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> "Form | None":
         """The form that meta.json tells; None where it tells none."""
         with suppress(KeyError, TypeError, AttributeError, RuntimeError):
-            form = cls(tuple(meta["shape"]), getattr(torch, meta["dtype"]), meta["layout"] == "channels_last")
+            layout = meta["layout"]
+            form = cls(tuple(meta["shape"]), getattr(torch, meta["dtype"]), layout == LAST, layout == RAGGED)
             torch.empty((0, *form.shape), dtype=form.dtype)  # refuses what is no shape or no dtype
             return form
         return None
 
     def as_meta(self) -> dict[str, Any]:
-        layout = "channels_last" if self.last else "contiguous"
+        layout = RAGGED if self.ragged else LAST if self.last else "contiguous"
         return {"shape": list(self.shape), "dtype": str(self.dtype).removeprefix("torch."), "layout": layout}
 
     def __str__(self) -> str:
@@ -58,7 +64,11 @@ class Form:
 
     def sum_of(self, row: Bytes) -> int:
         """The CRC of a row's bytes. It begins with the form's, so that a wrong form makes no other values of them."""
-        return zlib.crc32(row.data, self._seed) or 1
+        return zlib.crc32(self.counted(row).data, self._seed) or 1
+
+    def counted(self, row: Bytes) -> Bytes:
+        """The bytes of a row that count, in the same memory."""
+        return row[: LENGTH + int.from_bytes(row[:LENGTH].tobytes(), "little")] if self.ragged else row
 
     def pack(self, values: torch.Tensor) -> Bytes:
         """(n, *shape), on any device and in any layout, to (n, bytes of a row)."""

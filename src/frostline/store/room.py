@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -51,23 +51,48 @@ class Room:
             self.sweep()
             own = taken(folder)
             costs = {other: _cost(other) for other in self.folders() if other != folder}
-            room = self.limit - own - sum(costs.values())
-            evicted = []
-            for other, cost in costs.items():
-                if room < needed and locks.enter_context(alone(other)):
-                    evicted.append(other)
-                    room += cost
-            if room < needed:  # nothing goes where that would not help
+            room = self.make_way(self.limit - own - sum(costs.values()), needed, costs.items())
+            if room < needed:
                 raise CacheError(
                     f"The cache {self.root} has no room for {rest / 1e9:.3g} GB more within its limit of "
                     f"{self.limit / 1e9:.3g} GB, as what running jobs use stays: raise cache.size_gb, or run "
                     "`frostline cache clear` when they have ended."
                 )
-            for other in evicted:
-                self.discard(other)
             granted = own + min(room, max(needed, min(rest, STEP)))
             (folder / FILLING).write_text(str(granted))
             return granted
+
+    def most(self, folder: Path) -> int:
+        """How many bytes on disk an entry may take at most: as the limit and the disk have it once all others that
+        nobody has open are gone."""
+        with disk_errors("look at", self.root):
+            free, kept = shutil.disk_usage(self.root).free + taken(folder), 0
+        for other in self.folders():
+            if other != folder:
+                with alone(other) as unused:
+                    if unused:
+                        free += taken(other)
+                    else:
+                        kept += _cost(other)
+        return min(self.limit - kept, free)
+
+    def make_way(self, room: int, needed: int, costs: Iterable[tuple[Path, int]]) -> int:
+        """Remove entries that nobody has open, in this order, until the room is as large as needed; gives how large.
+
+        costs: what each entry takes. Where all of them together would not do, none goes.
+        """
+        evicted = []
+        with ExitStack() as locks:
+            for other, cost in costs:
+                if room >= needed:
+                    break
+                if locks.enter_context(alone(other)):
+                    evicted.append(other)
+                    room += cost
+            if room >= needed:
+                for other in evicted:
+                    self.discard(other)
+        return room
 
     def folders(self) -> list[Path]:
         """The entries' folders, the least recently used first. What else lies in the root is none of the store's."""

@@ -4,7 +4,7 @@ So activations are kept, and decoded pictures.
 
 <root>/<hash of format, key and rows>/
 - meta.json: format, key, rows, and the form of a row: shape, dtype, layout. Comes with the first write
-- rows.bin: the rows' bytes, one row after another; sparse while rows are absent
+- rows.bin: the rows' bytes, one row after another; sparse while rows are absent, and where rows are ragged
 - sums.bin: one CRC per row (uint32, little endian), written after the row; 0: absent
 - used, held, filling: see `room`
 """
@@ -26,7 +26,7 @@ import numpy.typing as npt
 import torch
 
 from frostline.files import write_whole
-from frostline.store.form import Bytes, Form
+from frostline.store.form import LENGTH, Bytes, Form
 from frostline.store.room import (
     BLOCK,
     FILLING,
@@ -147,18 +147,23 @@ class Entry:
             self._granted = 0
             yield
 
-    def write(self, rows: Rows, values: torch.Tensor) -> None:
+    def room(self) -> int:
+        """Bytes on disk that it may grow by, if all that nobody has open made way."""
+        return self._room.most(self.folder) - taken(self.folder)
+
+    def write(self, rows: Rows, values: torch.Tensor, ragged: bool = False) -> None:
         """Store values (n, *shape) as these n rows, inside `filling`. Rows that are present stay as they are.
 
-        The first write decides shape, dtype and layout. Raises CacheError where there is no room, the disk refuses, or
-        rows of another shape or dtype are present.
+        ragged: values are bytes (n, width), of each row as many as it tells itself, see `Form`. The first write decides
+        shape, dtype and layout. Raises CacheError where there is no room, the disk refuses, or rows of another shape or
+        dtype are present.
         """
         assert self._granted is not None, "write inside filling()"
         rows = np.asarray(rows, np.int64)
         absent = np.flatnonzero(~self.present[rows])
         if not len(absent):
             return
-        given = Form.of(values)
+        given = Form.of(values, ragged)
         form = self._form or given
         if (form.shape, form.dtype) != (given.shape, given.dtype):
             raise CacheError(
@@ -168,12 +173,12 @@ class Entry:
         with disk_errors("write to", self.folder):
             if self._form is None:
                 self._empty()
-            self._make_room(form, rows[absent])
+            self._make_room(form, rows[absent], packed[absent])
             if not self._files:
                 self._open_files(form)
             for i in absent.tolist():
                 row = int(rows[i])
-                _write_all(self._files[0], packed[i].data, row * form.row_bytes)
+                _write_all(self._files[0], form.counted(packed[i]).data, row * form.row_bytes)
                 _write_all(self._files[1], memoryview(form.sum_of(packed[i]).to_bytes(4, "little")), row * 4)
                 self.present[row] = True
 
@@ -189,6 +194,14 @@ class Entry:
         self._touch_pages(taken.nbytes)
         return self._form.unpack(taken)
 
+    def read_ragged(self, row: int) -> Bytes:
+        """What one ragged row holds behind its length, mapped. Raises CacheError where it is absent."""
+        if self._form is None or self._map is None or not self.present[row]:
+            raise CacheError(f"{self.folder} lacks a row that is asked for: fill it first.")
+        held = self._form.counted(self._map[row])[LENGTH:]
+        self._touch_pages(held.nbytes)
+        return held
+
     def _touch_pages(self, count: int) -> None:
         """Let mapped pages go from time to time: read again, they come from the system's memory, not from the disk."""
         self._touched += count
@@ -203,6 +216,10 @@ class Entry:
         if self._held is not None:
             release(self._held)
             self._held = None
+        if self._form is None:  # it was only looked at
+            with suppress(CacheError), alone(self.folder) as free:
+                if free and not (self.folder / META).exists():
+                    self._room.discard(self.folder)
 
     def look_again(self) -> None:
         """Find what others have written since."""
@@ -238,8 +255,12 @@ class Entry:
             self._pages = mmap.mmap(file.fileno(), whole * form.row_bytes, access=mmap.ACCESS_READ)
             return np.frombuffer(self._pages, np.uint8).reshape(whole, form.row_bytes), seen
 
-    def _make_room(self, form: Form, rows: npt.NDArray[np.integer[Any]]) -> None:
-        needed = blocks(rows, form.row_bytes) + blocks(rows, 4) + MARGIN
+    def _make_room(self, form: Form, rows: npt.NDArray[np.integer[Any]], packed: Bytes) -> None:
+        needed = blocks(rows, 4) + MARGIN
+        if form.ragged:
+            needed += sum(-(-len(form.counted(row)) // BLOCK) * BLOCK for row in packed)
+        else:
+            needed += blocks(rows, form.row_bytes)
         if self._granted is None or taken(self.folder) + needed > self._granted:
             absent = np.flatnonzero(~self.present)
             rest = blocks(absent, form.row_bytes) + blocks(absent, 4) + 2 * MARGIN
