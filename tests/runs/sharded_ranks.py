@@ -26,6 +26,7 @@ def train(folder, ranks, optimizer, ckpt_path=None):
     taken, options = task, {}
     if ranks > 1:
         taken, options = spread(task), {"strategy": Sharded()}
+    folder.mkdir(parents=True, exist_ok=True)
     kept = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
     fit(
         taken,

@@ -79,6 +79,8 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     """Within, the processes of a run know each other."""
     import torch
     from torch import distributed
+    from torch._C._distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if was_started():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})  # as who started it may have them
@@ -90,9 +92,9 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     if on_gpus:
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
-    store, *_ = next(distributed.rendezvous("env://", this.rank, this.size))
+    store, *_ = next(rendezvous("env://", this.rank, this.size))
     if this.by == "torchrun":
-        store = distributed.PrefixStore(agreed(store, this.rank, this.size), store)
+        store = PrefixStore(agreed(store, this.rank, this.size), store)
     distributed.init_process_group(backend, store=store, rank=this.rank, world_size=this.size)
     try:
         yield

@@ -336,7 +336,7 @@ class Task(pl.LightningModule):
         return values
 
     def configure_model(self) -> None:
-        """Where parameters are spread over processes (trainer=fsdp), that is done here, before there is an optimizer."""
+        """Where parameters are to be spread over processes (trainer=fsdp), do it before there is an optimizer."""
         if self.device_mesh is not None:
             shard(self.model, self.device_mesh["data_parallel"])
 
