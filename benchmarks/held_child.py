@@ -30,5 +30,5 @@ def run(self: Any, *args: Any, **kwargs: Any) -> None:
     os._exit(0)
 
 
-_AutomaticOptimization.run = run  # type: ignore[method-assign]
+_AutomaticOptimization.run = run  # type: ignore[method-assign, assignment]
 sys.exit(main(sys.argv[2:]))
