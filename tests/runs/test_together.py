@@ -32,7 +32,6 @@ CASES = [
 SPREAD = [
     *((task, schedule, epochs, 2, ()) for task in TASKS for schedule, epochs in (("thaw", 2), ("gradual", 7))),
     ("classification", "thaw", 2, 3, ("augment.views=2",)),
-    ("classification", "full", 1, 2, ("trainer.accumulate_grad_batches=2", "backbone.name=test_convnext")),
     ("classification", "bitfit", 2, 2, ("backbone.name=test_vit",)),
     ("detection", "full", 1, 3, ("head=yolo", "backbone.name=test_resnet")),
 ]
