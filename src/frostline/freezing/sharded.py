@@ -34,6 +34,7 @@ def shard(model: Frosted, mesh: DeviceMesh) -> None:
     # Never left gathered after a pass, as what is frozen, kept or counted between two are the parts.
     for modules in model.groups.values():
         for block in (block for module in modules for block in blocks(module)):
+            block.register_forward_hook(_no_view)
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
     fully_shard(model, mesh=mesh, reshard_after_forward=True)  # with what lies in no block, such as a class token
     for way in ("below", "above"):
@@ -49,6 +50,12 @@ def blocks(module: nn.Module) -> Iterator[nn.Module]:
             yield from blocks(member)
     elif not isinstance(module, nn.ParameterDict) and any(True for _ in module.parameters()):
         yield module
+
+
+def _no_view(block: nn.Module, inputs: object, output: object) -> object:
+    """FSDP hangs on a block's output what gathers its parameters for the gradients. What is then changed in place, as
+    by a ReLU, keeps that where it is a tensor of its own, and loses it where it is a view."""
+    return output.clone() if isinstance(output, torch.Tensor) and output._is_view() else output
 
 
 def bytes_here(tensors: Iterator[torch.Tensor]) -> int:
