@@ -183,11 +183,12 @@ def test_torchrun_starts_a_killed_run_again_and_it_goes_on_to_the_same_weights(t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("engine", "ways"), [("ddp", ("rank", "rank", "starter", "told", "told")), ("fsdp", ("rank", "told"))]
+    ("engine", "epochs", "ways"),
+    [("ddp", EPOCHS, ("rank", "rank", "starter", "told", "told")), ("fsdp", 12, ("rank", "told"))],
 )
-def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(engine, ways, tmp_path):
+def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(engine, epochs, ways, tmp_path):
     # A rank killed, the one that started them killed, and told to stop: at random moments of the training.
-    arguments, chance = overrides("classification", "gradual", EPOCHS, 2, engine=engine), random.Random(0)
+    arguments, chance = overrides("classification", "gradual", epochs, 2, engine=engine), random.Random(0)
     (tmp_path / "whole").mkdir()
     done(train(arguments, tmp_path / "whole"))
     folder = tmp_path / "killed"
@@ -213,5 +214,5 @@ def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(engine,
             time.sleep(0.1)
     done(train(arguments, folder))
     (one, _, weights), (other, epochs_of_other, weights_of_other) = found(tmp_path / "whole"), found(folder)
-    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(EPOCHS))
+    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(epochs))
     assert all(torch.equal(weights[name], weights_of_other[name]) for name in weights)
