@@ -143,6 +143,37 @@ def ranks_of(starter):
     return [int(line) for line in told.split()]
 
 
+AGAIN = """
+import os, signal, torch
+from torch import distributed
+from frostline.ranks import member
+from frostline.runs.together import joined
+
+with joined(member(2), "cpu"):
+    distributed.all_reduce(torch.ones(1))
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == str(distributed.get_rank()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    distributed.all_reduce(torch.ones(1))
+    print("met", flush=True)
+"""
+
+
+def test_processes_that_torchrun_starts_again_meet(tmp_path):
+    # The trap: torchrun's store still has the addresses of those that were killed. Here each of both is, once.
+    (tmp_path / "again.py").write_text(AGAIN)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    process = subprocess.Popen(
+        [*torchrun, "again.py"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said = done(process, within=120)
+    assert said.count("exitcode: -9") == 2 and said.count("met\n") == 2, said[-3000:]
+
+
 def ends_an_epoch(process, folder):
     """Wait until a run has ended one more epoch than it has now."""
     journal = None

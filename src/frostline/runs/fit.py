@@ -81,7 +81,7 @@ def fit(
         num_nodes=settings.num_nodes,
         strategy=strategy,
         accumulate_grad_batches=settings.accumulate_grad_batches,
-        # By itself, as Lightning knows it under the engines of its own list alone.
+        # As a plugin: by its name Lightning refuses it under FSDP.
         precision=None if precision == "64-true" else precision,
         gradient_clip_val=settings.clip_norm,
         logger=False,  # the journal is all that is written down, and a tracker follows that
