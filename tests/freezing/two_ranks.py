@@ -56,7 +56,7 @@ CASES = {
 
 
 # Once more, with every parameter spread over the two processes.
-SHARDED = ("gradual batch", "gradual_discriminative", "surgical", "bitfit", "lp_ft", "divided val_loss")
+SHARDED = ("gradual batch", "bitfit", "divided val_loss")
 
 
 class Digests(pl.Callback):
