@@ -43,6 +43,29 @@ def _epoch(folder: Path, count: int, turn: int) -> float:
     return float(seconds[-1] - seconds[-2])
 
 
+def spread() -> list[Row]:
+    """Bytes of what a process holds of ResNet-50 after a step of AdamW: one of two that share it, and one alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one, two = (_held(folder, engine, count) for engine, count in (("cpu", 1), ("fsdp", 2)))
+    most = max(two)
+    what = (
+        "parameters and optimizer state of ResNet-50 in each of two processes under trainer=fsdp, as a share of those "
+    )
+    what += "in one"
+    return [Row("spread", what, most / one[0], "<= 0.55", f"{most / 1e6:.1f} MB", f"{one[0] / 1e6:.1f} MB")]
+
+
+def _held(folder: Path, engine: str, count: int) -> list[int]:
+    """Bytes, of each process."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command += [str(Path(__file__).with_name("held_child.py")), str(folder / f"held{count}"), "train", *THAWED]
+    command += ["backbone=resnet50", "backbone.pretrained=false", f"trainer={engine}", f"trainer.devices={count}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, cores() // count))}
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return [sum(json.loads((folder / f"held{count}.{rank}").read_text()).values()) for rank in range(count)]
+
+
 def resume() -> list[Row]:
     """From the start of the process to a step: of a run that goes on after its first epoch, and of one that begins."""
     with tempfile.TemporaryDirectory() as name:
@@ -78,4 +101,4 @@ def _until_step(folder: Path, study: str) -> float:
     return time.perf_counter() - start
 
 
-MEASURES: dict[str, Callable[[], list[Row]]] = {"devices": devices, "resume": resume}
+MEASURES: dict[str, Callable[[], list[Row]]] = {"devices": devices, "spread": spread, "resume": resume}

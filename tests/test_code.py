@@ -67,6 +67,7 @@ DECIDES = {
     "predict/boxes.py": "r",
     "runs/build.py": "r",
     "runs/fit.py": "r",
+    "runs/sharded.py": "r",
     "shares.py": "r",
     "sources": "p",
     "parsing": "p",

@@ -43,6 +43,7 @@ ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freez
 RESULTS = (
     *(*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "-metrics/resampled.py", "tasks"),
     *("predict/kinds.py", "predict/answers.py", "predict/boxes.py", "runs/build.py", "runs/fit.py"),
+    "runs/sharded.py",
     "shares.py",
 )
 # A report: what it says, and what it draws.

@@ -42,6 +42,15 @@ def told_by_all(value: _T) -> list[_T]:
     return values
 
 
+def whole(values: Tensor) -> Tensor:
+    """All of a tensor of which each process holds a part (FSDP), in every process; any other tensor as it is.
+
+    The parts are gathered, so all processes must call this in the same order.
+    """
+    gather = getattr(values, "full_tensor", None)
+    return values if gather is None else cast(Tensor, gather())
+
+
 @contextmanager
 def sharing_a_batch() -> Iterator[None]:
     """Within, `divisor` and `summed` are of all processes' shares, so all of them must call these in the same order.

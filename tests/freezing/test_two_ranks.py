@@ -79,3 +79,13 @@ def test_both_ranks_end_a_phase_at_the_same_epoch(answers):
     for name, answer in answers.items():
         assert [rank["ends"] for rank in answer["ranks"]] == [answer["ends"]] * 2, name
     assert answers["divided val_loss"]["ends"] == answers["divided train_loss"]["ends"] == [3, 12]
+
+
+def test_of_what_is_spread_each_process_holds_about_half(answers):
+    # Of parameters, and of what AdamW keeps of each: the trap is a rank that keeps the whole beside its part.
+    sharded = [name for name in answers if name.startswith("sharded")]
+    assert len(sharded) == 3
+    for name in sharded:
+        for rank in answers[name]["ranks"]:
+            for part, whole in zip(rank["held"], answers[name]["held"], strict=True):
+                assert 0.4 < part / whole < 0.6, name

@@ -16,10 +16,14 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from helpers.tiny import fit, make_task, option, shipped, tiny_backbone
+from pytorch_lightning.plugins.precision import DoublePrecision
 from pytorch_lightning.strategies import DDPStrategy
 
 from frostline.freezing.schedule import depth_of
+from frostline.freezing.sharded import bytes_here
 from frostline.loading.module import SceneDataModule
+from frostline.runs.sharded import Sharded
+from frostline.shares import whole
 from frostline.tasks.classification import Classification
 
 EPOCHS = 12  # enough for a line that moves to stop at each of the seven groups
@@ -51,6 +55,10 @@ CASES = {
 }
 
 
+# Once more, with every parameter spread over the two processes.
+SHARDED = ("gradual batch", "bitfit", "divided val_loss")
+
+
 class Digests(pl.Callback):
     """One hash over all parameters, after each epoch."""
 
@@ -58,31 +66,38 @@ class Digests(pl.Callback):
         self.seen = []
 
     def on_train_epoch_end(self, trainer, module):
-        digest = sha256(b"".join(p.detach().contiguous().numpy().tobytes() for p in module.parameters()))
+        digest = sha256(b"".join(whole(p.detach()).contiguous().numpy().tobytes() for p in module.parameters()))
         self.seen.append(digest.hexdigest())
 
 
 def train(dataset, folder, ranks, rank):
     """Every case, in this process; its answers go into a file."""
     answers = {}
-    for name, make in CASES.items():
+    for name in [*CASES, *(f"sharded {name}" for name in SHARDED if ranks > 1)]:
+        make = CASES[name.removeprefix("sharded ")]
         data = SceneDataModule(dataset, {"label"}, image_size=32, batch_size=GLOBAL_BATCH)
         digests = Digests()
         task = make(epochs=EPOCHS, classes=data.classes)
         started = {key: value.clone() for key, value in task.named_parameters()}
-        options = {"devices": ranks, "callbacks": [digests]}
-        if ranks > 1:
-            options["strategy"] = DDPStrategy(process_group_backend="gloo", timeout=timedelta(seconds=60))
         # In double precision, where the order of a sum cannot be taken for a wrong gradient.
-        trainer = fit(task, EPOCHS, data=data, precision="64-true", **options)
+        options = {"devices": ranks, "callbacks": [digests], "plugins": [DoublePrecision()]}
+        if name.startswith("sharded"):
+            options["strategy"] = Sharded()
+        elif ranks > 1:
+            options["strategy"] = DDPStrategy(process_group_backend="gloo", timeout=timedelta(seconds=60))
+        trainer = fit(task, EPOCHS, data=data, **options)
+        state = [v for values in trainer.optimizers[0].state.values() for k, v in values.items() if k != "step"]
         answers[name] = {
             "digests": digests.seen,
             "depths": [depth_of(task.model.state_at(epoch)) for epoch in range(EPOCHS)],
             "ends": [phase.end for phase in task.model.schedule.phases],
             "losses": {key: float(trainer.callback_metrics[key]) for key in ("train_loss", "val_loss")},
-            "weights": {key: value.detach() for key, value in task.named_parameters()},
-            "moved": max(float((value - started[key]).abs().max()) for key, value in task.named_parameters()),
+            "weights": {key: whole(value.detach()) for key, value in task.named_parameters()},
+            "held": [bytes_here(task.parameters()), bytes_here(iter(state))],
         }
+        answers[name]["moved"] = max(
+            float((value - started[key]).abs().max()) for key, value in answers[name]["weights"].items()
+        )
     torch.save(answers, folder / f"{ranks}-{rank}.pt")
 
 
@@ -100,6 +115,7 @@ if __name__ == "__main__":
     torch.multiprocessing.start_processes(rank_of_two, (dataset, folder, port), nprocs=2, start_method="fork")
     train(dataset, folder, 1, 0)
     one, other, alone = (torch.load(folder / f"{name}.pt") for name in ("2-0", "2-1", "1-0"))
+    alone |= {f"sharded {name}": dict(alone[name]) for name in SHARDED}
     for name, answer in alone.items():
         pairs = [(value, one[name]["weights"][key]) for key, value in answer.pop("weights").items()]
         answer["difference"] = max(float((a - b).abs().max()) for a, b in pairs)

@@ -27,17 +27,25 @@ CASES = [
 ]
 
 
+# With every parameter spread over the processes. Its blocks are called by timm's own forward pass in the second last,
+# and what lies below the line is read from the cache in all that have a fixed number of views.
+SPREAD = [
+    *((task, schedule, epochs, 2, ()) for task in TASKS for schedule, epochs in (("thaw", 2), ("gradual", 7))),
+    ("classification", "thaw", 2, 3, ("augment.views=2",)),
+    ("classification", "bitfit", 2, 2, ("backbone.name=test_vit",)),
+    ("detection", "full", 1, 3, ("head=yolo", "backbone.name=test_resnet")),
+]
 EPOCHS = 30  # of a run that is killed five times, and is not to end before: some take a third of a second
 
 
-def overrides(task, schedule, epochs, devices, more=()):
+def overrides(task, schedule, epochs, devices, more=(), engine="ddp"):
     # In double precision, where the order of a sum cannot be taken for a wrong gradient, which Adam enlarges.
     return [
         f"task={task}",
         *(f"dataset.source.{key}={value}" for key, value in SIZES.items()),
         *("backbone=timm", "backbone.name=test_efficientnet", "backbone.pretrained=false", "image_size=64"),
         *(f"schedule={schedule}", f"trainer.epochs={epochs}", "trainer.batch_size=10", f"trainer.devices={devices}"),
-        *("trainer=cpu" if devices == 1 else "trainer=ddp", "trainer.accelerator=cpu", "trainer.threads=1"),
+        *("trainer=cpu" if devices == 1 else f"trainer={engine}", "trainer.accelerator=cpu", "trainer.threads=1"),
         *("trainer.precision=64-true", "augment=light", "tracking=none", *more),
     ]
 
@@ -71,12 +79,15 @@ def furthest(one, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "schedule", "epochs", "devices", "more"), CASES)
-def test_several_processes_find_what_one_finds(task, schedule, epochs, devices, more, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "task", "schedule", "epochs", "devices", "more"),
+    [*(("ddp", *case) for case in CASES), *(("fsdp", *case) for case in SPREAD)],
+)
+def test_several_processes_find_what_one_finds(engine, task, schedule, epochs, devices, more, tmp_path):
     """At every boundary of the schedule, with shares of unequal size, dropout and augmentation as they are."""
     for count in (1, devices):
         (tmp_path / str(count)).mkdir()
-        done(train(overrides(task, schedule, epochs, count, more), tmp_path / str(count)))
+        done(train(overrides(task, schedule, epochs, count, more, engine), tmp_path / str(count)))
     (one, journal, weights), (other, journal_of_all, weights_of_all) = (
         found(tmp_path / str(count)) for count in (1, devices)
     )
@@ -132,25 +143,90 @@ def ranks_of(starter):
     return [int(line) for line in told.split()]
 
 
+AGAIN = """
+import os, signal, torch
+from torch import distributed
+from frostline.ranks import member
+from frostline.runs.together import joined
+
+with joined(member(2), "cpu"):
+    distributed.all_reduce(torch.ones(1))
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == str(distributed.get_rank()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    distributed.all_reduce(torch.ones(1))
+    print("met", flush=True)
+"""
+
+
+def test_processes_that_torchrun_starts_again_meet(tmp_path):
+    # The trap: torchrun's store still has the addresses of those that were killed. Here each of both is, once.
+    (tmp_path / "again.py").write_text(AGAIN)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    process = subprocess.Popen(
+        [*torchrun, "again.py"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said = done(process, within=120)
+    assert said.count("exitcode: -9") == 2 and said.count("met\n") == 2, said[-3000:]
+
+
+def ends_an_epoch(process, folder):
+    """Wait until a run has ended one more epoch than it has now."""
+    journal = None
+    before = time.monotonic()
+    while journal is None and time.monotonic() - before < 120 and process.poll() is None:
+        journal = next(folder.glob("runs/default/work/*/epochs.jsonl"), None)
+        time.sleep(0.05)
+    assert journal is not None and process.poll() is None, process.communicate()[0][-2000:]
+    begun = len(journal.read_text().splitlines())
+    while len(journal.read_text().splitlines()) <= begun and process.poll() is None:
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
-def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(tmp_path):
+def test_torchrun_starts_a_killed_run_again_and_it_goes_on_to_the_same_weights(tmp_path):
+    # The traps: processes that call the dead, as torchrun's store still has their addresses; a place of work that seems
+    # taken; a run that begins anew; two of one rank.
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=3")
+    arguments, chance = overrides("classification", "gradual", EPOCHS, 2), random.Random()
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    done(train(arguments, tmp_path / "whole"))
+    process = train(arguments, tmp_path / "killed", *torchrun, "-m", "frostline")
+    for rank in (0, 1):
+        ends_an_epoch(process, tmp_path / "killed")
+        time.sleep(chance.uniform(0, 0.5))
+        os.kill(ranks_of(process.pid)[rank], signal.SIGKILL)
+    said = done(process)
+    (one, _, weights), (other, epochs_of_other, weights_of_other) = (
+        found(tmp_path / "whole"),
+        found(tmp_path / "killed"),
+    )
+    assert said.count("exitcode: -9") == 2, said[-3000:]
+    assert "going on after epoch" in said  # once at least: the first kill may come before an epoch is kept
+    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(EPOCHS))
+    assert all(torch.equal(weights[name], weights_of_other[name]) for name in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "epochs", "ways"),
+    [("ddp", EPOCHS, ("rank", "rank", "starter", "told", "told")), ("fsdp", 12, ("rank", "told"))],
+)
+def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(engine, epochs, ways, tmp_path):
     # A rank killed, the one that started them killed, and told to stop: at random moments of the training.
-    arguments, chance = overrides("classification", "gradual", EPOCHS, 2), random.Random(0)
+    arguments, chance = overrides("classification", "gradual", epochs, 2, engine=engine), random.Random(0)
     (tmp_path / "whole").mkdir()
     done(train(arguments, tmp_path / "whole"))
     folder = tmp_path / "killed"
     folder.mkdir()
-    for how in ("rank", "rank", "starter", "told", "told"):
+    for how in ways:
         process = train(arguments, folder, start_new_session=True)
-        journal = None
-        before = time.monotonic()
-        while journal is None and time.monotonic() - before < 120 and process.poll() is None:
-            journal = next(folder.glob("runs/default/work/*/epochs.jsonl"), None)
-            time.sleep(0.05)
-        assert journal is not None and process.poll() is None, process.communicate()[0][-2000:]
-        begun = len(journal.read_text().splitlines())
-        while len(journal.read_text().splitlines()) <= begun and process.poll() is None:
-            time.sleep(0.02)
+        ends_an_epoch(process, folder)
         time.sleep(chance.uniform(0, 0.5))
         ranks = ranks_of(process.pid)
         assert len(ranks) == 2 or process.poll() is not None
@@ -169,5 +245,5 @@ def test_whatever_is_killed_the_same_command_goes_on_to_the_same_weights(tmp_pat
             time.sleep(0.1)
     done(train(arguments, folder))
     (one, _, weights), (other, epochs_of_other, weights_of_other) = found(tmp_path / "whole"), found(folder)
-    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(EPOCHS))
+    assert one["metrics"] == other["metrics"] and [line["epoch"] for line in epochs_of_other] == list(range(epochs))
     assert all(torch.equal(weights[name], weights_of_other[name]) for name in weights)

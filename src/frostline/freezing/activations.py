@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, reduce
 from typing import Any, cast
 
 import cv2
@@ -29,7 +29,7 @@ from frostline.freezing.schedule import depth_of
 from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
-from frostline.shares import rank_of_world, told_by_all, told_by_first
+from frostline.shares import rank_of_world, told_by_all, told_by_first, whole
 from frostline.store.room import CacheError
 from frostline.store.rows import Entry, Store
 
@@ -187,13 +187,18 @@ class _Reader:
         compute the same."""
         missing, lacking = told_by_first(self._lacking())
         rank, count = rank_of_world()
-        try:
-            for batch in self._batches(missing, model, rank, count):
-                found = self._compute(trainer, model, batch, lacking)
-                with self._filling():
-                    self._write(batch["index"].numpy(), found)
-        finally:
-            told_by_all(None)  # all have written
+        failed: CacheError | None = None
+        for batch in self._batches(missing, model, rank, count):
+            found = self._compute(trainer, model, batch, lacking)
+            if failed is None:
+                try:
+                    with self._filling():
+                        self._write(batch["index"].numpy(), found)
+                except CacheError as error:
+                    failed = error  # and go on to compute, as the others may wait for this one's part of the network
+        told_by_all(None)  # all have written
+        if failed is not None:
+            raise failed
         for entry in self.entries.values():
             entry.look_again()
 
@@ -255,6 +260,7 @@ class _Reader:
         Raises CacheError where they differ.
         """
         present = np.setdiff1d(np.arange(len(self.rows)), self._missing())
+        present = reduce(np.intersect1d, told_by_all(present))  # of all processes alike, whoever else fills meanwhile
         if not len(present):
             return
         chosen = present[np.linspace(0, len(present) - 1, min(PROBED, len(present))).astype(int)]
@@ -300,10 +306,11 @@ def _weights(backbone: Backbone, names: Sequence[str]) -> dict[str, str]:
 def _digest(module: nn.Module) -> str:
     """One hash over what a module is and holds, without buffers that a saved model leaves out: some are filled by the
     first picture (convit's), so that another process, or this one later, would never meet what was kept."""
-    digest = hashlib.sha256(str(module).encode())
+    # FSDP has classes of its own, which say and compute the same.
+    digest = hashlib.sha256(str(module).replace("FSDP", "").encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(whole(tensor.detach()).cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of, phase_at
-from frostline.shares import rank_of_world, told_by_all
+from frostline.shares import rank_of_world, told_by_all, whole
 
 
 class FrostLine(pl.Callback):
@@ -32,7 +32,7 @@ class FrostLine(pl.Callback):
         state = model.move_line(trainer.current_epoch)
         if before != [p.requires_grad for p in model.parameters()] and isinstance(trainer.strategy, DDPStrategy):
             # DDP exchanges the gradients of those parameters that had one when it wrapped the model, and of no others:
-            # without wrapping it anew, ranks would drift apart after a thaw.
+            # without wrapping it anew, ranks would drift apart after a thaw. FSDP looks at each step which have one.
             trainer.strategy.model = pl_module
             trainer.strategy.configure_ddp()
         share = count(p for p in model.parameters() if p.requires_grad) / count(model.parameters())
@@ -55,7 +55,7 @@ class FrostLine(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch
-        if isinstance(trainer.strategy, DDPStrategy):
+        if rank_of_world()[1] > 1:
             self._check_alike(epoch)
         for config in trainer.lr_scheduler_configs:
             if config.reduce_on_plateau:  # before the checkpoint, see Task.lr_scheduler_step
@@ -74,7 +74,7 @@ class FrostLine(pl.Callback):
 
     def _check_alike(self, epoch: int) -> None:
         """Raise FrostlineError where the processes no longer hold the same weights."""
-        own = {name: float(values.double().sum()) for name, values in self.model.state_dict().items()}
+        own = {name: float(whole(values).double().sum()) for name, values in self.model.state_dict().items()}
         all_told = told_by_all(own)
         if differing := [name for name in own if len({told[name] for told in all_told}) > 1]:
             raise FrostlineError(

@@ -67,6 +67,11 @@ def stack_pictures(pictures: Sequence[Tensor]) -> Tensor:
     return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
 
 
+def of_none(batch: Batch) -> Batch:
+    """For a process that has no scene where the others have some: it computes what they compute, and nothing counts."""
+    return cast(Batch, {**batch, "id": []})
+
+
 def collate(items: Sequence[Item]) -> Pictures:
     """Items to a batch, with the annotations that the first one has; without any, a batch of no scenes."""
     if not items:

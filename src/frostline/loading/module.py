@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from torchvision.transforms import v2
 
 from frostline.errors import FrostlineError
-from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate
+from frostline.loading.batch import Batch, Item, Keys, Shortcut, collate, of_none
 from frostline.loading.items import Augment, SceneItems
 from frostline.loading.mixing import Mix
 from frostline.loading.occurrences import Occurrences
@@ -24,6 +24,7 @@ from frostline.shares import rank_of_world
 from frostline.store.rows import Store
 
 log = logging.getLogger(__name__)
+FIRST = (0, 0)  # key of the first scene as it is
 EVALUATED = 64  # scenes at once, at most: as many for any number of devices, so that each has room for them
 
 
@@ -40,13 +41,14 @@ class SceneLoader(DataLoader[Item]):
         if self.shortcut is None:
             cast(SceneItems, self.dataset).open()  # before worker processes are made
             try:
-                yield from super().__iter__()
+                for batch in super().__iter__():
+                    yield batch if batch["id"] else of_none(collate([self.dataset[FIRST]]))
             except FrostlineError as error:  # a worker's comes with its traceback, as text before the sentence
                 raise FrostlineError(str(error).rpartition("FrostlineError: ")[2].strip()) from None
         else:
             assert self.batch_sampler is not None
             for keys in cast(Any, self.batch_sampler):
-                yield self.shortcut(keys) if keys else collate([])
+                yield self.shortcut(keys) if keys else of_none(self.shortcut([FIRST]))
 
 
 def of_all(trainer: pl.Trainer, batch: Batch, number: int) -> int:
@@ -145,15 +147,16 @@ class SceneDataModule(pl.LightningDataModule):
         return self._eval_loader("test")
 
     def loader_of(self, split: str, keys: Keys, rank: int = 0, world_size: int = 1) -> SceneLoader:
-        """Batches of these keys, pairs (position, view), in their order; of several processes each has some."""
-        return self._loader(self.items(split), self._whole(keys)[rank::world_size])
+        """Batches of these keys, pairs (position, view), in their order; of several processes each has some, and as
+        many as the others: where there are not enough, the last one once more."""
+        batches = self._whole(keys)
+        return self._loader(self.items(split), _own(batches, batches[-1:], rank, world_size))
 
     def _eval_loader(self, split: str) -> SceneLoader:
         """Whole batches, the same for any number of processes, each in one process alone; none is padded. A process for
-        which there is none has one without scenes, as Lightning would leave it out where the others wait for it."""
-        rank, world = rank_of_world()
+        which there is none where the others have one has one without scenes, as they wait for it at each."""
         batches = self._whole([(position, 0) for position in range(len(self.items(split)))])
-        return self._loader(self.items(split), batches[rank::world] or [[]])
+        return self._loader(self.items(split), _own(batches, [[]], *rank_of_world()))
 
     def _whole(self, keys: Keys) -> list[Keys]:
         return whole_batches(keys, min(self.batch_size, EVALUATED))
@@ -169,3 +172,9 @@ class SceneDataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             batch_sampler=cast(Any, batches),
         )
+
+
+def _own(batches: list[Keys], spare: list[Keys], rank: int, world_size: int) -> list[Keys]:
+    """Of these batches those of one process, and a spare one where others have one more."""
+    own = batches[rank::world_size]
+    return own + spare * (-(-len(batches) // world_size) - len(own))

@@ -18,6 +18,9 @@ from frostline.words import listed
 
 TIMM = "timm_backbone"  # the function that takes any name of timm's
 UNWEIGHED = "frostline.models.heads.detection.torchvision.FasterRcnnHead"  # the head whose loss knows no class weights
+SHARDED = "frostline.runs.sharded.Sharded"  # the engine that spreads parameters over processes
+# Heads whose layers compute in their losses, too, where parameters that are spread have not been gathered.
+UNSPREAD = ("frostline.models.heads.detection.torchvision.", "frostline.models.heads.detection.windows.")
 WEIGHTS = ("pretrained", "weights", "weights_sha256")  # which say nothing of what a backbone has
 ONE_PHASE = ("frozen", "full")  # schedules that any budget has room for
 
@@ -55,6 +58,9 @@ def check_parts(config: Config) -> None:
             "trainer.sampler=balanced, which shows rare classes more often, or head=dense, yolo, fcos, retinanet or "
             "ssdlite."
         )
+    strategy = config["trainer"].get("strategy")
+    if isinstance(strategy, dict) and strategy.get("_target_") == SHARDED:
+        check_spread(config)
     if config["trainer"]["images"] is None:  # else the budget in epochs depends on how many scenes there are
         check_budget(config["schedule"], config["trainer"]["epochs"])
     if str(config["backbone"].get("_target_")).endswith(f".{TIMM}"):
@@ -62,6 +68,23 @@ def check_parts(config: Config) -> None:
     if (own := config["backbone"].get("weights")) is not None:
         check_file(Path(own))
     check_feeds(config)
+
+
+def check_spread(config: Config) -> None:
+    """Raise FrostlineError where a run cannot be trained with its parameters spread over processes."""
+    head, trainer = config["head"], config["trainer"]
+    if str(head.get("_target_")).startswith(UNSPREAD):
+        raise FrostlineError(
+            f"trainer=fsdp cannot spread head={head['name']}, whose layers compute in its losses, too: take head=dense "
+            "or yolo, or trainer=ddp."
+        )
+    if trainer["precision"] == "16-mixed":
+        raise FrostlineError(
+            "trainer.precision is '16-mixed', and under trainer=fsdp each process would scale its loss by its own part "
+            "of the gradients: take bf16-mixed or 32-true."
+        )
+    if trainer.get("compile"):
+        raise FrostlineError("trainer.compile is of networks that a process has whole: leave it out, or trainer=fsdp.")
 
 
 def check_budget(schedule: Config, epochs: int) -> None:

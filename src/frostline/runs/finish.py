@@ -10,7 +10,7 @@ from frostline.environment import importing
 from frostline.errors import FrostlineError
 from frostline.ranks import Member, member
 from frostline.runs.beforehand import check_beforehand
-from frostline.runs.workplace import Workplace
+from frostline.runs.workplace import LEFT_WITHIN, Workplace
 from frostline.scenes.dataset import Dataset
 from frostline.store.nearby import near
 
@@ -60,7 +60,9 @@ def _together(this: Member, config: Config, dataset: Dataset, name: str, folder:
         from frostline.runs.together import joined, was_started
         from frostline.shares import told_by_first
     with joined(this, config["trainer"]["accelerator"]):
-        first = Workplace(folder, config, dataset.data_hash) if this.rank == 0 else None
+        # torchrun starts again as soon as a process is killed, and those that made its batches live on for a moment.
+        within = LEFT_WITHIN if this.by == "torchrun" else 0
+        first = Workplace(folder, config, dataset.data_hash, within) if this.rank == 0 else None
         finished = told_by_first(first is not None and first.finished)
         if first is not None and not finished:
             _train(config, dataset, name, first, command)

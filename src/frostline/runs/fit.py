@@ -14,6 +14,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.plugins.precision import DoublePrecision
 
 from frostline.config import build
 from frostline.freezing.activations import CacheBelow
@@ -22,6 +23,7 @@ from frostline.ranks import by_torchrun
 from frostline.runs.build import Built
 from frostline.runs.checkpoints import WholeCheckpoints, resume_from
 from frostline.runs.process import precision_of
+from frostline.runs.sharded import Sharded, gather, spread
 from frostline.runs.timing import Stopwatch
 from frostline.shares import rank_of_world, told_by_first
 
@@ -48,9 +50,16 @@ def fit(
     """Train from the last epoch in `folder`, and test.
 
     before: what goes ahead of all else at a batch. writers: what is told of each epoch, to write it down.
+    Afterwards the first process's task is as it was tested; of several, the others' may be empty.
     """
     task, data, settings = built.task, built.data, built.trainer
     rank, processes = rank_of_world()
+    strategy = _strategy(settings.strategy, processes)
+    task.sync_batchnorm = settings.sync_batchnorm
+    if settings.precision == "64-true":
+        task.double()  # Lightning would do so once a checkpoint is loaded, which is rounded to single precision by then
+    if isinstance(strategy, Sharded):
+        task = spread(built.task)
     best = ModelCheckpoint(
         folder, filename="best", monitor=f"val_{task.primary}", mode="max", enable_version_counter=False
     )
@@ -60,9 +69,7 @@ def fit(
     if built.recipe is not None and data.store is not None:
         below.append(CacheBelow(task.model, data.store, data, built.recipe))
     terminal = sys.stderr.isatty()
-    task.sync_batchnorm = settings.sync_batchnorm
-    if settings.precision == "64-true":
-        task.double()  # Lightning would do so once a checkpoint is loaded, which is rounded to single precision by then
+    precision = precision_of(settings.precision, settings.accelerator)
     if settings.compile:
         task.model.backbone.compile()
         task.model.head.compile()
@@ -72,9 +79,10 @@ def fit(
         accelerator=settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.num_nodes,
-        strategy=_strategy(settings.strategy, processes),
+        strategy=strategy,
         accumulate_grad_batches=settings.accumulate_grad_batches,
-        precision=precision_of(settings.precision, settings.accelerator),
+        # As a plugin: by its name Lightning refuses it under FSDP.
+        precision=None if precision == "64-true" else precision,
         gradient_clip_val=settings.clip_norm,
         logger=False,  # the journal is all that is written down, and a tracker follows that
         callbacks=[
@@ -88,7 +96,10 @@ def fit(
             newest,
             TQDMProgressBar(leave=False) if terminal else _Lines(task.primary),
         ],
-        plugins=[WholeCheckpoints(), _environment(processes)],
+        plugins=[
+            *(WholeCheckpoints(), _environment(processes)),
+            *([DoublePrecision()] if precision == "64-true" else []),
+        ],
         deterministic="warn",
         use_distributed_sampler=False,  # ours neither pads nor repeats
         num_sanity_val_steps=0,
@@ -104,6 +115,8 @@ def fit(
         images_seen, train_seconds = stopwatch.images_seen, stopwatch.train_seconds
         load = median(stopwatch.loads or [0.0])
         measured = trainer.test(task, data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)[0]
+        if task is not built.task:
+            gather(task, built.task)
     finally:  # what is held cannot make room for others, and this process may train more runs
         for cache in below:
             cache.close()

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from frostline.environment import importing
 from frostline.errors import FrostlineError
@@ -23,6 +24,7 @@ from frostline.ranks import Member
 
 STARTER = "FROSTLINE_STARTED_BY"  # in the environment of a process that `start` began: the number of the one that did
 LOOK = 1.0  # seconds between two looks whether that one lives
+ASK = 0.1  # seconds between two looks for an answer
 PORTS = 15000, 10000  # of a step of SLURM: the first one, and how many from there
 
 
@@ -77,6 +79,8 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     """Within, the processes of a run know each other."""
     import torch
     from torch import distributed
+    from torch._C._distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if was_started():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR1})  # as who started it may have them
@@ -88,7 +92,10 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     if on_gpus:
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
-    distributed.init_process_group(backend, rank=this.rank, world_size=this.size)
+    store, *_ = next(rendezvous("env://", this.rank, this.size))
+    if this.by == "torchrun":
+        store = PrefixStore(agreed(store, this.rank, this.size), store)
+    distributed.init_process_group(backend, store=store, rank=this.rank, world_size=this.size)
     try:
         yield
     finally:
@@ -101,6 +108,30 @@ def leave() -> None:
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def agreed(store: Any, rank: int, size: int) -> str:
+    """A name that these processes alone have, all of them the same, for a store that others may have used before.
+
+    torchrun keeps its store when it starts a run's processes again, and in it stands where those of before were to be
+    reached: the new ones would call the dead. How often it has started them is no name, as on several nodes each
+    counts for itself. So the first process names this start, and tells who asks for it now: those of before are dead.
+    """
+    asked = [f"frostline/{each}" for each in range(size)]
+    if rank == 0:
+        name = uuid.uuid4().hex
+        for question in asked[1:]:
+            store.delete_key(question)
+        for question in asked[1:]:
+            while not store.check([question]):
+                time.sleep(ASK)
+            store.set(store.get(question).decode(), name)
+        return name
+    answer = f"frostline/{uuid.uuid4().hex}"
+    while not store.check([answer]):
+        store.set(asked[rank], answer)  # again and again, as the first may come late and forget it
+        time.sleep(ASK)
+    return str(store.get(answer).decode())
 
 
 def _meeting_place(job: str, step: str) -> dict[str, str]:

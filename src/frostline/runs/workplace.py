@@ -47,16 +47,16 @@ class Workplace:
     """The folder of one run, good for exactly one configuration, dataset and state of the code.
 
     What another configuration, dataset or code left in the folder is removed when the workplace is opened. One process
-    at a time has it; raises FrostlineError where another one is at work there.
+    at a time has it; raises FrostlineError where another one is at work there, still after so many seconds `within`.
     """
 
-    def __init__(self, folder: Path, config: Config, data_hash: str) -> None:
+    def __init__(self, folder: Path, config: Config, data_hash: str, within: float = 0) -> None:
         self.folder = folder
         self.results = folder / "results"
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # let go of when the process ends, however
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=within)
         except Timeout:
             raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
         mark, this = folder / MARK, identity(config, data_hash)

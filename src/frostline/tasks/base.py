@@ -19,6 +19,7 @@ from torchmetrics import MetricCollection
 from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.rates import RateSchedule
+from frostline.freezing.sharded import shard
 from frostline.loading.batch import Batch
 from frostline.loading.module import of_all
 from frostline.metrics.base import ExtraMetric
@@ -270,11 +271,11 @@ class Task(pl.LightningModule):
         if batch["id"]:
             self._evaluate("val", self.val_metrics, batch)
         else:
-            self._take_part("val")
+            self._take_part("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         if not batch["id"]:
-            return self._take_part("test")
+            return self._take_part("test", batch)
         outputs, predictions = self._evaluate("test", self.test_metrics, batch)
         truth = on_cpu({key: value for key, value in batch.items() if key not in ("image", "activations")})
         places, mistakes = zip(batch["index"].tolist(), batch["id"], strict=True), self.mistakes(predictions, truth)
@@ -310,8 +311,9 @@ class Task(pl.LightningModule):
             extra.update(predictions, batch)
         return outputs, predictions
 
-    def _take_part(self, split: str) -> None:
-        """A process without scenes must log what the others log, as they wait for it there."""
+    def _take_part(self, split: str, batch: Batch) -> None:
+        """A process without scenes must compute and log what the others do, as they wait for it there."""
+        self.answers(batch)
         self._log_mean(f"{split}_loss", torch.zeros((), device=self.device), 0)
 
     def _log_mean(self, name: str, value: Tensor, scenes: int) -> None:
@@ -332,6 +334,11 @@ class Task(pl.LightningModule):
         self.log_dict({f"{split}_{name}": value.float() for name, value in scalars.items()})
         self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
         return values
+
+    def configure_model(self) -> None:
+        """Where parameters are to be spread over processes (trainer=fsdp), do it before there is an optimizer."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:
         """One optimizer over all parts from the first step; `Frosted.set_rates` gives each its rate."""

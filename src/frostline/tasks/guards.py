@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from frostline.errors import FrostlineError
+from frostline.shares import whole
 
 LISTED = 16  # scenes of a batch that an error names
 
@@ -38,7 +39,7 @@ def check_gradients(
 ) -> None:
     """Raise FrostlineError where a gradient is no number, though its losses are: clipped by it, no weight were one."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if gradients and not bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
+    if gradients and not bool(whole(torch.nn.utils.get_total_norm(gradients)).isfinite()):
         values = ", ".join(f"{name} ({value.item():g})" for name, value in losses.items())
         raise _stopped(f"a gradient that is no number, though the losses are: {values}", scenes, epoch)
 
