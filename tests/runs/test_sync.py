@@ -62,7 +62,7 @@ def test_what_was_missed_of_a_run_is_added_to_it(train_small, here, monkeypatch,
 
     monkeypatch.setattr(MlflowTracker, "epochs", epochs)
     train_small(*OPTIONS)
-    assert "`frostline sync` sends it" in capsys.readouterr().err
+    assert "`frostline sync default` sends it" in capsys.readouterr().err
     status, _, _, histories, *_ = told(tracking_uri(None), "run")
     assert status == "KILLED" and [step for step, *_ in histories["val/loss"]] == [0, 1]
     (one,) = sync(here)

@@ -58,12 +58,14 @@ def test_a_resumed_run_is_the_same_run_and_takes_no_epoch_twice(uri, run):
     for step in (0, 1):
         tell(first, {"images_seen": 20.0 * step}, step)
     tell(first, {"images_seen": 5.0}, 1)
-    first.end("failed")
+    first.end("failed", "out of memory")
+    assert known(uri, run)[0].data.tags["frostline.reason"] == "out of memory"
     again = begun(uri, run.folder, run.study, run.name, id="a", other="1")  # params of a run cannot change
     for step in (0, 1, 2):
         tell(again, {"images_seen": 20.0 * step}, step)
     tell(again, {"test_loss": 0.5}, 3)
-    assert known(uri, run)[0].info.status == "RUNNING"
+    held = known(uri, run)[0]
+    assert held.info.status == "RUNNING" and "frostline.reason" not in held.data.tags
     last = begun(uri, run.folder, run.study, run.name, id="a")
     tell(last, {"test_loss": 0.5}, 3)
     last.end("finished")
@@ -207,7 +209,7 @@ def test_a_server_that_stops_does_not_stop_the_run(server, train_small, here, mo
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert 1 <= len(said) <= 2 and all("takes nothing" in line for line in said)
     assert all("cannot be reached" in line or "cannot be used" in line for line in said)  # as it stopped meanwhile
-    assert said[-1].endswith("`frostline sync` sends it.")
+    assert said[-1].endswith("`frostline sync default` sends it.")
     assert RunResult.read(folder / "result.json") == result and result.images_seen == 80
     assert len((folder / "epochs.jsonl").read_text().splitlines()) == 4
 

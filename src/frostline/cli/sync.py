@@ -46,6 +46,6 @@ def _runs(study: str) -> Path:
     folder = folder_of(study)
     if (folder / "study.yaml").is_file():
         return read_study(folder).runs
-    if (RUNS / study / "results").is_dir():  # of runs that are no part of a study
+    if any((RUNS / study / part).is_dir() for part in ("results", "work")):  # of runs that are no part of a study
         return RUNS / study
     raise FrostlineError(f"There is no study {study}: neither {folder}/study.yaml nor {RUNS / study}/results.")

@@ -67,12 +67,13 @@ def _train(study: str, jobs: Collection[Job], launcher: Local) -> dict[str, str]
 class Progress:
     """How far jobs are, by their journals: epochs done and time left, as a bar in a terminal and as lines elsewhere.
 
-    What they said for the user to know is repeated once they end.
+    What they said for the user to know is repeated once they end, and once where several say the same.
     """
 
     def __init__(self, title: str, jobs: Collection[Job]) -> None:
         self._title = title
         self._total = {job.name: epochs_of(job) for job in jobs}
+        self._heard: set[str] = set()
         self._jobs = {job.name: job for job in jobs}  # under way, or still to be
         self._done = {job.name: len(journal_of(job)) for job in jobs}
         self._before, self._since = sum(self._done.values()), time.monotonic()
@@ -105,7 +106,9 @@ class Progress:
         self._done[job.name] = self._total[job.name]
         if job.log.is_file():
             for said in job.log.read_text(encoding="utf-8", errors="replace").splitlines():
-                if said.startswith("frostline: ") or said.startswith(f"{job.name}: left out"):
+                known = said in self._heard
+                if not known and (said.startswith("frostline: ") or said.startswith(f"{job.name}: left out")):
+                    self._heard.add(said)
                     self._say(said)
         self._say(line)
         self.look()

@@ -73,7 +73,7 @@ class _Finished:
             tracker.end("finished")
         except Exception:
             with suppress(Exception):
-                tracker.end("killed")  # until it is sent
+                tracker.end("killed", "not all of it is sent")
             raise
 
 

@@ -52,7 +52,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         stack.callback(data.teardown)  # what is held cannot make room for others
         stack.enter_context(data.dataset.held())
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
-        follow = Follow(Shipper(built.tracker, run, params, tags, journal.path), stopwatch.leave_out)
+        follow = Follow(Shipper(built.tracker, run, params, tags, journal.path, built.answers), stopwatch.leave_out)
         stack.enter_context(follow)
         fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
         leave()

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from frostline.errors import FrostlineError
+
 Status = Literal["finished", "failed", "killed"]  # killed: stopped, and to go on
 
 
@@ -100,13 +102,17 @@ class ToldModel:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+class Unreachable(FrostlineError):
+    """Nothing is wrong with a tracker's address that waiting would not mend: its server is down, or says so."""
+
+
 class Tracker:
     """Shows nothing; others extend it. The journal in a run's folder has everything, whatever becomes of a tracker.
 
     It is built before anything is prepared, so what takes long to import waits for `begin`. `check` and `begin` raise
-    FrostlineError, which ends the run, where the user has to mend something. What the others raise ends no run: it is
-    told in a line, and what was missed is told again later, `begin` too where it took long. During a run one thread
-    calls all but `check`, and not the one that trains, so nothing has to be quick.
+    FrostlineError, which ends the run, where the user has to mend something, and Unreachable, which ends none, where
+    nobody has to. That, and what the others raise, is told in a line, and what was missed is told again later, `begin`
+    too. During a run one thread calls all but `check`, and not the one that trains, so nothing has to be quick.
     """
 
     def check(self) -> None:
@@ -122,8 +128,8 @@ class Tracker:
     def files(self, paths: Sequence[Path]) -> None:
         """What the run has made."""
 
-    def end(self, status: Status) -> None:
-        """The last that it hears. `finished` only where it has taken all."""
+    def end(self, status: Status, reason: str = "") -> None:
+        """The last that it hears. `finished` only where it has taken all; else the reason, in one line."""
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run] | None:
         """Which of these finished runs of one study it has not, or not whole; None where it cannot say. Those are told
@@ -139,3 +145,12 @@ class Tracker:
         """Put a model where others find it by its name; returns its address there, nothing where there is no such
         place. Raises FrostlineError where it cannot be reached."""
         return ""
+
+
+def answers(tracker: Tracker) -> bool:
+    """Whether it can be reached now. Raises FrostlineError where the user has to mend something."""
+    try:
+        tracker.check()
+    except Unreachable:
+        return False
+    return True

@@ -29,6 +29,7 @@ VIEW = "workflowType=machine_learning"
 DIGEST_LIMIT = 36  # characters, of a dataset's
 TAGS = {"commit": COMMIT}  # which have a name of MLflow's own
 ID = "frostline.id"  # the tag of a training
+REASON = "frostline.reason"  # the tag of a run that has failed or was stopped, until it goes on
 DRIFT = "frostline.drift"  # the tag of what a run was told otherwise when it went on, a line each
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
@@ -84,11 +85,13 @@ class MlflowTracker(Tracker):
             for path in paths:
                 self._client.log_artifact(self._id, str(path))
 
-    def end(self, status: Status) -> None:
+    def end(self, status: Status, reason: str = "") -> None:
         if self._machine is not None:
             self._machine.close()
         self._send([])
         with self._reached():
+            if reason:
+                self._client.set_tag(self._id, REASON, reason)
             self._client.set_terminated(self._id, STATUS[status])
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
@@ -193,6 +196,8 @@ class MlflowTracker(Tracker):
                 self._client.delete_run(other.info.run_id)
         self._id = known.info.run_id  # MLflow does not take a finished one up again by itself
         self._client.update_run(self._id, status="RUNNING")
+        if REASON in known.data.tags:
+            self._client.delete_tag(self._id, REASON)
         # A batch is there as a whole or not at all, so one metric of each kind tells.
         histories = (self._client.get_metric_history(self._id, name) for name in ("images_seen", "test/loss"))
         self._steps = {point.step for history in histories for point in history}
