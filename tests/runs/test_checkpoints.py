@@ -126,7 +126,7 @@ def test_checkpoints_of_another_folder_are_not_gone_on_from(run, tmp_path_factor
 def test_the_one_before_is_kept_until_the_next_is_whole(run, monkeypatch):
     path = run / "last.ckpt"
     half = path.read_bytes()[:300]
-    monkeypatch.setattr(torch, "save", lambda checkpoint, file: file.write_bytes(half))
+    monkeypatch.setattr(torch, "save", lambda checkpoint, file: file.write(half))
     with pytest.raises(OSError, match="last.ckpt could not be written whole"):
         WholeCheckpoints().save_checkpoint({"epoch": 4}, path)
     assert epoch_of(path) == 3 and epoch_of(run / "last.before.ckpt") == 2

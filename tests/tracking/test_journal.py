@@ -257,18 +257,6 @@ def test_one_that_cannot_be_reached_when_a_run_begins_stops_none(follow, journal
     assert tracker.told[-1] == ("end", "finished") and capsys.readouterr().err == ""
 
 
-def test_the_first_step_waits_for_none_that_did_not_answer_before(tracker, journal, tmp_path, capsys):
-    tracker.answers.clear()
-    shipping = Shipper(tracker, Run("study", "run", tmp_path), {}, {}, journal, answers=False)
-    follow, since = Follow(shipping, lambda seconds: None), time.monotonic()
-    train(follow, journal, 0)
-    assert time.monotonic() - since < 1 and tracker.told == []
-    tracker.answers.set()
-    soon(lambda: epochs_of(tracker) == [0])
-    follow.conclude(Epoch(1, {}, 9.0), [])
-    assert tracker.told[-1] == ("end", "finished") and capsys.readouterr().err == ""
-
-
 def test_a_run_that_fails_is_told_as_failed_and_still_fails_as_it_did(follow, journal, tracker):
     with pytest.raises(ValueError), follow:
         train(follow, journal, 0)

@@ -11,7 +11,7 @@ from helpers.store import begun, fresh, serving, stop, store, tell
 
 from frostline.errors import FrostlineError
 from frostline.runs.result import RunResult
-from frostline.tracking.base import Epoch, Run
+from frostline.tracking.base import Epoch, Run, Unreachable
 from frostline.tracking.mlflow import MlflowTracker
 
 __all__ = ["fresh", "store"]
@@ -178,11 +178,29 @@ def test_what_was_sampled_while_nobody_answered_is_told_later(uri, run, monkeypa
 def test_an_address_is_checked_without_importing_mlflow(tmp_path):
     code = (
         "import sys\nfrom frostline.errors import FrostlineError\nfrom frostline.tracking.mlflow import MlflowTracker\n"
-        "try:\n    MlflowTracker('http://127.0.0.1:9').check()\nexcept FrostlineError as error:\n"
+        "MlflowTracker('http://127.0.0.1:9').check()\n"
+        "try:\n    MlflowTracker('http://127.0.0.1:port').check()\nexcept FrostlineError as error:\n"
         "    print(error, 'mlflow' in sys.modules, 'torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert "cannot be reached" in said and said.endswith("False False\n")
+
+
+def test_one_that_was_away_just_now_is_not_waited_for(run, monkeypatch):
+    """Catches a first step that waits as long again for a server that does not answer."""
+    asked, away = [], Unreachable("away")
+
+    def ask(uri):
+        asked.append(uri)
+        raise away
+
+    monkeypatch.setattr("frostline.tracking.mlflow.check_reached", ask)
+    tracker = MlflowTracker("http://h")
+    tracker.check()
+    for count in (1, 2):  # and the second time it is asked
+        with pytest.raises(Unreachable):
+            tracker.begin(run, {}, {})
+        assert len(asked) == count
 
 
 @pytest.fixture

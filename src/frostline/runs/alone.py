@@ -13,7 +13,6 @@ from frostline.runs.finish import finish, member_of
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, identity, run_name
 from frostline.scenes.dataset import Dataset
-from frostline.tracking.base import answers
 
 
 def prepare(*overrides: str) -> Dataset:
@@ -49,7 +48,7 @@ def train_alone(config: Config, arguments: Sequence[str]) -> tuple[RunResult, bo
     Raises FrostlineError where something is wrong with it, before anything is prepared wherever that can be known.
     """
     check_beforehand(config)
-    answers(build(config["tracking"]))  # which stops nothing but what no waiting mends
+    build(config["tracking"]).check()
     if config["backbone"].get("weights") is not None:
         with importing():  # torch
             from frostline.runs.build import build_backbone

@@ -20,7 +20,7 @@ from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import check_serves
 from frostline.store.rows import Store
 from frostline.tasks.base import Task
-from frostline.tracking.base import Tracker, answers
+from frostline.tracking.base import Tracker
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Built:
     """One run, ready to be trained.
 
     arm, names: as in RunResult. recipe: of the augmentation, which tells kept activations apart; None keeps none.
-    weights: as in RunResult. answers: whether the tracker did just now. text: the configuration, as config.yaml has it.
-    params: all its keys in one flat mapping, to be shown.
+    weights: as in RunResult. text: the configuration, as config.yaml has it. params: all its keys in one flat mapping,
+    to be shown.
     """
 
     study: str
@@ -78,7 +78,6 @@ class Built:
     recipe: Mapping[str, Any] | None
     weights: Mapping[str, str]
     tracker: Tracker
-    answers: bool
     text: str
     params: Mapping[str, str]
 
@@ -98,7 +97,7 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
     if task.balances:
         task.weigh(data.occurrences.by_class(len(data.classes)))
     tracker: Tracker = build(config["tracking"])
-    told = answers(tracker)
+    tracker.check()
     keeps = data.store is not None and cache["enabled"] and task.keeps_activations
     return Built(
         study=config["study"],
@@ -112,7 +111,6 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
         recipe={key: config["augment"].get(key) for key in ("transform", "mix")} if keeps else None,
         weights=_own_weights(config, task.model.backbone),
         tracker=tracker,
-        answers=told,
         text=to_yaml(config),
         params=flat({key: value for key, value in config.items() if key != "arm"}),
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from frostline.files import write_whole
 from frostline.freezing.groups import count
@@ -52,7 +52,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         stack.callback(data.teardown)  # what is held cannot make room for others
         stack.enter_context(data.dataset.held())
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
-        follow = Follow(Shipper(built.tracker, run, params, tags, journal.path, built.answers), stopwatch.leave_out)
+        follow = Follow(Shipper(built.tracker, run, params, tags, journal.path), stopwatch.leave_out)
         stack.enter_context(follow)
         fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
         leave()
@@ -92,7 +92,7 @@ def _conclude(
         told = {"run": built.name, "classes": json.dumps(task.classes)}
         if (white := built.data.dataset.info.get("white")) is not None:
             told["white"] = str(white)
-        save_file(weights, folder / "model.safetensors", told)
+        write_whole(folder / "model.safetensors", save(weights, told))
         write_whole(folder / "config.yaml", built.text)
         # Last and at once, because it tells that the rest is whole, with the tracker, too.
         aside = workplace.folder / "result.json"

@@ -110,16 +110,18 @@ class Tracker:
     """Shows nothing; others extend it. The journal in a run's folder has everything, whatever becomes of a tracker.
 
     It is built before anything is prepared, so what takes long to import waits for `begin`. `check` and `begin` raise
-    FrostlineError, which ends the run, where the user has to mend something, and Unreachable, which ends none, where
-    nobody has to. That, and what the others raise, is told in a line, and what was missed is told again later, `begin`
-    too. During a run one thread calls all but `check`, and not the one that trains, so nothing has to be quick.
+    FrostlineError, which ends the run, where the user has to mend something. Unreachable, and what the others raise,
+    end none: that is told in a line, and what was missed is told again later, `begin` too. During a run one thread
+    calls all but `check`, and not the one that trains, so nothing has to be quick.
     """
 
     def check(self) -> None:
-        """Before anything is trained, what can be known at once: whether a server answers, a folder can be written."""
+        """Before anything is trained, what can be known at once: whether an address can be one, a folder be written.
+        Nothing is wrong where a server is away."""
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Once, after the first step: an epoch may be long, but the first step waits for nobody."""
+        """Once, after the first step: an epoch may be long, but the first step waits for nobody. Raises Unreachable
+        where it is worth to try again."""
 
     def epochs(self, epochs: Sequence[Epoch]) -> None:
         """What was measured, in their order, each as soon as it can be told. What was told before of the same step
@@ -145,12 +147,3 @@ class Tracker:
         """Put a model where others find it by its name; returns its address there, nothing where there is no such
         place. Raises FrostlineError where it cannot be reached."""
         return ""
-
-
-def answers(tracker: Tracker) -> bool:
-    """Whether it can be reached now. Raises FrostlineError where the user has to mend something."""
-    try:
-        tracker.check()
-    except Unreachable:
-        return False
-    return True

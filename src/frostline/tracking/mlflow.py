@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from frostline.environment import importing
-from frostline.tracking.base import Cell, Data, Epoch, Run, Status, ToldModel, ToldStudy, Tracker
+from frostline.tracking.base import Cell, Data, Epoch, Run, Status, ToldModel, ToldStudy, Tracker, Unreachable
 from frostline.tracking.batches import log_epochs, log_params, param_value
 from frostline.tracking.machine import Machine
 from frostline.tracking.parents import COMMIT, LEVEL, MOST_TEXT, RUN, held, of_cells, show
@@ -47,13 +47,20 @@ class MlflowTracker(Tracker):
         self._seen: dict[str, list[Any]] | None = None  # by id, the runs that `lacking` has found
         self._experiment = ""
         self._answered = -FRESH  # when, last
+        self._away: Unreachable | None = None  # by which it was at the last check
         self._machine: Machine | None = None
         self._steps: set[int] = set()  # that MLflow has
 
     def check(self) -> None:
-        check_reached(self.uri)
+        try:
+            check_reached(self.uri)
+        except Unreachable as error:
+            self._away = error
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        if (away := self._away) is not None:  # no step waits to hear it again
+            self._away = None
+            raise away
         experiment = self._experiment or self._opened(run.study)
         with refusing(self.uri):
             from mlflow import MlflowClient

@@ -38,18 +38,11 @@ class Shipper:
     """Tells a tracker what the journal has, until it is closed. None of it is done by the thread that calls.
 
     What fails is one line on the terminal, and tried again later; what is left at the end is `frostline sync`'s.
-    journal: that grows; whoever writes it calls `tell`. answers: whether the tracker did just now, so that it is worth
-    to wait for its begin.
+    journal: that grows; whoever writes it calls `tell`.
     """
 
     def __init__(
-        self,
-        tracker: Tracker,
-        run: Run,
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-        journal: Path,
-        answers: bool = True,
+        self, tracker: Tracker, run: Run, params: Mapping[str, str], tags: Mapping[str, str], journal: Path
     ) -> None:
         self._tracker, self._run, self._params, self._tags = tracker, run, params, tags
         self._tail, self._left = Tail(journal), list[Epoch]()
@@ -61,8 +54,6 @@ class Shipper:
         self._refusal: Exception | None = None
         self._begun = self._lost = self._abandoned = False
         self._moved, self._patience = time.monotonic(), END_WITHIN
-        if not answers:
-            self._first.set()
 
     def begin(self) -> None:
         """Raises what the tracker's `begin` raises, unless that passes by itself or takes longer than BEGIN_WITHIN."""
@@ -131,8 +122,8 @@ class Shipper:
                     if self._last is not None:  # stopped meanwhile
                         self._last.over.set()
                     return
-                self._say(reason_of(error))
                 self._first.set()
+                self._say(reason_of(error))
                 self._news = True  # for it still
                 rest, again = again, min(2 * again, AGAIN_AT_MOST)
             else:
@@ -192,5 +183,8 @@ class Shipper:
                 then = f"what it lacks is in the run's folder{f', and {sends} it' if later else ''}"
             else:
                 then = f"the run needs none and goes on, and tries again{f'; {sends} later what is left' * later}"
-            print(f"frostline: the tracker takes nothing ({reason}); {then}.", file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # a log on a full disk, a terminal that is gone
+                print(
+                    f"frostline: the tracker takes nothing ({reason.rstrip('.')}); {then}.", file=sys.stderr, flush=True
+                )
         self._lost = True
