@@ -126,6 +126,21 @@ def test_what_it_missed_is_told_when_it_answers_again(follow, journal, tracker, 
     assert capsys.readouterr().err == ""
 
 
+def test_a_log_on_a_full_disk_keeps_nothing_from_it(follow, journal, tracker, monkeypatch):
+    """Catches a thread that ends by what it says, so that its run waits a minute for it."""
+    train(follow, journal, 0)
+    soon(lambda: epochs_of(tracker) == [0])
+    tracker.down = True
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", full)
+        train(follow, journal, 1)
+        soon(lambda: tracker.tries > 2)
+        patch.undo()
+        full.detach()
+    tracker.down = False
+    soon(lambda: epochs_of(tracker) == [0, 1])
+
+
 def test_what_it_missed_is_told_at_the_end_at_the_latest(follow, journal, tracker, monkeypatch):
     monkeypatch.setattr(shipper, "AGAIN", 1000.0)  # the end waits for no such pause
     train(follow, journal, 0)
