@@ -1,5 +1,6 @@
 """Whatever a tracker does, the run goes on; and what it missed is told again."""
 
+import io
 import json
 import math
 import threading
@@ -131,12 +132,10 @@ def test_a_log_on_a_full_disk_keeps_nothing_from_it(follow, journal, tracker, mo
     train(follow, journal, 0)
     soon(lambda: epochs_of(tracker) == [0])
     tracker.down = True
-    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
-        patch.setattr("sys.stderr", full)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True))
         train(follow, journal, 1)
         soon(lambda: tracker.tries > 2)
-        patch.undo()
-        full.detach()
     tracker.down = False
     soon(lambda: epochs_of(tracker) == [0, 1])
 

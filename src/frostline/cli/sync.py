@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         found = list(synced)
     count = Counter(one.state for one in found)
     untold = f"; {count['untold']} name a tracker that keeps none, or does not say what it has" * (count["untold"] > 0)
-    print(f"{count['sent']} {'run' if count['sent'] == 1 else 'runs'} sent; {count['there']} were there{untold}")
+    stopped = f"; {count['stopped']} killed by force read KILLED now, no longer RUNNING" * (count["stopped"] > 0)
+    sent = f"{count['sent']} {'run' if count['sent'] == 1 else 'runs'} sent"
+    print(f"{sent}; {count['there']} were there{untold}{stopped}")
     for one in found:
         if one.error:
             print(f"frostline: {one.run} could not be sent ({one.error}).", file=sys.stderr)

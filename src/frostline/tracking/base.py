@@ -138,6 +138,11 @@ class Tracker:
         again, each to a copy of this tracker."""
         return None
 
+    def stopped(self, run: Run) -> bool:
+        """A run, of which the id is known, is unfinished and not under way, as it was killed by force; returns whether
+        it was taken for one that is."""
+        return False
+
     def compared(self, study: ToldStudy) -> str:
         """Apart from all that, each time that a study is compared; the same again changes nothing. Returns in words
         where it can be seen, nothing where it cannot."""

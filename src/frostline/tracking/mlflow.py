@@ -115,6 +115,18 @@ class MlflowTracker(Tracker):
         whole = {id for id, held in self._seen.items() if [one.info.status for one in held] == ["FINISHED"]}
         return [run for run in runs if run.id not in whole and not (run.commit and _cell(run) in cells)]
 
+    def stopped(self, run: Run) -> bool:
+        experiment = self._opened(run.study)
+        with refusing(self.uri):
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(self.uri)
+            running = f"tags.`{ID}` = '{run.id}' AND attributes.status = 'RUNNING'"
+            there = self._client.search_runs([experiment], running)
+        for self._id in (one.info.run_id for one in there):
+            self.end("killed", "killed by force")
+        return bool(there)
+
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
         _load()
