@@ -27,7 +27,7 @@ def ended(pid, within):
         found, status = os.waitpid(pid, os.WNOHANG)
         if found or time.monotonic() > until:
             return os.waitstatus_to_exitcode(status) if found else None
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 arguments = None
 print(threading.active_count(), flush=True)

@@ -32,7 +32,6 @@ __all__ = ["fresh", "warm"]
 pytestmark = pytest.mark.slow
 
 EPOCHS = 60
-EACH = 20  # strikes of each kind
 WITHIN = 60.0  # seconds in which whatever was struck has ended
 PLAN = Path("runs/struck/plan/run.yaml")
 OVERRIDES = (
@@ -104,8 +103,9 @@ class Struck:
 
     def further(self, pids):
         """Its processes have trained an epoch, or can train none; what became of them where they ended before."""
-        before = self.epochs
+        before, until = self.epochs, time.monotonic() + WITHIN
         while self.epochs <= before and not self.trained:
+            assert time.monotonic() < until, f"it trains nothing: {self.said()[-30:]}"
             if (found := self.ended(pids, 0.02)) is not None:
                 return found
         return None
@@ -126,8 +126,8 @@ def strike(run, kind, pids, draw):
     if kind == "full":
         with filled(run.folder, draw.choice([0, 5_000, 50_000, 500_000])):
             found = run.ended(pids, draw.uniform(0.3, 3))
-        if found is None:  # it goes on, or writes nothing
-            found = run.ended(pids, 0.5) or strike(run, "term", pids, draw)
+        if found is None and (found := run.further(pids)) is None:  # it goes on
+            found = strike(run, "term", pids, draw)
         return found
     for pid in pids if kind != "kill" else [draw.choice(pids)]:
         os.kill(pid, TOLD[kind])
@@ -203,10 +203,10 @@ def tracked(run):
     return status, histories, {path.name: path.stat().st_size for path in files}
 
 
-def struck(warm, folder, log, fresh, kinds, whole, reach, *overrides):
-    """As many runs as it takes until EACH of each kind have struck."""
+def struck(warm, folder, log, fresh, strikes, whole, reach, *overrides):
+    """As many runs as it takes until so many of each kind have struck."""
     seed = int(os.environ.get("STRIKES", "0"))
-    draw, left = random.Random(seed), Counter(dict.fromkeys(kinds, EACH))
+    draw, left = random.Random(seed), Counter(strikes)
     for number in itertools.count():
         if not any(count > 0 for count in left.values()):
             break
@@ -234,13 +234,13 @@ def whole(warm, fresh, tmp_path_factory):
 
 def test_a_run_that_is_ended_by_force_and_by_signals(warm, whole, fresh, tmp_path):
     run, seconds = whole
-    struck(warm, tmp_path, tmp_path / "log", fresh, ("kill", "term", "time"), run, 0.2 * seconds)
+    struck(warm, tmp_path, tmp_path / "log", fresh, {"kill": 20, "term": 20, "time": 20}, run, 0.2 * seconds)
 
 
 def test_a_run_whose_disk_is_full(warm, whole, fresh, tmp_path):
     run, seconds = whole
     with small_disk(tmp_path / "disk", 64) as disk:
-        struck(warm, disk, tmp_path / "log", fresh, ("full",), run, 0.2 * seconds)
+        struck(warm, disk, tmp_path / "log", fresh, {"full": 20}, run, 0.2 * seconds)
 
 
 def test_a_run_of_two_processes_of_which_one_is_struck_and_whose_disk_is_full(warm, fresh, tmp_path):
@@ -250,4 +250,4 @@ def test_a_run_of_two_processes_of_which_one_is_struck_and_whose_disk_is_full(wa
     run.done()
     reach = 0.2 * (time.monotonic() - since)
     with small_disk(tmp_path / "disk", 64) as disk:
-        struck(warm, disk, tmp_path / "log", fresh, ("kill", "term", "full"), run, reach, *several)
+        struck(warm, disk, tmp_path / "log", fresh, {"kill": 20, "term": 5, "full": 5}, run, reach, *several)

@@ -186,6 +186,21 @@ def test_an_address_is_checked_without_importing_mlflow(tmp_path):
     assert "cannot be reached" in said and said.endswith("False False\n")
 
 
+def test_what_a_database_refuses_is_no_traceback(store, tmp_path):
+    """Catches MLflow's own log of it, in the midst of what a run says."""
+    code = (
+        "import sqlite3, sys\nfrom pathlib import Path\nfrom frostline.errors import FrostlineError\n"
+        "from frostline.tracking.base import Epoch, Run\nfrom frostline.tracking.mlflow import MlflowTracker\n"
+        "tracker = MlflowTracker(sys.argv[1], system_metrics=False)\n"
+        "tracker.begin(Run('garden', 'thaw-0', Path('.'), id='a'), {}, {})\n"
+        "sqlite3.connect(sys.argv[1].removeprefix('sqlite:///')).execute('DROP TABLE metrics')\n"
+        "try:\n    tracker.epochs([Epoch(0, {'a': 1.0}, 1e9)])\nexcept FrostlineError as error:\n    print(error)"
+    )
+    command = [sys.executable, "-c", code, store]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "no such table: metrics" in done.stdout and "Traceback" not in done.stderr
+
+
 def test_one_that_was_away_just_now_is_not_waited_for(run, monkeypatch):
     """Catches a first step that waits as long again for a server that does not answer."""
     asked, away = [], Unreachable("away")

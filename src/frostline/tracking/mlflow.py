@@ -242,5 +242,6 @@ def _load() -> None:
         import mlflow  # noqa: F401
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Of a server that does not answer, the run says a line itself.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)
+    # Of a server that does not answer and a database that is full or locked, the run says a line itself.
+    for name in ("urllib3.connectionpool", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
