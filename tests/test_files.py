@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import sys
 
 import pytest
@@ -9,7 +10,6 @@ import torch
 
 from frostline.errors import FrostlineError
 from frostline.files import room_wanted
-from frostline.launch.planned import _said_to
 
 FULL = "/dev/full"
 
@@ -22,7 +22,7 @@ def write(data):
 
 
 def save(data):
-    with open(FULL, "wb") as file:
+    with open(FULL, "wb", buffering=0) as file:
         torch.save(data, file)  # raises its own
 
 
@@ -45,11 +45,20 @@ def test_what_is_no_full_disk_stays_what_it_is(tmp_path):
         assert found.value is error
 
 
-def test_a_log_on_a_full_disk_hides_not_what_comes_after(capfd, tmp_path):
+SAID = """
+import sys
+from pathlib import Path
+from frostline.launch.planned import _said_to
+with _said_to(Path(sys.argv[1])):
+    print("lost")
+print("seen")
+"""
+
+
+def test_a_log_on_a_full_disk_hides_not_what_comes_after(tmp_path):
     """Catches a sentence that goes where nothing can be written any more."""
     log = tmp_path / "log.txt"
     log.symlink_to(FULL)
-    with _said_to(log):
-        sys.stdout.write("lost")
-    print("seen", flush=True)
-    assert "seen" in capfd.readouterr().out
+    command, env = [sys.executable, "-c", SAID, str(log)], {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["seen"]), done.stderr

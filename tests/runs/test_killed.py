@@ -142,7 +142,7 @@ def check_told(run, kind, found):
     if run.devices > 1:
         return  # the first may have ended by another
     unheard = (-TOLD["term"], -TOLD["time"]) if kind == "time" or run.trained else ()  # before its first line, or last
-    assert status in {"kill": (0, -9), "full": (0, 2, 143)}.get(kind, (0, 143, *unheard)), said[-30:]
+    assert status in {"kill": (0, -9), "full": (0, 2, 143, *unheard)}.get(kind, (0, 143, *unheard)), said[-30:]
     assert not any("Traceback" in line for line in said), said[-30:]
     if status == 143:
         assert said[-1] == "frostline: told to stop (SIGTERM); the same command goes on from what there is."

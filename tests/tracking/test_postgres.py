@@ -352,7 +352,7 @@ def test_a_run_is_one_run_whatever_becomes_of_it(database, here):
         with trained(2, "(File too large): make room on its disk") as process:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
         status, reason = now()
-        assert status == "FAILED" and "File too large" in reason
+        assert status == "FAILED" and "could not be written (File too large)" in reason
         with trained(0, ""):
             assert now() == ["RUNNING", ""]
         assert now() == ["FINISHED", ""]

@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from frostline.files import write_whole
+from frostline.files import room_wanted, write_whole
 from frostline.freezing.groups import count
 from frostline.runs import provenance
 from frostline.runs.build import Built
@@ -54,6 +54,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
         follow = Follow(Shipper(built.tracker, run, params, tags, journal.path), stopwatch.leave_out)
         stack.enter_context(follow)
+        stack.enter_context(room_wanted(workplace.folder))  # so that the tracker is told that sentence, too
         fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
         leave()
         return _conclude(built, fitted, workplace, origin, others, follow)
