@@ -64,6 +64,7 @@ class Struck:
     def begin(self, *options):
         """Its processes, each by the same command; several as torchrun begins them."""
         self.log.write_text("")
+        self.found = {}
         world = {"WORLD_SIZE": str(self.devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         ranks = [{**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(self.devices)]
         told = {"folder": self.folder, "log": self.log}
@@ -75,7 +76,7 @@ class Struck:
 
         Where one has failed the others are told to stop, as torchrun does.
         """
-        until, found = time.monotonic() + within, {}
+        until, found = time.monotonic() + within, self.found
         while True:
             for rank, pid in enumerate(pids):
                 if rank not in found and (status := self.warm.ended(pid)) is not None:
@@ -216,8 +217,8 @@ def struck(warm, folder, log, fresh, strikes, whole, reach, *overrides):
             shutil.copy(fresh, run.store)
         strike_until_done(run, left, draw, reach)
         run.done()
-        pids = [run.warm.begin("sync", "struck", folder=run.folder, log=run.log)]  # what a full disk has kept from it
-        assert run.ended(pids, WITHIN) == {0: 0}, run.said()
+        sync = run.warm.begin("sync", "struck", folder=run.folder, log=run.log)  # what a full disk has kept from it
+        assert run.warm.ended(sync, WITHIN) == 0, run.said()
         check_same(run, whole)
         shutil.rmtree(run.folder)
 
