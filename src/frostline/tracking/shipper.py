@@ -76,7 +76,7 @@ class Shipper:
         self._start()
         self._close(_Last("finished", "", [tested], files), END_WITHIN)
 
-    def stop(self, status: Status, reason: str) -> None:
+    def stop(self, status: Status, reason: str = "") -> None:
         """It ends before its end; nothing where it has not begun."""
         if self._thread is not None and self._refusal is None:
             self._close(_Last(status, reason), STOP_WITHIN)
