@@ -118,12 +118,13 @@ def _sync_all(runs: Path) -> Iterator[Synced]:
 
 def _stopped(folder: Path) -> Iterator[Synced]:
     """Of a run that was killed: nothing where its tracker has heard of it, or nothing at all."""
+    if not (config := config_of(folder)):  # killed while it was cleared away, after its results were handed over
+        return
     try:
-        config = config_of(folder)
         run = Run(config["study"], folder.name, folder, id=(folder / ID).read_text())
         if build(config["tracking"]).stopped(run):
             yield Synced(run.name, "stopped")
-    except Exception as error:  # as in `_send`, or no whole folder
+    except Exception as error:  # as in `_send`
         yield Synced(str(folder), "failed", reason_of(error))
 
 
