@@ -15,6 +15,7 @@ from frostline.freezing.groups import count
 from frostline.runs import provenance
 from frostline.runs.build import Built
 from frostline.runs.fit import Fitted, fit
+from frostline.runs.process import OwnSigterm
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
@@ -55,7 +56,7 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         follow = Follow(Shipper(built.tracker, run, params, tags, journal.path), stopwatch.leave_out)
         stack.enter_context(follow)
         stack.enter_context(room_wanted(workplace.folder))  # so that the tracker is told that sentence, too
-        fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
+        fitted = fit(built, workplace.folder, stopwatch, [OwnSigterm(), others], [journal, follow])
         leave()
         return _conclude(built, fitted, workplace, origin, others, follow)
 
@@ -67,7 +68,7 @@ def help_train(built: Built, folder: Path) -> None:
     """
     try:
         with built.data.dataset.held():
-            fit(built, folder, Stopwatch())
+            fit(built, folder, Stopwatch(), [OwnSigterm()])
     finally:
         built.data.teardown()
 
