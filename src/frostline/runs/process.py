@@ -61,8 +61,8 @@ def check_accelerator(name: str, devices: int = 1) -> None:
 
 
 class OwnSigterm(pl.Callback):
-    """SIGTERM does what it did before Lightning's own handler, which has all processes of a run meet in a broadcast: one
-    that it reaches between two steps then waits for ever for one that it reaches in another exchange.
+    """SIGTERM does what it did before Lightning's own handler, which has all processes of a run meet in a broadcast:
+    one that it reaches between two steps then waits for ever for one that it reaches in another exchange.
     """
 
     def __init__(self) -> None:
