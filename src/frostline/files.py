@@ -1,5 +1,6 @@
 """Files: written aside and renamed, and locked."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -12,6 +13,37 @@ from tempfile import mkdtemp
 from typing import IO
 
 from frostline.errors import FrostlineError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def room_wanted(folder: Path) -> Iterator[None]:
+    """Within, a disk that is full, or a quota, is told in one sentence. Raises FrostlineError.
+
+    folder: where mostly is written, for what does not say where.
+    """
+    try:
+        yield
+    except FrostlineError:
+        raise
+    except Exception as error:
+        if (lack := _lack_of_room(error)) is None:
+            raise
+        where = lack.filename or folder
+        raise FrostlineError(
+            f"{where} could not be written ({lack.strerror}): make room on its disk, and the same command goes on from "
+            "what there is."
+        ) from error
+
+
+def _lack_of_room(error: BaseException | None) -> OSError | None:
+    """By which an exception came about: torch raises its own after it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

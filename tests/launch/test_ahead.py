@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -160,8 +160,36 @@ def test_outside_of_a_terminal_each_epoch_is_a_line_and_what_a_run_had_to_say_is
     assert told[0].endswith(" left: 0 epoch 1 of 2, val_accuracy 0.5000")
     assert told[1].endswith(": 0 epoch 2 of 2, val_accuracy 0.6000")
     assert sum("epoch 2 of 2" in line for line in told) == 4
-    assert told.count("frostline: no cache today.") == 4 and "INFO of a library" not in told
+    assert told.count("frostline: no cache today.") == 1 and "INFO of a library" not in told
     assert told.count("0: left out scenes without boxes: 3 of val") == 1
+
+
+def test_what_a_run_has_to_say_is_told_while_it_goes_on(study, capsys, monkeypatch):
+    """Catches a line on a server that is down which comes when hours are over, and those of an earlier start."""
+    monkeypatch.setattr("frostline.launch.ahead.LOOK", 0.02)
+    old = study.runs / "logs" / "3.txt"
+    old.parent.mkdir()
+    old.write_text("frostline: of yesterday.\n")
+    os.utime(old, (1, 1))
+    told = []
+
+    def work(job):
+        job.log.write_text("frostline: the tracker takes nothing.\nfrostline: half")
+        until = time.monotonic() + 20
+        while not told and time.monotonic() < until:
+            told.extend(capsys.readouterr().out.splitlines())
+            time.sleep(0.02)
+        return "done" if told else 1 / 0
+
+    class Thread(Inline):
+        def submit(self, job):
+            return pool.submit(self.work, job)
+
+    with ThreadPoolExecutor(1) as pool:
+        train_ahead(study, lambda configs: Thread(work))
+    told += capsys.readouterr().out.splitlines()
+    assert told[0] == "frostline: the tracker takes nothing." and told.count(told[0]) == 1
+    assert not any("yesterday" in line or "half" in line for line in told)
 
 
 def test_in_a_terminal_a_bar_counts_epochs(study, capsys, monkeypatch):

@@ -5,6 +5,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from frostline.errors import FrostlineError
+from frostline.files import room_wanted
 from frostline.runs.checkpoints import WholeCheckpoints, is_whole, resume_from
 from frostline.tasks.classification import Classification
 
@@ -126,10 +127,24 @@ def test_checkpoints_of_another_folder_are_not_gone_on_from(run, tmp_path_factor
 def test_the_one_before_is_kept_until_the_next_is_whole(run, monkeypatch):
     path = run / "last.ckpt"
     half = path.read_bytes()[:300]
-    monkeypatch.setattr(torch, "save", lambda checkpoint, file: file.write_bytes(half))
+    monkeypatch.setattr(torch, "save", lambda checkpoint, file: file.write(half))
     with pytest.raises(OSError, match="last.ckpt could not be written whole"):
         WholeCheckpoints().save_checkpoint({"epoch": 4}, path)
     assert epoch_of(path) == 3 and epoch_of(run / "last.before.ckpt") == 2
+    assert len(list(run.iterdir())) == 4
+
+
+def test_a_disk_that_is_full_leaves_the_one_before(run):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(FrostlineError, match="could not be written .*make room"), room_wanted(run):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+        try:
+            WholeCheckpoints().save_checkpoint({"epoch": 4, "weights": torch.ones(10_000)}, run / "last.ckpt")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert epoch_of(run / "last.ckpt") == 3 and epoch_of(run / "last.before.ckpt") == 2
     assert len(list(run.iterdir())) == 4
 
 

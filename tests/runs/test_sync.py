@@ -9,8 +9,11 @@ from helpers.store import fresh
 from mlflow import MlflowClient
 
 from frostline.cli import main
+from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.runs.sync import sync
+from frostline.runs.workplace import Workplace
+from frostline.tracking.base import Run
 from frostline.tracking.mlflow import MlflowTracker
 from frostline.tracking.store import tracking_uri
 
@@ -62,7 +65,7 @@ def test_what_was_missed_of_a_run_is_added_to_it(train_small, here, monkeypatch,
 
     monkeypatch.setattr(MlflowTracker, "epochs", epochs)
     train_small(*OPTIONS)
-    assert "`frostline sync` sends it" in capsys.readouterr().err
+    assert "`frostline sync default` sends it" in capsys.readouterr().err
     status, _, _, histories, *_ = told(tracking_uri(None), "run")
     assert status == "KILLED" and [step for step, *_ in histories["val/loss"]] == [0, 1]
     (one,) = sync(here)
@@ -119,6 +122,34 @@ def test_another_training_of_the_same_cell_is_another_run(train_small, here, cap
     client.delete_tag(client.search_runs([experiment.experiment_id])[0].info.run_id, "frostline.id")
     assert [one.state for one in sync(here)] == ["sent"]
     assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def test_a_run_that_was_killed_by_force_reads_so(here, small_meadow, small, fresh, monkeypatch, capsys):
+    """Catches a run that reads RUNNING for ever, and one under way that is told to be killed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(fresh, here)}")
+    config = compose(small)
+    workplace = Workplace(here / "work" / "run", config, small_meadow.data_hash)
+    tracker = MlflowTracker(system_metrics=False)
+    tracker.begin(Run("default", "run", workplace.folder, id=workplace.id), {}, {})
+    client = MlflowClient(tracking_uri(None))
+
+    def there():
+        found = client.get_run(tracker._id)
+        return found.info.status, found.data.tags.get("frostline.reason")
+
+    assert list(sync(here)) == [] and there() == ("RUNNING", None)  # under way
+    del workplace
+    assert [(one.run, one.state) for one in sync(here)] == [("run", "stopped")]
+    assert there() == ("KILLED", "killed by force") and list(sync(here)) == []
+    (here / "runs").mkdir()
+    (here / "runs" / "mine").symlink_to(here)
+    client.update_run(tracker._id, status="RUNNING")
+    assert main(["sync", "mine"]) == 0
+    assert (
+        capsys.readouterr().out == "0 runs sent; 0 were there; 1 killed by force read KILLED now, no longer RUNNING\n"
+    )
+    (here / "work" / "run" / "identity").unlink()  # killed while it was cleared away
+    assert list(sync(here)) == []
 
 
 def test_two_at_once_do_not_send_each_run_twice(tmp_path):

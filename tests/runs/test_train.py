@@ -290,10 +290,32 @@ def test_a_task_that_the_data_cannot_serve_is_refused_before_training(here):
     assert not (here / "runs").exists()
 
 
-def test_an_unreachable_tracking_server_stops_a_run_before_training(train_small, here):
-    with pytest.raises(FrostlineError, match="cannot be reached"):
-        train_small("tracking.uri=http://127.0.0.1:9")
+def test_a_tracker_that_cannot_be_one_stops_a_run_before_training(train_small, here):
+    with pytest.raises(FrostlineError, match="mend its address"):
+        train_small("tracking.uri=http://127.0.0.1:port")
     assert not (here / "results").exists() and not list((here / "work" / "run").glob("*.ckpt"))
+
+
+def test_sigterm_is_left_to_who_began_the_run(train_small, monkeypatch):
+    """Catches Lightning's handler, in which processes of one run wait for each other for ever."""
+    from frostline.tasks.classification import Classification
+
+    sound, seen = Classification.criterion, set()
+
+    def spy(self, *args):
+        seen.add(signal.getsignal(signal.SIGTERM))
+        return sound(self, *args)
+
+    def mine(number, frame):
+        pass
+
+    monkeypatch.setattr(Classification, "criterion", spy)
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        train_small("schedule=frozen", "trainer.epochs=1", "tracking=none")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == {mine}
 
 
 def test_two_processes_never_train_in_one_workplace(tmp_path, small):

@@ -1,5 +1,6 @@
 """Whatever a tracker does, the run goes on; and what it missed is told again."""
 
+import io
 import json
 import math
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from frostline.errors import FrostlineError
 from frostline.tracking import shipper
-from frostline.tracking.base import Epoch, Run, Tracker
+from frostline.tracking.base import Epoch, Run, Tracker, Unreachable
 from frostline.tracking.journal import Follow
 from frostline.tracking.shipper import Shipper
 
@@ -42,8 +43,8 @@ class Noted(Tracker):
     def files(self, paths):
         self.note("files", [path.name for path in paths])
 
-    def end(self, status):
-        self.note("end", status)
+    def end(self, status, reason=""):
+        self.note("end", status, *([reason] if reason else []))
 
     def lacking(self, runs):
         return runs
@@ -118,11 +119,25 @@ def test_what_it_missed_is_told_when_it_answers_again(follow, journal, tracker, 
     soon(lambda: tracker.tries >= 3)
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "the tracker takes nothing (nobody answers); the run needs none" in said
+    assert "`frostline sync study` sends later what is left" in said
     tracker.down = False
     soon(lambda: epochs_of(tracker) == [0, 1, 2])  # without another epoch
     train(follow, journal, 3)
     soon(lambda: epochs_of(tracker) == [0, 1, 2, 3])
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_on_a_full_disk_keeps_nothing_from_it(follow, journal, tracker, monkeypatch):
+    """Catches a thread that ends by what it says, so that its run waits a minute for it."""
+    train(follow, journal, 0)
+    soon(lambda: epochs_of(tracker) == [0])
+    tracker.down = True
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True))
+        train(follow, journal, 1)
+        soon(lambda: tracker.tries > 2)
+    tracker.down = False
+    soon(lambda: epochs_of(tracker) == [0, 1])
 
 
 def test_what_it_missed_is_told_at_the_end_at_the_latest(follow, journal, tracker, monkeypatch):
@@ -146,7 +161,7 @@ def test_one_that_never_answers_again_is_two_lines(follow, journal, tracker, cap
     with follow:
         follow.conclude(Epoch(3, {}, 9.0), [])
     said = capsys.readouterr().err
-    assert said.count("\n") == 2 and said.endswith("`frostline sync` sends it.\n")
+    assert said.count("\n") == 2 and said.endswith("and `frostline sync study` sends it.\n")
 
 
 def test_one_that_hangs_holds_no_epoch_up_and_the_end_for_a_bounded_time(follow, journal, tracker, monkeypatch, capsys):
@@ -235,11 +250,32 @@ def test_one_that_cannot_begin_stops_the_run(follow, journal, tracker, monkeypat
     assert not journal.exists() and tracker.told == []
 
 
+def test_one_that_cannot_be_reached_when_a_run_begins_stops_none(follow, journal, tracker, monkeypatch, capsys):
+    """Catches a study that has to be started again because its server was down."""
+    begin, down = tracker.begin, [True]
+
+    def away(*told):
+        if down[0]:
+            tracker.tries += 1
+            raise Unreachable("nobody listens")
+        begin(*told)
+
+    monkeypatch.setattr(tracker, "begin", away)
+    train(follow, journal, 0, 1)
+    soon(lambda: tracker.tries > 2)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "(nobody listens)" in said and "sync study" in said and "work" not in said
+    down[0] = False
+    soon(lambda: epochs_of(tracker) == [0, 1])
+    follow.conclude(Epoch(2, {}, 9.0), [])
+    assert tracker.told[-1] == ("end", "finished") and capsys.readouterr().err == ""
+
+
 def test_a_run_that_fails_is_told_as_failed_and_still_fails_as_it_did(follow, journal, tracker):
     with pytest.raises(ValueError), follow:
         train(follow, journal, 0)
-        raise ValueError
-    assert tracker.told[-1] == ("end", "failed")
+        raise ValueError("out of\nmemory")
+    assert tracker.told[-1] == ("end", "failed", "out of memory")
 
 
 def test_a_run_that_fails_while_nobody_answers_fails_as_it_did(follow, journal, tracker):
@@ -254,7 +290,7 @@ def test_a_run_that_is_stopped_is_no_failed_one(follow, journal, tracker):
     with pytest.raises(KeyboardInterrupt), follow:
         train(follow, journal, 0)
         raise KeyboardInterrupt
-    assert tracker.told[-1] == ("end", "killed")
+    assert tracker.told[-1] == ("end", "killed", "KeyboardInterrupt")
 
 
 def test_a_run_whose_files_are_not_taken_is_not_told_as_finished(follow, journal, tracker, monkeypatch, capsys):
@@ -262,7 +298,7 @@ def test_a_run_whose_files_are_not_taken_is_not_told_as_finished(follow, journal
     monkeypatch.setattr(tracker, "files", lambda paths: 1 / 0)
     train(follow, journal, 0)
     follow.conclude(Epoch(1, {}, 9.0), [journal])
-    assert tracker.told[-1] == ("end", "killed") and "takes nothing" in capsys.readouterr().err
+    assert tracker.told[-1][:2] == ("end", "killed") and "takes nothing" in capsys.readouterr().err
 
 
 def test_a_run_that_was_killed_after_its_last_epoch_is_told_whole(follow, journal, tracker):

@@ -11,7 +11,7 @@ from helpers.store import begun, fresh, serving, stop, store, tell
 
 from frostline.errors import FrostlineError
 from frostline.runs.result import RunResult
-from frostline.tracking.base import Epoch, Run
+from frostline.tracking.base import Epoch, Run, Unreachable
 from frostline.tracking.mlflow import MlflowTracker
 
 __all__ = ["fresh", "store"]
@@ -58,12 +58,14 @@ def test_a_resumed_run_is_the_same_run_and_takes_no_epoch_twice(uri, run):
     for step in (0, 1):
         tell(first, {"images_seen": 20.0 * step}, step)
     tell(first, {"images_seen": 5.0}, 1)
-    first.end("failed")
+    first.end("failed", "out of memory")
+    assert known(uri, run)[0].data.tags["frostline.reason"] == "out of memory"
     again = begun(uri, run.folder, run.study, run.name, id="a", other="1")  # params of a run cannot change
     for step in (0, 1, 2):
         tell(again, {"images_seen": 20.0 * step}, step)
     tell(again, {"test_loss": 0.5}, 3)
-    assert known(uri, run)[0].info.status == "RUNNING"
+    held = known(uri, run)[0]
+    assert held.info.status == "RUNNING" and "frostline.reason" not in held.data.tags
     last = begun(uri, run.folder, run.study, run.name, id="a")
     tell(last, {"test_loss": 0.5}, 3)
     last.end("finished")
@@ -176,11 +178,44 @@ def test_what_was_sampled_while_nobody_answered_is_told_later(uri, run, monkeypa
 def test_an_address_is_checked_without_importing_mlflow(tmp_path):
     code = (
         "import sys\nfrom frostline.errors import FrostlineError\nfrom frostline.tracking.mlflow import MlflowTracker\n"
-        "try:\n    MlflowTracker('http://127.0.0.1:9').check()\nexcept FrostlineError as error:\n"
+        "MlflowTracker('http://127.0.0.1:9').check()\n"
+        "try:\n    MlflowTracker('http://127.0.0.1:port').check()\nexcept FrostlineError as error:\n"
         "    print(error, 'mlflow' in sys.modules, 'torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert "cannot be reached" in said and said.endswith("False False\n")
+
+
+def test_what_a_database_refuses_is_no_traceback(store, tmp_path):
+    """Catches MLflow's own log of it, in the midst of what a run says."""
+    code = (
+        "import sqlite3, sys\nfrom pathlib import Path\nfrom frostline.errors import FrostlineError\n"
+        "from frostline.tracking.base import Epoch, Run\nfrom frostline.tracking.mlflow import MlflowTracker\n"
+        "tracker = MlflowTracker(sys.argv[1], system_metrics=False)\n"
+        "tracker.begin(Run('garden', 'thaw-0', Path('.'), id='a'), {}, {})\n"
+        "sqlite3.connect(sys.argv[1].removeprefix('sqlite:///')).execute('DROP TABLE metrics')\n"
+        "try:\n    tracker.epochs([Epoch(0, {'a': 1.0}, 1e9)])\nexcept FrostlineError as error:\n    print(error)"
+    )
+    command = [sys.executable, "-c", code, store]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "no such table: metrics" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_one_that_was_away_just_now_is_not_waited_for(run, monkeypatch):
+    """Catches a first step that waits as long again for a server that does not answer."""
+    asked, away = [], Unreachable("away")
+
+    def ask(uri):
+        asked.append(uri)
+        raise away
+
+    monkeypatch.setattr("frostline.tracking.mlflow.check_reached", ask)
+    tracker = MlflowTracker("http://h")
+    tracker.check()
+    for count in (1, 2):  # and the second time it is asked
+        with pytest.raises(Unreachable):
+            tracker.begin(run, {}, {})
+        assert len(asked) == count
 
 
 @pytest.fixture
@@ -207,7 +242,7 @@ def test_a_server_that_stops_does_not_stop_the_run(server, train_small, here, mo
     said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert 1 <= len(said) <= 2 and all("takes nothing" in line for line in said)
     assert all("cannot be reached" in line or "cannot be used" in line for line in said)  # as it stopped meanwhile
-    assert said[-1].endswith("`frostline sync` sends it.")
+    assert said[-1].endswith("`frostline sync default` sends it.")
     assert RunResult.read(folder / "result.json") == result and result.images_seen == 80
     assert len((folder / "epochs.jsonl").read_text().splitlines()) == 4
 

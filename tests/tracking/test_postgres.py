@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -295,3 +296,72 @@ def test_a_run_reads_as_what_became_of_it(number, status, database, small, here)
         process.send_signal(number)
     assert process.wait(200) == (128 + number if number else 0)
     assert now() == status
+
+
+SHORT = (
+    *("study=fate", "dataset.source.train=20", "dataset.source.val=10", "dataset.source.test=10"),
+    *("dataset.source.size=32", "image_size=32", "backbone=lenet5", "schedule=thaw", "trainer.threads=1"),
+    *("trainer.batch_size=8", "trainer.accelerator=cpu", "trainer.epochs=150"),
+)
+
+
+def test_a_run_is_one_run_whatever_becomes_of_it(database, here):
+    """Stopped, killed by force, failed, and each time gone on with by the same command; PostgreSQL behind a server."""
+    (here / "server").mkdir()
+
+    def epochs():
+        found = [*here.glob("runs/fate/work/*/epochs.jsonl")]
+        return found[0].read_text().count("\n") if found else 0
+
+    @contextmanager
+    def trained(status, said):
+        """Within, the run is under way, and some epochs further than before."""
+        before, until = epochs(), time.monotonic() + 120
+        command = [sys.executable, "-m", "frostline", "train", *SHORT]
+        with subprocess.Popen(
+            command, cwd=here, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                while epochs() < before + 5:
+                    assert process.poll() is None and time.monotonic() < until
+                    time.sleep(0.02)
+                yield process
+                _, error = process.communicate(timeout=200)
+            finally:
+                process.kill()
+        assert process.returncode == status and said in error and "Traceback" not in error, error
+
+    def now():
+        found = database.sql(
+            "SELECT status, tags.value FROM runs LEFT JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = "
+            "'frostline.reason'",
+            "fate",
+        )
+        return found.split("|")
+
+    with serving(here / "server", database.uri("fate")) as (_, address):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": address}
+        with trained(143, "told to stop (SIGTERM)") as process:
+            assert now() == ["RUNNING", ""]
+            process.terminate()
+        assert now() == ["KILLED", "told to stop (SIGTERM)"]
+        with trained(-signal.SIGKILL, "") as process:
+            assert now() == ["RUNNING", ""]
+            process.kill()
+        assert now() == ["RUNNING", ""]  # nobody was left to tell it
+        with trained(2, "(File too large): make room on its disk") as process:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        status, reason = now()
+        assert status == "FAILED" and "could not be written (File too large)" in reason
+        with trained(0, ""):
+            assert now() == ["RUNNING", ""]
+        assert now() == ["FINISHED", ""]
+        ((status, histories, files),) = held_by(address, "fate").values()
+    (folder,) = here.glob("runs/fate/results/*")
+    told = {key: [step for step, *_ in history] for key, history in histories.items() if not key.startswith("system/")}
+    assert told.pop("test/loss") == [150]
+    assert all(steps == ([150] if key.startswith("test/") else list(range(150))) for key, steps in told.items())
+    assert [value for _, value, _ in histories["val/loss"]] == [
+        line["val_loss"] for line in lines(folder / "epochs.jsonl")
+    ]
+    assert files == {path.name: path.stat().st_size for path in folder.iterdir() if path.name != "identity"}

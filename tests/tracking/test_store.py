@@ -5,11 +5,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import pytest
 from filelock import FileLock
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE, UNAUTHENTICATED
+from sqlalchemy.exc import OperationalError
 
 from frostline.errors import FrostlineError
+from frostline.tracking.base import Unreachable
 from frostline.tracking.store import (
     check_reached,
     holds_password,
@@ -64,7 +69,7 @@ def test_a_server_that_is_not_there_is_told_at_once():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     start = time.perf_counter()
-    with pytest.raises(FrostlineError, match=f"127.0.0.1:{port} cannot be reached.*start it, or unset"):
+    with pytest.raises(Unreachable, match=f"127.0.0.1:{port} cannot be reached.*start it, or unset"):
         open_experiment(f"http://127.0.0.1:{port}", "study")
     assert time.perf_counter() - start < 15
 
@@ -84,7 +89,72 @@ def test_what_is_no_web_server_is_told_without_the_password():
         with pytest.raises(FrostlineError, match=f"http://127.0.0.1:{port} cannot be reached") as error:
             open_experiment(f"http://me:secret@127.0.0.1:{port}", "study")
         thread.join()
-    assert "secret" not in str(error.value)
+    assert "secret" not in str(error.value) and error.type is FrostlineError  # no waiting makes one of it
+
+
+@contextmanager
+def answering(answer):
+    """The port of what says this to whoever asks; nothing at all for None."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(10_000)
+                    if answer is not None:
+                        connection.sendall(answer)
+                        connection.close()
+                    held.append(connection)
+
+        held = []
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Away\r\n\r\n", b"HTTP/1.1 500 Broken\r\n\r\n", b"", None])
+def test_a_server_that_is_there_and_serves_nobody_may_come_back(answer, monkeypatch):
+    monkeypatch.setattr("frostline.tracking.store.ANSWER_WITHIN", 0.3)
+    with answering(answer) as port, pytest.raises(Unreachable, match="cannot be reached"):
+        check_reached(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("uri", ["http://", "http://h:port", "http://[h", "http://a b", "https://127.0.0.1:{port}"])
+def test_an_address_that_is_none_is_to_be_mended(uri):
+    with answering(b"HTTP/1.1 200 OK\r\n\r\n") as port, pytest.raises(FrostlineError, match="mend its addr") as error:
+        check_reached(uri.format(port=port))
+    assert error.type is FrostlineError
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "passes"),
+    [
+        ("http://h", MlflowException("API request to http://h failed: Connection refused"), True),
+        ("http://h", MlflowException("its database is away", error_code=TEMPORARILY_UNAVAILABLE), True),
+        ("http://h", MlflowException("who are you?", error_code=UNAUTHENTICATED), False),
+        ("http://h", MlflowException("no such thing", error_code=INVALID_PARAMETER_VALUE), False),
+        ("postgresql://h/x", OperationalError("", {}, Exception("FATAL: the database system is starting up")), True),
+        ("postgresql://h/x", OperationalError("", {}, Exception("FATAL: sorry, too many clients already")), True),
+        ("postgresql://h/x", MlflowException("server closed the connection unexpectedly"), True),
+        ("postgresql://h/x", OperationalError("", {}, Exception("FATAL: password authentication failed")), False),
+        ("postgresql://h/x", OperationalError("", {}, Exception('FATAL: database "x" does not exist')), False),
+        ("sqlite:///x", OperationalError("", {}, Exception("database is locked")), True),
+        ("sqlite:///x", OperationalError("", {}, Exception("attempt to write a readonly database")), False),
+        ("what://x", MlflowException("an unsupported URI"), False),
+    ],
+)
+def test_what_passes_by_itself_is_told_from_what_is_to_be_mended(uri, error, passes):
+    with pytest.raises(FrostlineError, match="cannot be used") as told, refusing(uri):
+        raise error
+    assert isinstance(told.value, Unreachable) == passes
+
+
+def test_postgresql_without_its_driver_is_told_at_once(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FrostlineError, match=r"install frostline\[postgres\]") as error:
+        check_reached("postgresql://me:secret@127.0.0.1:9/x")
+    assert error.type is FrostlineError and "secret" not in str(error.value)
 
 
 def test_a_database_without_its_driver_is_told():
@@ -99,7 +169,7 @@ def test_a_database_where_nobody_listens_is_told_before_mlflow_is_loaded():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(FrostlineError, match=f"postgresql://127.0.0.1:{port}/x cannot be reached.*start it") as error:
+    with pytest.raises(Unreachable, match=f"postgresql://127.0.0.1:{port}/x cannot be reached.*start it") as error:
         check_reached(f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert "secret" not in str(error.value)
 

@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from frostline.cli import (
     annotate,
@@ -33,6 +34,7 @@ from frostline.cli import (
 )
 from frostline.cli.stopping import Stopped, stoppable
 from frostline.errors import FrostlineError
+from frostline.files import room_wanted
 
 COMMANDS = (
     *(study, plan, prepare, doctor, annotate, preview, train, submit, status, cancel, compare),
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parsed(argv)
     try:
-        with stoppable():
+        with stoppable(), room_wanted(Path.cwd()):
             return int(args.command(args) or 0)
     except FrostlineError as error:
         print(f"frostline: {error}", file=sys.stderr)

@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         found = list(synced)
     count = Counter(one.state for one in found)
     untold = f"; {count['untold']} name a tracker that keeps none, or does not say what it has" * (count["untold"] > 0)
-    print(f"{count['sent']} {'run' if count['sent'] == 1 else 'runs'} sent; {count['there']} were there{untold}")
+    stopped = f"; {count['stopped']} killed by force read KILLED now, no longer RUNNING" * (count["stopped"] > 0)
+    sent = f"{count['sent']} {'run' if count['sent'] == 1 else 'runs'} sent"
+    print(f"{sent}; {count['there']} were there{untold}{stopped}")
     for one in found:
         if one.error:
             print(f"frostline: {one.run} could not be sent ({one.error}).", file=sys.stderr)
@@ -46,6 +48,6 @@ def _runs(study: str) -> Path:
     folder = folder_of(study)
     if (folder / "study.yaml").is_file():
         return read_study(folder).runs
-    if (RUNS / study / "results").is_dir():  # of runs that are no part of a study
+    if any((RUNS / study / part).is_dir() for part in ("results", "work")):  # of runs that are no part of a study
         return RUNS / study
     raise FrostlineError(f"There is no study {study}: neither {folder}/study.yaml nor {RUNS / study}/results.")

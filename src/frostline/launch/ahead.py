@@ -67,12 +67,13 @@ def _train(study: str, jobs: Collection[Job], launcher: Local) -> dict[str, str]
 class Progress:
     """How far jobs are, by their journals: epochs done and time left, as a bar in a terminal and as lines elsewhere.
 
-    What they said for the user to know is repeated once they end.
+    What they say for the user to know is repeated, once where several say the same.
     """
 
     def __init__(self, title: str, jobs: Collection[Job]) -> None:
         self._title = title
         self._total = {job.name: epochs_of(job) for job in jobs}
+        self._heard, self._began = set[str](), time.time() - 1  # as clocks of files are a little behind
         self._jobs = {job.name: job for job in jobs}  # under way, or still to be
         self._done = {job.name: len(journal_of(job)) for job in jobs}
         self._before, self._since = sum(self._done.values()), time.monotonic()
@@ -94,6 +95,7 @@ class Progress:
             for epoch in news if self._bar is None else ():
                 so_far = f"{sum(self._done.values())} of {sum(self._total.values())} epochs, {self._left()}"
                 self._say(f"{self._title}, {so_far}: {job.name} {told(job, epoch, self._total[job.name])}")
+            self._hear(job)
         if self._bar is not None:
             self._bar.n = sum(self._done.values())
             self._bar.set_postfix_str(self._left(), refresh=False)
@@ -103,12 +105,18 @@ class Progress:
         """A job has ended, as the line says."""
         del self._jobs[job.name]
         self._done[job.name] = self._total[job.name]
-        if job.log.is_file():
-            for said in job.log.read_text(encoding="utf-8", errors="replace").splitlines():
-                if said.startswith("frostline: ") or said.startswith(f"{job.name}: left out"):
-                    self._say(said)
+        self._hear(job)
         self._say(line)
         self.look()
+
+    def _hear(self, job: Job) -> None:
+        if not job.log.is_file() or job.log.stat().st_mtime < self._began:  # of an earlier start
+            return
+        for said in job.log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+            wanted = said.startswith(("frostline: ", f"{job.name}: left out")) and said.endswith("\n")
+            if wanted and said not in self._heard:
+                self._heard.add(said)
+                self._say(said.rstrip())
 
     def _say(self, line: str) -> None:
         if self._bar is None:

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,7 @@ def _said_to(log: Path) -> Iterator[None]:
         yield
     finally:
         for stream, number, before in zip(streams, (1, 2), kept, strict=True):
-            stream.flush()
+            with suppress(OSError):  # the disk is full: that is told where the log can no more take it
+                stream.flush()
             os.dup2(before, number)
             os.close(before)

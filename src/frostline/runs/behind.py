@@ -71,13 +71,23 @@ def _read(folder: Path) -> str:
         return ""
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    """The settings of an identity, by key; none where it is damaged."""
+def config_of(folder: Path) -> dict[str, Any]:
+    """That a run's folder is good for; empty where that is damaged."""
+    return _config(_read(folder))
+
+
+def _config(text: str) -> dict[str, Any]:
+    """Of an identity."""
     try:
         config = yaml.safe_load(text.rsplit("\n", 3)[0])
     except yaml.YAMLError:
         return {}
-    return dict(_leaves(config)) if isinstance(config, dict) else {}
+    return config if isinstance(config, dict) else {}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The settings of an identity, by key; none where it is damaged."""
+    return dict(_leaves(_config(text)))
 
 
 def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

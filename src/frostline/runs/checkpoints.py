@@ -22,7 +22,8 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         with replacing(path) as aside:
-            torch.save(checkpoint, aside)
+            with aside.open("wb") as file:  # opened here: of a full disk torch's own files say nothing
+                torch.save(checkpoint, file)
             if not is_whole(aside):
                 raise OSError(f"{path} could not be written whole: is the disk full or damaged?")
             if path.exists():

@@ -8,6 +8,7 @@ from pathlib import Path
 from frostline.config import Config
 from frostline.environment import importing
 from frostline.errors import FrostlineError
+from frostline.files import room_wanted
 from frostline.ranks import Member, member
 from frostline.runs.beforehand import check_beforehand
 from frostline.runs.workplace import LEFT_WITHIN, Workplace
@@ -36,6 +37,11 @@ def finish(config: Config, dataset: Dataset, name: str, folder: Path, arguments:
     None in a process that has only helped: the first one, or the one that started them all, has the workplace.
     Raises FrostlineError where it cannot work.
     """
+    with room_wanted(folder):
+        return _finished(config, dataset, name, folder, arguments)
+
+
+def _finished(config: Config, dataset: Dataset, name: str, folder: Path, arguments: Sequence[str]) -> Finished | None:
     this, command = member_of(config), shlex.join(["frostline", *arguments])
     if this is not None:
         return _together(this, config, dataset, name, folder, command)

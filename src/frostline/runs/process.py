@@ -1,6 +1,8 @@
 """What a process that trains runs is set to: its random numbers, threads and memory, and how much libraries say."""
 
 import logging
+import signal
+import threading
 import warnings
 from typing import Any, cast
 
@@ -56,3 +58,18 @@ def check_accelerator(name: str, devices: int = 1) -> None:
     mps = torch.backends.mps.is_available()
     if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
         raise no_accelerator(name)
+
+
+class OwnSigterm(pl.Callback):
+    """SIGTERM does what it did before Lightning's own handler, which has all processes of a run meet in a broadcast:
+    one that it reaches between two steps then waits for ever for one that it reaches in another exchange.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread() and self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+
+    on_test_start = on_train_start

@@ -1,4 +1,4 @@
-"""Finished runs told to their trackers once more, where these missed something."""
+"""Finished runs told to their trackers once more, where these missed something; and who was killed without a word."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from frostline.config import Config, build, flat, read
 from frostline.errors import FrostlineError
 from frostline.parallel import in_threads
 from frostline.runs.alone import data_of
-from frostline.runs.behind import MARK
+from frostline.runs.behind import MARK, config_of
 from frostline.runs.result import RunResult
 from frostline.runs.told import finished, params_and_tags, tested
-from frostline.runs.workplace import prepared
+from frostline.runs.workplace import DONE, ID, prepared, unused
 from frostline.tracking.base import Data, Epoch, Run, Tracker
 from frostline.tracking.epochs import read_epochs
 from frostline.words import reason_of
@@ -28,10 +28,11 @@ AT_ONCE = 8  # runs; a server answers one call after the other, and each takes a
 
 @dataclass(frozen=True)
 class Synced:
-    """A finished run. state: `untold`, where the tracker cannot say what it has. error: of a failed one, why."""
+    """A run. state: `untold`, where the tracker cannot say what it has; `stopped`, of an unfinished one that is not
+    under way, and was taken for one that is. error: of a failed one, why."""
 
     run: str
-    state: Literal["there", "sent", "failed", "untold"]
+    state: Literal["there", "sent", "failed", "untold", "stopped"]
     error: str = ""
 
 
@@ -73,12 +74,13 @@ class _Finished:
             tracker.end("finished")
         except Exception:
             with suppress(Exception):
-                tracker.end("killed")  # until it is sent
+                tracker.end("killed", "not all of it is sent")
             raise
 
 
 def sync(runs: Path) -> Iterator[Synced]:
-    """Tell what trackers lack of the finished runs of a study, whether or not DVC has taken them yet.
+    """Tell what trackers lack of the finished runs of a study, whether or not DVC has taken them yet; and which others,
+    killed by force, are under way no longer.
 
     runs: its folder in runs/. Each run names its tracker itself. Sent twice, it is there once. Raises FrostlineError
     where there are no runs, a tracker cannot be reached at all, or another process sends them already; what is wrong
@@ -94,7 +96,8 @@ def sync(runs: Path) -> Iterator[Synced]:
 
 def _sync_all(runs: Path) -> Iterator[Synced]:
     held = [*(runs / "results").glob("*/result.json"), *(runs / "work").glob("*/results/result.json")]
-    if not held:
+    left = [path.parent for path in sorted((runs / "work").glob(f"*/{ID}")) if not Path(path.parent, DONE).exists()]
+    if not held and not left:
         raise FrostlineError(f"{runs} has no finished runs: train some, or name another study.")
     trackers: dict[str, list[_Finished]] = {}
     for path in sorted(held):
@@ -107,12 +110,27 @@ def _sync_all(runs: Path) -> Iterator[Synced]:
             trackers.setdefault(json.dumps([one.config["tracking"], one.run.study], sort_keys=True), []).append(one)
     for told in trackers.values():
         yield from _sync(told)
+    for folder in left:
+        with unused(folder) as free:
+            if free:
+                yield from _stopped(folder)
+
+
+def _stopped(folder: Path) -> Iterator[Synced]:
+    """Of a run that was killed: nothing where its tracker has heard of it, or nothing at all."""
+    if not (config := config_of(folder)):  # killed while it was cleared away, after its results were handed over
+        return
+    try:
+        run = Run(config["study"], folder.name, folder, id=(folder / ID).read_text())
+        if build(config["tracking"]).stopped(run):
+            yield Synced(run.name, "stopped")
+    except Exception as error:  # as in `_send`
+        yield Synced(str(folder), "failed", reason_of(error))
 
 
 def _sync(told: Sequence[_Finished]) -> Iterator[Synced]:
     """Of runs of one study that name the same tracker."""
     tracker = told[0].tracker()
-    tracker.check()
     lacking = tracker.lacking([one.run for one in told])
     if lacking is None:
         yield from (Synced(one.run.name, "untold") for one in told)

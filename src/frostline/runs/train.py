@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from frostline.files import write_whole
+from frostline.files import room_wanted, write_whole
 from frostline.freezing.groups import count
 from frostline.runs import provenance
 from frostline.runs.build import Built
 from frostline.runs.fit import Fitted, fit
+from frostline.runs.process import OwnSigterm
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, write_rows
 from frostline.runs.timing import HoldStill, Stopwatch, multiply_adds, predict_ms
@@ -54,7 +55,8 @@ def train(built: Built, workplace: Workplace, command: str) -> RunResult:
         others = stack.enter_context(HoldStill(workplace.folder.parent, stopwatch))
         follow = Follow(Shipper(built.tracker, run, params, tags, journal.path), stopwatch.leave_out)
         stack.enter_context(follow)
-        fitted = fit(built, workplace.folder, stopwatch, [others], [journal, follow])
+        stack.enter_context(room_wanted(workplace.folder))  # so that the tracker is told that sentence, too
+        fitted = fit(built, workplace.folder, stopwatch, [OwnSigterm(), others], [journal, follow])
         leave()
         return _conclude(built, fitted, workplace, origin, others, follow)
 
@@ -66,7 +68,7 @@ def help_train(built: Built, folder: Path) -> None:
     """
     try:
         with built.data.dataset.held():
-            fit(built, folder, Stopwatch())
+            fit(built, folder, Stopwatch(), [OwnSigterm()])
     finally:
         built.data.teardown()
 
@@ -92,7 +94,7 @@ def _conclude(
         told = {"run": built.name, "classes": json.dumps(task.classes)}
         if (white := built.data.dataset.info.get("white")) is not None:
             told["white"] = str(white)
-        save_file(weights, folder / "model.safetensors", told)
+        write_whole(folder / "model.safetensors", save(weights, told))
         write_whole(folder / "config.yaml", built.text)
         # Last and at once, because it tells that the rest is whole, with the tracker, too.
         aside = workplace.folder / "result.json"

@@ -23,7 +23,7 @@ from frostline.runs.behind import MARK, removed
 from frostline.runs.result import GROUPS
 
 RUNS = Path("runs")  # in the working directory
-ID = "id"  # in a run's folder
+ID, DONE = "id", Path("results/result.json")  # in a run's folder
 LEFT_WITHIN = 60  # seconds, by a process that had it and has ended
 
 
@@ -54,7 +54,7 @@ class Workplace:
         self.folder = folder
         self.results = folder / "results"
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # let go of when the process ends, however
+        self._lock = _lock_of(folder)  # let go of when the process ends, however
         try:
             self._lock.acquire(timeout=within)
         except Timeout:
@@ -86,7 +86,7 @@ class Workplace:
 
     @property
     def finished(self) -> bool:
-        return (self.results / "result.json").is_file()
+        return (self.folder / DONE).is_file()
 
     def deliver(self, out: Path) -> None:
         """Hand the results over to `out`, in one rename, and clear the folder."""
@@ -97,3 +97,22 @@ class Workplace:
         shutil.rmtree(self.folder)
         Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: who waits for it then takes a new one
         self._lock.release()
+
+
+@contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Whether no process is at work in a run's folder; within, none begins then."""
+    lock = _lock_of(folder)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):  # or nobody knows
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from frostline.errors import FrostlineError
+
 Status = Literal["finished", "failed", "killed"]  # killed: stopped, and to go on
 
 
@@ -100,20 +102,26 @@ class ToldModel:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+class Unreachable(FrostlineError):
+    """Nothing is wrong with a tracker's address that waiting would not mend: its server is down, or says so."""
+
+
 class Tracker:
     """Shows nothing; others extend it. The journal in a run's folder has everything, whatever becomes of a tracker.
 
     It is built before anything is prepared, so what takes long to import waits for `begin`. `check` and `begin` raise
-    FrostlineError, which ends the run, where the user has to mend something. What the others raise ends no run: it is
-    told in a line, and what was missed is told again later, `begin` too where it took long. During a run one thread
+    FrostlineError, which ends the run, where the user has to mend something. Unreachable, and what the others raise,
+    end none: that is told in a line, and what was missed is told again later, `begin` too. During a run one thread
     calls all but `check`, and not the one that trains, so nothing has to be quick.
     """
 
     def check(self) -> None:
-        """Before anything is trained, what can be known at once: whether a server answers, a folder can be written."""
+        """Before anything is trained, what can be known at once: whether an address can be one, a folder be written.
+        Nothing is wrong where a server is away."""
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Once, after the first step: an epoch may be long, but the first step waits for nobody."""
+        """Once, after the first step: an epoch may be long, but the first step waits for nobody. Raises Unreachable
+        where it is worth to try again."""
 
     def epochs(self, epochs: Sequence[Epoch]) -> None:
         """What was measured, in their order, each as soon as it can be told. What was told before of the same step
@@ -122,13 +130,18 @@ class Tracker:
     def files(self, paths: Sequence[Path]) -> None:
         """What the run has made."""
 
-    def end(self, status: Status) -> None:
-        """The last that it hears. `finished` only where it has taken all."""
+    def end(self, status: Status, reason: str = "") -> None:
+        """The last that it hears. `finished` only where it has taken all; else the reason, in one line."""
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run] | None:
         """Which of these finished runs of one study it has not, or not whole; None where it cannot say. Those are told
         again, each to a copy of this tracker."""
         return None
+
+    def stopped(self, run: Run) -> bool:
+        """A run, of which the id is known, is unfinished and not under way, as it was killed by force; returns whether
+        it was taken for one that is."""
+        return False
 
     def compared(self, study: ToldStudy) -> str:
         """Apart from all that, each time that a study is compared; the same again changes nothing. Returns in words

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from frostline.files import write_whole
 from frostline.tracking.base import Epoch
 from frostline.tracking.shipper import Shipper
+from frostline.words import reason_of
 
 
 class Journal(pl.Callback):
@@ -65,9 +66,9 @@ class Follow(pl.Callback):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None:
-            self._shipper.stop("failed" if issubclass(kind, Exception) else "killed")
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if error is not None:
+            self._shipper.stop("failed" if isinstance(error, Exception) else "killed", reason_of(error))
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if not self._begun and trainer.is_global_zero:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from frostline.environment import importing
-from frostline.tracking.base import Cell, Data, Epoch, Run, Status, ToldModel, ToldStudy, Tracker
+from frostline.tracking.base import Cell, Data, Epoch, Run, Status, ToldModel, ToldStudy, Tracker, Unreachable
 from frostline.tracking.batches import log_epochs, log_params, param_value
 from frostline.tracking.machine import Machine
 from frostline.tracking.parents import COMMIT, LEVEL, MOST_TEXT, RUN, held, of_cells, show
@@ -29,6 +29,7 @@ VIEW = "workflowType=machine_learning"
 DIGEST_LIMIT = 36  # characters, of a dataset's
 TAGS = {"commit": COMMIT}  # which have a name of MLflow's own
 ID = "frostline.id"  # the tag of a training
+REASON = "frostline.reason"  # the tag of a run that has failed or was stopped, until it goes on
 DRIFT = "frostline.drift"  # the tag of what a run was told otherwise when it went on, a line each
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
@@ -46,13 +47,20 @@ class MlflowTracker(Tracker):
         self._seen: dict[str, list[Any]] | None = None  # by id, the runs that `lacking` has found
         self._experiment = ""
         self._answered = -FRESH  # when, last
+        self._away: Unreachable | None = None  # by which it was at the last check
         self._machine: Machine | None = None
         self._steps: set[int] = set()  # that MLflow has
 
     def check(self) -> None:
-        check_reached(self.uri)
+        try:
+            check_reached(self.uri)
+        except Unreachable as error:
+            self._away = error
 
     def begin(self, run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        if (away := self._away) is not None:  # no step waits to hear it again
+            self._away = None
+            raise away
         experiment = self._experiment or self._opened(run.study)
         with refusing(self.uri):
             from mlflow import MlflowClient
@@ -84,11 +92,13 @@ class MlflowTracker(Tracker):
             for path in paths:
                 self._client.log_artifact(self._id, str(path))
 
-    def end(self, status: Status) -> None:
+    def end(self, status: Status, reason: str = "") -> None:
         if self._machine is not None:
             self._machine.close()
         self._send([])
         with self._reached():
+            if reason:
+                self._client.set_tag(self._id, REASON, reason)
             self._client.set_terminated(self._id, STATUS[status])
 
     def lacking(self, runs: Sequence[Run]) -> Sequence[Run]:
@@ -104,6 +114,18 @@ class MlflowTracker(Tracker):
         # Of one that is there twice, the other is to go.
         whole = {id for id, held in self._seen.items() if [one.info.status for one in held] == ["FINISHED"]}
         return [run for run in runs if run.id not in whole and not (run.commit and _cell(run) in cells)]
+
+    def stopped(self, run: Run) -> bool:
+        experiment = self._opened(run.study)
+        with refusing(self.uri):
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(self.uri)
+            running = f"tags.`{ID}` = '{run.id}' AND attributes.status = 'RUNNING'"
+            there = self._client.search_runs([experiment], running)
+        for self._id in (one.info.run_id for one in there):
+            self.end("killed", "killed by force")
+        return bool(there)
 
     def compared(self, study: ToldStudy) -> str:
         check_reached(self.uri)
@@ -193,6 +215,8 @@ class MlflowTracker(Tracker):
                 self._client.delete_run(other.info.run_id)
         self._id = known.info.run_id  # MLflow does not take a finished one up again by itself
         self._client.update_run(self._id, status="RUNNING")
+        if REASON in known.data.tags:
+            self._client.delete_tag(self._id, REASON)
         # A batch is there as a whole or not at all, so one metric of each kind tells.
         histories = (self._client.get_metric_history(self._id, name) for name in ("images_seen", "test/loss"))
         self._steps = {point.step for history in histories for point in history}
@@ -218,5 +242,6 @@ def _load() -> None:
         import mlflow  # noqa: F401
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Of a server that does not answer, the run says a line itself.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)
+    # Of a server that does not answer and a database that is full or locked, the run says a line itself.
+    for name in ("urllib3.connectionpool", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from frostline.tracking.base import Epoch, Run, Status, Tracker
+from frostline.tracking.base import Epoch, Run, Status, Tracker, Unreachable
 from frostline.tracking.epochs import Tail
 from frostline.words import reason_of
 
@@ -17,7 +17,7 @@ SHARE = 0.003  # of a processor that telling may take while a run is trained: af
 AT_ONCE = 40  # epochs that are told before it rests
 PULSE = 10.0  # seconds after which a tracker is called though there is no new epoch
 AGAIN, AGAIN_AT_MOST = 1.0, 60.0  # seconds until one that failed is tried again, twice as many each time
-BEGIN_WITHIN = 120.0  # seconds that the first step waits for a tracker that says neither yes nor no
+BEGIN_WITHIN = 60.0  # seconds that the first step waits for a tracker that says neither yes nor no
 END_WITHIN = 60.0  # seconds without any progress after which a finished run waits no longer
 STOP_WITHIN = 10.0  # seconds for a run that was told to stop: who stops it may soon do so by force
 SLOWEST = 1e6  # bytes a second, for files
@@ -28,6 +28,7 @@ class _Last:
     """What is told at the end."""
 
     status: Status
+    reason: str = ""
     tested: Sequence[Epoch] = ()
     files: Sequence[Path] = ()
     over: threading.Event = field(default_factory=threading.Event)
@@ -55,7 +56,7 @@ class Shipper:
         self._moved, self._patience = time.monotonic(), END_WITHIN
 
     def begin(self) -> None:
-        """Raises what the tracker's `begin` raises; not where that takes longer than BEGIN_WITHIN."""
+        """Raises what the tracker's `begin` raises, unless that passes by itself or takes longer than BEGIN_WITHIN."""
         self._start()
         if not self._first.wait(BEGIN_WITHIN):
             self._first.set()
@@ -73,12 +74,12 @@ class Shipper:
         """The last figures, what the run has made, and that it has ended."""
         self._first.set()  # it may have been killed after its last epoch
         self._start()
-        self._close(_Last("finished", [tested], files), END_WITHIN)
+        self._close(_Last("finished", "", [tested], files), END_WITHIN)
 
-    def stop(self, status: Status) -> None:
+    def stop(self, status: Status, reason: str = "") -> None:
         """It ends before its end; nothing where it has not begun."""
         if self._thread is not None and self._refusal is None:
-            self._close(_Last(status), STOP_WITHIN)
+            self._close(_Last(status, reason), STOP_WITHIN)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -115,12 +116,13 @@ class Shipper:
                 else:
                     self._begin()
             except Exception as error:  # of whatever kind: it is another's code, and often another's machine
-                if not self._first.is_set():
+                if not self._first.is_set() and not isinstance(error, Unreachable):
                     self._refusal = error
                     self._first.set()
                     if self._last is not None:  # stopped meanwhile
                         self._last.over.set()
                     return
+                self._first.set()
                 self._say(reason_of(error))
                 self._news = True  # for it still
                 rest, again = again, min(2 * again, AGAIN_AT_MOST)
@@ -154,12 +156,13 @@ class Shipper:
                 self._try(partial(self._tracker.epochs, last.tested))
             for path in last.files:
                 self._try(partial(self._tracker.files, [path]), path.stat().st_size / SLOWEST)
-            self._try(partial(self._tracker.end, last.status))
+            self._try(partial(self._tracker.end, last.status, last.reason))
         except Exception as error:
             self._say(reason_of(error), last=last.status == "finished")
             with suppress(Exception):  # until the rest is sent
                 if self._begun:
-                    self._try(partial(self._tracker.end, "failed" if last.status == "failed" else "killed"))
+                    status: Status = "failed" if last.status == "failed" else "killed"
+                    self._try(partial(self._tracker.end, status, last.reason or "not all of it is sent"))
         finally:
             last.over.set()
 
@@ -172,13 +175,16 @@ class Shipper:
         self._moved = time.monotonic()
 
     def _say(self, reason: str, last: bool = False) -> None:
-        """last: nothing here will send it."""
+        """last: nothing here will send it. A line names no run, as those of a study mostly fail by the same."""
         if not self._lost and not self._abandoned:
-            told_later = last and type(self._tracker).lacking is not Tracker.lacking
-            print(
-                f"frostline: the tracker takes nothing ({reason}); the run needs none, and has all in "
-                f"{self._tail.path.parent}{': `frostline sync` sends it' if told_later else ''}.",
-                file=sys.stderr,
-                flush=True,
-            )
+            later = type(self._tracker).lacking is not Tracker.lacking
+            sends = f"`frostline sync {self._run.study}` sends"
+            if last:
+                then = f"what it lacks is in the run's folder{f', and {sends} it' if later else ''}"
+            else:
+                then = f"the run needs none and goes on, and tries again{f'; {sends} later what is left' * later}"
+            with suppress(OSError, ValueError):  # a log on a full disk, a terminal that is gone
+                print(
+                    f"frostline: the tracker takes nothing ({reason.rstrip('.')}); {then}.", file=sys.stderr, flush=True
+                )
         self._lost = True

@@ -1,9 +1,11 @@
 """The MLflow tracking store: which one, whether it answers, and its safe creation."""
 
 import http.client
+import importlib.util
 import os
 import re
 import socket
+import ssl
 import tempfile
 import urllib.error
 import urllib.request
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock, Timeout
 
 from frostline.errors import FrostlineError
+from frostline.tracking.base import Unreachable
 
 LOCAL_STORE = Path("runs/mlflow")
 ANSWER_WITHIN = 10.0  # seconds; MLflow's own client would retry for minutes
@@ -22,6 +25,12 @@ WAIT = 300  # seconds, for others who create the store
 LOCK = 0x46726F73746C696E  # "Frostlin", among the advisory locks of a PostgreSQL database
 SECRET = 4  # letters from which on a password is looked for in what others say: less would be in any word
 LOCK_NOT_AVAILABLE = "55P03"  # as PostgreSQL numbers it
+# What passes by itself, as databases say it: one that has just been started or stopped, or has too many at once.
+PASSES = re.compile(
+    r"starting up|shutting down|in recovery mode|too many clients|connection slots|terminating connection|"
+    r"connection (is )?(refused|reset|closed|lost|timed out|timeout)|closed the connection|database is locked",
+    re.IGNORECASE,
+)
 
 
 def tracking_uri(configured: str | None) -> str:
@@ -31,12 +40,14 @@ def tracking_uri(configured: str | None) -> str:
 
 
 def check_reached(uri: str) -> None:
-    """Raise FrostlineError where a server does not answer, or a file cannot be written. MLflow is not imported."""
+    """Raise Unreachable where a server does not answer, and FrostlineError where an address cannot be one, a driver is
+    missing or a file cannot be written. MLflow is not imported."""
     if _is_server(uri):
         _check_server(uri)
     elif uri.startswith("sqlite:"):
         _check_folder(_folder_of(uri), uri)
     elif uri.startswith("postgresql"):
+        _check_driver(uri)
         _check_port(uri)
 
 
@@ -53,7 +64,7 @@ def open_experiment(uri: str, name: str) -> str:
     """The id of the experiment of this name, created with its store where they are not there yet.
 
     Safe when many runs start at once: several processes that migrate one fresh database break it, so that happens
-    under a lock. Raises FrostlineError where the store cannot be reached or written.
+    under a lock. Raises as `check_reached` and `refusing`.
     """
     check_reached(uri)
     from mlflow import MlflowClient  # here, so that nobody waits for it at the lock
@@ -148,7 +159,7 @@ def _hidden(text: str, uri: str) -> str:
 
 @contextmanager
 def refusing(uri: str) -> Iterator[None]:
-    """What goes wrong with a store, as one sentence. Raises FrostlineError."""
+    """What goes wrong with a store, in one sentence: raises Unreachable where that passes, else FrostlineError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -157,12 +168,26 @@ def refusing(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:
         said = _hidden(str(error), uri).strip()
         reason = said.splitlines()[0] if said else type(error).__name__
-        driver = isinstance(error, ModuleNotFoundError) and uri.startswith("postgresql")
-        mend = "install frostline[postgres]" if driver else "check its address and rights"
-        raise FrostlineError(
-            f"The tracking store {without_password(uri)} cannot be used ({reason}): {mend}, or unset "
-            "MLFLOW_TRACKING_URI and tracking.uri for a local one."
-        ) from None  # others' errors repeat the address as it is
+        if _is_server(uri):  # what MLflow has no status for, such as a connection that was refused, counts as 500
+            passes = isinstance(error, OSError) or getattr(error, "get_http_status_code", lambda: 0)() >= 500
+        else:
+            passes = PASSES.search(said) is not None
+        kind = Unreachable if passes else FrostlineError
+        mend = "start it anew if it does not recover" if passes else "check its address and rights"
+        raise kind(_unusable(uri, reason, mend)) from None  # others' errors repeat the address as it is
+
+
+def _unusable(uri: str, reason: str, mend: str) -> str:
+    return (
+        f"The tracking store {without_password(uri)} cannot be used ({reason}): {mend}, or unset MLFLOW_TRACKING_URI "
+        "and tracking.uri for a local one."
+    )
+
+
+def _check_driver(uri: str) -> None:
+    """Of PostgreSQL, where none is named, as it comes with the extra; of another one, MLflow tells."""
+    if uri.startswith(("postgresql://", "postgresql+psycopg://")) and importlib.util.find_spec("psycopg") is None:
+        raise FrostlineError(_unusable(uri, "its driver psycopg is missing", "install frostline[postgres]"))
 
 
 def _check_port(uri: str) -> None:
@@ -178,7 +203,7 @@ def _check_port(uri: str) -> None:
     try:
         socket.create_connection((host, port), ANSWER_WITHIN).close()
     except OSError as error:
-        raise FrostlineError(
+        raise Unreachable(
             f"The tracking store {bare} cannot be reached ({error.strerror or error}): start it, or unset "
             "MLFLOW_TRACKING_URI and tracking.uri for a local one."
         ) from error
@@ -204,10 +229,14 @@ def _check_server(uri: str) -> None:
     except urllib.error.HTTPError as error:
         if error.code < 500:  # it answers; MLflow's client brings its own credentials
             return
-        reason: object = f"HTTP {error.code}"
+        reason, passes = f"HTTP {error.code}", True
     except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-    raise FrostlineError(
-        f"The tracking server {bare} cannot be reached ({reason}): start it, or unset "
+        why = getattr(error, "reason", error)
+        # Not a host that is missing, nor a certificate that is not trusted, nor an answer that is no web server's.
+        passes = isinstance(why, OSError) and not isinstance(why, ssl.SSLError)
+        reason = str(why)
+    kind, mend = (Unreachable, "start it") if passes else (FrostlineError, "mend its address")
+    raise kind(
+        f"The tracking server {bare} cannot be reached ({reason}): {mend}, or unset "
         "MLFLOW_TRACKING_URI and tracking.uri for a local store."
     )
