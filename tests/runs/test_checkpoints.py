@@ -1,5 +1,8 @@
 """A run whose checkpoints were cut off or damaged goes on from what is whole, and ends as if nothing had happened."""
 
+import io
+from pathlib import Path
+
 import pytest
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -153,3 +156,24 @@ def test_nothing_is_written_outside_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     WholeCheckpoints().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
     assert is_whole(tmp_path / "last.ckpt") and not is_whole(tmp_path / "nothing.ckpt")
+
+
+def test_who_is_told_to_stop_in_the_midst_of_writing_stops(tmp_path, monkeypatch):
+    # torch raises its own error then, as what it has written is not what it counted.
+    class Told(BaseException):
+        pass
+
+    class Interrupted(io.FileIO):
+        writes = 0
+
+        def write(self, content):
+            self.writes += 1
+            written = super().write(content)
+            if self.writes == 8:  # a signal's handler runs between two lines, after which all goes on
+                raise Told
+            return written
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Interrupted(path, mode))
+    with pytest.raises(Told):
+        WholeCheckpoints().save_checkpoint({"state": torch.zeros(10_000)}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.glob("last*"))

@@ -22,8 +22,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         with replacing(path) as aside:
-            with aside.open("wb") as file:  # opened here: of a full disk torch's own files say nothing
-                torch.save(checkpoint, file)
+            try:
+                with aside.open("wb") as file:  # opened here: of a full disk torch's own files say nothing
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch's, over what ended it in its midst: a full disk, being told to stop
+                raise error.__context__ or error from None
             if not is_whole(aside):
                 raise OSError(f"{path} could not be written whole: is the disk full or damaged?")
             if path.exists():
