@@ -88,6 +88,7 @@ class Struck:
                 return found
             if time.monotonic() > until:
                 return None
+            time.sleep(0.02)  # else to ask takes the processor that they need
 
     def done(self):
         """It is trained to its end and handed over, unless it is."""
