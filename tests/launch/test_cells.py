@@ -12,6 +12,7 @@ from frostline.cli import main
 from frostline.config import to_yaml
 from frostline.errors import FrostlineError
 from frostline.launch import slurm
+from frostline.launch.arrays import Sent
 from frostline.launch.cells import Cell, told
 from frostline.launch.standing import standings
 from frostline.studies.plan import write_plan
@@ -117,6 +118,17 @@ def test_results_of_todays_plan_are_done_and_of_another_are_not(study):
     code.write_text(before)
     (results / "config.yaml").write_text(to_yaml({"another": 1}))
     assert stand(study)["0"] == ("not sent", "")
+
+
+def test_where_it_is_queued_again_old_results_are_not_the_answer(study):
+    # Planned anew, as after a change of the code: to say `done` would have `submit` send it a second time.
+    results = study.runs / "results" / "0"
+    results.mkdir(parents=True)
+    (results / "result.json").write_text("{}")
+    (results / "config.yaml").write_text(plans(study)["0"].read_text())
+    waiting = Sent(study.runs / "queue/1", "7_0", slurm.Element("7", 0, "PENDING", "Priority", "x"), cancelled=False)
+    (found, _) = standings(study, plans(study), {"0": waiting})
+    assert (found.state, found.told) == ("queued", "job 7_0, Priority")
 
 
 def test_what_others_left_in_the_environment_does_not_come_into_a_job():

@@ -30,6 +30,8 @@ KINDS = [
     ("lustre", "rw,checksum,user_xattr", False),
     ("fuse.glusterfs", "rw,user_id=0,allow_other", True),
     ("fuse.sshfs", "rw,user_id=0", False),
+    ("fuse.s3fs", "rw,user_id=0", False),
+    ("9p", "rw,trans=virtio", False),
     ("beegfs", "rw,cfgFile=/etc/beegfs/beegfs-client.conf", False),
     ("cifs", "rw,vers=3.1.1,nobrl", False),
 ]

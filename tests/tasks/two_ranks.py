@@ -18,7 +18,6 @@ CASES = {
     "channels last": ((7, 6, 5, 4), torch.channels_last, True),
     "without weights": ((7, 6, 5, 4), torch.channels_last, False),
     "vectors": ((7, 6), torch.contiguous_format, True),
-    "a process without a scene": ((2, 6, 5, 4), torch.channels_last, True),
 }
 
 
@@ -43,7 +42,7 @@ def farthest(rank, count, shape, form, weighted):
     for gradient in ours[4:]:
         distributed.all_reduce(gradient)
     whole[:2] = [each[rank::count] for each in whole[:2]]
-    return max([float((one - two).abs().max()) for one, two in zip(whole, ours, strict=True) if one.numel()])
+    return max([float((one - two).abs().max()) for one, two in zip(whole, ours, strict=True)])
 
 
 def half():

@@ -118,7 +118,7 @@ def test_what_it_missed_is_told_when_it_answers_again(follow, journal, tracker, 
     train(follow, journal, 1, 2)
     soon(lambda: tracker.tries >= 3)
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "the tracker takes nothing (nobody answers); the run needs none" in said
+    assert said.count("\n") == 1 and "the tracker takes nothing (nobody answers); training goes on" in said
     assert "`frostline sync study` sends later what is left" in said
     tracker.down = False
     soon(lambda: epochs_of(tracker) == [0, 1, 2])  # without another epoch

@@ -5,12 +5,13 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
+from torch.distributed.tensor import DTensor
 
 from frostline.errors import FrostlineError
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.groups import count
 from frostline.freezing.schedule import depth_of, phase_at
-from frostline.shares import rank_of_world, told_by_all, whole
+from frostline.shares import rank_of_world, told_by_all
 
 
 class FrostLine(pl.Callback):
@@ -74,9 +75,11 @@ class FrostLine(pl.Callback):
 
     def _check_alike(self, epoch: int) -> None:
         """Raise FrostlineError where the processes no longer hold the same weights."""
-        own = {name: float(whole(values).double().sum()) for name, values in self.model.state_dict().items()}
+        # Of what is spread each process has a part of its own.
+        held = {name: values for name, values in self.model.state_dict().items() if not isinstance(values, DTensor)}
+        own = {name: float(values.double().sum()) for name, values in held.items()}
         all_told = told_by_all(own)
-        if differing := [name for name in own if len({told[name] for told in all_told}) > 1]:
+        if differing := [name for name in own if len({repr(told[name]) for told in all_told}) > 1]:
             raise FrostlineError(
                 f"After epoch {epoch + 1} the processes of this run hold different weights, first in {differing[0]}: "
                 "nothing of it can be trusted; this is a fault in Frostline, or in a part of your own."

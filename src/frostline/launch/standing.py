@@ -58,13 +58,14 @@ def sent_of(study: Study) -> dict[str, Sent]:
 def _standing(
     study: Study, name: str, plan: Path, sent: Sent | None, datasets: Collection[str], edited: bool
 ) -> Standing:
+    element = None if sent is None else sent.element
     delivered = _delivered(study, name, plan)
-    if delivered and not edited:
+    # Where it is on its way, its results are of before: `submit` would send it once more.
+    if delivered and not edited and not (element is not None and element.alive):
         return Standing(name, "done")
     if _finished_ahead(study, name, plan, datasets):
         return Standing(name, "done", "`dvc repro` takes it over")
     last = Cell(plan).last  # after the queue was asked: what has ended since, has said so
-    element = None if sent is None else sent.element
     if last is not None and last.outcome in ("failed", "cancelled"):
         newer = element is not None and element.alive and element.id != last.job
         if not newer:

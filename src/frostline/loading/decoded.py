@@ -25,6 +25,7 @@ from frostline.pictures.reading import MAX_PIXELS
 from frostline.pictures.stored import stored_picture
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
+from frostline.shares import rank_of_world
 from frostline.store.form import LENGTH
 from frostline.store.room import BLOCK, CacheError, blocks, taken
 from frostline.store.rows import MARGIN, Entry, Store
@@ -96,7 +97,7 @@ class Decoded:
             if entry is not None:
                 entry.close()
             self._store, self._kept = None, False  # not again in each epoch
-            print(f"frostline: {error} {self.what.title()}s are decoded anew each time.", file=sys.stderr, flush=True)
+            _say(f"{error} {self.what.title()}s are decoded anew each time.")
         else:
             self._entry, self._kept = entry, True
 
@@ -129,9 +130,7 @@ class Decoded:
             raise CacheError(f"{told}; encoded, they take {needed / 1e9:.3g}: raise cache.size_gb.")
         if not self._how:
             size = taken(entry.folder) + (needed if len(missing) else 0)
-            print(
-                f"frostline: {told}: kept as lossless {encoded.NAME}, {size / 1e9:.3g} GB.", file=sys.stderr, flush=True
-            )
+            _say(f"{told}: kept as lossless {encoded.NAME}, {size / 1e9:.3g} GB.")
         self._how = ENCODED
         return entry
 
@@ -197,3 +196,9 @@ class Decoded:
         """What is written of a scene: its square, or that encoded."""
         square = self.decode(self.scenes[row])
         return encoded.encode(square) if self._how else square
+
+
+def _say(sentence: str) -> None:
+    """By the first process of a run."""
+    if rank_of_world()[0] == 0:
+        print(f"frostline: {sentence}", file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ def settle(seed: int, own_threads: int | None) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*is deprecated.*", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # and of no use to a run outside a job
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     # The metrics do that themselves.
     warnings.filterwarnings("ignore", message=r".*It is recommended to use .self\.log\(.*sync_dist.*")

@@ -67,9 +67,9 @@ class Sharded(ModelParallelStrategy):
         """Whole and on the processor in the first process; in the others, which only take part, none."""
         kept = {}
         for name, value in values.items():
-            all_of_it = whole(value.detach()).cpu() if isinstance(value, Tensor) else value
+            all_of_it = whole(value.detach()) if isinstance(value, Tensor) else value
             if self.is_global_zero:
-                kept[name] = all_of_it
+                kept[name] = all_of_it.cpu() if isinstance(all_of_it, Tensor) else all_of_it
         return kept
 
 
@@ -93,8 +93,8 @@ def gather(taken: Task, task: Task) -> None:
     """Let the first process's `task` be as the one that was taken of it, and trained, now is; every process helps."""
     first, own = rank_of_world()[0] == 0, task.model.state_dict(keep_vars=True)
     for name, values in taken.model.state_dict().items():
-        all_of_it = whole(values.detach()).cpu()
+        all_of_it = whole(values.detach())
         if first:
-            own[name].data = all_of_it
+            own[name].data = all_of_it.cpu()
     task.model.to(memory_format=torch.channels_last)
     task.model.ended, task.tested = taken.model.ended, taken.tested

@@ -19,6 +19,7 @@ from frostline.runs.behind import MARK, config_of
 from frostline.runs.result import RunResult
 from frostline.runs.told import finished, params_and_tags, tested
 from frostline.runs.workplace import DONE, ID, prepared, unused
+from frostline.store.network import locks_reach_others
 from frostline.tracking.base import Data, Epoch, Run, Tracker
 from frostline.tracking.epochs import read_epochs
 from frostline.words import reason_of
@@ -110,10 +111,9 @@ def _sync_all(runs: Path) -> Iterator[Synced]:
             trackers.setdefault(json.dumps([one.config["tracking"], one.run.study], sort_keys=True), []).append(one)
     for told in trackers.values():
         yield from _sync(told)
-    for folder in left:
-        with unused(folder) as free:
-            if free:
-                yield from _stopped(folder)
+    for folder in left if locks_reach_others(runs) else ():  # else another node may be at work there
+        if unused(folder):
+            yield from _stopped(folder)
 
 
 def _stopped(folder: Path) -> Iterator[Synced]:

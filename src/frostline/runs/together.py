@@ -41,7 +41,9 @@ def start(devices: int, arguments: Sequence[str]) -> None:
         from torch.distributed.elastic.multiprocessing import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it tells at length who has failed
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):  # which tells at length who has failed or was told to stop
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     launch = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -99,19 +99,15 @@ class Workplace:
         self._lock.release()
 
 
-@contextmanager
-def unused(folder: Path) -> Iterator[bool]:
-    """Whether no process is at work in a run's folder; within, none begins then."""
+def unused(folder: Path) -> bool:
+    """Whether no process is at work in a run's folder."""
     lock = _lock_of(folder)
     try:
         lock.acquire(timeout=0)
     except (Timeout, OSError):  # or nobody knows
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+        return False
+    lock.release()
+    return True
 
 
 def _lock_of(folder: Path) -> FileLock:

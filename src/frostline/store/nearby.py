@@ -1,7 +1,8 @@
 """The node's own folder: where a run on a cluster reads a copy of its dataset, and keeps what it keeps.
 
 It stands in the environment and in no run's configuration, which is frozen before anybody knows which node will have
-the run; and no figure hangs on it. Nothing of it ends a run: what cannot be had is said once, and done without.
+the run; and no figure hangs on it. What cannot be had is said once, and done without; what ends a run is a file of its
+dataset that is not as it was prepared.
 
 <FROSTLINE_NODE_FOLDER>/frostline-<user id>/
 - cache/: pictures and activations, in place of cache.folder
@@ -43,13 +44,12 @@ def node_folder() -> Path | None:
 
     None where it names none, or one that cannot be used, which is said.
     """
-    return _ours(os.path.expandvars(os.environ.get(NODE_FOLDER, "")))
+    named = os.environ.get(NODE_FOLDER, "")
+    return _ours(os.path.expandvars(named)) if named else None
 
 
 @cache
 def _ours(named: str) -> Path | None:
-    if not named:
-        return None
     folder = Path(named, f"frostline-{os.getuid()}")
     try:
         if "$" in named:
@@ -220,4 +220,6 @@ def _copy(source: Path, target: Path, digest: str) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(f"frostline: {sentence}", file=sys.stderr, flush=True)
+    """By the first process of a run on this node."""
+    if os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0":
+        print(f"frostline: {sentence}", file=sys.stderr, flush=True)

@@ -8,7 +8,8 @@ MOUNTS = Path("/proc/self/mountinfo")
 # of one machine, or lock for all nodes: GPFS, CephFS, GlusterFS, NFS 4.
 ALONE = {"nfs": {"nolock", "local_lock=all", "local_lock=flock"}, "cifs": {"nobrl"}, "smb3": {"nobrl"}}
 ALONE["nfs4"] = ALONE["nfs"]
-ALWAYS_ALONE = {"fuse.sshfs", "beegfs"}  # BeeGFS unless tuneUseGlobalFileLocks is set, of which its mount says nothing
+ALWAYS_ALONE = {"beegfs", "9p", "virtiofs"}  # BeeGFS unless tuneUseGlobalFileLocks is set, of which its mount is silent
+REACHES = {"fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse"}  # and no other of fuse's
 
 
 def locks_reach_others(folder: Path) -> bool:
@@ -16,7 +17,9 @@ def locks_reach_others(folder: Path) -> bool:
     kind, options = _mount_of(folder)
     if kind == "lustre":
         return "flock" in options  # localflock: alone; none of both: no locks
-    return kind not in ALWAYS_ALONE and not ALONE.get(kind, set()) & options
+    if kind in ALWAYS_ALONE or (kind.startswith("fuse") and kind not in REACHES):
+        return False
+    return not ALONE.get(kind, set()) & options
 
 
 def _mount_of(folder: Path) -> tuple[str, set[str]]:

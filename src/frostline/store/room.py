@@ -44,10 +44,7 @@ class Room:
 
         That number goes into its file `filling`, and counts for other processes as taken while the file is locked.
         """
-        with disk_errors("make room in", self.root), ExitStack() as locks:
-            lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-            locks.callback(release, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked("make room in"):
             self.sweep()
             own = taken(folder)
             costs = {other: _cost(other) for other in self.folders() if other != folder}
@@ -65,16 +62,25 @@ class Room:
     def most(self, folder: Path) -> int:
         """How many bytes on disk an entry may take at most: as the limit and the disk have it once all others that
         nobody has open are gone."""
-        with disk_errors("look at", self.root):
+        with self._locked("look at"):  # else two that look at once take each other for who has an entry open
             free, kept = shutil.disk_usage(self.root).free + taken(folder), 0
-        for other in self.folders():
-            if other != folder:
-                with alone(other) as unused:
-                    if unused:
-                        free += taken(other)
-                    else:
-                        kept += _cost(other)
+            for other in self.folders():
+                if other != folder:
+                    with alone(other) as unused:
+                        if unused:
+                            free += taken(other)
+                        else:
+                            kept += _cost(other)
         return min(self.limit - kept, free)
+
+    @contextmanager
+    def _locked(self, what: str) -> Iterator[None]:
+        """Within, no other process makes room, or looks how much there is."""
+        with disk_errors(what, self.root), ExitStack() as locks:
+            lock = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+            locks.callback(release, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def make_way(self, room: int, needed: int, costs: Iterable[tuple[Path, int]]) -> int:
         """Remove entries that nobody has open, in this order, until the room is as large as needed; gives how large.

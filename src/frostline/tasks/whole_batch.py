@@ -80,8 +80,8 @@ def batch_norm(
         return F.batch_norm(values, running_mean, running_var, weight, bias, training, momentum, eps)
     # torch's own batch norms go on with all of a batch's statistics. On GPUs it has them synchronised; elsewhere we do.
     if values.is_cuda:
-        world = distributed.get_world_size()
-        normed = SyncBatchNorm.apply(values, weight, bias, running_mean, running_var, eps, momentum, None, world)
+        group, world = distributed.group.WORLD, distributed.get_world_size()
+        normed = SyncBatchNorm.apply(values, weight, bias, running_mean, running_var, eps, momentum, group, world)
     else:
         normed = _BatchNorm.apply(values, running_mean, running_var, weight, bias, momentum, eps)
     return cast(Tensor, normed)
@@ -111,21 +111,16 @@ class _BatchNorm(torch.autograd.Function):
             running_var.lerp_((variance * count / (count - 1)).to(running_var.dtype), momentum)
         ctx.save_for_backward(values, weight, mean, variance)
         ctx.count, ctx.eps = count, eps
-        if not len(values):  # which the kernels divide by
-            return values.clone()
         return torch.native_batch_norm(values, weight, bias, mean, variance, False, 0.0, eps)[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
         values, weight, mean, variance = ctx.saved_tensors
-        if len(values):
-            flat = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
-            gradient = gradient.contiguous(memory_format=torch.channels_last if flat else torch.contiguous_format)
-            of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-                gradient, values, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
-            )
-        else:
-            of_values, of_weight, of_bias = gradient.clone(), torch.zeros_like(mean), torch.zeros_like(mean)
+        flat = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+        gradient = gradient.contiguous(memory_format=torch.channels_last if flat else torch.contiguous_format)
+        of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, values, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
         if ctx.needs_input_grad[0]:
             total = torch.stack([of_weight, of_bias]).to(mean.dtype)
             distributed.all_reduce(total)
@@ -149,10 +144,9 @@ class _BatchNorm(torch.autograd.Function):
 def _statistics(values: Tensor) -> tuple[int, Tensor, Tensor]:
     """Of all processes' values: how many of each channel, their mean and variance (C,)."""
     wide = torch.promote_types(values.dtype, torch.float32)
-    own = values.new_zeros(2 * values.shape[1] + 1, dtype=wide)
+    own = values.new_empty(2 * values.shape[1] + 1, dtype=wide)
     own[-1] = values.numel() // values.shape[1]
-    if values.numel():
-        own[:-1] = torch.cat(torch.batch_norm_update_stats(values, None, None, 0.0))
+    own[:-1] = torch.cat(torch.batch_norm_update_stats(values, None, None, 0.0))
     each = own.new_empty(distributed.get_world_size(), len(own))
     distributed.all_gather(list(each), own)
     counts, means, variances = each[:, -1:], *each[:, :-1].chunk(2, 1)

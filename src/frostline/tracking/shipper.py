@@ -182,7 +182,7 @@ class Shipper:
             if last:
                 then = f"what it lacks is in the run's folder{f', and {sends} it' if later else ''}"
             else:
-                then = f"the run needs none and goes on, and tries again{f'; {sends} later what is left' * later}"
+                then = f"training goes on, and it is tried again{f'; {sends} later what is left' * later}"
             with suppress(OSError, ValueError):  # a log on a full disk, a terminal that is gone
                 print(
                     f"frostline: the tracker takes nothing ({reason.rstrip('.')}); {then}.", file=sys.stderr, flush=True
