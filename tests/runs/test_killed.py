@@ -33,6 +33,7 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 60
 WITHIN = 60.0  # seconds in which whatever was struck has ended
+TOLD_WITHIN = 30.0  # of these, after which torchrun kills who was told to stop
 PLAN = Path("runs/struck/plan/run.yaml")
 OVERRIDES = (
     *("study=struck", "dataset.source.train=16", "dataset.source.val=8", "dataset.source.test=8"),
@@ -64,7 +65,7 @@ class Struck:
     def begin(self, *options):
         """Its processes, each by the same command; several as torchrun begins them."""
         self.log.write_text("")
-        self.found = {}
+        self.found, self.failed = {}, None
         world = {"WORLD_SIZE": str(self.devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         ranks = [{**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(self.devices)]
         told = {"folder": self.folder, "log": self.log}
@@ -74,21 +75,29 @@ class Struck:
     def ended(self, pids, within):
         """By rank, the status of each; None where one goes on after so many seconds.
 
-        Where one has failed the others are told to stop, as torchrun does.
+        Where one has failed the others are told to stop, and killed where they do not, as torchrun does: one that
+        waits for the others to be met heeds no signal.
         """
         until, found = time.monotonic() + within, self.found
         while True:
             for rank, pid in enumerate(pids):
                 if rank not in found and (status := self.warm.ended(pid)) is not None:
                     found[rank] = status
-                    for other in range(len(pids)) if status else ():
-                        if other not in found:
-                            os.kill(pids[other], signal.SIGTERM)
+                    if status:
+                        self.failed = self.failed or time.monotonic()
+                        self._tell(pids, signal.SIGTERM)
+            if self.failed and time.monotonic() > self.failed + TOLD_WITHIN:
+                self._tell(pids, signal.SIGKILL)
             if len(found) == len(pids):
                 return found
             if time.monotonic() > until:
                 return None
             time.sleep(0.02)  # else to ask takes the processor that they need
+
+    def _tell(self, pids, number):
+        for rank, pid in enumerate(pids):
+            if rank not in self.found:
+                os.kill(pid, number)
 
     def done(self):
         """It is trained to its end and handed over, unless it is."""
