@@ -56,7 +56,8 @@ def free_port():
 def serving(folder, store="sqlite:///server.db", artifacts="files", port=None, log=subprocess.DEVNULL, workers=1):
     """A running `mlflow server` and its address. folder: where it works. port: one that is free."""
     port = port or free_port()
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--artifacts-destination", artifacts]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    options += ["--artifacts-destination", artifacts]
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *options],
         cwd=folder,
