@@ -65,6 +65,7 @@ def finished(checkout):
     return {path.parent.name: json.loads(path.read_text())["finished"] for path in results}
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_comparison_and_then_only_what_changed(checkout):
     # From nothing, as `make repro` does it: trained ahead in warm processes, taken over by DVC.
     run(checkout, "dvc", "repro", "-q", "prepare")

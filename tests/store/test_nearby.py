@@ -97,7 +97,7 @@ def test_processes_that_begin_at_once_make_one_copy(dataset, node, tmp_path):
 def test_a_killed_copy_is_made_anew(dataset, node, tmp_path):
     scene = dataset.scenes("train")[10]
     doomed = start(dataset, tmp_path / "log", scene.image.name)
-    assert doomed.stdout.readline() == "half\n"
+    assert doomed.stdout.readline().startswith("half")  # by one thread, or several
     assert (node / "datasets" / ".partial").is_dir() and not copies(node)
     doomed.send_signal(signal.SIGKILL)
     doomed.communicate()

@@ -167,7 +167,8 @@ def refusing(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:
         said = _hidden(str(error), uri).strip()
-        reason = said.splitlines()[0] if said else type(error).__name__
+        # SQLAlchemy may say first when it has asked, and then what was answered.
+        reason = next((line for line in said.splitlines() if "autoflush" not in line), type(error).__name__)
         if _is_server(uri):  # what MLflow has no status for, such as a connection that was refused, counts as 500
             passes = isinstance(error, OSError) or getattr(error, "get_http_status_code", lambda: 0)() >= 500
         else:
