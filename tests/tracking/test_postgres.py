@@ -265,7 +265,8 @@ def test_a_planted_password_is_nowhere(kind, database, small, here):
         if kind == "server":  # in the middle of a call, too
             everything += said(sys.executable, "-m", "frostline", "sync", "planted", code=2)
     environment["MLFLOW_TRACKING_URI"] = told.replace("planted_postgresql", "no_such_database")
-    everything += said(sys.executable, "-c", TRAIN, "study=other", *small, code=2)
+    # A database that is not there ends the run, a server that is down does not.
+    everything += said(sys.executable, "-c", TRAIN, "study=other", *small, code=2 if kind == "postgresql" else 0)
     files = [path.read_bytes() for path in here.rglob("*") if path.is_file()]
     texts = [everything, running, database.dump(f"planted_{kind}"), *(file.decode("latin-1") for file in files)]
     assert "planted" in texts[2] and len(files) > 20
