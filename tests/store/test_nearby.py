@@ -16,6 +16,7 @@ from frostline.errors import FrostlineError
 from frostline.scenes.dataset import Dataset
 from frostline.store import nearby
 from frostline.store.nearby import cache_folder, near
+from frostline.store.room import on_disk
 
 READER = """
 import sys
@@ -178,7 +179,7 @@ def test_the_copy_that_was_used_least_recently_makes_way_and_none_that_is_read(
         with near(other) as read:
             names[other.name] = read.copy.name
         os.utime(read.copy / "used", (1000 + number, 1000 + number))
-    size = sum(nearby._blocks(size) for size in nearby._tree(node / "datasets" / names["a"]))
+    size = sum(on_disk(size) for size in nearby._tree(node / "datasets" / names["a"]))
     usage = shutil.disk_usage(node)
     room = [nearby.SPARE + size // 2]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room[0]))

@@ -27,7 +27,7 @@ from frostline.scenes.dataset import Dataset
 from frostline.scenes.scene import VOID, Scene
 from frostline.shares import rank_of_world
 from frostline.store.form import LENGTH
-from frostline.store.room import BLOCK, CacheError, blocks, taken
+from frostline.store.room import CacheError, blocks, on_disk, taken
 from frostline.store.rows import MARGIN, Entry, Store
 
 AT_ONCE = 64  # decoded before they are written
@@ -156,7 +156,7 @@ class Decoded:
         """That an encoded square takes on disk, in the mean, by some of them."""
         some = self.rows[np.linspace(0, len(self.rows) - 1, min(MEASURED, len(self.rows))).astype(int)]
         contents = in_threads(lambda row: encoded.encode(self.decode(self.scenes[row])), some.tolist())
-        return float(np.mean([-(-(LENGTH + len(content)) // BLOCK) * BLOCK for content in contents]))
+        return float(np.mean([on_disk(LENGTH + len(content)) for content in contents]))
 
     def close(self) -> None:
         """Let the store make room of them; `open` takes them up again."""

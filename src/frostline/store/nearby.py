@@ -32,7 +32,7 @@ from frostline.scenes.columns import Table
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.layout import COLUMNS
 from frostline.store.network import locks_reach_others
-from frostline.store.room import BLOCK, CacheError, Room, alone, locked, release, touch
+from frostline.store.room import CacheError, Room, alone, locked, on_disk, release, touch
 
 SPARE = 1 << 30  # bytes that a copy leaves free on the node's disk
 AT_ONCE = 8  # files copied at the same time, as each waits for the network
@@ -142,7 +142,7 @@ def _make(dataset: Dataset, room: Room, copy: Path) -> None:
             if not free:
                 raise CacheError(f"files are gone from {copy}, which others still read")
             room.discard(copy)
-    size = sum(map(_blocks, _sizes(dataset)))
+    size = sum(map(on_disk, _sizes(dataset)))
     _make_room(room, size)
     folders = [aside / name for name in dataset.info["stored"]]
     for folder in folders:
@@ -152,7 +152,7 @@ def _make(dataset: Dataset, room: Room, copy: Path) -> None:
     try:
         with tqdm(total=size, desc=title, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as shown:
             for copied in in_threads(lambda one: _copy(*one), wanted, AT_ONCE):
-                shown.update(_blocks(copied))
+                shown.update(on_disk(copied))
         aside.rename(copy)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -162,7 +162,7 @@ def _make_room(room: Room, needed: int) -> None:
     """Have the disk hold so many bytes more, and leave it some. Raises CacheError where it cannot."""
     room.sweep()
     free = shutil.disk_usage(room.root).free - SPARE
-    costs = ((other, sum(_blocks(size) for size in _tree(other))) for other in room.folders())
+    costs = ((other, sum(on_disk(size) for size in _tree(other))) for other in room.folders())
     if (found := room.make_way(free, needed, costs)) < needed:
         raise CacheError(
             f"it takes {needed / 1e9:.3g} GB, and beside {SPARE / 1e9:.3g} GB that stay free the disk has "
@@ -194,11 +194,6 @@ def _tree(folder: Path) -> Iterator[int]:
             yield from _tree(Path(entry.path))
         else:
             yield entry.stat(follow_symlinks=False).st_size
-
-
-def _blocks(size: int) -> int:
-    """What a file takes on disk."""
-    return -(-size // BLOCK) * BLOCK
 
 
 def _copy(source: Path, target: Path, digest: str) -> int:

@@ -201,6 +201,11 @@ def _cost(folder: Path) -> int:
     return size
 
 
+def on_disk(size: int) -> int:
+    """What a file, or a row that begins with a block, of so many bytes takes."""
+    return -(-size // BLOCK) * BLOCK
+
+
 def blocks(rows: npt.NDArray[np.integer[Any]], row_bytes: int) -> int:
     """Bytes on disk that writing these rows takes at most: all blocks that they touch, each counted once."""
     rows = np.unique(rows)

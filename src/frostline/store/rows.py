@@ -36,6 +36,7 @@ from frostline.store.room import (
     blocks,
     disk_errors,
     locked,
+    on_disk,
     release,
     taken,
     touch,
@@ -258,7 +259,7 @@ class Entry:
     def _make_room(self, form: Form, rows: npt.NDArray[np.integer[Any]], packed: Bytes) -> None:
         needed = blocks(rows, 4) + MARGIN
         if form.ragged:
-            needed += sum(-(-len(form.counted(row)) // BLOCK) * BLOCK for row in packed)
+            needed += sum(on_disk(len(form.counted(row))) for row in packed)
         else:
             needed += blocks(rows, form.row_bytes)
         if self._granted is None or taken(self.folder) + needed > self._granted:

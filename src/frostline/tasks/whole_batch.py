@@ -58,8 +58,7 @@ class WholeBatch(TorchFunctionMode):
     def _like(self, values: Tensor) -> Tensor:
         """As the whole batch would lie, since draws go by the order in memory."""
         whole = values.new_empty(self.scenes, *values.shape[1:])
-        flat = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
-        return whole.to(memory_format=torch.channels_last) if flat else whole
+        return whole.to(memory_format=_layout(values))
 
     def _own(self, whole: Tensor) -> Tensor:
         return whole[self.rank :: self.world_size]
@@ -116,8 +115,7 @@ class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
         values, weight, mean, variance = ctx.saved_tensors
-        flat = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
-        gradient = gradient.contiguous(memory_format=torch.channels_last if flat else torch.contiguous_format)
+        gradient = gradient.contiguous(memory_format=_layout(values))
         of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, values, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
@@ -139,6 +137,12 @@ class _BatchNorm(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _layout(values: Tensor) -> torch.memory_format:
+    """How values lie, of the two ways that kernels are made for."""
+    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _statistics(values: Tensor) -> tuple[int, Tensor, Tensor]:
