@@ -165,10 +165,15 @@ def test_what_ends_otherwise_is_told_with_its_reason(place):
 
 
 def test_a_run_that_trains_no_epoch_in_its_time_is_not_begun_for_ever(place):
-    study = place.study(1, 500)
+    study, run = place.study(1, 500), "classification-0"
     place.submit("launcher.time=2", "launcher.signal=119")
-    wait(lambda: state(place, "classification-0") == "failed", 120)
-    last = attempts(study, "classification-0")[-1]
+    wait(lambda: trainers(run), 60, every=0.05)
+    main = trainers(run)[0]
+    main.suspend()  # as it begins; SLURM looks at limits every half minute, and by then it would have trained some
+    wait(lambda: attempts(study, run)[-1]["reason"].startswith("told to stop"), 90)
+    main.resume()
+    wait(lambda: state(place, run) == "failed", 60)
+    last = attempts(study, run)[-1]
     assert last["reason"].startswith("no epoch ended within the time limit") and len(place.slurm.jobs()) <= 1
 
 
