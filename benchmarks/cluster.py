@@ -32,9 +32,10 @@ def array() -> list[Row]:
 
     if reason := missing():
         raise SystemExit(f"No SLURM can be brought up here: {reason}")
-    with tempfile.TemporaryDirectory(prefix="fl-", dir="/tmp") as name, cluster(Path(name) / "slurm") as slurm:
+    with tempfile.TemporaryDirectory(prefix="fl-", dir="/tmp") as name:
         Path(name).chmod(0o755)  # munge asks for that
-        pairs = [[side(Path(name), slurm.conf, turn) for side in (_array, _in_turn)] for turn in range(TIMES)]
+        with cluster(Path(name) / "slurm") as slurm:
+            pairs = [[side(Path(name), slurm.conf, turn) for side in (_array, _in_turn)] for turn in range(TIMES)]
     ours, other = (statistics.median(side) for side in zip(*pairs, strict=True))
     what = f"{RUNS} short runs as an array over two nodes of one core each, times the same one after the other"
     ratio = statistics.median(one / two for one, two in pairs)

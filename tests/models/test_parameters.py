@@ -6,6 +6,7 @@ from torch.nn import Linear
 
 from frostline.config import build, conf_dir
 from frostline.freezing.groups import count
+from frostline.models.resnet import ResNet20
 
 # With a linear classifier of 1000 classes. Published by torchvision beside its weights, but for: Xception, as Keras
 # counts its weights (22,910,480 with the statistics of its norms); ViT-S, as DeiT's authors have it, there rounded to
@@ -36,7 +37,7 @@ PUBLISHED = {
     "vit_small": 22_050_664,
     "xception": 22_855_952,
 }
-OWN = {"lenet5", "small_cnn", "timm"}  # tested by layer; not published; any
+OWN = {"lenet5", "resnet20", "small_cnn", "timm"}  # tested by layer; below; not published; any
 
 
 @pytest.mark.parametrize("file", PUBLISHED)
@@ -44,6 +45,16 @@ def test_as_many_parameters_as_published(file):
     node = yaml.safe_load((conf_dir() / "backbone" / f"{file}.yaml").read_text())
     backbone = build(node | {"pretrained": False}, with_embedding=True, image_size=224)
     assert count(backbone.parameters()) + count(Linear(backbone.embedding_size, 1000).parameters()) == PUBLISHED[file]
+
+
+def test_resnet20_has_as_many_as_published_and_its_shortcuts():
+    # 0.27 million in table 6 of the paper, 269,722 with its norms and ten classes, where shortcuts have no parameters.
+    network = ResNet20()
+    shortcuts = sum(
+        count(module.parameters()) for name, module in network.named_modules() if name.endswith("downsample")
+    )
+    assert shortcuts == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
+    assert count(network.parameters()) - shortcuts == 269_722
 
 
 def test_every_shipped_architecture_is_counted():

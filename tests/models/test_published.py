@@ -13,7 +13,7 @@ from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
 from frostline.models.backbones import timm_backbone, xception
-from frostline.models.resnet import ResNet34, resnet34_plain
+from frostline.models.resnet import ResNet20, ResNet34, resnet20, resnet34_plain
 from frostline.models.torchvision import alexnet, googlenet
 from frostline.runs.build import build_task
 
@@ -40,6 +40,21 @@ def stirred(model):
             for tensor, low in ((module.running_mean, -0.2), (module.running_var, 0.7), (module.weight.data, 0.7)):
                 tensor.copy_(low + 0.6 * torch.rand(tensor.shape, generator=generator))
     return model.eval()
+
+
+def test_resnet20_has_its_depth_and_leaves_maps_at_half_and_a_quarter():
+    network = ResNet20().eval()
+    shortcuts = [f"{name}.0" for name, module in network.named_modules() if name.endswith("downsample")]
+    weighted = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear) and n not in shortcuts]
+    assert len(weighted) == 20
+    backbone = resnet20(with_embedding=True).eval()
+    backbone.load_state_dict(stirred(resnet20(with_embedding=True)).state_dict())
+    check_partition(backbone, backbone.groups)
+    pictures = torch.rand(2, 3, 28, 28)
+    with torch.no_grad():
+        maps, embedding = backbone(pictures)
+        assert [tuple(each.shape[1:]) for each in maps] == [(16, 28, 28), (32, 14, 14), (64, 7, 7)]
+        assert torch.allclose(embedding, maps[-1].mean((2, 3)), atol=1e-6)
 
 
 def moved(monkeypatch, state):

@@ -10,9 +10,13 @@ import time
 
 import pytest
 import torch
+from helpers.store import free_port
+from helpers.warm import warm
 from safetensors.torch import load_file
 
 from frostline.runs.together import _meeting_place
+
+__all__ = ["warm"]
 
 TASKS = ("classification", "localization", "detection", "segmentation")
 # No set divides by the processes; the test split has fewer batches than there are processes.
@@ -58,6 +62,21 @@ def train(arguments, folder, *starter, env=None, **options):
     )
 
 
+def train_at_once(warm, arguments, folder, devices):
+    """The same to its end, by processes that need not import anything, each begun as torchrun does."""
+    world = {"WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    log = folder / "log"
+    pids = [
+        warm.begin(
+            *("train", *arguments),
+            **{"folder": folder, "log": log},
+            **({**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} if devices > 1 else {}),
+        )
+        for rank in range(devices)
+    ]
+    assert [warm.ended(pid, 300) for pid in pids] == [0] * devices, log.read_text()[-3000:]
+
+
 def done(process, status=0, within=300):
     try:
         said, _ = process.communicate(timeout=within)
@@ -83,11 +102,11 @@ def furthest(one, other):
     ("engine", "task", "schedule", "epochs", "devices", "more"),
     [*(("ddp", *case) for case in CASES), *(("fsdp", *case) for case in SPREAD)],
 )
-def test_several_processes_find_what_one_finds(engine, task, schedule, epochs, devices, more, tmp_path):
+def test_several_processes_find_what_one_finds(warm, engine, task, schedule, epochs, devices, more, tmp_path):
     """At every boundary of the schedule, with shares of unequal size, dropout and augmentation as they are."""
     for count in (1, devices):
         (tmp_path / str(count)).mkdir()
-        done(train(overrides(task, schedule, epochs, count, more, engine), tmp_path / str(count)))
+        train_at_once(warm, overrides(task, schedule, epochs, count, more, engine), tmp_path / str(count), count)
     (one, journal, weights), (other, journal_of_all, weights_of_all) = (
         found(tmp_path / str(count)) for count in (1, devices)
     )
