@@ -12,7 +12,7 @@ from frostline.lecture.material import Material
 from frostline.lecture.page import Lacking, NotSo, Page
 
 PARTS = Path(__file__).parent / "parts"
-ORDER = ("convolution", "filters", "pooling", "architectures", "pretrained")
+ORDER = ("convolution", "filters", "pooling")
 
 
 @dataclass(frozen=True)

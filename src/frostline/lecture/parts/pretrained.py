@@ -33,13 +33,15 @@ truth, sure = portrait.likeliest(1)[0]
 page.claim("what it takes a portrait in uniform for", truth, "military uniform")
 page.claim("its thousand probabilities sum to", float(portrait.probabilities.sum()), 1.0, 1e-5)
 
+drawn = page.material.name == "meadow"
+whose = "drawn" if drawn else "yours"
 labels = page.material.dataset.classes.labels
 classes = [labels[scene.label] if scene.label is not None else "a picture" for scene in scenes]
 known = sorted({name for name in classes if name in network.classes})  # which it has learnt
 first = next((n for n, name in enumerate(classes) if name in known), 0)
 second = next((n for n, name in enumerate(classes) if name != classes[first]), first)
 shown = [0, *(n + 1 for n in sorted({first, second}))]
-titles = ["a portrait", *(f"{page.material.name}: {classes[n - 1]}" for n in shown[1:])]
+titles = ["a portrait", *(f"{whose}: {classes[n - 1]}" for n in shown[1:])]
 three = [[portrait, *said][n].likeliest(3) for n in shown]
 page.table(
     ("picture", "likeliest", "second", "third"),
@@ -62,21 +64,19 @@ page.picture(
 # {pictures}
 
 # %%
-drawn = page.material.name == "meadow"
 hits = [one.name == name for one, name in zip(said, classes, strict=True) if name in known]
 lured = [one.name in known for one, name in zip(said, classes, strict=True) if name not in known]
+names = f"*{listed(known)}*" if len(known) < 5 else f"{len(known)} of their classes"
 if hits:
-    share, others = np.mean(hits), np.mean(lured or [False])
     pictures = (
-        f"Of {len(hits)} pictures of *{listed(known)}*, which it has learnt, it knows {share:.0%}"
-        + (", though these are drawn, and it has only seen photographs. " if drawn else ". ")
-        + f"The other classes of {page.material.name} are not among its thousand, and it does not say so: it names "
-        f"what comes nearest, and calls {others:.0%} of {len(lured)} such pictures *{listed(known)}* as well."
+        f"It has learnt {names}, and of {len(hits)} such pictures it knows {sum(hits)}"
+        + (", though they are drawn, and it has seen photographs alone. " if drawn else ". ")
+        + f"Of {len(lured)} others, whose classes are not among its thousand, it calls {sum(lured)} by such a name as "
+        "well: it never says that it does not know a thing."
     )
 else:
     pictures = (
-        f"The classes of {page.material.name} are not among its thousand, and it does not say so: it names what comes "
-        "nearest."
+        "The classes of these pictures are not among its thousand, and it does not say so: it names what comes nearest."
     )
 if drawn:
     page.claim("drawn daisies that it names daisies, where one in 1,000 were chance", float(np.mean(hits)), ">= 0.2")
@@ -137,6 +137,8 @@ page.claim(
     float(abs(right - portrait.probabilities).max()),
     "<= 1e-4",
 )
+theirs = [network.classes[n] for n in right.argsort()[::-1][:3]]
+page.claim("its three likeliest, in their order", [name for name, _ in portrait.likeliest(3)], tuple(theirs))
 normalised = network.engine.task.model.backbone.normalise(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1))
 page.claim("what black and white become", normalised[:, 0].flatten().tolist(), (-1.0, 1.0))
 page.claim(
