@@ -164,13 +164,13 @@ printed = (
     - sum(one.num_features for one in norms)
 )
 fewer = parameters["alexnet"] / printed
-page.claim("parameters as printed, those of the authors' published network", printed, 6_998_552)
+page.claim("its parameters as printed, with 5 x 5 and biases in place of norms", printed, 6_998_552)
 page.claim("times as many in AlexNet: less than the paper's 12", fewer, "< 9")
 
 # %% [markdown]
 # **Xception** takes that to its end: each map is filtered by itself (depth-wise), and a convolution of 1 x 1 mixes what
 # comes of it. With {wide} maps such a separable layer has {separable:,} weights; a plain one of 3 x 3 has {whole:,},
-# {ratio:.1f} times as many. It can do less: of each map, all that it gives sees the same one filter.
+# {ratio:.1f} times as many. It can do less: whatever it gives sees a map through one and the same filter.
 
 # %%
 layer = next(
@@ -256,7 +256,7 @@ page.picture(
     gradients_figure(curves),
     "gradients",
     "The strength of the gradient at each of 32 layers, by powers of ten: in the plain chain it falls by a dozen of "
-    "them on its way back to the first layer; with shortcuts it keeps its size, and with batch norms it grows.",
+    "them on its way back to the first layer; with shortcuts it hardly does, and with batch norms it grows.",
 )
 
 # %% [markdown]
@@ -267,7 +267,8 @@ page.picture(
 # %%
 fashion = "."
 if study := committed("fashion"):
-    best = {name: max(one.mean for arm, one in study.items() if name in arm) for name in ("lenet5", "resnet")}
+    found = {name: [one.mean for arm, one in study.items() if name in arm] for name in ("lenet5", "resnet")}
+    best = {name: max(means, default=0.0) for name, means in found.items()}
     page.claim("test accuracy of LeNet-5 on Fashion-MNIST, as committed", best["lenet5"], ">= 0.9")
     page.claim("of the small ResNet", best["resnet"], ">= 0.935")
-    fashion = f": {best['lenet5']:.1%} and {best['resnet']:.1%} of the test pictures are told apart."
+    fashion = f": {best['lenet5']:.1%} and {best['resnet']:.1%} of the test pictures are named rightly."
