@@ -30,7 +30,7 @@ page.picture(Figure(figsize=(1, 1)), "one", "Nothing.")
 @pytest.fixture
 def few(monkeypatch):
     """Also where a part is run by itself, few scenes are drawn."""
-    monkeypatch.setattr(material, "DRAWN", (*material.DRAWN, *FEW))
+    monkeypatch.setattr(material, "DRAWN", [*material.DRAWN, *FEW])
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from frostline.scenes.scene import Scene
 from frostline.sources.base import Source
 from frostline.sources.configured import configured
 
-DRAWN = ("image_size=96",)  # and the meadow, where no other dataset is named
+DRAWN = ["image_size=96"]  # and the meadow, where no other dataset is named
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def _part(told: Told) -> str:
         why = f"**A claim does not hold.** {told.why}" if told.state == "not so" else f"Left out: {told.why}"
         return f"## {_title(told)}\n\n{why}"
     alone = f"This part alone, in {told.seconds:.1f} s: `frostline lecture {page.name}{page.material.ending}`"
-    return "\n\n".join([*page.lines, alone, page.checked()])
+    text = "\n\n".join([*page.lines, alone, page.checked()])
+    return re.sub(r"(?<=\d)%(?!\w)", " %", text)  # as Python writes no space there
 
 
 def _title(told: Told) -> str:
