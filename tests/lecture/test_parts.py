@@ -25,7 +25,7 @@ from frostline.lecture.page import Page, plain
 from frostline.lecture.readme import anchor
 
 QUICK = ("convolution", "filters", "pooling")
-CODE, FILLED = re.compile(r"`[^`]*`"), re.compile(r"\{[^{}]*\}")
+CODE, FILLED = re.compile(r"`[^`]*`|^ {4}.*$", re.MULTILINE), re.compile(r"\{[^{}]*\}")
 # Numbers that no run finds: in names, in a heading, years, sizes of fields in general, neighbours in a row.
 STANDING = re.compile(
     r"^## \d\.|[A-Za-z]+[-_]?\d[\w.-]*|\b(19|20)\d\d\b|\b\d+ [x×] \d+\b|[-+] 1\b|-1 to 1\b", re.MULTILINE
@@ -73,7 +73,9 @@ def holds(folder, parts):
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     targets = re.findall(r"\]\(#([^)]*)\)", text)
     assert targets == [anchor(heading) for heading in headings[:-1]] and len(set(targets)) == len(parts)
-    for command in set(re.findall(r"`frostline ([^`]*)`", text)):
+    for command in {
+        one or other for one, other in re.findall(r"`frostline ([^`]*)`|^ {4}frostline ([^#\n]*)", text, re.M)
+    }:
         words = shlex.split(command.replace("\n", " "))
         args = _parsed(words)
         overrides = [word for word in words if "=" in word and not word.startswith(("-", "dataset"))]
