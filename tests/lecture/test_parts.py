@@ -52,14 +52,18 @@ def made(folder, *words):
     return folder / "runs" / "lecture"
 
 
+def claims_of(folder):
+    return json.loads((folder / "claims.json").read_text())["parts"]
+
+
 def holds(folder, parts):
     """That a page has these parts, with their pictures, links and commands."""
-    text, told = (folder / "README.md").read_text(), json.loads((folder / "claims.json").read_text())
-    assert [part["name"] for part in told["parts"]] == list(parts)
-    for part in told["parts"]:
+    text, told = (folder / "README.md").read_text(), claims_of(folder)
+    assert [part["name"] for part in told] == list(parts)
+    for part in told:
         assert part["state"] == "done" and len(part["claims"]) >= 4, part
         assert f"{len(part['claims'])} claims, each checked by this run" in text
-    assert f"| claims | {sum(len(part['claims']) for part in told['parts'])}, of which each was checked |" in text
+    assert f"| claims | {sum(len(part['claims']) for part in told)}, of which each was checked |" in text
     assert not FILLED.search(CODE.sub("", text)), "a name that was not filled"
 
     shown = re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", text)
@@ -86,6 +90,15 @@ def holds(folder, parts):
 
 def test_the_quick_parts_hold(lecture):
     holds(lecture, QUICK)
+
+
+def test_the_same_again_alone(lecture, tmp_path):
+    """Catches a draw without a seed, and one that hangs on the parts before."""
+    again = made(tmp_path, "pooling", *FEW)
+    before, now = ({part["name"]: part for part in claims_of(folder)} for folder in (lecture, again))
+    assert now["pooling"]["claims"] == before["pooling"]["claims"] and list(now) == ["pooling"]
+    for picture in (again / "pictures").iterdir():
+        assert picture.read_bytes() == (lecture / "pictures" / picture.name).read_bytes()
 
 
 @pytest.mark.slow

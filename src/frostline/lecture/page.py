@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from frostline.lecture.errors import Lacking as Lacking  # which parts raise, too
 from frostline.lecture.errors import NotSo
-from frostline.words import cell
+from frostline.words import cell, one_line
 
 SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 DPI = 150
@@ -81,7 +81,8 @@ class Page:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self.folder / f"{self.name}-{name}.png", names_as_they_are(png_of)(figure, DPI))
-            self.lines.append(f"![{alt}]({self.folder.name}/{self.name}-{name}.png)")
+            words = one_line(alt).translate({ord("["): "(", ord("]"): ")"})  # of a reader's classes, say
+            self.lines.append(f"![{words}]({self.folder.name}/{self.name}-{name}.png)")
         elif "IPython" in sys.modules:  # a figure that pyplot does not know shows itself nowhere
             from IPython.display import Image, display  # type: ignore[import-not-found]
 
