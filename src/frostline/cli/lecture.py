@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
         def tell(told: "Told") -> None:
             bar.update()
-            following = names[names.index(told.page.name) + 1 :] or names
+            following = names[names.index(told.page.name) + 1 :] or names[-1:]
             bar.set_description(f"lecture, {following[0]}")
             bar.write(line(told), file=sys.stderr if told.state == "not so" else sys.stdout)
 

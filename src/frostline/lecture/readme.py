@@ -88,7 +88,7 @@ def _part(told: Told) -> str:
         return f"## {_title(told)}\n\n{why}"
     alone = f"This part alone, in {told.seconds:.1f} s: `frostline lecture {page.name}{page.material.ending}`"
     text = "\n\n".join([*page.lines, alone, page.checked()])
-    return re.sub(r"(?<=\d)%(?!\w)", " %", text)  # as Python writes no space there
+    return re.sub(r"(?<=\d)%(?!\w)", "\u00a0%", text)  # as Python writes no space there; one that does not break
 
 
 def _title(told: Told) -> str:
