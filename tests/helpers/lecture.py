@@ -17,7 +17,7 @@ GOOD = """
 # %%
 from matplotlib.figure import Figure
 
-from frostline.lecture.page import begin
+from frostline.lecture.page import Page, begin
 
 page = begin("{name}")
 count = len(page.material.pictures(1))

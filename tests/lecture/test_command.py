@@ -81,18 +81,20 @@ def test_what_is_no_lecture_is_not_replaced(here, made_up, capsys):
 
 
 def test_a_claim_that_does_not_hold_is_status_1_and_the_other_parts_come(here, made_up, capsys):
-    made_up(convolution="", filters=SPOILED, pooling="")
+    made_up(convolution="page.claim('no number', type(page), Page)", filters=SPOILED, pooling="")
     assert main(["lecture", "1", "2", "3", *FEW, "--out", "out"]) == 1
     told = capsys.readouterr()
     sentence = "filters: pictures once more: said is 2, and found was 1."
     assert told.err.splitlines()[-1] == f"frostline: {sentence}"
-    assert "2 of 3 parts, 2 claims hold" in told.out
+    assert "2 of 3 parts, 3 claims hold" in told.out
     assert {name: part["state"] for name, part in parts_of(here / "out").items()} == {
         "convolution": "done", "filters": "not so", "pooling": "done",
     }  # fmt: skip
     text = (here / "out" / "README.md").read_text()
     assert f"## 2. Filters\n\n**A claim does not hold.** {sentence}\n" in text
     assert "## 3. Pooling\n\nThere are 1 pictures." in text and "1 more do not hold" in text
+    assert re.search(r"^\| \[2\. Filters\]\(#2-filters\) \| \*\*not so\*\* \| \d", text, re.MULTILINE)
+    assert re.search(r"^\| together \| 3 \| \d+\.\d \|$", text, re.MULTILINE)
     assert not list((here / "out" / "pictures").glob("filters*")), "a picture of a part that is not on the page"
 
 

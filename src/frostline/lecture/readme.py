@@ -29,7 +29,8 @@ def write(folder: Path, found: Sequence[Told], material: Material, command: str,
     """found: the parts, as they went. command: that makes them again. seconds: that all took together."""
     origin = _origin(material, command)
     claims = [_as_json(told) for told in found]
-    content = json.dumps({**origin, "seconds": round(seconds, 1), "parts": claims}, indent=1, ensure_ascii=False)
+    told = {**origin, "seconds": round(seconds, 1), "parts": claims}
+    content = json.dumps(told, indent=1, ensure_ascii=False, default=str)
     write_whole(folder / CLAIMS, content + "\n")
     write_whole(folder / README, readme(found, origin, seconds))
 
@@ -37,13 +38,14 @@ def write(folder: Path, found: Sequence[Told], material: Material, command: str,
 def readme(found: Sequence[Told], origin: dict[str, str], seconds: float) -> str:
     all_of_them = len(found) == len(order.ORDER)
     parts = "in nine short parts" if all_of_them else f"here {len(found)} of {len(order.ORDER)} parts"
+    claims = sum(len(told.page.claims) for told in found if told.state == "done")
     table = ["| part | claims | seconds |", "| --- | ---: | ---: |", *map(_row, found)]
-    claims = sum(len(told.page.claims) for told in found)
+    table.append(f"| together | {claims} | {seconds:.1f} |")
     failed = sum(told.state == "not so" for told in found)
     sources = {
         **origin,
         "claims": f"{claims}, of which each was checked" + (f"; {failed} more do not hold" if failed else ""),
-        "seconds": f"{seconds:.0f}",
+        "seconds": f"{seconds:.0f}, with what it takes to prepare the pictures",
     }
     end = ["## Where the numbers come from", "\n".join(["| | |", "| --- | --- |", *_rows(sources)])]
     blocks = [HEAD.format(parts=parts), "\n".join(table), *map(_part, found), *end]
