@@ -16,6 +16,7 @@ from benchmarks import (
     devices,
     exporting,
     freezing,
+    lecture,
     loading,
     metrics,
     pipeline,
@@ -36,7 +37,7 @@ from frostline.runs.provenance import commit, machine
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PARTS = (
-    *(cluster, data, devices, exporting, freezing, loading, metrics, pipeline, predicting, quality),
+    *(cluster, data, devices, exporting, freezing, lecture, loading, metrics, pipeline, predicting, quality),
     *(report, scale, scaling, serve, start, tracking, training, verdict, windows),
 )
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}

@@ -20,6 +20,7 @@ from frostline.config import conf_dir
         ["schedule"],
         ["schedule", "show"],
         ["models"],
+        ["lecture"],
         ["cache"],
     ],
 )

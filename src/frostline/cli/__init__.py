@@ -19,6 +19,7 @@ from frostline.cli import (
     doctor,
     evaluate,
     export,
+    lecture,
     models,
     plan,
     predict,
@@ -38,7 +39,7 @@ from frostline.files import room_wanted
 
 COMMANDS = (
     *(study, plan, prepare, doctor, annotate, preview, train, submit, status, cancel, compare),
-    *(sync, champion, predict, evaluate, export, serve, schedule, models, cache),
+    *(sync, champion, predict, evaluate, export, serve, schedule, models, cache, lecture),
 )
 
 

@@ -49,6 +49,14 @@ def with_paths(words: Sequence[str]) -> list[str]:
     return [word if "=" in word else f"dataset.root={word}" for word in words]
 
 
+def check_of_dataset(words: Sequence[str], why: str) -> None:
+    """Raise FrostlineError for overrides that are of no dataset. why: all else is not for the user to say."""
+    for word in words:
+        key = word.partition("=")[0].lstrip("+~")
+        if "=" in word and key.partition(".")[0].partition("@")[0].partition("/")[0] != "dataset":
+            raise FrostlineError(f"{word}: {why}; only dataset=… and dataset.… can be given.")
+
+
 def check_out(option: str, path: Path, suffixes: tuple[str, ...], what: str) -> None:
     """Raise FrostlineError where a file that is asked for cannot be written, before anything is done."""
     if suffixes and path.suffix not in suffixes:

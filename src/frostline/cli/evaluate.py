@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frostline.cli.common import Commands, show, with_paths
-from frostline.errors import FrostlineError, check_number
+from frostline.cli.common import Commands, check_of_dataset, show, with_paths
+from frostline.errors import check_number
 from frostline.words import listed, score
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.batch_size is not None:
         check_number("--batch-size", args.batch_size, 1, whole=True)
-    check_words(words := [args.dataset, *args.overrides])
+    check_of_dataset(words := [args.dataset, *args.overrides], "the model brings that with it")
     model = load(args.model, args.device)
     from frostline.runs.evaluate import check_free, default_folder, evaluate, write_evaluation
 
@@ -61,14 +61,6 @@ def run(args: argparse.Namespace) -> None:
     for line in remarks(evaluation):
         print(line)
     print(folder)
-
-
-def check_words(words: Sequence[str]) -> None:
-    """Raise FrostlineError for overrides that are of no dataset: all else comes with the model."""
-    for word in words:
-        key = word.partition("=")[0].lstrip("+~")
-        if "=" in word and key.partition(".")[0].partition("@")[0].partition("/")[0] != "dataset":
-            raise FrostlineError(f"{word}: the model brings that with it; only dataset=… and dataset.… can be given.")
 
 
 def _dataset(words: Sequence[str]) -> "Dataset":

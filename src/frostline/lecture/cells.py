@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frostline.lecture.errors import Lacking
 from frostline.lecture.page import Page, opened
 
 MARK = re.compile(r"^# %%(?P<text> \[markdown\])?.*$", re.MULTILINE)
@@ -12,7 +13,7 @@ MARK = re.compile(r"^# %%(?P<text> \[markdown\])?.*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Cell:
-    """line: where it begins in its file, from 0."""
+    """line: where its source begins in its file, from 0."""
 
     is_text: bool
     source: str
@@ -20,14 +21,23 @@ class Cell:
 
 
 def cells_of(file: Path) -> list[Cell]:
-    """In their order; what stands before the first mark is none."""
+    """In their order; what stands before the first mark is none. Raises Lacking where there is no such file."""
+    if not file.is_file():
+        raise Lacking(f"{file.name} is not there.")
     whole = file.read_text(encoding="utf-8")
     marks = list(MARK.finditer(whole))
     ends = [mark.start() for mark in marks[1:]] + [len(whole)]
-    return [
-        Cell(mark["text"] is not None, whole[mark.end() : end].strip("\n"), whole.count("\n", 0, mark.end()) + 1)
-        for mark, end in zip(marks, ends, strict=True)
-    ]
+    cells = []
+    for mark, end in zip(marks, ends, strict=True):
+        source = whole[mark.end() : end]
+        blank = len(source) - len(source.lstrip("\n"))
+        cells.append(Cell(mark["text"] is not None, source.strip("\n"), whole.count("\n", 0, mark.end()) + blank))
+    return cells
+
+
+def title_of(file: Path) -> str:
+    """Of a part: the heading of its first text."""
+    return text_of(cells_of(file)[0].source).splitlines()[0].removeprefix("## ")
 
 
 def run(file: Path, page: Page) -> None:

@@ -1,6 +1,8 @@
 """What a part of the lecture puts on its page: sentences, pictures, and claims that are checked."""
 
 import operator
+import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,17 +13,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from frostline.errors import FrostlineError
+from frostline.lecture.errors import Lacking as Lacking  # which parts raise, too
+from frostline.lecture.errors import NotSo
+from frostline.words import cell, one_line
 
 SIGNS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-
-
-class Lacking(FrostlineError):
-    """What a part needs and the pictures do not have: what, and what would help."""
-
-
-class NotSo(FrostlineError):
-    """A claim that does not hold: where, what was said, and what was found."""
+DPI = 150
 
 
 @dataclass(frozen=True)
@@ -41,12 +38,18 @@ class Claim:
         if self.within or isinstance(self.said, float | np.ndarray):
             said, found = np.asarray(self.said, float), np.asarray(self.found, float)
             return said.shape == found.shape and bool((abs(said - found) <= self.within).all())
-        return bool(self.said == self.found)
+        return bool(plain(self.said) == self.found)
+
+    @property
+    def in_words(self) -> str:
+        """What was said, as it stands in a table."""
+        return show(plain(self.said)) + (f" ± {self.within:.2g}" if self.within else "")
 
 
 @dataclass
 class Page:
-    """The page of one part. folder: where its pictures are put; None where nobody keeps them, as in a notebook."""
+    """The page of one part. folder: where its pictures are put; None where nobody keeps them: a notebook then shows
+    them, and what was found is printed."""
 
     name: str
     material: Any = None
@@ -61,8 +64,9 @@ class Page:
         """
         claim = Claim(text, said, plain(found), within)
         if not claim.holds:
-            raise NotSo(f"{self.name}: {text}: said is {show(said)}, and found was {show(claim.found)}.")
+            raise NotSo(f"{self.name}: {text}: said is {claim.in_words}, and found was {show(claim.found)}.")
         self.claims.append(claim)
+        self._tell(f"{text}: {show(claim.found)}")
 
     def say(self, text: str) -> None:
         """A paragraph of Markdown."""
@@ -70,31 +74,64 @@ class Page:
 
     def picture(self, figure: Figure, name: str, alt: str) -> Figure:
         """A picture below what was said, and in words what it shows."""
-        if self.folder is not None:
-            from frostline.draw.png import save
+        from frostline.draw.png import png_of
+        from frostline.draw.style import names_as_they_are
+        from frostline.files import write_whole
 
+        if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save(figure, self.folder / f"{self.name}-{name}.png")
-            self.lines.append(f"![{alt}]({self.folder.name}/{self.name}-{name}.png)")
+            write_whole(self.folder / f"{self.name}-{name}.png", names_as_they_are(png_of)(figure, DPI))
+            words = one_line(alt).translate({ord("["): "(", ord("]"): ")"})  # of a reader's classes, say
+            self.lines.append(f"![{words}]({self.folder.name}/{self.name}-{name}.png)")
+        elif "IPython" in sys.modules:  # a figure that pyplot does not know shows itself nowhere
+            from IPython.display import Image, display  # type: ignore[import-not-found]
+
+            display(Image(names_as_they_are(png_of)(figure, DPI), alt=alt))
         return figure
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-        lines += ["| " + " | ".join(show(cell) for cell in row) + " |" for row in rows]
+        lines += ["| " + " | ".join(cell(show(each)) for each in row) + " |" for row in rows]
         self.lines.append("\n".join(lines))
+        self._tell("\n".join(lines))
 
     def checked(self) -> str:
         """The claims, as a part of the page that is folded in."""
-        rows = "\n".join(f"| {one.text} | {show(one.said)} | {show(one.found)} |" for one in self.claims)
+        rows = "\n".join(
+            f"| {cell(one.text)} | {cell(one.in_words)} | {cell(show(one.found))} |" for one in self.claims
+        )
         title = f"<details><summary>{len(self.claims)} claims, each checked by this run</summary>"
         return f"{title}\n\n| claim | said | found |\n| --- | --- | --- |\n{rows}\n\n</details>"
+
+    def _tell(self, text: str) -> None:
+        if self.folder is None:
+            print(text)
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a part went. state: one of `done`; `lacking`, where the pictures or this machine have not what it needs, and
+    `why` says what; `not so`, where a claim does not hold, which is `why`."""
+
+    page: Page
+    state: str
+    seconds: float
+    why: str = ""
 
 
 _OPEN: ContextVar[Page | None] = ContextVar("_OPEN", default=None)
 
 
 def begin(name: str) -> Page:
-    """The page that is being made; in a notebook, one of drawn pictures that nobody keeps."""
+    """The page that is being made; in a notebook, one of drawn pictures that nobody keeps.
+
+    Whatever a part draws at random is the same from here on, alone or after others.
+    """
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
     if (page := _OPEN.get()) is not None:
         return page
     from frostline.lecture.material import material
@@ -120,12 +157,15 @@ def plain(value: Any) -> Any:
 
 def show(value: Any) -> str:
     """As it stands in a table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+    if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, tuple | list):
-        return " x ".join(map(show, value)) if all(isinstance(each, int) for each in value) else str(value)
+        whole = all(isinstance(each, int) for each in value)
+        return (" x " if whole else ", ").join(map(show, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {show(each)}" for key, each in value.items())
     return str(value)

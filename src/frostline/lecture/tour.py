@@ -2,60 +2,57 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 from frostline.errors import FrostlineError
-from frostline.files import write_whole
+from frostline.files import replacing_folder
+from frostline.lecture import order
 from frostline.lecture.cells import run
+from frostline.lecture.errors import Lacking, NotSo
 from frostline.lecture.material import Material
-from frostline.lecture.page import Lacking, NotSo, Page
+from frostline.lecture.order import ORDER, chosen
+from frostline.lecture.page import Page, Told
+from frostline.lecture.readme import CLAIMS, PICTURES, README, write
 
-PARTS = Path(__file__).parent / "parts"
-ORDER = ("convolution", "filters", "pooling")
-
-
-@dataclass(frozen=True)
-class Told:
-    """How a part went. state: of one that is `lacking`, the pictures have not what it needs."""
-
-    page: Page
-    state: str
-    seconds: float
-    why: str = ""
+__all__ = ["ORDER", "chosen", "tour"]
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """Parts by their names or numbers, in their order; all where none is named. Raises FrostlineError."""
-    numbers = {str(number): name for number, name in enumerate(ORDER, 1)}
-    found = [numbers.get(name, name) for name in names]
-    if unknown := [name for name in found if name not in ORDER]:
-        known = ", ".join(f"{number} {name}" for number, name in numbers.items())
-        raise FrostlineError(f"The lecture has no part '{unknown[0]}'; there are {known}.")
-    return [name for name in ORDER if name in found or not found]
+def tour(
+    names: Sequence[str],
+    material: Material,
+    out: Path,
+    tell: Callable[[Told], None],
+    command: str = "frostline lecture",
+) -> list[Told]:
+    """Make these parts: in `out` a README.md, with its pictures beside it and every claim in claims.json.
 
-
-def tour(names: Sequence[str], material: Material, out: Path, tell: Callable[[Told], None]) -> list[Told]:
-    """Make the pages of these parts, and of all of them `out`/README.md, with its pictures beside it."""
-    found = []
-    for name in names:
-        page, since = Page(name, material, out / "pictures"), time.monotonic()
-        try:
-            run(PARTS / f"{name}.py", page)
-        except Lacking as error:
-            told = Told(page, "lacking", time.monotonic() - since, str(error))
-        except NotSo as error:
-            told = Told(page, "not so", time.monotonic() - since, str(error))
-        else:
-            told = Told(page, "done", time.monotonic() - since)
-        tell(told)
-        found.append(told)
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "README.md", "\n\n".join(_text(told) for told in found) + "\n")
+    The folder appears whole or not at all; an earlier lecture there is replaced. tell: called as each part ends.
+    command: that makes it again. Raises FrostlineError where `out` holds anything else.
+    """
+    found: list[Told] = []
+    with replacing_folder(out, (README, PICTURES, CLAIMS), CLAIMS, "lecture") as aside:
+        pictures = aside / PICTURES
+        pictures.mkdir()
+        since = time.monotonic()
+        with suppress(Lacking):  # each part that needs them says so
+            _ = material.dataset  # prepared now, as it is no part's work
+        for name in names:
+            found.append(_told(Page(name, material, pictures)))
+            if found[-1].why:  # what it has drawn by then stands on no page
+                for drawn in pictures.glob(f"{name}-*.png"):
+                    drawn.unlink()
+            tell(found[-1])
+        write(aside, found, material, command, time.monotonic() - since)
     return found
 
 
-def _text(told: Told) -> str:
-    if told.state == "done":
-        return "\n\n".join([*told.page.lines, told.page.checked()])
-    return f"## {told.page.name.title()}\n\n{told.why}"
+def _told(page: Page) -> Told:
+    since, state, why = time.monotonic(), "done", ""
+    try:
+        run(order.PARTS / f"{page.name}.py", page)
+    except NotSo as error:
+        state, why = "not so", str(error)
+    except FrostlineError as error:  # Lacking, or such as weights that are not on this machine
+        state, why = "lacking", str(error)
+    return Told(page, state, time.monotonic() - since, why)

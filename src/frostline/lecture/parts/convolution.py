@@ -1,9 +1,9 @@
 # %% [markdown]
 # ## 1. Convolution
 #
-# A neuron of a convolutional layer is connected to a small field of the layer below: the one in row *i*, column *j* sees
-# rows *i* to *i* + {f_h} - 1 and columns *j* to *j* + {f_w} - 1, and no more. All neurons of a map have the same weights
-# and the same bias, so what is learnt in one place is known in all.
+# A neuron of a convolutional layer is connected to a small field of the layer below: the one in row *i*, column *j*
+# sees rows *i* to *i* + {f_h} - 1 and columns *j* to *j* + {f_w} - 1, and no more. All neurons of a map have the same
+# weights and the same bias, so what is learnt in one place is known in all.
 
 # %%
 import torch
@@ -16,7 +16,7 @@ from frostline.lecture.page import begin
 page = begin("convolution")
 side, f_h, f_w = 32, 3, 5
 picture = page.material.pictures(1, side).float() / 255
-weights = torch.randn(1, 3, f_h, f_w, generator=torch.Generator().manual_seed(0))
+weights = torch.randn(1, 3, f_h, f_w)
 
 maps = F.conv2d(picture, weights)
 by_hand = torch.tensor(
@@ -25,40 +25,43 @@ by_hand = torch.tensor(
         for i in range(side - f_h + 1)
     ]
 )
-page.claim("two loops over fields give what the library gives, at most off by", float((maps[0, 0] - by_hand).abs().max()), "<= 1e-4")
+apart = float((maps[0, 0] - by_hand).abs().max())
+page.claim("two loops over fields give what the library gives, at most off by", apart, "<= 1e-4")
 
 i, j = 12, 20
 leaf = picture.clone().requires_grad_()
 F.conv2d(leaf, weights)[0, 0, i, j].backward()
-seen = leaf.grad[0].abs().sum(0) > 0
-rows, columns = (torch.nonzero(seen.any(axis)).flatten() for axis in (1, 0))
-page.claim(f"rows that the neuron ({i}, {j}) sees", (int(rows[0]), int(rows[-1])), (i, i + f_h - 1))
-page.claim(f"columns that it sees", (int(columns[0]), int(columns[-1])), (j, j + f_w - 1))
-page.claim("pixels that it sees, of all three colours", int((leaf.grad != 0).sum()), 3 * f_h * f_w)
+seen = (leaf.grad != 0)[0]  # a pixel that it does not see has no gradient
+rows, columns = (torch.nonzero(seen.any(0).any(axis)).flatten() for axis in (1, 0))
+page.claim(f"rows that the neuron {i}, {j} sees", f"{rows[0]} to {rows[-1]}", f"{i} to {i + f_h - 1}")
+page.claim("columns that it sees", f"{columns[0]} to {columns[-1]}", f"{j} to {j + f_w - 1}")
+page.claim("pixels that it sees, of all three colours", int(seen.sum()), 3 * f_h * f_w)
 page.picture(
     field_figure(picture[0], maps[0, 0], (i, j), (f_h, f_w)),
     "field",
-    f"A picture of {side} px with a small frame of {f_h} x {f_w} pixels, and beside it the map that one filter makes of it, with "
-    f"the one neuron that sees this frame.",
+    f"A picture of {side} px with a small frame of {f_h} x {f_w} pixels; lines lead from it to one framed neuron in "
+    "the map beside it. The map is the picture, as one filter sees it: smaller by what a field exceeds a pixel.",
 )
 
 # %% [markdown]
-# **Zeros around the picture** (padding) keep a map as large as what it looks at; without them it loses {lost} columns. A
-# **stride** of 2 moves the field by two pixels, and halves both sides.
+# **Zeros around the picture** (padding) keep a map as large as what it looks at; without them it loses {lost} columns.
+# A **stride** of {stride} moves the field by {stride} pixels at a time, and {side} x {side} become {half} x {half}.
 
 # %%
-kept = F.conv2d(picture, weights, padding=(f_h // 2, f_w // 2))
-halved = F.conv2d(picture, weights, padding=(f_h // 2, f_w // 2), stride=2)
-lost = side - maps.shape[3]
-page.claim("height and width without padding", shape(maps), (side - f_h + 1, side - f_w + 1))
-page.claim("with zeros around it", shape(kept), (side, side))
-page.claim("with a stride of 2", shape(halved), (side // 2, side // 2))
-page.claim("a stride of 2 takes every second neuron of that with 1", bool(torch.equal(halved, kept[..., ::2, ::2])), True)
+stride, padding = 2, (f_h // 2, f_w // 2)
+kept = F.conv2d(picture, weights, padding=padding)
+halved = F.conv2d(picture, weights, padding=padding, stride=stride)
+lost, half = side - maps.shape[3], halved.shape[3]
+page.claim("height and width without padding", shape(maps), (30, 28))
+page.claim("with zeros around it", shape(kept), (32, 32))
+page.claim("with a stride of 2", shape(halved), (16, 16))
+every = torch.equal(halved, kept[..., ::stride, ::stride])
+page.claim("a stride of 2 takes every second neuron of that with 1", every, True)
 
 # %% [markdown]
 # A layer has many maps, one behind the other: {out} maps of {side} x {side} neurons are a block of numbers in three
-# dimensions. Each has a filter through *all* maps below, and one bias: {few:,} parameters here. A layer in which each of
-# these neurons sees the whole picture would have {many:,}, that is {ratio:,.0f} times as many.
+# dimensions. Each has a filter through *all* maps below, and one bias: {few:,} parameters here. A layer in which each
+# of these neurons sees the whole picture would have {many:,}, that is {ratio:,.0f} times as many.
 
 # %%
 out = 16
@@ -67,23 +70,20 @@ few = sum(parameter.numel() for parameter in layer.parameters())
 neurons = out * side * side
 many = neurons * (3 * side * side) + neurons
 ratio = many / few
-page.claim("maps, rows and columns of the layer's output", tuple(layer(picture).shape[1:]), (out, side, side))
-page.claim("shape of its weights: maps, maps below, rows, columns", tuple(layer.weight.shape), (16, 3, 3, 3))
-page.claim("biases, one a map", layer.bias.numel(), out)
+page.claim("maps, rows and columns of the layer's output", layer(picture).shape[1:], (16, 32, 32))
+page.claim("shape of its weights: maps, maps below, rows, columns", layer.weight.shape, (16, 3, 3, 3))
+page.claim("biases, one a map", dict(layer.named_parameters())["bias"].numel(), 16)
 page.claim("parameters of the convolution: 16 x 3 x 3 x 3 + 16", few, 448)
 page.claim("parameters of a dense layer of as many neurons", many, 50_348_032)
 page.claim("how many times as many", ratio, "> 100000")
 dense = nn.Linear(3 * 4 * 4, out * 4 * 4)
-page.claim("the same formula for pictures of 4 px, as the library counts", sum(p.numel() for p in dense.parameters()), 16 * 16 * 48 + 256)
+counted = sum(parameter.numel() for parameter in dense.parameters())
+page.claim("the same formula for pictures of 4 px, as the library counts", counted, 256 * 48 + 256)
 
-shifted = torch.roll(picture, (3, 5), (2, 3))
-inside = (slice(None), slice(None), slice(3, None), slice(5, None))
-moved = torch.roll(maps, (3, 5), (2, 3))
-page.claim(
-    "a picture that is shifted has its map shifted alike: largest difference",
-    float((F.conv2d(shifted, weights)[inside] - moved[inside]).abs().max()),
-    "<= 1e-5",
-)
+down, right = 3, 5
+shifted, moved = (torch.roll(each, (down, right), (2, 3)) for each in (picture, maps))
+apart = float((F.conv2d(shifted, weights) - moved)[..., down:, right:].abs().max())
+page.claim("a picture that is shifted has its map shifted alike: largest difference", apart, "<= 1e-5")
 
 # %% [markdown]
-# On your own pictures: `frostline train backbone=small_cnn schedule=full dataset=folder dataset.root=path/to/pictures`
+# On your own pictures: `frostline train backbone=small_cnn schedule=full {page.material.given}`
