@@ -40,10 +40,10 @@ class ResNet34(nn.Sequential):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        _add_layers(self, [(64, 3), (128, 4), (256, 6), (512, 3)])
+        add_layers(self, [(64, 3), (128, 4), (256, 6), (512, 3)])
         self.avgpool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.fc = nn.Linear(512, classes)
-        _start(self)
+        start(self)
 
 
 class ResNet20(nn.Sequential):
@@ -57,13 +57,13 @@ class ResNet20(nn.Sequential):
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
-        _add_layers(self, [(16, 3), (32, 3), (64, 3)])
+        add_layers(self, [(16, 3), (32, 3), (64, 3)])
         self.avgpool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.fc = nn.Linear(64, classes)
-        _start(self)
+        start(self)
 
 
-def _add_layers(network: nn.Sequential, layers: Sequence[tuple[int, int]]) -> None:
+def add_layers(network: nn.Sequential, layers: Sequence[tuple[int, int]]) -> None:
     """As many blocks of each width, named layer1, layer2 …; each layer but the first halves the sides."""
     inside = layers[0][0]
     for number, (width, depth) in enumerate(layers, 1):
@@ -72,7 +72,8 @@ def _add_layers(network: nn.Sequential, layers: Sequence[tuple[int, int]]) -> No
         inside = width
 
 
-def _start(network: nn.Module) -> None:
+def start(network: nn.Module) -> None:
+    """First weights, as of He et al. 2015 (arXiv:1502.01852)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

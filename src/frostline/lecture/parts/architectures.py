@@ -21,7 +21,7 @@ from frostline.lecture.figures_architectures import gradients_figure, history_fi
 from frostline.lecture.layers import bare, depth, layers_of, multiply_adds, watched
 from frostline.lecture.page import begin, show
 from frostline.models.lenet import Halving, PartialConvolution
-from frostline.models.resnet import Block, ResNet34
+from frostline.models.resnet import Block, ResNet34, add_layers, start
 from frostline.runs.catalogue import known
 from frostline.words import quantity
 
@@ -63,8 +63,8 @@ page.picture(
 # %% [markdown]
 # What each costs, and a picture on its way through it: maps x rows x columns after each group of layers. Filled dots
 # above are errors on the contest's test pictures, of several networks at once but for AlexNet; hollow ones are of one
-# network on the validation pictures. (AlexNet's 17.0 % is of the pictures of 2010; its entry of 2012, of several
-# networks, had 15.3 %.)
+# network on the validation pictures. (AlexNet's is of the pictures of 2010; its entry of 2012, of several networks, had
+# 15.3 %, as [arXiv:1409.0575](https://arxiv.org/abs/1409.0575) has it.)
 
 # %%
 page.table(
@@ -99,13 +99,15 @@ for name, cells in (("alexnet", (27, 13, 13, 13, 6)), ("googlenet", (112, 56, 28
 # [1409.4842](https://arxiv.org/abs/1409.4842); Chollet, [1610.02357](https://arxiv.org/abs/1610.02357); He, Zhang, Ren
 # & Sun, [1512.03385](https://arxiv.org/abs/1512.03385).
 #
-# **LeNet-5** is for digits of 28 px, which zeros around them make 32. Its layers C1 to C5 have maps of {cells} rows.
+# **LeNet-5** is for digits of {digits} px, which zeros around them make {sees}. Its layers from the first convolution to
+# the last have maps of {cells} rows.
 # Its {weights:,} weights make {connections:,} connections: each is used {times:.1f} times. **AlexNet** is the same
 # idea, larger and in colours. Of its weights {dense:.0%} lie in three dense layers; later networks have one, after
 # global average pooling.
 
 # %%
-lenet, small = networks["lenet5"], page.material.pictures(1, 28)
+lenet, digits = networks["lenet5"], 28
+small, sees = page.material.pictures(1, digits), lenet.input_size
 found = layers_of(lenet, nn.Conv2d, Halving, PartialConvolution, nn.Linear)
 layers = dict(zip(("C1", "S2", "C3", "S4", "C5", "F6"), found, strict=True))
 with watched(layers) as seen, torch.no_grad():
@@ -128,8 +130,8 @@ page.claim("share of AlexNet's parameters that lie in dense layers", dense, ">= 
 # %% [markdown]
 # **GoogLeNet** looks at the same maps with filters of 1 x 1, 3 x 3 and 5 x 5 at once, an *Inception module*. Before the
 # larger filters, one of 1 x 1 makes few maps of many: its first module takes {reduced:,.0f} million multiply-adds in
-# place of {plain:,.0f}. (Its paper says that it has 12 times fewer parameters than AlexNet; counted as it is printed
-# there, it is {fewer:.1f} times. torchvision's is smaller yet, as it has 3 x 3 in place of 5 x 5.)
+# place of {plain:,.0f}. (Its paper, arXiv:1409.4842, says that it has 12 times fewer parameters than AlexNet; counted as
+# it is printed there, it is {fewer:.1f} times. torchvision's is smaller yet, as it has 3 x 3 in place of 5 x 5.)
 
 # %%
 
@@ -196,7 +198,8 @@ page.claim("a plain one whose weights are products gives the same, at most off b
 # %%
 page.say(f"```python\n{dedent(inspect.getsource(Block.forward)).strip()}\n```")
 mine, theirs = ResNet34().eval(), resnet34(weights=None).eval()
-lines = sum(bool(line.strip()) for one in (Block, ResNet34) for line in inspect.getsource(one).splitlines())
+written = "".join(inspect.getsource(one) for one in (Block, ResNet34, add_layers, start))
+lines = sum(bool(line.strip()) for line in written.splitlines())
 page.claim("lines of ResNet-34, docstrings and all", lines, "<= 45")
 page.claim(
     "its tensors have torchvision's names, in the same order",
@@ -221,8 +224,8 @@ with torch.no_grad():
 # A gradient goes back through a chain as a product, a factor for each layer, and through a shortcut as it is. Here are
 # {long} layers before they learn, the same weights without shortcuts and with them: the first layer's gradient is
 # {fades:.0e} times the last one's, and {passes:.1f} times. Batch norms keep it from vanishing, too, and let it grow
-# ({normed:,.0f} times). ResNet's authors had them, and yet a plain network of 34 layers erred more often than one of 18
-# (28.5 % and 27.9 %, top-1), and one with shortcuts less often (25.0 % and 27.9 %).
+# ({normed:,.0f} times). ResNet's authors (arXiv:1512.03385) had them, and yet a plain network of 34 layers erred more
+# often than one of 18 (28.5 % and 27.9 %, top-1), and one with shortcuts less often (25.0 % and 27.9 %).
 
 # %%
 long, width = 32, 16
@@ -262,7 +265,7 @@ page.picture(
 # %% [markdown]
 # On your own pictures: `frostline train backbone=resnet34_plain backbone.pretrained=false schedule=full dataset=folder
 # dataset.root=path/to/pictures`; what each network costs, and which tasks it serves: `frostline models`. LeNet-5 and a
-# small ResNet on 70,000 pictures of clothes are a study, `make repro STUDY=fashion`{fashion}
+# small ResNet on Fashion-MNIST's pictures of clothes are a study, `make repro STUDY=fashion`{fashion}
 
 # %%
 fashion = "."

@@ -159,13 +159,14 @@ alike = [name in names for name, names in zip(network.classes, lists, strict=Tru
 page.claim("names of torchvision's list that stand in the same place of timm's, of 1,000", sum(alike), ">= 980")
 
 # %% [markdown]
-# At 64 px it is {wrong_sure:.0%} sure of a *{wrong}*: a probability says how far it prefers a class to its others, and
+# At {small} px it is {wrong_sure:.0%} sure of a *{wrong}*: a probability says how far it prefers a class to its others, and
 # not whether it is right. Where your classes are not among its thousand, keep all of it but the last layer, {last:,} of
 # its {total:,} parameters: `frostline train backbone=efficientnet_lite0 schedule=frozen image_size={side}
 # dataset=folder dataset.root=path/to/pictures`, and ask it by `frostline predict`.
 
 # %%
-wrong, wrong_sure = best["64 px"]
+small = 64
+wrong, wrong_sure = best[f"{small} px"]
 weight, bias = list(held.values())[-2:]
 last, total = weight.numel() + bias.numel(), count(whole.parameters())
 page.claim("parameters, in millions; published are 4.7", total / 1e6, 4.7, 0.1)
