@@ -99,11 +99,10 @@ for name, cells in (("alexnet", (27, 13, 13, 13, 6)), ("googlenet", (112, 56, 28
 # [1409.4842](https://arxiv.org/abs/1409.4842); Chollet, [1610.02357](https://arxiv.org/abs/1610.02357); He, Zhang, Ren
 # & Sun, [1512.03385](https://arxiv.org/abs/1512.03385).
 #
-# **LeNet-5** is for digits of {digits} px, which zeros around them make {sees}. Its layers from the first convolution to
-# the last have maps of {cells} rows.
-# Its {weights:,} weights make {connections:,} connections: each is used {times:.1f} times. **AlexNet** is the same
-# idea, larger and in colours. Of its weights {dense:.0%} lie in three dense layers; later networks have one, after
-# global average pooling.
+# **LeNet-5** is for digits of {digits} px, which zeros around them make {sees}. Its layers from the first convolution
+# to the last have maps of {cells} rows. Its {weights:,} weights make {connections:,} connections: each is used
+# {times:.1f} times. **AlexNet** is the same idea, larger and in colours. Of its weights {dense:.0%} lie in three dense
+# layers; later networks have one, after global average pooling.
 
 # %%
 lenet, digits = networks["lenet5"], 28
@@ -130,8 +129,8 @@ page.claim("share of AlexNet's parameters that lie in dense layers", dense, ">= 
 # %% [markdown]
 # **GoogLeNet** looks at the same maps with filters of 1 x 1, 3 x 3 and 5 x 5 at once, an *Inception module*. Before the
 # larger filters, one of 1 x 1 makes few maps of many: its first module takes {reduced:,.0f} million multiply-adds in
-# place of {plain:,.0f}. (Its paper, arXiv:1409.4842, says that it has 12 times fewer parameters than AlexNet; counted as
-# it is printed there, it is {fewer:.1f} times. torchvision's is smaller yet, as it has 3 x 3 in place of 5 x 5.)
+# place of {plain:,.0f}. (Its paper, arXiv:1409.4842, says that it has 12 times fewer parameters than AlexNet; counted
+# as it is printed there, it is {fewer:.1f} times. torchvision's is smaller yet, as it has 3 x 3 in place of 5 x 5.)
 
 # %%
 

@@ -159,9 +159,9 @@ alike = [name in names for name, names in zip(network.classes, lists, strict=Tru
 page.claim("names of torchvision's list that stand in the same place of timm's, of 1,000", sum(alike), ">= 980")
 
 # %% [markdown]
-# At {small} px it is {wrong_sure:.0%} sure of a *{wrong}*: a probability says how far it prefers a class to its others, and
-# not whether it is right. Where your classes are not among its thousand, keep all of it but the last layer, {last:,} of
-# its {total:,} parameters: `frostline train backbone=efficientnet_lite0 schedule=frozen image_size={side}
+# At {small} px it is {wrong_sure:.0%} sure of a *{wrong}*: a probability says how far it prefers a class to its others,
+# and not whether it is right. Where your classes are not among its thousand, keep all of it but the last layer,
+# {last:,} of its {total:,} parameters: `frostline train backbone=efficientnet_lite0 schedule=frozen image_size={side}
 # dataset=folder dataset.root=path/to/pictures`, and ask it by `frostline predict`.
 
 # %%
