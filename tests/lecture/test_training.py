@@ -12,7 +12,7 @@ from frostline.config import compose
 from frostline.lecture.page import Lacking
 from frostline.lecture.training import SHORT, Drift, NormsRunning, Trained, annotated, apart, few, trained
 from frostline.loading.items import SceneItems
-from frostline.scenes.scene import SPLITS
+from frostline.scenes.scene import SPLITS, Classes
 
 MOST = {"train": 12, "val": 6, "test": 6}
 TINY = ["image_size=32", "trainer.epochs=2", "trainer.batch_size=8", "trainer.threads=1", "schedule=frozen"]
@@ -57,6 +57,14 @@ def test_too_few_are_told_in_a_sentence(folders, tmp_path):
     )
     with pytest.raises(Lacking, match=told):
         few(plain, {"mask"}, tmp_path / "few")
+
+
+def test_one_class_is_told_in_a_sentence(listed, drawn, tmp_path):
+    alone = Classes(labels=("a",))
+    scenes = [replace(scene, boxes=None, box_labels=None, mask=None) for scene in drawn(40, classes=1)]
+    dataset = prepare(listed(scenes, alone), tmp_path / "one", name="one")
+    with pytest.raises(Lacking, match="tells classes apart, and one has one: add another"):
+        few(dataset, {"label"}, tmp_path)
 
 
 def test_a_training_is_the_projects_own(small_meadow, train_small, tmp_path):

@@ -185,8 +185,10 @@ page.picture(
 work.cleanup()
 
 # %% [markdown]
-# {streets}On your own pictures with masks: `frostline train dataset=masks dataset.root=path/to/pictures
-# task=segmentation head=fcn8s schedule=thaw`
+# {streets}
+#
+# On your own pictures with masks:
+# `frostline train dataset=masks dataset.root=path/to/pictures task=segmentation head=fcn8s schedule=thaw`
 
 # %%
 streets, rows = "", committed_runs("segmenters")
@@ -196,5 +198,5 @@ if rows is not None:
     streets = (
         "On photographs of streets, with classes such as road, car, pedestrian and building, all of the network "
         f"trained for twenty epochs: FCN-32s {street['fcn32s']:.3f}, FCN-8s {street['fcn8s']:.3f}, U-Net "
-        f"{street['unet']:.3f} (one seed each: experiments/segmenters). "
+        f"{street['unet']:.3f} (one seed each: experiments/segmenters)."
     )
