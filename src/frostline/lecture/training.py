@@ -153,7 +153,7 @@ class Drift(pl.Callback):
 @torch.no_grad()
 def answer(backbone: Backbone, pictures: Tensor) -> Tensor:
     """The embeddings (n, E) of these pictures, in the mode that the backbone is in. Nothing of it moves."""
-    embedding = copy.deepcopy(backbone)(pictures)[1]
+    embedding: Tensor | None = copy.deepcopy(backbone)(pictures)[1]
     assert embedding is not None
     return embedding
 

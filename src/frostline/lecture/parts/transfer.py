@@ -172,8 +172,8 @@ if flowers is not None:
     page.claim("on 770 photographs of flowers, frozen: the lecture has 75 to 80 %", found.mean, 0.8, within=0.05)
     page.claim("what thawing is worth there", then.mean - found.mean, "> 0.02")
     photographs += (
-        f"On 770 photographs of five flowers, of 96 px, this network has {found} frozen and {then} thawed (three seeds, "
-        "95 % intervals: experiments/flowers), where the lecture has 75 to 80 % and about 95 %. "
+        f"On 770 photographs of five flowers, of 96 px, this network has {found} frozen and {then} thawed (three "
+        "seeds, 95 % intervals: experiments/flowers), where the lecture has 75 to 80 % and about 95 %. "
     )
 if more is not None:
     best = max(more, key=lambda arm: more[arm].mean)
