@@ -13,7 +13,7 @@ from frostline.draw.marks import veil
 from frostline.draw.style import chart
 from frostline.lecture.figures import frame, panels, show
 
-WIDTH, HEIGHT = 3.1, 2.9  # inches of a chart; two stand beside each other
+WIDTH, HEIGHT = 3.1, 3.1  # inches of a chart; two stand beside each other
 COLOURS = (BLUE, RED, QUIET, GREEN)
 
 
@@ -60,10 +60,19 @@ def lines(axes: Axes, curves: Mapping[str, Sequence[float]], what: str) -> None:
     for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
         axes.plot(range(1, len(values) + 1), values, "o-", color=colour, lw=1.9, ms=3.5, label=name)
     axes.set_xlabel("epoch")
+    axes.margins(y=0.14)  # room for a word
     axes.set_title(what, fontsize=9, color=QUIET, loc="left")
     axes.tick_params(labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.legend(fontsize=9, frameon=False, labelcolor=INK)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=2,
+        fontsize=9,
+        frameon=False,
+        labelcolor=INK,
+        columnspacing=1,
+    )  # below, where no line is
 
 
 def moment(axes: Axes, thawed: int) -> None:

@@ -96,7 +96,7 @@ page.picture(
 )
 
 # %% [markdown]
-# **Two ways to spoil it.** Where the rate is *not lowered* as the network thaws, features are torn away before they
+# **Two ways to spoil it.** Where the rate is *not lowered* as the network thaws, features can be torn away before they
 # can adapt: it knew {before:.0%} of the validation pictures, and an epoch later knows {torn:.0%}; it ends at
 # {hot_last:.0%}, the other at {last:.0%}. And a network whose weights are frozen, but whose **batch norms go on
 # gathering statistics**, is not frozen. Without a single weight having moved, its answers to the same pictures are off
