@@ -1,6 +1,6 @@
 """The pictures of the lecture's parts on boxes: what is true is green, what is found orange."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +82,19 @@ def iou_figure(picture: Tensor, true: Box, found: Box, shared: float, covered: f
     for each in axes[0]:
         frame(each, true, TRUE)
         frame(each, found, FOUND)
+    _near(axes[0], [*true[:2], *found[:2]], [*true[2:], *found[2:]], picture.shape[1:])
     key(figure, true=TRUE, found=FOUND)
     figure.suptitle(f"IoU = {shared:,.0f} / {covered:,.0f} = {shared / covered:.2f}", fontsize=11, color=INK)
     return figure
+
+
+def _near(axes: Iterable[Axes], lower: Sequence[float], upper: Sequence[float], size: Sequence[int]) -> None:
+    """Show of a picture no more than a square around these corners, x y x y."""
+    low, high = np.reshape(lower, (-1, 2)).min(0), np.reshape(upper, (-1, 2)).max(0)
+    half = min(0.7 * (high - low).max(), min(size) / 2)
+    x, y = ((low + high) / 2).clip(half, np.array(size[::-1]) - half)
+    for each in axes:
+        each.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
 
 
 def alike_figure(cases: Sequence[tuple[Box, Box, str]]) -> Figure:
@@ -173,7 +183,7 @@ def suppression_figure(
 
 def detected_figure(examples: Sequence[Example], from_score: float) -> Figure:
     """Pictures with their true boxes and those that are found with at least this score."""
-    columns = min(3, len(examples))
+    columns = min(2, len(examples))
     figure, axes = panels(-(-len(examples) // columns), columns, WIDTH / columns)
     for each in axes.flat[len(examples) :]:
         each.set_axis_off()
