@@ -112,6 +112,8 @@ def test_a_first_box_lies_in_the_square_as_in_its_picture(dataset, unboxed):
     x0, y0, x1, y1 = scene.boxes[0].tolist()
     assert first_box(own, 96).tolist() == [3 * x0, 4 * y0, 3 * x1, 4 * y1]
     middle = [24, 19, 67, 77]
+    own = SimpleNamespace(scenes=lambda: [replace(scene, boxes=np.array([[4, 4, 5, 24]], np.float32))])
+    assert first_box(own, 96).tolist() == middle  # of three pixels, which nobody sees
     assert first_box(Own(unboxed), 96).tolist() == middle and first_box(Own(), 96).tolist() == middle
 
 

@@ -31,7 +31,8 @@ from frostline.tasks.detection import Detection
 from frostline.tasks.examples import spread
 from frostline.words import listed
 
-LOOKED_AT, APART = 50, 0.1  # test pictures, and an IoU
+LOOKED_AT = 50  # test pictures
+SEEN, APART = 8, 0.1  # pixels of a side, and an IoU: of boxes that can be seen, each by itself
 MOST = (400, 120, 200)  # scenes of each split that a short run is trained and tested on, as many as the meadow has
 # Kept activations are read back, so that an epoch of a frozen network takes a part of a second.
 SHORT = ("tracking=none", "trainer=cpu", "augment=none", "augment/mix=none", "schedule=frozen")
@@ -119,33 +120,42 @@ class Unboxed(Some):
 
 
 def first_box(own: Material, side: int) -> Tensor:
-    """x0 y0 x1 y1 in whole pixels of the square: the first box of the first test picture, or one in its middle."""
-    try:
-        scene = own.scenes()[0]
-    except Lacking:
-        scene = None
-    if scene is None or scene.boxes is None or not len(scene.boxes):
-        return torch.tensor([0.25, 0.2, 0.7, 0.8]).mul(side).round()
-    return (torch.from_numpy(scene.boxes[0]) / torch.tensor(scene.size * 2) * side).round()
+    """x0 y0 x1 y1 in whole pixels of the square: the first box of the first test picture, or, where that has none that
+    can be seen, one in its middle."""
+    for scene in _looked_at(own)[:1]:
+        for box in _in_square(scene, side)[:1].round():
+            if float((box[2:] - box[:2]).min()) >= SEEN:
+                return box
+    return torch.tensor([0.25, 0.2, 0.7, 0.8]).mul(side).round()
 
 
 def two_things(own: Material, side: int) -> tuple[Tensor, Tensor]:
     """A picture (3, side, side) in 0..1 and two boxes (2, 4) on it, in pixels: of the first test pictures that with the
     largest second box that hardly overlaps the first; where none has two, the first picture, and boxes of nothing."""
-    try:
-        scenes = own.scenes()[:LOOKED_AT]
-    except Lacking:
-        scenes = []
-    found, chosen, most = None, torch.tensor([[0.15, 0.3, 0.55, 0.8], [0.6, 0.15, 0.9, 0.45]]) * side, 0.0
-    for scene in scenes:
-        if scene.boxes is not None and len(scene.boxes) > 1:
-            boxes = torch.from_numpy(scene.boxes[:2]) / torch.tensor(scene.size * 2) * side
+    found, chosen, most = None, torch.tensor([[0.15, 0.3, 0.55, 0.8], [0.6, 0.15, 0.9, 0.45]]) * side, float(SEEN**2)
+    for scene in _looked_at(own):
+        boxes = _in_square(scene, side)[:2]
+        if len(boxes) == 2 and float(box_iou(boxes[:1], boxes[1:])) < APART:
             second = float(box_area(boxes).min())
-            if second > most and float(box_iou(boxes[:1], boxes[1:])) < APART:
+            if second > most:
                 found, chosen, most = scene, boxes, second
     if found is None:
         return own.pictures(1, side)[0].float() / 255, chosen
     return torch.from_numpy(own.square(found, side)).permute(2, 0, 1).float() / 255, chosen
+
+
+def _looked_at(own: Material) -> list[Scene]:
+    try:
+        return list(own.scenes()[:LOOKED_AT])
+    except Lacking:  # there are pictures, but no split of them
+        return []
+
+
+def _in_square(scene: Scene, side: int) -> Tensor:
+    """Its boxes (n, 4) in pixels of the square that it is stretched to; none where nobody has annotated any."""
+    if scene.boxes is None or scene.size is None:
+        return torch.zeros(0, 4)
+    return torch.from_numpy(scene.boxes) / torch.tensor(scene.size * 2) * side
 
 
 def candidates(things: Tensor, side: int) -> tuple[Tensor, Tensor]:

@@ -22,8 +22,20 @@ from frostline.scenes.scene import Classes, Scene
 from frostline.tasks.examples import Example
 
 TRUE, FOUND = GREEN, ORANGE
-WIDTH, SMALL = 5.2, 9  # inches and points: such letters can be read on a phone
+WIDTH, SMALL = 5.0, 9  # inches and points: such letters can be read on a phone
+LINE = 0.2  # inches, of words in that size
 Box = Sequence[float]
+
+
+def squares(count: int, columns: int, lines: int = 1) -> tuple[Figure, list[Axes]]:
+    """So many bare squares in rows, with room for titles of so many lines, and for a key below."""
+    columns = min(columns, count)
+    rows, side = -(-count // columns), WIDTH / columns
+    figure, axes = panels(rows, columns, side)
+    figure.set_figheight(rows * (side + lines * LINE) + 2 * LINE)
+    for each in axes.flat[count:]:
+        each.set_axis_off()
+    return figure, list(axes.flat[:count])
 
 
 def whole(axes: Axes, picture: Tensor | np.ndarray, title: str = "", faded: float = 0.0) -> None:
@@ -71,18 +83,18 @@ def key(figure: Figure, **names: str) -> None:
 
 def iou_figure(picture: Tensor, true: Box, found: Box, shared: float, covered: float) -> Figure:
     """A picture (3, H, W) with two boxes; what they share, and what either covers."""
-    figure, axes = panels(1, 3, WIDTH / 3)
+    figure, axes = squares(3, 3, 3)
     titles = ("two boxes", f"they share {shared:,.0f} px", f"either covers {covered:,.0f} px")
-    for each, title in zip(axes[0], titles, strict=True):
-        whole(each, picture, title, 0.0 if each is axes[0, 0] else 0.6)
+    for each, title in zip(axes, titles, strict=True):
+        whole(each, picture, title, 0.0 if each is axes[0] else 0.6)
     both = [max(true[0], found[0]), max(true[1], found[1]), min(true[2], found[2]), min(true[3], found[3])]
-    frame(axes[0, 1], both, BLUE, width=0, filled=0.75)
+    frame(axes[1], both, BLUE, width=0, filled=0.75)
     for box in (true, found):
-        axes[0, 2].add_patch(Rectangle((box[0], box[1]), box[2] - box[0], box[3] - box[1], color=BLUE, linewidth=0))
-    for each in axes[0]:
+        axes[2].add_patch(Rectangle((box[0], box[1]), box[2] - box[0], box[3] - box[1], color=BLUE, linewidth=0))
+    for each in axes:
         frame(each, true, TRUE)
         frame(each, found, FOUND)
-    _near(axes[0], [*true[:2], *found[:2]], [*true[2:], *found[2:]], picture.shape[1:])
+    _near(axes, [*true[:2], *found[:2]], [*true[2:], *found[2:]], picture.shape[1:])
     key(figure, true=TRUE, found=FOUND)
     figure.suptitle(f"IoU = {shared:,.0f} / {covered:,.0f} = {shared / covered:.2f}", fontsize=11, color=INK)
     return figure
@@ -99,9 +111,8 @@ def _near(axes: Iterable[Axes], lower: Sequence[float], upper: Sequence[float], 
 
 def alike_figure(cases: Sequence[tuple[Box, Box, str]]) -> Figure:
     """For each case a true and a found box in shares of a picture, and what is said of them."""
-    figure, axes = panels(1, len(cases), WIDTH / len(cases))
-    figure.set_figheight(WIDTH / len(cases) + 0.7)
-    for each, (true, found, title) in zip(axes[0], cases, strict=True):
+    figure, axes = squares(len(cases), len(cases), 2)
+    for each, (true, found, title) in zip(axes, cases, strict=True):
         each.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", facecolor=PALE)
         frame(each, true, TRUE, filled=0.2)
         frame(each, found, FOUND, filled=0.2)
@@ -112,11 +123,8 @@ def alike_figure(cases: Sequence[tuple[Box, Box, str]]) -> Figure:
 
 def located_figure(examples: Sequence[Example], shares: Sequence[float]) -> Figure:
     """Pictures with the true box and the predicted one; shares: their IoU."""
-    columns = min(3, len(examples))
-    figure, axes = panels(-(-len(examples) // columns), columns, WIDTH / columns)
-    for each in axes.flat[len(examples) :]:
-        each.set_axis_off()
-    for each, example, share in zip(axes.flat, examples, shares, strict=False):
+    figure, axes = squares(len(examples), 3, 2)
+    for each, example, share in zip(axes, examples, shares, strict=True):
         found = example.prediction
         assert isinstance(found, Located)
         pixels = example.picture
@@ -134,11 +142,11 @@ def masks_figure(scene: Scene, classes: Classes, proposed: Collection[Named], co
     """A scene with its mask, then with the boxes around the mask's regions, then with those that are right."""
     assert isinstance(scene.mask, Path) and scene.size is not None  # it is a dataset's
     picture, mask = Preprocessing(max(scene.size)).square(stored_picture(scene), scene.size), read_mask(scene.mask)
-    figure, axes = panels(1, 3, WIDTH / 3)
-    whole(axes[0, 0], picture, "what its mask shows", 0.3)
+    figure, axes = squares(3, 3)
+    whole(axes[0], picture, "what its mask shows", 0.3)
     width, height = scene.size
-    axes[0, 0].imshow(veil(mask, classes.masks or ()), extent=(0, width, height, 0), interpolation="nearest")
-    for each, boxes, title in ((axes[0, 1], proposed, "boxes around that"), (axes[0, 2], corrected, "corrected")):
+    axes[0].imshow(veil(mask, classes.masks or ()), extent=(0, width, height, 0), interpolation="nearest")
+    for each, boxes, title in ((axes[1], proposed, "boxes around that"), (axes[2], corrected, "corrected")):
         whole(each, picture, title)
         for box in boxes:
             frame(each, box[1], TRUE if box in corrected else RED)
@@ -148,11 +156,10 @@ def masks_figure(scene: Scene, classes: Classes, proposed: Collection[Named], co
 
 def windows_figure(picture: Tensor, cell: int, windows: Sequence[tuple[int, int]], side: int, count: int) -> Figure:
     """A picture (3, H, W) cut into cells, and some windows of side x side cells, by row and column of their corner."""
-    figure, axes = panels(1, 1, WIDTH)
-    (each,) = axes[0]
+    figure, (each,) = squares(1, 1)
     whole(each, picture, f"{count} windows of {side} x {side} cells: the first, the second and the last")
     height, width = picture.shape[1:]
-    figure.set_figheight(WIDTH * height / width + 0.3)
+    figure.set_figheight(WIDTH * height / width + 1.5 * LINE)
     each.hlines(range(cell, height, cell), 0, width, color="white", linewidth=0.7)
     each.vlines(range(cell, width, cell), 0, height, color="white", linewidth=0.7)
     lines = zip(windows, ((ORANGE, "-"), (BLUE, "--"), (RED, "-")), strict=True)
@@ -170,8 +177,8 @@ def suppression_figure(
     picture: Tensor, boxes: Sequence[Box], scores: Sequence[float], steps: Sequence[Step], titles: Sequence[str]
 ) -> Figure:
     """A picture with boxes, once for each step of their selection, two steps beside each other."""
-    figure, axes = panels(-(-len(steps) // 2), 2, WIDTH / 2)
-    for each, (kept, dropped, left), title in zip(axes.flat, steps, titles, strict=True):
+    figure, axes = squares(len(steps), 2)
+    for each, (kept, dropped, left), title in zip(axes, steps, titles, strict=True):
         whole(each, picture, title, 0.35)
         for numbers, colour, line in ((left, BLUE, "-"), (dropped, PINK, "--"), (kept, ORANGE, "-")):
             for n in numbers:
@@ -183,11 +190,8 @@ def suppression_figure(
 
 def detected_figure(examples: Sequence[Example], from_score: float) -> Figure:
     """Pictures with their true boxes and those that are found with at least this score."""
-    columns = min(2, len(examples))
-    figure, axes = panels(-(-len(examples) // columns), columns, WIDTH / columns)
-    for each in axes.flat[len(examples) :]:
-        each.set_axis_off()
-    for each, example in zip(axes.flat, examples, strict=False):
+    figure, axes = squares(len(examples), 2)
+    for each, example in zip(axes, examples, strict=True):
         assert isinstance(example.prediction, Detected)
         found = example.prediction.sure(from_score)
         scale = example.picture.shape[1] / example.size[0]

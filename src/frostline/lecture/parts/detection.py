@@ -253,8 +253,8 @@ page.picture(
 
 # %% [markdown]
 # **Which mAP?** The word has several meanings. Pascal VOC has taken the whole area under these precisions since 2010;
-# COCO takes 101 recalls, lets a box have the best true one that is *still free*, and then takes the mean over IoUs of
-# 0.50, 0.55 ... 0.95. What suppression is for, the last row says: each double is a mistake.
+# COCO (arXiv:1405.0312) takes 101 recalls, lets a box have the best true one that is *still free*, and then takes the
+# mean over IoUs of 0.50, 0.55 ... 0.95. What suppression is for, the last row says: each double is a mistake.
 
 # %%
 task.nms_iou = 1.0  # suppresses nothing

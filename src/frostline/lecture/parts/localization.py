@@ -174,8 +174,7 @@ page.picture(
 # %% [markdown]
 # **Boxes for flowers that had none.** Where there are masks, there are boxes: one around each connected region. That
 # gives {right:.0%} of {count:,} drawn flowers the right box, to the pixel; where two of a kind touch, or one lies
-# across another, somebody has to look. `frostline annotate` gives the boxes to a tool, and takes back what people made
-# of them.
+# across another, somebody has to look: the boxes go to an annotation tool, and come back as people have left them.
 
 # %%
 drawn = material([]).dataset  # has masks, and boxes to compare with
