@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from frostline.errors import FrostlineError
 from frostline.lecture.material import Material, material
 from frostline.lecture.page import Lacking
 from frostline.loading.batch import Pictures
+from frostline.loading.module import SceneLoader
 from frostline.metrics.detection import Boxes
 from frostline.runs.build import Built, build_run
 from frostline.runs.fit import Fitted, fit
@@ -123,9 +124,9 @@ def first_box(own: Material, side: int) -> Tensor:
     """x0 y0 x1 y1 in whole pixels of the square: the first box of the first test picture, or, where that has none that
     can be seen, one in its middle."""
     for scene in _looked_at(own)[:1]:
-        for box in _in_square(scene, side)[:1].round():
-            if float((box[2:] - box[:2]).min()) >= SEEN:
-                return box
+        boxes = _in_square(scene, side)[:1].round()
+        if len(boxes) and float((boxes[0, 2:] - boxes[0, :2]).min()) >= SEEN:
+            return boxes[0]
     return torch.tensor([0.25, 0.2, 0.7, 0.8]).mul(side).round()
 
 
@@ -167,6 +168,11 @@ def candidates(things: Tensor, side: int) -> tuple[Tensor, Tensor]:
     strays = torch.tensor([[0.02, 0.72, 0.22, 0.97], [0.75, 0.04, 0.97, 0.2]]) * side
     scores = torch.tensor([0.94, 0.88, 0.71, 0.66, 0.83, 0.75, 0.52, 0.31, 0.12])
     return torch.cat([*around, strays]).clamp(0, side), scores
+
+
+def batches_of(loader: SceneLoader) -> list[Pictures]:
+    """All of its batches, which are of pictures, as no run has told it to take activations."""
+    return [cast(Pictures, batch) for batch in loader]
 
 
 def boxes_of(batches: Iterable[Pictures]) -> Tensor:

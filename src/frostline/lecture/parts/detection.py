@@ -11,13 +11,14 @@ import statistics
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 from torchvision.ops import batched_nms, box_iou, nms
 
 from frostline.config import compose
-from frostline.lecture.boxed import boxed, candidates, found_and_true, two_things
+from frostline.lecture.boxed import batches_of, boxed, candidates, found_and_true, two_things
 from frostline.lecture.figures_boxes import (
     detected_figure,
     precision_recall_figure,
@@ -75,7 +76,7 @@ one_pass.load_state_dict(slid.state_dict())
 picture = (page.material.pictures(1, size).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
-def timed(task):
+def timed(task: Any) -> tuple[float, torch.Tensor]:
     since = time.perf_counter()
     with torch.inference_mode():
         told = task.model.head.score_windows(task.model.backbone, picture)
@@ -87,8 +88,8 @@ pairs = [(timed(slid), timed(one_pass)) for _ in range(repeats)]
 slid_ms, pass_ms = (statistics.median(pair[side][0] for pair in pairs) for side in (0, 1))
 ratio = statistics.median(window[0] / whole[0] for window, whole in pairs)
 apart = max(float((window[1] - whole[1]).abs().max()) for window, whole in pairs)
-dense = one_pass.model.head.hidden.weight
-many, kernel = pairs[0][0][1].shape[1], one_pass.model.head.side
+head: Any = one_pass.model.head
+many, dense, kernel = pairs[0][0][1].shape[1], head.hidden.weight, head.side
 starts = range(0, size - WINDOW + 1, STRIDE)
 page.claim(f"windows of {WINDOW} px in a picture of {size} px, in steps of {STRIDE}", many, len(starts) ** 2)
 page.claim(
@@ -113,7 +114,7 @@ picture, things = two_things(page.material, frame)
 boxes, scores = candidates(things, frame)
 
 
-def suppressed(boxes, scores, most):
+def suppressed(boxes: torch.Tensor, scores: torch.Tensor, most: float) -> tuple[list[int], list[Any]]:
     shares = box_iou(boxes, boxes)
     left, kept, steps = scores.argsort(descending=True, stable=True).tolist(), [], []
     while left:
@@ -131,13 +132,12 @@ kept, steps = suppressed(*sure, most)
 page.claim("which are kept, and in which order, as torchvision has it", kept, tuple(nms(*sure, most).tolist()))
 ours = suppress(sure[0].numpy(), sure[1].numpy(), np.zeros(len(likely), int), most)
 page.claim("as Frostline has it", kept, tuple(ours.tolist()))
-everything = ([], [], list(range(len(boxes))))
 page.picture(
     suppression_figure(
         picture,
         boxes.tolist(),
         scores.tolist(),
-        [everything, ([], unlikely, likely), steps[0], (kept, [], [])],
+        [([], [], range(len(boxes))), ([], unlikely, likely), steps[0], (kept, [], [])],
         [
             f"{len(boxes)} boxes",
             f"what is below {threshold} goes",
@@ -164,9 +164,10 @@ with TemporaryDirectory() as place:
     if pictures.why:
         page.say(pictures.why)
     built, fitted = pictures.run(Path(place), *learning)
-    items, batches = built.data.items("test"), list(built.data.test_dataloader())
+    items, batches = built.data.items("test"), batches_of(built.data.test_dataloader())
     shown = examples(built.task, items, spread(4, len(items)))
-task, seconds = built.task, fitted.train_seconds
+task: Any = built.task
+seconds = fitted.train_seconds
 size, classes, farthest = items.size, len(task.classes), BINS - 1
 weights = sum(parameter.numel() for parameter in task.detector.parameters())
 with torch.no_grad():
@@ -197,15 +198,16 @@ page.picture(
 
 # %%
 found, truth = found_and_true(task, batches)
-sure = []  # of all classes together: the score of each box, and whether it is right
+everything: list[tuple[float, bool]] = []  # of all classes: the score of each box, and whether it is right
 
 
-def right_or_wrong(label):
+def right_or_wrong(label: int) -> tuple[torch.Tensor, int]:
     """Of each box that is found of a class, the surest first; and how many true ones there are."""
-    judged, total = [], 0
+    judged: list[tuple[float, bool]] = []
+    total = 0
     for one, real in zip(found, truth, strict=True):
         mine, theirs = one["labels"] == label, real["boxes"][real["labels"] == label]
-        shares, taken = box_iou(one["boxes"][mine], theirs), set()
+        shares, taken = box_iou(one["boxes"][mine], theirs), set[int]()
         for score, share in zip(one["scores"][mine].tolist(), shares.tolist(), strict=True):
             best = max(share, default=0)
             right = best >= 0.5 and share.index(best) not in taken
@@ -213,11 +215,11 @@ def right_or_wrong(label):
             taken |= {share.index(best)} if right else set()
         total += len(theirs)
     judged.sort(key=lambda each: -each[0])
-    sure.extend(judged)
+    everything.extend(judged)
     return torch.tensor([right for _, right in judged], dtype=torch.long), total
 
 
-def precisions(right, total, steps):
+def precisions(right: torch.Tensor, total: int, steps: int) -> list[float]:
     """The highest precision at recalls of 0, 1 / steps ... 1 or beyond; 0 where there is none."""
     hits = right.cumsum(0)
     precision = hits / torch.arange(1, len(hits) + 1)
@@ -235,7 +237,7 @@ page.claim(f"AP of {len(average)} classes by hand, from what Frostline has: off 
 page.claim("mAP by hand", m_ap, float(voc["voc_ap11"]), 1e-6)
 rates = []  # from a score on: boxes, recall, precision
 for least in (0.1, 0.3, 0.6):
-    good = [right for score, right in sure if score >= least]
+    good = [right for score, right in everything if score >= least]
     rates.append(
         (least, len(good), sum(good) / sum(len(real["boxes"]) for real in truth), sum(good) / max(1, len(good)))
     )
@@ -258,9 +260,9 @@ page.picture(
 
 # %%
 task.nms_iou = 1.0  # suppresses nothing
-doubled, _ = found_and_true(task, batches)
+all_found, _ = found_and_true(task, batches)
 task.nms_iou = most
-doubled = float(voc_average_precision(doubled, truth, classes)["voc_ap11"])
+doubled = float(voc_average_precision(all_found, truth, classes)["voc_ap11"])
 coco = coco_average_precision(found, truth, classes)
 half, strict, area = float(coco["map50"]), float(coco["map"]), float(voc["voc_ap_area"])
 page.table(
@@ -275,24 +277,24 @@ page.table(
 )
 order = torch.cat([one["scores"] for one in found]).argsort(descending=True, stable=True)
 labels = torch.cat([one["labels"] for one in found])[order]
-by_coco = [coco_matches(one, real, classes)[0] & 1 for one, real in zip(found, truth, strict=True)]
-by_coco = torch.cat(by_coco)[order].long()
+bits = [coco_matches(one, real, classes)[0] & 1 for one, real in zip(found, truth, strict=True)]
+by_coco = torch.cat(bits)[order].long()
 hundred = {n: statistics.fmean(precisions(by_coco[labels == n], lists[n][1], 100)) for n in lists}
 furthest = max(abs(hundred[n] - float(coco["map50_by_class"][n])) for n in hundred)
 page.claim("AP with 101 recalls by hand, from what COCO's evaluator has: off by, at most", furthest, "<= 0.01")
 page.claim("how much stricter IoUs take from COCO's mAP", half - strict, ">= 0")
 raw = task.detector.decode(told)
 boxes, scores, labels = raw["boxes"][0].double(), raw["scores"][0].double(), raw["labels"][0]
-by_hand = set()
+mine: set[int] = set()
 for kind in labels.unique():
     own = torch.nonzero(labels == kind).flatten()
-    by_hand |= set(own[suppressed(boxes[own], scores[own], most)[0]].tolist())
+    mine |= set(own[suppressed(boxes[own], scores[own], most)[0]].tolist())
 library = set(batched_nms(boxes, scores, labels, most).tolist())
-ours = set(suppress(boxes.numpy(), scores.numpy(), labels.numpy(), most).tolist())
+frostlines = set(suppress(boxes.numpy(), scores.numpy(), labels.numpy(), most).tolist())
 page.claim(
-    f"of {len(boxes)} boxes for one picture, what suppression keeps by hand as torchvision", by_hand == library, True
+    f"of {len(boxes)} boxes for one picture, what suppression keeps by hand as torchvision", mine == library, True
 )
-page.claim("and as Frostline", by_hand == ours, True)
+page.claim("and as Frostline", mine == frostlines, True)
 if pictures.drawn:
     page.claim("times that precision as it is goes up again", int((precision.diff() > 0).sum()), ">= 3")
     page.claim("cells that say that something is there, of all, as a part", there, "<= 0.15")

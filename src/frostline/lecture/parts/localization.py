@@ -9,6 +9,7 @@
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torchvision.ops import box_convert, box_iou
@@ -17,7 +18,7 @@ from frostline.annotate.exchange import export, import_
 from frostline.annotate.proposals import propose
 from frostline.checking.prepare import prepare
 from frostline.config import compose
-from frostline.lecture.boxed import Unboxed, boxed, boxes_of, first_box, named_boxes, redraw, scene_of
+from frostline.lecture.boxed import Unboxed, batches_of, boxed, boxes_of, first_box, named_boxes, redraw, scene_of
 from frostline.lecture.figures_boxes import alike_figure, iou_figure, located_figure, masks_figure
 from frostline.lecture.material import material
 from frostline.lecture.page import begin
@@ -35,11 +36,11 @@ inwards = torch.where((true[:2] + true[2:]) / 2 < side / 2, 1.0, -1.0)
 found = true + (extent * inwards * torch.tensor([0.25, 0.15])).round().repeat(2)
 
 
-def area(x0, y0, x1, y1):
+def area(x0: float, y0: float, x1: float, y1: float) -> float:
     return max(0.0, float(x1 - x0)) * max(0.0, float(y1 - y0))
 
 
-def pixels_of(box):
+def pixels_of(box: torch.Tensor) -> torch.Tensor:
     at = torch.arange(side) + 0.5
     return ((at > box[1]) & (at < box[3]))[:, None] & ((at > box[0]) & (at < box[2]))
 
@@ -115,7 +116,7 @@ config = compose([*pictures.overrides, "task=localization", "head=pooled_box", "
 data = build_data(config, pictures.dataset)
 torch.manual_seed(0)
 task = build_task(config, data.classes).eval()
-batches = list(data.train_dataloader())
+batches = batches_of(data.train_dataloader())
 batch, size = batches[0], config["image_size"]
 n = len(batch["id"])
 page.table(
@@ -134,7 +135,8 @@ page.claim("pictures of an epoch", sum(len(each["id"]) for each in batches), len
 with torch.no_grad():
     scores, boxes = task(batch["image"])
 features = task.model.backbone.embedding_size
-weights = sum(parameter.numel() for parameter in task.model.head.box.parameters())
+second: Any = task.model.head.box
+weights = sum(parameter.numel() for parameter in second.parameters())
 page.claim("numbers that the two heads give a picture", (scores.shape[1], boxes.shape[1]), (len(data.classes), 4))
 page.claim("weights of the second: four times as many as it reads, and four biases", weights, 4 * features + 4)
 wanted = box_convert(torch.cat(batch["boxes"]) / size, "xyxy", "cxcywh")
@@ -156,7 +158,7 @@ items, rows = built.data.items("test"), built.task.tested.rows
 chosen = spread(6, len(items))
 shown = examples(built.task, items, chosen)
 known, reading = len(built.data.items("train")), fitted.metrics["iou"]
-learnt, tested = (boxes_of(loader) / size for loader in (data.train_dataloader(), data.test_dataloader()))
+learnt, tested = (boxes_of(part) / size for part in (batches, batches_of(data.test_dataloader())))
 mean = box_convert(box_convert(learnt, "xyxy", "cxcywh").mean(0, keepdim=True), "cxcywh", "xyxy")
 constant = float(overlaps(mean.expand(len(tested), -1), tested).mean())
 if pictures.drawn:
