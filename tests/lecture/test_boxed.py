@@ -118,7 +118,7 @@ def test_a_first_box_lies_in_the_square_as_in_its_picture(dataset, unboxed):
 
 
 def test_of_some_pictures_that_with_the_largest_second_thing_is_taken(dataset):
-    boxes = [[[0, 0, 16, 12]], [[0, 0, 16, 12], [20, 14, 30, 20]], [[0, 0, 16, 12], [20, 14, 32, 24]]]
+    boxes = [[[0, 0, 16, 12]], [[0, 0, 16, 12], [20, 14, 32, 24]], [[0, 0, 16, 12], [20, 14, 30, 20]]]
     boxes.append([[0, 0, 32, 24], [0, 0, 30, 24]])  # one and the same thing
     scene = dataset.scenes("test")[0]
     scenes = [replace(scene, boxes=np.array(each, np.float32)) for each in boxes]

@@ -165,7 +165,7 @@ def candidates(things: Tensor, side: int) -> tuple[Tensor, Tensor]:
     off = torch.tensor([[0, 0, 0, 0], [0.1, -0.06, 0.12, 0.02], [-0.1, 0.04, -0.04, 0.1], [0.04, 0.1, 0.02, 0.14]])
     extents = (things[:, 2:] - things[:, :2]).repeat(1, 2)
     around = [thing + part * extent for thing, extent, part in zip(things, extents, (off, off[:3]), strict=True)]
-    strays = torch.tensor([[0.02, 0.72, 0.22, 0.97], [0.75, 0.04, 0.97, 0.2]]) * side
+    strays = torch.tensor([[0.03, 0.66, 0.2, 0.86], [0.76, 0.1, 0.97, 0.25]]) * side
     scores = torch.tensor([0.94, 0.88, 0.71, 0.66, 0.83, 0.75, 0.52, 0.31, 0.12])
     return torch.cat([*around, strays]).clamp(0, side), scores
 

@@ -57,12 +57,13 @@ def frame(axes: Axes, box: Box, colour: str, line: str = "-", width: float = 2.0
 
 
 def said(axes: Axes, box: Box, text: str, colour: str, corner: int | None = None) -> None:
-    """Words at a corner of the box: 0 to 3 from the upper left on as one reads, by default above it, where there is
-    room."""
+    """Words outside of the box, at one of its corners: 0 to 3 from the upper left on as one reads, by default above it,
+    where there is room. Within it, where there is none."""
     width, height = axes.get_xlim()[1], axes.get_ylim()[0]
     if corner is None:
         corner = (box[0] > width / 2) + 2 * (box[1] < height / 7)
     right, low = corner % 2, corner // 2
+    beyond = box[3] > 0.93 * height if low else box[1] < 0.07 * height
     axes.text(
         box[2] if right else box[0],
         box[3] if low else box[1],
@@ -70,7 +71,7 @@ def said(axes: Axes, box: Box, text: str, colour: str, corner: int | None = None
         fontsize=SMALL,
         color="white",
         ha="right" if right else "left",
-        va="top" if low else "bottom",
+        va="top" if low != beyond else "bottom",
         bbox={"boxstyle": "square,pad=0.1", "color": colour, "linewidth": 0},
         clip_on=True,
     )

@@ -106,7 +106,7 @@ page.claim(f"one pass, times as fast as window by window (median of {repeats})",
 # **Many say the same.** All windows around a thing find it. Each tells its **objectness**, how sure it is that
 # something is there, and below a threshold ({threshold} here) it is not heard. Of the others, class by class,
 # **non-maximum suppression** keeps the surest, drops what overlaps it by more than {most:.0%}, and goes on with the
-# rest.
+# rest. The boxes below are made up, so that one sees each; those of a network come to the same test further on.
 
 # %%
 threshold, most, frame = 0.4, 0.6, 128
@@ -129,7 +129,7 @@ unlikely = torch.nonzero(scores < threshold).flatten().tolist()
 likely = [n for n in range(len(boxes)) if n not in unlikely]
 sure = boxes[: len(likely)], scores[: len(likely)]  # the unlikely ones come last
 kept, steps = suppressed(*sure, most)
-page.claim("which are kept, and in which order, as torchvision has it", kept, tuple(nms(*sure, most).tolist()))
+page.claim("likely boxes that are kept, in their order, as torchvision has it", kept, tuple(nms(*sure, most).tolist()))
 ours = suppress(sure[0].numpy(), sure[1].numpy(), np.zeros(len(likely), int), most)
 page.claim("as Frostline has it", kept, tuple(ours.tolist()))
 page.picture(
