@@ -77,6 +77,7 @@ def field_figure(picture: Tensor, found: Tensor, neuron: tuple[int, int], size: 
     (row, column), (height, width) = neuron, size
     show(axes[0, 0], picture, f"a picture, and a field of {height} rows, {width} columns")
     show(axes[0, 1], found, f"its map, and the neuron {row}, {column} that sees them")
+    axes[0, 1].set(xlim=axes[0, 0].get_xlim(), ylim=axes[0, 0].get_ylim())  # of the same scale
     frame(axes[0, 0], row, column, height, width)
     frame(axes[0, 1], row, column, 1, 1)
     for corner in (0, height):

@@ -130,8 +130,9 @@ def located_figure(examples: Sequence[Example], shares: Sequence[float]) -> Figu
         assert isinstance(found, Located)
         pixels = example.picture
         scale = pixels.shape[1] / example.size[0]
-        right = found.label == example.truth.label
-        whole(each, pixels, f"{found.name}\nIoU {share:.2f}" if right else f"{found.name}, wrong\nIoU {share:.2f}")
+        true = example.truth.label
+        wrong = "" if true is None or true == found.label else f", is {found.classes[true]}"
+        whole(each, pixels, f"{found.name}{wrong}\nIoU {share:.2f}")
         for real in () if example.truth.boxes is None else example.truth.boxes[:1]:
             frame(each, (real * scale).tolist(), TRUE)
         frame(each, (found.box * scale).tolist(), FOUND)

@@ -41,9 +41,13 @@ class Claim:
         return bool(plain(self.said) == self.found)
 
     @property
+    def found_in_words(self) -> str:
+        return show(self.found, ", ")
+
+    @property
     def in_words(self) -> str:
         """What was said, as it stands in a table."""
-        return show(plain(self.said)) + (f" ± {self.within:.2g}" if self.within else "")
+        return show(plain(self.said), ", ") + (f" ± {self.within:.2g}" if self.within else "")
 
 
 @dataclass
@@ -64,9 +68,9 @@ class Page:
         """
         claim = Claim(text, said, plain(found), within)
         if not claim.holds:
-            raise NotSo(f"{self.name}: {text}: said is {claim.in_words}, and found was {show(claim.found)}.")
+            raise NotSo(f"{self.name}: {text}: said is {claim.in_words}, and found was {claim.found_in_words}.")
         self.claims.append(claim)
-        self._tell(f"{text}: {show(claim.found)}")
+        self._tell(f"{text}: {claim.found_in_words}")
 
     def say(self, text: str) -> None:
         """A paragraph of Markdown."""
@@ -98,7 +102,7 @@ class Page:
     def checked(self) -> str:
         """The claims, as a part of the page that is folded in."""
         rows = "\n".join(
-            f"| {cell(one.text)} | {cell(one.in_words)} | {cell(show(one.found))} |" for one in self.claims
+            f"| {cell(one.text)} | {cell(one.in_words)} | {cell(one.found_in_words)} |" for one in self.claims
         )
         title = f"<details><summary>{len(self.claims)} claims, each checked by this run</summary>"
         return f"{title}\n\n| claim | said | found |\n| --- | --- | --- |\n{rows}\n\n</details>"
@@ -155,8 +159,8 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
-def show(value: Any) -> str:
-    """As it stands in a table."""
+def show(value: Any, between: str = " x ") -> str:
+    """As it stands in a table. between: the numbers of several, which in a part's own tables are sides."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -165,7 +169,7 @@ def show(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, tuple | list):
         whole = all(isinstance(each, int) for each in value)
-        return (" x " if whole else ", ").join(map(show, value))
+        return (between if whole else ", ").join(map(show, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {show(each)}" for key, each in value.items())
     return str(value)

@@ -18,11 +18,21 @@ README, PICTURES, CLAIMS = "README.md", "pictures", "claims.json"
 HEAD = """\
 # Convolutional networks, to be run
 
-What a convolutional network is, from the field that a neuron sees to a class for every pixel, {parts}.
-Every picture here was drawn, every number in the text filled in, and every claim checked by one command:
-`frostline lecture`. With `dataset.root=path/to/pictures` behind it, the same story is told with your own. Each part is
-a small file of Python in `src/frostline/lecture/parts/`, which Jupyter (with jupytext), VS Code and others open as
-a notebook."""
+What a convolutional network is, from the field that a neuron sees to a class for every pixel, {parts}. One
+command, `frostline lecture`, makes every figure, fills in every number and checks every claim: most are measured by
+that run; some are read from studies that are committed beside it, and say so; those of papers stand beside their paper.
+The pictures are {pictures}.
+
+With `dataset.root=path/to/pictures` behind it, the same story is told with yours: a folder for each class is enough for
+most parts. Each part is a small file of Python in `src/frostline/lecture/parts/`, which Jupyter (with jupytext), VS
+Code and others open as a notebook."""
+MEADOW = "of the *meadow*: flowers of five kinds, in any colour, which Frostline draws by program"
+END = """\
+## What now
+
+Which pretrained architecture, how deep frozen, for how long? For your own pictures and task that is a study: runs that
+differ in one thing at a time, on the same pictures, with an answer that says how sure it is. `frostline study new NAME`
+begins one, and `frostline --help` shows the rest."""
 
 
 def write(folder: Path, found: Sequence[Told], material: Material, command: str, seconds: float) -> None:
@@ -32,23 +42,24 @@ def write(folder: Path, found: Sequence[Told], material: Material, command: str,
     told = {**origin, "seconds": round(seconds, 1), "parts": claims}
     content = json.dumps(told, indent=1, ensure_ascii=False, default=str)
     write_whole(folder / CLAIMS, content + "\n")
-    write_whole(folder / README, readme(found, origin, seconds))
+    write_whole(folder / README, readme(found, material, origin, seconds))
 
 
-def readme(found: Sequence[Told], origin: dict[str, str], seconds: float) -> str:
+def readme(found: Sequence[Told], material: Material, origin: dict[str, str], seconds: float) -> str:
     all_of_them = len(found) == len(order.ORDER)
     parts = "in nine short parts" if all_of_them else f"here {len(found)} of {len(order.ORDER)} parts"
     claims = sum(len(told.page.claims) for told in found if told.state == "done")
     table = ["| part | claims | seconds |", "| --- | ---: | ---: |", *map(_row, found)]
+    table.append(f"| to prepare the pictures | | {seconds - sum(told.seconds for told in found):.1f} |")
     table.append(f"| together | {claims} | {seconds:.1f} |")
     failed = sum(told.state == "not so" for told in found)
     sources = {
         **origin,
         "claims": f"{claims}, of which each was checked" + (f"; {failed} more do not hold" if failed else ""),
-        "seconds": f"{seconds:.0f}, with what it takes to prepare the pictures",
     }
     end = ["## Where the numbers come from", "\n".join(["| | |", "| --- | --- |", *_rows(sources)])]
-    blocks = [HEAD.format(parts=parts), "\n".join(table), *map(_part, found), *end]
+    head = HEAD.format(parts=parts, pictures=f"those of {material.ending.strip()}" if material.ending else MEADOW)
+    blocks = [head, "\n".join(table), *map(_part, found), END, *end]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -3,7 +3,8 @@
 #
 # In {years} years networks that see grew from {shallow} layers with weights to {deep}. The share of pictures of which
 # the right class is not among a network's five best guesses, its **top-5 error**, fell in the last three of these
-# years: {errors}. It did not take more weights, but small convolutions that make large ones cheap, and shortcuts.
+# years: {errors}. It did not take more weights, as the deepest here has no more than AlexNet, but small convolutions
+# that make large ones cheap, and shortcuts.
 
 # %%
 import inspect
@@ -221,10 +222,10 @@ with torch.no_grad():
 
 # %% [markdown]
 # A gradient goes back through a chain as a product, a factor for each layer, and through a shortcut as it is. Here are
-# {long} layers before they learn, the same weights without shortcuts and with them: the first layer's gradient is
-# {fades:.0e} times the last one's, and {passes:.1f} times. Batch norms keep it from vanishing, too, and let it grow
-# ({normed:,.0f} times). ResNet's authors (arXiv:1512.03385) had them, and yet a plain network of 34 layers erred more
-# often than one of 18 (28.5 % and 27.9 %, top-1), and one with shortcuts less often (25.0 % and 27.9 %).
+# {long} layers before they learn, with torch's usual first weights, without shortcuts and with them: the first layer's
+# gradient is {fades:.0e} times the last one's, and {passes:.1f} times. Batch norms keep it from vanishing, too, and let
+# it grow ({normed:,.0f} times). ResNet's authors (arXiv:1512.03385) had them, and yet a plain network of 34 layers
+# erred more often than one of 18 (28.5 % and 27.9 %, top-1), and one with shortcuts less often (25.0 % and 27.9 %).
 
 # %%
 long, width = 32, 16

@@ -1,9 +1,9 @@
 # %% [markdown]
 # ## 1. Convolution
 #
-# A neuron of a convolutional layer is connected to a small field of the layer below: the one in row *i*, column *j*
-# sees rows *i* to *i* + {f_h} - 1 and columns *j* to *j* + {f_w} - 1, and no more. All neurons of a map have the same
-# weights and the same bias, so what is learnt in one place is known in all.
+# A neuron of a convolutional layer is connected to a small field of the layer below, of {f_h} x {f_w} pixels say: the
+# one in row *i*, column *j* sees rows *i* to *i* + {down} and columns *j* to *j* + {across}, and no more. All neurons
+# of a map have the same weights and the same bias, so what is learnt in one place is known in all.
 
 # %%
 import torch
@@ -19,6 +19,7 @@ picture = page.material.pictures(1, side).float() / 255
 weights = torch.randn(1, 3, f_h, f_w)
 
 maps = F.conv2d(picture, weights)
+down, across = f_h - 1, f_w - 1
 by_hand = torch.tensor(
     [
         [float((picture[0, :, i : i + f_h, j : j + f_w] * weights[0]).sum()) for j in range(side - f_w + 1)]
@@ -28,19 +29,20 @@ by_hand = torch.tensor(
 apart = float((maps[0, 0] - by_hand).abs().max())
 page.claim("two loops over fields give what the library gives, at most off by", apart, "<= 1e-4")
 
-i, j = 12, 20
+i, j = divmod(int(maps[0, 0].argmax()), maps.shape[3])  # the neuron that answers most
 leaf = picture.clone().requires_grad_()
 F.conv2d(leaf, weights)[0, 0, i, j].backward()
 seen = (leaf.grad != 0)[0]  # a pixel that it does not see has no gradient
 rows, columns = (torch.nonzero(seen.any(0).any(axis)).flatten() for axis in (1, 0))
-page.claim(f"rows that the neuron {i}, {j} sees", f"{rows[0]} to {rows[-1]}", f"{i} to {i + f_h - 1}")
-page.claim("columns that it sees", f"{columns[0]} to {columns[-1]}", f"{j} to {j + f_w - 1}")
+page.claim(f"rows that the neuron {i}, {j} sees", f"{rows[0]} to {rows[-1]}", f"{i} to {i + down}")
+page.claim("columns that it sees", f"{columns[0]} to {columns[-1]}", f"{j} to {j + across}")
 page.claim("pixels that it sees, of all three colours", int(seen.sum()), 3 * f_h * f_w)
 page.picture(
     field_figure(picture[0], maps[0, 0], (i, j), (f_h, f_w)),
     "field",
     f"A picture of {side} px with a small frame of {f_h} x {f_w} pixels; lines lead from it to one framed neuron in "
-    "the map beside it. The map is the picture, as one filter sees it: smaller by what a field exceeds a pixel.",
+    "the map beside it, the one that answers most. The map is the picture as one filter sees it, {down} rows and "
+    f"{across} columns smaller.",
 )
 
 # %% [markdown]
@@ -60,13 +62,14 @@ page.claim("a stride of 2 takes every second neuron of that with 1", every, True
 
 # %% [markdown]
 # A layer has many maps, one behind the other: {out} maps of {side} x {side} neurons are a block of numbers in three
-# dimensions. Each has a filter through *all* maps below, and one bias: {few:,} parameters here. A layer in which each
-# of these neurons sees the whole picture would have {many:,}, that is {ratio:,.0f} times as many.
+# dimensions. Each has a filter through *all* maps below, here 3 x 3 pixels of three colours, and one bias: {formula} =
+# {few:,} parameters. A layer in which each of these neurons sees the whole picture would have {many:,}, that is
+# {ratio:,.0f} times as many.
 
 # %%
 out = 16
 layer = nn.Conv2d(3, out, 3, padding=1)
-few = sum(parameter.numel() for parameter in layer.parameters())
+few, formula = sum(parameter.numel() for parameter in layer.parameters()), f"{out} x (3 x 3 x 3) + {out}"
 neurons = out * side * side
 many = neurons * (3 * side * side) + neurons
 ratio = many / few

@@ -1,11 +1,11 @@
 # %% [markdown]
 # ## 2. Filters
 #
-# What a neuron answers to is a small picture itself: its weights, the **filter**. One of {side} x {side} that is zero
-# but for its middle column answers to vertical lines and lets all else fade; one with ones in its middle row answers
-# to horizontal lines. On the picture below, the first keeps {beside:.0%} of the differences between neighbours side by
-# side and {below:.0%} of those between neighbours below each other; the second {other_beside:.0%} and
-# {other_below:.0%}.
+# What can such a field find? What a neuron answers to is a small picture itself: its weights, the **filter**. One of
+# {side} x {side} that is zero but for its middle column answers most to vertical lines: it keeps these sharp and smears
+# what is horizontal. One with ones in its middle row does the reverse. On the picture below, the first keeps
+# {beside:.0%} of the differences between neighbours side by side and {below:.0%} of those between neighbours below each
+# other; the second {other_beside:.0%} and {other_below:.0%}.
 
 # %%
 import torch
@@ -53,9 +53,10 @@ page.picture(
 )
 
 # %% [markdown]
-# Nobody draws the filters of a trained network: it finds them. Those of the first layer of a network that was trained
-# on a million photographs ({network.name}, {count} filters of {size} x {size}) show edges in many directions, and
-# spots of colour.
+# Nobody draws the filters of a trained network: it finds them. Here are those of the first layer of one that was
+# trained on **ImageNet**, a million photographs of a thousand kinds of things ({network.name}, {count} filters of
+# {size} x {size}, each stretched to all of its range). Of these, {edges} answer more to differences between neighbours
+# than to brightness, and {spots} more to colour than to grey.
 
 # %%
 network = build_backbone(compose(["backbone=efficientnet_lite0"]))
@@ -66,13 +67,14 @@ contrast = (learned - learned.mean((2, 3), keepdim=True)).square().sum((1, 2, 3)
 coloured = 1 - 3 * learned.mean(1).square().sum((1, 2)) / energy
 page.claim("filters of the first layer", count, 32)
 page.claim("rows and columns of each", size, 3)
-page.claim("filters that see contrast more than brightness", int((contrast > 0.5).sum()), ">= 16")
-page.claim("filters that see colour more than grey", int((coloured > 0.5).sum()), ">= 1")
+edges, spots = int((contrast > 0.5).sum()), int((coloured > 0.5).sum())
+page.claim("filters that see differences more than brightness", edges, ">= 16")
+page.claim("filters that see colour more than grey", spots, ">= 1")
 page.picture(
     learned_figure(learned),
     "learned",
     f"The {count} filters of the first layer of a trained network, as small coloured squares of {size} x {size} cells: "
-    "edges in several directions, and spots of one colour. Nobody drew them.",
+    "in some a bright side and a dark one, in others one colour amid another. Nobody drew them.",
 )
 
 # %% [markdown]

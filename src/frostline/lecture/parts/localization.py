@@ -1,9 +1,9 @@
 # %% [markdown]
 # ## 7. Localization
 #
-# *Where* a thing is takes four numbers: the middle of a box, its width and its height, from a second head beside that
-# of the class. How good a box is tells its **IoU**, intersection over union: what it shares with the true box, as a
-# part of what either covers. Here that is {shared:,.0f} of {covered:,.0f} pixels, {iou:.2f}.
+# So far: *what* is in a picture. *Where* it is takes four numbers: the middle of a box, its width and its height, from
+# a second head beside that of the class. Its **IoU**, intersection over union, tells how good a box is: what it shares
+# with the true box, as a part of what either covers. Here that is {shared:,.0f} of {covered:,.0f} pixels, {iou:.2f}.
 
 # %%
 import json
@@ -69,8 +69,9 @@ page.picture(
 
 # %% [markdown]
 # **What is learnt is not what is measured.** The four numbers are learnt by their mean squared error, which falls with
-# every step nearer; IoU says nothing of boxes that do not meet. But IoU asks how large the thing is: the three boxes
-# below have one and the same squared error, {error:.4f}, and IoUs of {small:.2f}, {wide:.2f} and {large:.2f}.
+# every step nearer; IoU says nothing of boxes that do not meet. But the same error is much to a small thing and little
+# to a large one, and moving costs more IoU than growing: the three boxes below have one and the same squared error,
+# {error:.4f}, and IoUs of {small:.2f}, {wide:.2f} and {large:.2f}.
 
 # %%
 mse = BOX_LOSSES["mse"]
@@ -103,8 +104,9 @@ page.picture(
 )
 
 # %% [markdown]
-# **An item** is a picture and what is known of it, *(image, (label, box))*. A batch has several of each, by name. Both
-# heads read the same {features:,} numbers of the network: one gives a score for each class, the other the box.
+# **An item** is a picture and what is known of it, *(image, (label, box))*. A batch has several of each, by name. In
+# the textbooks both heads read the same {features:,} numbers, the means of the network's last maps: one gives a score
+# for each class, the other the box.
 
 # %%
 place = TemporaryDirectory()
@@ -145,10 +147,11 @@ loss = float(task.criterion((scores, boxes), batch)["box"])
 page.claim("loss of the boxes by hand: ten times their mean squared error", by_hand, loss, 1e-5)
 
 # %% [markdown]
-# **A network that stays as it is**, trained on a million photographs, and a head that learns on {known:,} pictures.
-# The one layer of the textbooks reads means over the whole picture, which have forgotten *where*: its boxes have a mean
+# **A frozen network**, trained on ImageNet, and a head that learns on {known:,} pictures. The single dense layer of the
+# textbooks reads means over the whole picture, which have forgotten *where*: its boxes have a mean
 # IoU of {textbook:.2f}, and one and the same box for all pictures, the mean of the true ones, {constant:.2f}. A head
-# that reads the place off the feature maps (spatial softmax, arXiv:1504.00702) comes to **{reading:.2f}**.
+# that reads the place off the feature maps (spatial softmax, arXiv:1504.00702) comes to **{reading:.2f}**,
+# and names the class of {named:.0%}.
 
 # %%
 common = ("task=localization", "trainer.epochs=12")
@@ -157,7 +160,7 @@ built, fitted = pictures.run(folder, *common, "head=box")
 items, rows = built.data.items("test"), built.task.tested.rows
 chosen = spread(6, len(items))
 shown = examples(built.task, items, chosen)
-known, reading = len(built.data.items("train")), fitted.metrics["iou"]
+known, reading, named = len(built.data.items("train")), fitted.metrics["iou"], fitted.metrics["accuracy"]
 learnt, tested = (boxes_of(part) / size for part in (batches, batches_of(data.test_dataloader())))
 mean = box_convert(box_convert(learnt, "xyxy", "cxcywh").mean(0, keepdim=True), "cxcywh", "xyxy")
 constant = float(overlaps(mean.expand(len(tested), -1), tested).mean())
@@ -170,13 +173,14 @@ page.picture(
     located_figure(shown, [rows[at]["quality"] or 0.0 for at in chosen]),
     "located",
     f"{len(shown)} test pictures with the true box in green and the found one in orange, above each the class that was "
-    "found and the IoU: most boxes lie over their thing, few follow its edges.",
+    "found, the true one where that is another, and the IoU: most boxes lie over their thing, few follow its edges.",
 )
 
 # %% [markdown]
 # **Boxes for flowers that had none.** Where there are masks, there are boxes: one around each connected region. That
 # gives {right:.0%} of {count:,} drawn flowers the right box, to the pixel; where two of a kind touch, or one lies
-# across another, somebody has to look: the boxes go to an annotation tool, and come back as people have left them.
+# across another, somebody has to look: the boxes go to an annotation tool, and come back corrected (here a script does
+# what somebody would do there).
 
 # %%
 drawn = material([]).dataset  # has masks, and boxes to compare with
@@ -212,7 +216,8 @@ page.picture(
 place.cleanup()
 
 # %% [markdown]
-# On your own pictures, with masks or without:
+# On your own pictures, with masks or without; DATASET is what `frostline prepare` made of them, and export.json what
+# Label Studio gives back once boxes are drawn:
 #
 #     frostline annotate export DATASET --to label-studio --out tasks.json --only-missing
 #     frostline annotate import DATASET export.json --from label-studio --out NEW

@@ -3,7 +3,7 @@
 #
 # A pooling layer has no weights: a cell of it is the **maximum**, or the mean, of {k} x {k} cells below, with a stride
 # of {k}, in each map by itself. {before} x {before} become {after} x {after}, {left:.0%} of the numbers are left, and
-# these hardly change when the picture moves by a pixel.
+# these often stay as they are when the picture moves by a pixel.
 
 # %%
 import torch
@@ -31,7 +31,8 @@ for _ in range(3):
 page.picture(
     pooled_figure(picture[0], brightest[0], washed[0]),
     "pooled",
-    f"A picture of {before} px, and what three layers of pooling leave of it: {washed.shape[3]} px. Maxima keep what "
+    f"A picture of {before} px, and what three layers of pooling, one after the other, leave of it: "
+    f"{washed.shape[3]} px. Maxima keep what "
     "is bright and make it larger; means keep the brightness, and wash the colours out.",
 )
 
@@ -59,10 +60,10 @@ page.picture(
 )
 
 # %% [markdown]
-# **Across maps**: where each map has a filter for the same thing, turned otherwise, the maximum over maps (depth-wise
-# pooling) does not care which way it is turned, which a network can learn: one filter answers four turns of a hook
-# with {one}, and the maximum over four filters with {all_four}. And **global average pooling** is the mean of a whole
-# map: one number each, whatever the size of the picture, so a network that ends with it takes any.
+# **Across maps** (depth-wise pooling): a network can learn filters for the same thing, each turned differently. To a
+# hook in four turns, one such filter answers with {one}. The maximum over the four maps is {all_four}: it does not care
+# which way the hook is turned. And **global average pooling** is the mean of a whole map: one number each, whatever the
+# size of the picture, so a network that ends with it takes any.
 
 # %%
 hook = torch.zeros(1, 1, 9, 9)
@@ -75,7 +76,7 @@ one, all_four = (", ".join(map(str, each.tolist())) for each in (answers[:, 0], 
 page.claim("what the maximum over four filters answers, turn by turn", all_four, "7, 7, 7, 7")
 alike_most = bool((answers.argmax(1) == torch.arange(4)).all())
 page.claim("the filter that is turned alike answers most", alike_most, True)
-page.claim("the strongest answer of one that is turned otherwise", int((answers - 9 * torch.eye(4)).max()), "<= 5")
+page.claim("the strongest answer of one that is turned differently", int((answers - 9 * torch.eye(4)).max()), "<= 5")
 small, large = torch.rand(1, 8, 7, 7), torch.rand(1, 8, 12, 9)
 pool = nn.AdaptiveAvgPool2d(1)
 page.claim("numbers that global average pooling leaves of 8 maps of 7 x 7", pool(small).numel(), 8)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # ## 5. Pretrained
 #
-# A network that somebody has trained on a million photographs is one line away: `imagenet("{network.name}")`. It tells
-# a thousand classes apart, and gives each a probability, by the **softmax** of its scores.
+# A network that somebody has trained on ImageNet is one line away: `imagenet("{network.name}")`. It tells a thousand
+# classes apart, and gives each a probability, by the **softmax** of its scores.
 
 # %%
 from pathlib import Path
@@ -47,8 +47,6 @@ page.table(
     ("picture", "likeliest", "second", "third"),
     [(title, *(f"{name} {p:.1%}" for name, p in found)) for title, found in zip(titles, three, strict=True)],
 )
-sums = [sum(p for _, p in found) for found in three]
-page.claim("of any picture, the three likeliest sum to, in per cent", 100 * max(sums), "<= 100")
 page.picture(
     predictions_figure(
         [(t, network.seen(files[n], t)[0], found) for t, n, found in zip(titles, shown, three, strict=True)]
@@ -84,8 +82,9 @@ if drawn:
 
 # %% [markdown]
 # **The preprocessing belongs to the weights.** These want {side} px and colours from -1 to 1. Whoever gives them
-# something else gets no error, but other answers: here is the share of all probability that moves to other classes, and
-# how likely the {truth} still is.
+# something else gets no error, but other answers. Even the two usual ways to make a square of a photograph, to stretch
+# it whole, as here, or to cut its middle out, as the weights' authors tested, differ. Here is the share of all
+# probability that moves to other classes, and how likely the {truth} still is.
 
 # %%
 whole = timm.create_model("tf_efficientnet_lite0").eval()  # the same network by others, which normalises nothing
@@ -111,8 +110,8 @@ def softmax(pixels, mean=(0.5,), std=(0.5,)):
 
 right = softmax(square(side))
 ways = {
-    "as above": right,
-    "its middle cut out, not stretched": softmax(create_transform(**facts)(image), (0.0,), (1.0,)),
+    "stretched, as above": right,
+    "its middle cut out": softmax(create_transform(**facts)(image), (0.0,), (1.0,)),
     "mean and deviation of other weights": softmax(square(side), *IMAGENET),
     "colours from 0 to 1": softmax(square(side), (0.0,), (1.0,)),
     "colours from 0 to 255": softmax(square(side), (0.0,), (1 / 255,)),
@@ -123,8 +122,8 @@ moved = {way: float(abs(found - right).sum() / 2) for way, found in ways.items()
 likely = {way: float(found[network.classes.index(truth)]) for way, found in ways.items()}
 best = {way: (network.classes[found.argmax()], float(found.max())) for way, found in ways.items()}
 page.table(
-    ("the portrait", "probability that moves", "likeliest"),
-    [(way, f"{moved[way]:.0%}", f"{name} {p:.0%}") for way, (name, p) in best.items()],
+    ("the portrait", "moves", truth, "likeliest"),
+    [(way, f"{moved[way]:.0%}", f"{likely[way]:.0%}", f"{name} {p:.0%}") for way, (name, p) in best.items()],
 )
 page.picture(
     ways_figure(likely, f"probability of {truth}"),
@@ -160,9 +159,9 @@ page.claim("names of torchvision's list that stand in the same place of timm's, 
 
 # %% [markdown]
 # At {small} px it is {wrong_sure:.0%} sure of a *{wrong}*: a probability says how far it prefers a class to its others,
-# and not whether it is right. Where your classes are not among its thousand, keep all of it but the last layer,
-# {last:,} of its {total:,} parameters: `frostline train backbone=efficientnet_lite0 schedule=frozen image_size={side}
-# dataset=folder dataset.root=path/to/pictures`, and ask it by `frostline predict`.
+# and not whether it is right. Where your classes are not among its thousand, replace its last layer, {last:,} of its
+# {total:,} parameters, and keep the rest: `frostline train backbone=efficientnet_lite0 schedule=frozen
+# image_size={side} {page.material.given}`, and ask it by `frostline predict RUN PICTURES`.
 
 # %%
 small = 64

@@ -1,10 +1,10 @@
 # %% [markdown]
 # ## 6. Transfer
 #
-# A network that was trained on a million photographs has learnt edges, textures and parts of things, which nearly all
-# pictures have. So where one has a few hundred, one trains a new head alone until it settles, and then, gently, all of
-# the network; and one shows it each picture shifted, turned, rescaled, mirrored and sheared (**augmentation**), its
-# boxes and its mask moving along.
+# A network that was trained on ImageNet has learnt edges, textures and parts of things, which nearly all pictures have.
+# So where one has a few hundred, one trains a new head alone until it settles, and then, gently, all of the network;
+# and one shows it each picture shifted, turned, rescaled, mirrored and sheared (**augmentation**), its boxes and its
+# mask moving along.
 
 # %%
 import tempfile
@@ -59,8 +59,9 @@ page.claim("pixels that a moved mask reaches beyond its moved box, at most", max
 # %% [markdown]
 # {network} on {counts[train]} pictures of {side} px: for {thawed.thawed} epochs its head trains alone, {head:,} of
 # {whole:,} parameters. What lies below gives the same numbers for the same picture, so it is computed once and read
-# back. Then all of it trains, at a fifth of the rate. After {epochs} epochs it knows {after:.0%} of the test pictures;
-# where it stays frozen, {stays:.0%}.
+# back. Then all of it trains, at a fifth of the rate. After {epochs} epochs it knows {after:.0%} of the {counts[test]}
+# test pictures; where it stays frozen, {stays:.0%}. (One seed, and few pictures: the curves below are of {counts[val]},
+# so each of these is worth {each:.1%}.)
 
 # %%
 work = tempfile.TemporaryDirectory()
@@ -80,11 +81,11 @@ head = (model.backbone.embedding_size + 1) * len(pictures.classes.labels)
 lowered = thawed.curve("lr_stem")[moment] / thawed.curve("lr_base")[moment]
 after, stays = thawed.metrics["accuracy"], frozen.metrics["accuracy"]
 accuracy, cold = thawed.curve("val_accuracy"), frozen.curve("val_accuracy")
-before, last = accuracy[moment - 1], accuracy[-1]
+before, last, each = accuracy[moment - 1], accuracy[-1], 1 / counts["val"]
 page.claim("parameters that train at first: of each class 1,280 weights and a bias", model.trainable_at(0), head)
 page.claim("epochs until it thaws: it has settled, or half of the budget is gone", moment, f"<= {epochs // 2}")
 page.claim("how far its answers move while it is frozen", max(drifts["thawed"].shares[:moment]), 0.0)
-page.claim("and in the epoch after, as a share of their length", drifts["thawed"].shares[moment], "> 0")
+page.claim("and in the epoch after, as a share of their norm", drifts["thawed"].shares[moment], "> 0")
 page.claim("the rate below the head from then on, by that of the head before", lowered, 0.2, within=1e-6)
 page.claim("until then, the two runs are one, to the last digit", cold[:moment] == accuracy[:moment], True)
 page.picture(
@@ -99,11 +100,11 @@ page.picture(
 # **Two ways to spoil it.** Where the rate is *not lowered* as the network thaws, features can be torn away before they
 # can adapt: it knew {before:.0%} of the validation pictures, and an epoch later knows {torn:.0%}; it ends at
 # {hot_last:.0%}, the other at {last:.0%}. And a network whose weights are frozen, but whose **batch norms go on
-# gathering statistics**, is not frozen. Without a single weight having moved, its answers to the same pictures are off
-# by {off:.0%} of their length, and the head learns from other features than it is asked with ({modes:.0%} apart).
+# gathering statistics**, is not frozen. Without a single weight having moved, its answers to the same pictures differ
+# by {off:.0%} of their norm, and the head learns from other features than it is asked with ({modes:.0%} apart).
 # Nothing warns of it: it ends at {leaky:.0%} of the test pictures, where the network that is really frozen has
 # {stays:.0%}; but whatever was computed with it before, and kept, is wrong, and in training what it says of a picture
-# hangs on what came with it in a batch.
+# depends on the rest of the batch.
 
 # %%
 hot = trained(pictures, [*thaw, "schedule.phases.1.scale=1.0"], folder, "hot", [drifts["hot"]])
@@ -154,7 +155,7 @@ page.picture(
     "wrong",
     f"Left, two runs that thaw after epoch {moment}: the one at a fifth of the rate ends at {last:.2f} of the "
     f"validation pictures, the one at the same rate as before at {hot_last:.2f}. Right, how far the answers of a "
-    f"frozen network have moved, as a share of their length: 0 throughout where it is really frozen, {off:.2f} where "
+    f"frozen network have moved, as a share of their norm: 0 throughout where it is really frozen, {off:.2f} where "
     "its batch norms go on.",
 )
 work.cleanup()
@@ -169,13 +170,14 @@ work.cleanup()
 photographs, flowers, more = "", committed("flowers"), committed("flowers_thawed")
 if flowers is not None:
     found, then = flowers["efficientnet_lite0 / frozen"], flowers["efficientnet_lite0 / thaw"]
-    page.claim("on 770 photographs of flowers, frozen: the lecture has 75 to 80 %", found.mean, 0.8, within=0.05)
+    page.claim("on 770 photographs of flowers, frozen: 75 to 80 % were expected", found.mean, 0.8, within=0.05)
     page.claim("what thawing is worth there", then.mean - found.mean, "> 0.02")
     photographs += (
-        f"On 770 photographs of five flowers, of 96 px, this network has {found} frozen and {then} thawed (three "
-        "seeds, 95 % intervals: experiments/flowers), where the lecture has 75 to 80 % and about 95 %. "
+        f"On photographs of five flowers, 770 of them of 96 px, this network has {found} frozen and {then} thawed "
+        "(three seeds, 95 % intervals: experiments/flowers). The rule of thumb, 75 to 80 % frozen and about 95 % "
+        "thawed, holds for the first; the second takes more pictures, and larger ones. "
     )
 if more is not None:
     best = max(more, key=lambda arm: more[arm].mean)
-    page.claim("on more and larger ones, thawed: the lecture has about 95 %", more[best].mean, "> 0.93")
-    photographs += f"On more and larger ones it is {more[best]} ({best}: experiments/flowers_thawed)."
+    page.claim("on more and larger ones, thawed: about 95 % were expected", more[best].mean, "> 0.93")
+    photographs += f"With these it is {more[best]} ({best}: experiments/flowers_thawed)."
