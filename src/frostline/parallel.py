@@ -20,9 +20,27 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
+_GIVEN: set[int] = set()  # processors that this process was given, while it keeps to some of them
+
+
 def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process was given."""
+    return len(_GIVEN or os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_to_own_cores(local: int, count: int) -> None:
+    """Until `have_all_cores`, this one of `count` processes keeps to processors of its own, where each has as many as
+    it has threads: they wait for one another at every exchange, and the thread that exchanges for one would take
+    another's processor in the midst of its computing."""
+    if hasattr(os, "sched_setaffinity") and threads() <= (each := cores() // count):
+        _GIVEN.update(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, sorted(_GIVEN)[local * each : (local + 1) * each])
+
+
+def have_all_cores() -> None:
+    if _GIVEN:
+        os.sched_setaffinity(0, _GIVEN)
+        _GIVEN.clear()
 
 
 def threads() -> int:

@@ -45,18 +45,31 @@ def farthest(rank, count, shape, form, weighted):
     return max([float((one - two).abs().max()) for one, two in zip(whole, ours, strict=True)])
 
 
-def half():
-    """Sixteen bits, as under autocast: weights and statistics in single precision."""
-    values = torch.randn(3, 6, 4, 4).bfloat16().requires_grad_()
-    weight = torch.ones(6, requires_grad=True)
-    out = batch_norm(values, torch.zeros(6), torch.ones(6), weight, torch.zeros(6), True)
-    out.float().square().sum().backward()
-    return str(out.dtype), str(values.grad.dtype), str(weight.grad.dtype)
+def half(rank, count):
+    """Sixteen bits, as under autocast, weights and statistics in single precision: types, and how far outputs, running
+    statistics and gradients are from those of the whole batch."""
+    torch.manual_seed(0)
+    values, back = (5 + 3 * torch.randn(12, 6, 4, 4)).bfloat16(), torch.randn(12, 6, 4, 4).bfloat16()
+
+    def through(norm, own, gradient):
+        leaf, weight = own.clone().requires_grad_(), torch.linspace(0.5, 2, 6).requires_grad_()
+        running = [torch.zeros(6), torch.ones(6)]
+        out = norm(leaf, *running, weight, torch.zeros(6), True, 0.1, 1e-5)
+        out.backward(gradient)
+        return [out.detach(), leaf.grad, *running], weight.grad
+
+    (*whole, mean, variance), _ = through(F.batch_norm, values, back)
+    (*ours, own_mean, own_variance), of_weight = through(batch_norm, values[rank::count], back[rank::count])
+    apart = [float((one[rank::count] - two).abs().max()) for one, two in zip(whole, ours, strict=True)]
+    statistics = max(float((own_mean - mean).abs().max()), float((own_variance - variance).abs().max()))
+    return [str(ours[0].dtype), str(ours[1].dtype), str(of_weight.dtype)], apart, statistics
 
 
 if __name__ == "__main__":
     rank, count = map(int, sys.argv[1:3])
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=count)
-    print(json.dumps({**{name: farthest(rank, count, *case) for name, case in CASES.items()}, "half": half()}))
+    print(
+        json.dumps({**{name: farthest(rank, count, *case) for name, case in CASES.items()}, "half": half(rank, count)})
+    )
     distributed.destroy_process_group()

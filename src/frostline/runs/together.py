@@ -19,7 +19,7 @@ from typing import Any
 
 from frostline.environment import importing
 from frostline.errors import FrostlineError
-from frostline.parallel import cores
+from frostline.parallel import cores, have_all_cores, keep_to_own_cores
 from frostline.ranks import Member
 
 STARTER = "FROSTLINE_STARTED_BY"  # in the environment of a process that `start` began: the number of the one that did
@@ -94,7 +94,7 @@ def joined(this: Member, accelerator: str) -> Iterator[None]:
     if on_gpus:
         torch.cuda.set_device(local)
     elif was_started():
-        _keep_to_own_cores(local, this.size)
+        keep_to_own_cores(local, this.size)
     backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
     store, *_ = next(rendezvous("env://", this.rank, this.size))
     if this.by == "torchrun":
@@ -110,6 +110,7 @@ def leave() -> None:
     """From here on each process is for itself."""
     from torch import distributed
 
+    have_all_cores()
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -136,13 +137,6 @@ def agreed(store: Any, rank: int, size: int) -> str:
         store.set(asked[rank], answer)  # again and again, as the first may come late and forget it
         time.sleep(ASK)
     return str(store.get(answer).decode())
-
-
-def _keep_to_own_cores(local: int, count: int) -> None:
-    """Each of `count` processes has cores of its own, as far as there are some for each: they wait for one another at
-    every exchange, and the thread that exchanges for one would take another's core in the midst of its computing."""
-    if hasattr(os, "sched_setaffinity") and (each := cores() // count):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[local * each : (local + 1) * each])
 
 
 def _meeting_place(job: str, step: str) -> dict[str, str]:

@@ -125,8 +125,8 @@ class _BatchNorm(torch.autograd.Function):
             slope = scale * deviation * total[0] / ctx.count
             shift = slope * mean - scale * total[1] / ctx.count
             shape = [1, -1, *[1] * (values.dim() - 2)]
-            scale, slope, shift = (each.view(shape).to(values.dtype) for each in (scale, slope, shift))
-            of_values = torch.addcmul(shift, values, slope, value=-1).addcmul_(gradient, scale)
+            scale, slope, shift = (each.view(shape) for each in (scale, slope, shift))  # no less than single precision
+            of_values = torch.addcmul(shift, values, slope, value=-1).addcmul_(gradient, scale).to(values.dtype)
         return (
             of_values,
             None,
@@ -149,7 +149,9 @@ def _statistics(values: Tensor) -> tuple[int, Tensor, Tensor]:
     wide = torch.promote_types(values.dtype, torch.float32)
     own = values.new_empty(2 * values.shape[1] + 1, dtype=wide)
     own[-1] = values.numel() // values.shape[1]
-    own[:-1] = torch.cat(torch.batch_norm_update_stats(values, None, None, 0.0))
+    # It is given something to update, by nothing, as else it rounds what it finds of sixteen bits to as many.
+    unchanged = own.new_zeros(2, values.shape[1])
+    own[:-1] = torch.cat(torch.batch_norm_update_stats(values, *unchanged, 0.0))
     each = _gathered(own)
     counts, means, variances = each[:, -1:], *each[:, :-1].chunk(2, 1)
     count = counts.sum()
