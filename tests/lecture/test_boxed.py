@@ -10,7 +10,6 @@ from torchvision.ops import nms
 from frostline.annotate.exchange import export, import_
 from frostline.checking.prepare import prepare
 from frostline.lecture.boxed import (
-    Some,
     Unboxed,
     boxed,
     boxes_of,
@@ -20,10 +19,10 @@ from frostline.lecture.boxed import (
     named_boxes,
     redraw,
     scene_of,
-    some,
     two_things,
 )
 from frostline.lecture.page import Lacking
+from frostline.lecture.training import Few
 from frostline.loading.batch import made_up
 from frostline.predict.kinds import Detected, Placement
 from frostline.scenes.scene import SPLITS, Classes, Scene
@@ -32,7 +31,7 @@ from frostline.scenes.scene import SPLITS, Classes, Scene
 class Own:
     """What a part is given, with this dataset. none: why there is none."""
 
-    name, overrides = "own", ("image_size=64",)
+    name, overrides, drawn = "own", ("image_size=64",), False
 
     def __init__(self, dataset=None, none=""):
         self.found, self.none = dataset, none
@@ -51,6 +50,7 @@ class Own:
 def meadow(monkeypatch, small_meadow):
     """The drawn pictures, as few as a test needs."""
     drawn = Own(small_meadow)
+    drawn.drawn = True
     drawn.overrides = ("image_size=96",)
     monkeypatch.setattr("frostline.lecture.boxed.material", lambda overrides: drawn)
     return drawn
@@ -75,8 +75,8 @@ def test_where_they_have_none_the_drawn_ones_are_shown_and_it_is_said(meadow, un
     pictures = boxed(Own(unboxed), {"label", "boxes"}, tmp_path)
     assert pictures.dataset is meadow.dataset and pictures.overrides == meadow.overrides and pictures.drawn
     assert pictures.why == (
-        "This needs pictures with boxes and label in each split, and own has none. "
-        "What follows is drawn with the meadow."
+        "This part trains on pictures with boxes and labels, and own has 0 of them in its split 'train' where 8 are "
+        "the least: annotate some, or run it with dataset=meadow. What follows is drawn with the meadow."
     )
     pictures = boxed(Own(none="Too few to split."), {"boxes"}, tmp_path)
     assert pictures.dataset is meadow.dataset
@@ -84,10 +84,9 @@ def test_where_they_have_none_the_drawn_ones_are_shown_and_it_is_said(meadow, un
 
 
 def test_of_many_pictures_some_are_taken_that_have_what_is_needed(monkeypatch, dataset, tmp_path):
-    assert some(dataset, {"boxes"}, tmp_path / "some") is dataset
-    monkeypatch.setattr("frostline.lecture.boxed.MOST", (6, 3, 4))
-    few = some(dataset, {"boxes"}, tmp_path / "some")
-    assert [len(few.scenes(split)) for split in SPLITS] == [6, 3, 4]
+    monkeypatch.setattr("frostline.lecture.boxed.MOST", {"train": 8, "val": 3, "test": 4})
+    few = boxed(Own(dataset), {"boxes"}, tmp_path).dataset
+    assert [len(few.scenes(split)) for split in SPLITS] == [8, 3, 4]
     assert all(scene.boxes is not None for split in SPLITS for scene in few.scenes(split))
     known = named_boxes(dataset)
     assert all(known[name] == boxes for name, boxes in named_boxes(few).items())
@@ -97,8 +96,9 @@ def test_of_many_pictures_some_are_taken_that_have_what_is_needed(monkeypatch, d
 
 
 def test_pictures_without_their_boxes_keep_labels_and_masks(small_meadow):
-    scenes = list(Unboxed(small_meadow, (4, 2, 1)).scenes())
-    same = list(Some(small_meadow, {"mask"}, (4, 2, 1)).scenes())
+    most = {"train": 4, "val": 2, "test": 1}
+    scenes = list(Unboxed(small_meadow, most).scenes())
+    same = list(Few(small_meadow, {"mask"}, most).scenes())
     assert [scene.split for scene in scenes] == ["train"] * 4 + ["val"] * 2 + ["test"]
     for scene, whole in zip(scenes, same, strict=True):
         assert scene.boxes is scene.box_labels is scene.box_marks is None and whole.boxes is not None

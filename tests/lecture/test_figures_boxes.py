@@ -4,6 +4,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from frostline.draw.colours import BLUE, ORANGE, PINK
+from frostline.draw.png import png_of
 from frostline.lecture.figures_boxes import (
     FOUND,
     TRUE,
@@ -55,6 +56,14 @@ def test_boxes_lie_where_they_are_in_a_picture_that_is_shown_smaller():
     (axes,) = located_figure([example(found, [[20, 10, 60, 40]])], [0.8]).axes
     assert axes.get_title() == "rose\nIoU 0.80"
     assert frames(axes, TRUE) == [[10, 5, 30, 20]] and frames(axes, FOUND) == [[10, 7.5, 30, 22.5]]
+
+
+def test_a_class_that_is_called_like_a_formula_is_drawn_as_it_is():
+    at = Placement(64, (0, 0, 64, 64), (80, 60))
+    found = Located(("a$_$b",), np.ones(1, np.float32), np.array([0.5, 0.5, 0.5, 0.5], np.float32), at)
+    assert png_of(located_figure([example(found, [])], [0.8]), 50)  # else it is a formula that ends too early
+    many = Detected(("a$_$b",), np.array([[0, 0, 8, 6]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), at)
+    assert png_of(detected_figure([example(many, [[20, 10, 60, 40]])], 0.3), 50)
 
 
 def test_doubtful_boxes_are_left_out():

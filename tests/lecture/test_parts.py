@@ -181,8 +181,8 @@ def test_each_claim_can_fail(name, here, tmp_path):
     ("name", "number", "other", "said"),
     [
         ("convolution", "few, 448", "few, 449", "parameters of the convolution: 16 x 3 x 3 x 3 + 16: said is 449,"),
-        ("convolution", "out = 16", "out = 15", "maps, rows and columns of the layer's output: said is 16 x"),
-        ("pooling", "k, before = 2, 96", "k, before = 3, 96", "height and width of 96 px after it: said is 48 x"),
+        ("convolution", "out = 16", "out = 15", "maps, rows and columns of the layer's output: said is 16,"),
+        ("pooling", "k, before = 2, 96", "k, before = 3, 96", "height and width of 96 px after it: said is 48,"),
         ("pooling", "half, 0.5", "half, 0.51", "bright cells of A that are bright in C, as a share: said is 0.51,"),
     ],
 )  # fmt: skip

@@ -88,7 +88,7 @@ def test_all_that_conf_offers_is_let_by():
     for group in ("backbone", "schedule"):
         for path in (folder / group).glob("*.yaml"):
             more = ["backbone.name=regnety_002.pycls_in1k"] if path.stem == "timm" else []
-            more += ["image_size=32"] if path.stem == "lenet5" else []
+            more += ["image_size=32"] if path.stem in ("lenet5", "resnet20") else []
             check_parts(compose([f"{group}={path.stem}", *more]))
     kinds = {"classification": "linear", "localization": "pooled_box", "detection": "yolo", "segmentation": "fcn8s"}
     for task, head in kinds.items():

@@ -1,42 +1,29 @@
 """Pictures with boxes, and short runs on them, for the parts of the lecture that are about boxes."""
 
-import io
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import redirect_stdout
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_area, box_iou
 
-from frostline.checking.prepare import prepare
-from frostline.config import compose
-from frostline.errors import FrostlineError
 from frostline.lecture.material import Material, material
 from frostline.lecture.page import Lacking
+from frostline.lecture.training import Few, Trained, few, trained
 from frostline.loading.batch import Pictures
 from frostline.loading.module import SceneLoader
 from frostline.metrics.detection import Boxes
-from frostline.runs.build import Built, build_run
-from frostline.runs.fit import Fitted, fit
-from frostline.runs.timing import Stopwatch
-from frostline.runs.workplace import run_name
 from frostline.scenes.dataset import Dataset
-from frostline.scenes.needs import check_serves, serving
 from frostline.scenes.scene import SPLITS, Classes, Scene
-from frostline.sources.base import Source
 from frostline.tasks.detection import Detection
-from frostline.tasks.examples import spread
-from frostline.words import listed
 
 LOOKED_AT = 50  # test pictures
 SEEN, APART = 8, 0.1  # pixels of a side, and an IoU: of boxes that can be seen, each by itself
-MOST = (400, 120, 200)  # scenes of each split that a short run is trained and tested on, as many as the meadow has
-# Kept activations are read back, so that an epoch of a frozen network takes a part of a second.
-SHORT = ("tracking=none", "trainer=cpu", "augment=none", "augment/mix=none", "schedule=frozen")
+MOST = {"train": 400, "val": 120, "test": 200}  # scenes of a run, as many as the meadow has
+# Kept activations are read back, so that an epoch takes a part of a second.
+FROZEN = ("augment=none", "schedule=frozen")
 
 Named = tuple[str, tuple[float, ...]]  # a box: its class, and x0 y0 x1 y1
 
@@ -51,67 +38,27 @@ class Boxed:
     drawn: bool
     why: str
 
-    def run(self, folder: Path, *overrides: str) -> tuple[Built, Fitted]:
-        """Train and test as `frostline train` does; the task is then as it was tested. folder: that nobody keeps."""
-        config = compose([*self.overrides, *SHORT, *overrides])
-        config = {**config, "cache": {**config["cache"], "folder": str(folder / "cache")}}
-        name = run_name(config)
-        own = folder / name
-        own.mkdir(parents=True)
-        built = build_run(config, self.dataset, name)
-        try:
-            with redirect_stdout(io.StringIO()):  # a line for each epoch
-                return built, fit(built, own, Stopwatch())
-        finally:
-            built.data.teardown()
+    def run(self, folder: Path, name: str, *overrides: str) -> Trained:
+        """A run of this name on them, of a frozen network, in `folder`."""
+        return trained(self.dataset, [*self.overrides, *FROZEN, *overrides], folder, name)
 
 
 def boxed(own: Material, needs: Collection[str], folder: Path) -> Boxed:
     """Some of the reader's pictures, where each split has what a task needs, or else the drawn ones."""
-    meadow, why = material([]), ""
+    why = ""
     try:
-        check_serves(own.dataset, "this part", needs)
+        found = few(own.dataset, needs, folder, MOST)
     except Lacking as error:
-        own, why = meadow, str(error)
-    except FrostlineError:
-        own, why = meadow, f"This needs pictures with {listed(sorted(needs))} in each split, and {own.name} has none."
-    if why:
-        why += " What follows is drawn with the meadow."
-    keys = ("dataset", "image_size", "fit")
-    asked, usual = (compose(each.overrides) for each in (own, meadow))
-    drawn = all(asked[key] == usual[key] for key in keys)
-    return Boxed(some(own.dataset, needs, folder / "some"), tuple(own.overrides), drawn, why)
+        why = f"{error} What follows is drawn with the meadow."
+        own = material([])
+        found = few(own.dataset, needs, folder, MOST)
+    return Boxed(found, tuple(own.overrides), own.drawn, why)
 
 
-def some(dataset: Dataset, needs: Collection[str], folder: Path) -> Dataset:
-    """The dataset, or, where it is larger than a short run has time for, one of some of its scenes."""
-    if all(len(dataset.scenes(split)) <= most for split, most in zip(SPLITS, MOST, strict=True)):
-        return dataset
-    source, name = Some(dataset, needs, MOST), dataset.name
-    return prepare(source, folder, name=name, split={"given": True}, on_fault="skip", duplicates="ignore")
+class Unboxed(Few):
+    """A few scenes with their labels and masks, as if nobody had drawn a box."""
 
-
-class Some(Source):
-    """At most so many scenes of each split of a dataset, spread over those that have what is needed."""
-
-    def __init__(self, dataset: Dataset, needs: Collection[str], most: tuple[int, int, int]) -> None:
-        self.dataset, self.classes = dataset, dataset.classes
-        self.chosen = {}
-        for split, count in zip(SPLITS, most, strict=True):
-            there = np.flatnonzero(serving(dataset.scenes(split), needs))
-            self.chosen[split] = there[spread(count, len(there))].tolist()
-
-    def scenes(self) -> Iterator[Scene]:
-        for split, chosen in self.chosen.items():
-            scenes = self.dataset.scenes(split)
-            for index in chosen:
-                yield replace(scenes[index], scaled=True)
-
-
-class Unboxed(Some):
-    """Some scenes with their labels and masks, as if nobody had drawn a box."""
-
-    def __init__(self, dataset: Dataset, most: tuple[int, int, int]) -> None:
+    def __init__(self, dataset: Dataset, most: Mapping[str, int]) -> None:
         super().__init__(dataset, {"mask"}, most)
         self.classes = Classes(labels=dataset.classes.labels, masks=dataset.classes.masks)
 

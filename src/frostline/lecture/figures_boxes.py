@@ -12,6 +12,7 @@ from torch import Tensor
 from frostline.draw.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED
 from frostline.draw.legends import legend, mark
 from frostline.draw.marks import veil
+from frostline.draw.style import names_as_they_are
 from frostline.lecture.boxed import Named
 from frostline.lecture.figures import panels
 from frostline.pictures.masks import read_mask
@@ -122,6 +123,7 @@ def alike_figure(cases: Sequence[tuple[Box, Box, str]]) -> Figure:
     return figure
 
 
+@names_as_they_are
 def located_figure(examples: Sequence[Example], shares: Sequence[float]) -> Figure:
     """Pictures with the true box and the predicted one; shares: their IoU."""
     figure, axes = squares(len(examples), 3, 2)
@@ -140,6 +142,7 @@ def located_figure(examples: Sequence[Example], shares: Sequence[float]) -> Figu
     return figure
 
 
+@names_as_they_are
 def masks_figure(scene: Scene, classes: Classes, proposed: Collection[Named], corrected: Collection[Named]) -> Figure:
     """A scene with its mask, then with the boxes around the mask's regions, then with those that are right."""
     assert isinstance(scene.mask, Path) and scene.size is not None  # it is a dataset's
@@ -190,6 +193,7 @@ def suppression_figure(
     return figure
 
 
+@names_as_they_are
 def detected_figure(examples: Sequence[Example], from_score: float) -> Figure:
     """Pictures with their true boxes and those that are found with at least this score."""
     figure, axes = squares(len(examples), 2)
@@ -207,6 +211,7 @@ def detected_figure(examples: Sequence[Example], from_score: float) -> Figure:
     return figure
 
 
+@names_as_they_are
 def precision_recall_figure(
     recall: Tensor, precision: Tensor, best: Sequence[float], average: float, name: str
 ) -> Figure:

@@ -60,6 +60,12 @@ class Material:
         return self.dataset.name
 
     @property
+    def drawn(self) -> bool:
+        """Whether they are the drawn ones as they are by default: how well a run on others goes, nobody can claim."""
+        asked, usual = compose(self.overrides), compose(DRAWN)
+        return all(asked[key] == usual[key] for key in ("dataset", "image_size", "fit"))
+
+    @property
     def ending(self) -> str:
         """What a command on these pictures ends with, after a space; nothing for the drawn ones."""
         own = [word for word in self.overrides if word not in DRAWN]

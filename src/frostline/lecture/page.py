@@ -79,18 +79,17 @@ class Page:
     def picture(self, figure: Figure, name: str, alt: str) -> Figure:
         """A picture below what was said, and in words what it shows."""
         from frostline.draw.png import png_of
-        from frostline.draw.style import names_as_they_are
         from frostline.files import write_whole
 
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / f"{self.name}-{name}.png", names_as_they_are(png_of)(figure, DPI))
+            write_whole(self.folder / f"{self.name}-{name}.png", png_of(figure, DPI))
             words = one_line(alt).translate({ord("["): "(", ord("]"): ")"})  # of a reader's classes, say
             self.lines.append(f"![{words}]({self.folder.name}/{self.name}-{name}.png)")
         elif "IPython" in sys.modules:  # a figure that pyplot does not know shows itself nowhere
             from IPython.display import Image, display  # type: ignore[import-not-found]
 
-            display(Image(names_as_they_are(png_of)(figure, DPI), alt=alt))
+            display(Image(png_of(figure, DPI), alt=alt))
         return figure
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -133,9 +132,13 @@ def begin(name: str) -> Page:
     """
     import torch
 
+    from frostline.parallel import threads
+
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+    torch.use_deterministic_algorithms(False)  # a run of a part before has set both
+    torch.set_num_threads(threads())
     if (page := _OPEN.get()) is not None:
         return page
     from frostline.lecture.material import material

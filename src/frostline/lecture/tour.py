@@ -1,6 +1,7 @@
 """The lecture from its first part to its last: each part's page, and all of them as one."""
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,10 +50,20 @@ def tour(
 
 def _told(page: Page) -> Told:
     since, state, why = time.monotonic(), "done", ""
+    file = order.PARTS / f"{page.name}.py"
     try:
-        run(order.PARTS / f"{page.name}.py", page)
+        run(file, page)
     except NotSo as error:
         state, why = "not so", str(error)
     except FrostlineError as error:  # Lacking, or such as weights that are not on this machine
         state, why = "lacking", str(error)
+    except Exception as error:  # of another's, or a fault of ours: the other parts come all the same
+        state, why = "not so", f"{page.name}: {_where(error, file)} ended with {type(error).__name__}: {error}"
     return Told(page, state, time.monotonic() - since, why)
+
+
+def _where(error: Exception, file: Path) -> str:
+    """The line of the part, or of what it called, of which an error came."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame.lineno for frame in frames if frame.filename == str(file)]
+    return f"line {own[-1]}" if own else "it"

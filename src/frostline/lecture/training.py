@@ -64,8 +64,8 @@ class Few(Prepared):
 
 
 def few(dataset: Dataset, needs: Collection[str], folder: Path, most: Mapping[str, int] = MOST) -> Dataset:
-    """A dataset of a few of the scenes, in `folder`, however many there are. Raises Lacking where there are too few."""
-    if "label" in needs and len(dataset.classes.labels or ()) == 1:
+    """A dataset of a few of the scenes, in `folder`, where there are more. Raises Lacking where there are too few."""
+    if needs == {"label"} and len(dataset.classes.labels or ()) == 1:
         raise Lacking(
             f"This part tells classes apart, and {dataset.name} has one: add another, or run it with dataset=meadow."
         )
@@ -77,6 +77,8 @@ def few(dataset: Dataset, needs: Collection[str], folder: Path, most: Mapping[st
                 f"This part trains on pictures with {what}, and {dataset.name} has {found} of them in its split "
                 f"'{split}' where {least} are the least: annotate some, or run it with dataset=meadow."
             )
+    if all(len(dataset.scenes(split)) <= most[split] for split in SPLITS):
+        return dataset
     return prepare(
         source, folder / "few", name=dataset.name, split={"given": True}, on_fault="skip", duplicates="ignore"
     )

@@ -151,7 +151,7 @@ def _statistics(values: Tensor) -> tuple[int, Tensor, Tensor]:
     own[-1] = values.numel() // values.shape[1]
     # It is given something to update, by nothing, as else it rounds what it finds of sixteen bits to as many.
     unchanged = own.new_zeros(2, values.shape[1])
-    own[:-1] = torch.cat(torch.batch_norm_update_stats(values, *unchanged, 0.0))
+    own[:-1] = torch.cat(torch.batch_norm_update_stats(values, unchanged[0], unchanged[1], 0.0))
     each = _gathered(own)
     counts, means, variances = each[:, -1:], *each[:, :-1].chunk(2, 1)
     count = counts.sum()

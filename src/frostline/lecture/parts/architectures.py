@@ -229,7 +229,7 @@ with torch.no_grad():
 
 # %%
 long, width = 32, 16
-picture = page.material.pictures(1, 32).float() / 255
+picture = torch.rand(1, 3, 32, 32)
 
 
 def gradients(shortcuts, norm):
@@ -264,14 +264,16 @@ page.picture(
 
 # %% [markdown]
 # On your own pictures: `frostline train backbone=resnet34_plain backbone.pretrained=false schedule=full dataset=folder
-# dataset.root=path/to/pictures`; what each network costs, and which tasks it serves: `frostline models`. LeNet-5 and a
-# small ResNet on Fashion-MNIST's pictures of clothes are a study, `make repro STUDY=fashion`{fashion}
+# dataset.root=path/to/pictures`; what each network costs, and which tasks it serves: `frostline models`.{fashion}
 
 # %%
-fashion = "."
+fashion = ""
 if study := committed("fashion"):
     found = {name: [one.mean for arm, one in study.items() if name in arm] for name in ("lenet5", "resnet")}
     best = {name: max(means, default=0.0) for name, means in found.items()}
     page.claim("test accuracy of LeNet-5 on Fashion-MNIST, as committed", best["lenet5"], ">= 0.9")
     page.claim("of the small ResNet", best["resnet"], ">= 0.935")
-    fashion = f": {best['lenet5']:.1%} and {best['resnet']:.1%} of the test pictures are named rightly."
+    fashion = (
+        " LeNet-5 and a small ResNet on Fashion-MNIST's pictures of clothes are a study (experiments/fashion): they "
+        f"name {best['lenet5']:.1%} and {best['resnet']:.1%} of the test pictures rightly."
+    )

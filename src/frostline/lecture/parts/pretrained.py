@@ -76,7 +76,7 @@ else:
     pictures = (
         "The classes of these pictures are not among its thousand, and it does not say so: it names what comes nearest."
     )
-if drawn:
+if page.material.drawn:
     page.claim("drawn daisies that it names daisies, where one in 1,000 were chance", float(np.mean(hits)), ">= 0.2")
     page.claim("other drawn flowers that are daisies to it: at least", float(np.mean(lured)), ">= 0.1")
 

@@ -16,7 +16,6 @@ from torchvision import tv_tensors
 from frostline.config import build, compose
 from frostline.lecture.committed import committed
 from frostline.lecture.figures_transfer import thaw_figure, views_figure, wrong_figure
-from frostline.lecture.material import DRAWN
 from frostline.lecture.page import begin
 from frostline.lecture.training import Drift, NormsRunning, annotated, answer, apart, few, trained
 from frostline.loading.transforms import RandomGeometry, keep_visible
@@ -141,7 +140,7 @@ modes = apart(answer(leaking, seen), answer(leaking.eval(), seen))
 page.claim("norms running: they differ by", modes, "> 0.01")
 company = apart(answer(leaking.train(), seen[:2]), answer(leaking, seen)[:2])
 page.claim("and in training, its answers to two pictures alone and among others by", company, "> 0.01")
-if list(page.material.overrides) == DRAWN:  # on other pictures that may honestly be otherwise
+if page.material.drawn:  # on other pictures that may honestly be otherwise
     page.claim("on drawn flowers, what thawing is worth, of the validation pictures", last - cold[-1], "> 0.05")
     page.claim("what is lost within an epoch where the rate is not lowered", before - torn, "> 0.05")
     page.claim("what it costs in the end", last - hot_last, "> 0.15")
