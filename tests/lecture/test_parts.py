@@ -76,7 +76,7 @@ def holds(folder, parts):
 
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     targets = re.findall(r"\]\(#([^)]*)\)", text)
-    assert targets == [anchor(heading) for heading in headings[:-1]] and len(set(targets)) == len(parts)
+    assert targets == [anchor(heading) for heading in headings[:-2]] and len(set(targets)) == len(parts)
     for command in {
         one or other for one, other in re.findall(r"`frostline ([^`]*)`|^ {4}frostline ([^#\n]*)", text, re.M)
     }:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from frostline.draw.colours import INK, ORANGE
+from frostline.draw.colours import INK
 from frostline.draw.legends import height_of, legend
 from frostline.draw.marks import class_colours, veil
 from frostline.draw.style import names_as_they_are
@@ -21,12 +21,15 @@ NAMED = 8  # classes in a legend at most
 def painted_figure(maps: Mapping[str, Tensor]) -> Figure:
     """Small maps (H, W) in greys with their numbers, each with its title, beside each other, in one scale."""
     figure, axes = panels(1, len(maps), 2)
+    inks = {True: "white", False: INK}  # upon what is dark, upon what is light
     highest = 1.25 * max(float(values.max()) for values in maps.values())  # no white, which would be the page
     for each, (title, values) in zip(axes[0], maps.items(), strict=True):
         show(each, values, title, highest)
         for row, line in enumerate(values.tolist()):
             for column, value in enumerate(line):
-                each.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8, color=ORANGE)
+                each.text(
+                    column, row, f"{value:g}", ha="center", va="center", fontsize=8, color=inks[value < highest / 2]
+                )
     return figure
 
 

@@ -29,7 +29,8 @@ by_hand = torch.tensor(
 apart = float((maps[0, 0] - by_hand).abs().max())
 page.claim("two loops over fields give what the library gives, at most off by", apart, "<= 1e-4")
 
-i, j = divmod(int(maps[0, 0].argmax()), maps.shape[3])  # the neuron that answers most
+middle = maps[0, 0, 8:-8, 8:-8]
+i, j = (8 + at for at in divmod(int(middle.argmax()), middle.shape[1]))  # the neuron there that answers most
 leaf = picture.clone().requires_grad_()
 F.conv2d(leaf, weights)[0, 0, i, j].backward()
 seen = (leaf.grad != 0)[0]  # a pixel that it does not see has no gradient
@@ -41,8 +42,8 @@ page.picture(
     field_figure(picture[0], maps[0, 0], (i, j), (f_h, f_w)),
     "field",
     f"A picture of {side} px with a small frame of {f_h} x {f_w} pixels; lines lead from it to one framed neuron in "
-    f"the map beside it, the one that answers most. The map is the picture as one filter sees it, {down} rows and "
-    f"{across} columns smaller.",
+    "the map beside it, which answers most of those in the middle. The map is the picture as one filter sees it, "
+    f"{down} rows and {across} columns smaller.",
 )
 
 # %% [markdown]
