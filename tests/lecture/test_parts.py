@@ -235,6 +235,14 @@ def test_the_story_is_drawn_with_the_readers_pictures(here, real_data):
     assert ours.read_bytes() != made_of_theirs.read_bytes()
 
 
+@pytest.mark.slow
+def test_all_parts_hold_on_photographs(here, real_data):
+    """Catches claims of drawn pictures that are made of others. These have labels and masks, and some of them boxes."""
+    pets = ["dataset=pets", f"dataset.root={real_data / 'pets3'}", "dataset.on_fault=skip"]
+    assert main(["lecture", *pets, "--out", "theirs"]) == 0
+    assert [part["state"] for part in claims_of(here / "theirs")] == ["done"] * len(order.ORDER)
+
+
 @pytest.mark.parametrize("name", THERE)
 def test_notebooks_read_the_same_cells(name):
     """jupytext is the second implementation."""
