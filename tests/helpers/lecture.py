@@ -7,7 +7,6 @@ import pytest
 from frostline.lecture import material, order
 
 FEW = tuple(f"dataset.source.{name}" for name in ("train=8", "val=8", "test=8", "size=64"))  # drawn in no time
-THERE = [name for name in order.ORDER if (order.PARTS / f"{name}.py").is_file()]
 GOOD = """
 # %% [markdown]
 # ## {number}. {title}

@@ -2,10 +2,11 @@
 
 import pytest
 from helpers.browser import opened
-from helpers.lecture import FEW, THERE
+from helpers.lecture import FEW
 from markdown_it import MarkdownIt
 
 from frostline.cli import main
+from frostline.lecture.order import ORDER
 
 pytestmark = pytest.mark.slow
 PHONE = 390
@@ -25,7 +26,7 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("looks")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main(["lecture", *THERE[:3], *FEW]) == 0
+        assert main(["lecture", *ORDER[:3], *FEW]) == 0
     text = (folder / "runs/lecture/README.md").read_text()
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{SHEET}</style>'
