@@ -9,6 +9,7 @@ import time
 import pytest
 
 from frostline.cli import main
+from frostline.cli.stopping import Stopped, stoppable
 
 
 def started(here, overrides):
@@ -68,3 +69,18 @@ def test_a_finished_run_says_that_it_is_done_and_how_it_is_done_anew(here, small
     assert main(["train", *overrides]) == 0
     assert "was done before" not in capsys.readouterr().out
     assert (folder / "result.json").read_bytes() != before
+
+
+def test_a_signal_that_comes_in_a_finaliser_is_not_lost(capsys):
+    class Told:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)  # Python prints what is raised here, and goes on
+
+    with pytest.raises(Stopped, match="told to stop"), stoppable():
+        Told()
+        for _ in range(100):
+            time.sleep(0.05)
+    assert "Traceback" not in capsys.readouterr().err
+    with stoppable():
+        Told()
+    time.sleep(0.1)  # and nothing comes after its end

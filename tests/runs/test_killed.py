@@ -150,11 +150,12 @@ def strike(run, kind, pids, draw):
 def check_told(run, kind, found):
     """A process that was not killed says how it has ended, in a line."""
     status, said = found[0], run.said()
+    told = "\n".join(said[-60:])
     if run.devices > 1:
         return  # the first may have ended by another
     unheard = (-TOLD["term"], -TOLD["time"]) if kind == "time" or run.trained else ()  # before its first line, or last
-    assert status in {"kill": (0, -9), "full": (0, 2, 143, *unheard)}.get(kind, (0, 143, *unheard)), said[-30:]
-    assert not any("Traceback" in line for line in said), said[-30:]
+    assert status in {"kill": (0, -9), "full": (0, 2, 143, *unheard)}.get(kind, (0, 143, *unheard)), told
+    assert not any("Traceback" in line for line in said), told
     if status == 143:
         assert said[-1] == "frostline: told to stop (SIGTERM); the same command goes on from what there is."
     if status == 2:

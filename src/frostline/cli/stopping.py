@@ -3,11 +3,13 @@
 import _thread
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+AGAIN = 0.05  # s until a signal that was lost is told again
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop (SIGTERM)"}
 
 
@@ -16,7 +18,7 @@ class Stopped(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(WORDS[signal.Signals(number)])
-        self.status = 128 + number
+        self.number, self.status = number, 128 + number
 
 
 @contextmanager
@@ -33,12 +35,26 @@ def stoppable() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)  # a process forked off, such as one that makes batches, ends by itself
         os.kill(os.getpid(), number)
 
+    def lost(told: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(told.exc_value, Stopped):
+            unraisable(told)
+            return
+        # Raised in a finaliser, of which Python prints what it raises and goes on: so it is told once more.
+        again.append(threading.Timer(AGAIN, _thread.interrupt_main, (told.exc_value.number,)))
+        again[-1].daemon = True
+        again[-1].start()
+
     before = {number: signal.signal(number, stop) for number in WORDS}
+    unraisable, sys.unraisablehook = sys.unraisablehook, lost
+    again: list[threading.Timer] = []
     try:
         yield
     except KeyboardInterrupt:  # raised by hand
         raise Stopped(signal.SIGINT) from None
     finally:
+        sys.unraisablehook = unraisable
+        for timer in again:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 
