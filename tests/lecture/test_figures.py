@@ -4,7 +4,8 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from frostline.lecture import figures
+from frostline.lecture.figures import convolution as figures
+from frostline.lecture.figures import panels
 
 torch.manual_seed(0)
 PICTURE, MAP = torch.rand(3, 32, 32), torch.rand(28, 30)
@@ -42,6 +43,6 @@ def test_the_neuron_and_its_field_are_framed():
 
 
 def test_a_small_map_shows_its_numbers():
-    figure, axes = figures.panels(1, 1)
-    figures.numbers(axes[0, 0], torch.tensor([[0.0, 1.0], [0.5, 0.25]]), "a map")
+    figure, axes = panels.panels(1, 1)
+    panels.numbers(axes[0, 0], torch.tensor([[0.0, 1.0], [0.5, 0.25]]), "a map")
     assert [text.get_text() for text in axes[0, 0].texts] == ["0", "1", "0.5", "0.25"]

@@ -5,7 +5,7 @@ from matplotlib.patches import Rectangle
 
 from frostline.draw.colours import BLUE, ORANGE, PINK
 from frostline.draw.png import png_of
-from frostline.lecture.figures_boxes import (
+from frostline.lecture.figures.boxes import (
     FOUND,
     TRUE,
     detected_figure,

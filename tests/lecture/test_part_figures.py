@@ -5,8 +5,8 @@ import torch
 
 from frostline.draw.colours import BLUE, RED
 from frostline.draw.marks import class_colours
-from frostline.lecture.figures_segmentation import masks_figure, painted_figure
-from frostline.lecture.figures_transfer import thaw_figure, views_figure, wrong_figure
+from frostline.lecture.figures.segmentation import masks_figure, painted_figure
+from frostline.lecture.figures.transfer import thaw_figure, views_figure, wrong_figure
 
 
 def test_the_moment_of_thawing_lies_between_two_epochs():

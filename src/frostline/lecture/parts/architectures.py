@@ -18,7 +18,7 @@ from torchvision.models import get_model_weights, resnet34
 
 from frostline.freezing.groups import count
 from frostline.lecture.committed import committed
-from frostline.lecture.figures_architectures import gradients_figure, history_figure
+from frostline.lecture.figures.architectures import gradients_figure, history_figure
 from frostline.lecture.layers import bare, depth, layers_of, multiply_adds, watched
 from frostline.lecture.page import begin, show
 from frostline.models.lenet import Halving, PartialConvolution

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from frostline.lecture.figures import field_figure, shape
+from frostline.lecture.figures.convolution import field_figure
+from frostline.lecture.figures.panels import shape
 from frostline.lecture.page import begin
 
 page = begin("convolution")

@@ -20,7 +20,7 @@ from torchvision.ops import batched_nms, box_iou, nms
 
 from frostline.config import compose
 from frostline.lecture.boxed import batches_of, boxed, candidates, found_and_true, two_things
-from frostline.lecture.figures_boxes import (
+from frostline.lecture.figures.boxes import (
     detected_figure,
     precision_recall_figure,
     suppression_figure,

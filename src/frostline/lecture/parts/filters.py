@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from frostline.config import compose
-from frostline.lecture.figures import filters_figure, learned_figure
+from frostline.lecture.figures.convolution import filters_figure, learned_figure
 from frostline.lecture.page import begin
 from frostline.runs.build import build_backbone
 

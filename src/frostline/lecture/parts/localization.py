@@ -19,7 +19,7 @@ from frostline.annotate.proposals import propose
 from frostline.checking.prepare import prepare
 from frostline.config import compose
 from frostline.lecture.boxed import Unboxed, batches_of, boxed, boxes_of, first_box, named_boxes, redraw, scene_of
-from frostline.lecture.figures_boxes import alike_figure, iou_figure, located_figure, masks_figure
+from frostline.lecture.figures.boxes import alike_figure, iou_figure, located_figure, masks_figure
 from frostline.lecture.material import material
 from frostline.lecture.page import begin
 from frostline.loading.samplers import shown as epoch_of

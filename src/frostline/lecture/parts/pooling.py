@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from frostline.lecture.figures import pooled_figure, shape, shifts_figure
+from frostline.lecture.figures.convolution import pooled_figure, shifts_figure
+from frostline.lecture.figures.panels import shape
 from frostline.lecture.page import begin
 
 page = begin("pooling")

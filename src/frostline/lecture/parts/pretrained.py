@@ -15,7 +15,7 @@ from PIL import Image
 from timm.data import ImageNetInfo, create_transform, resolve_model_data_config
 
 from frostline.freezing.groups import count
-from frostline.lecture.figures_pretrained import predictions_figure, ways_figure
+from frostline.lecture.figures.pretrained import predictions_figure, ways_figure
 from frostline.lecture.imagenet import imagenet, weights_of
 from frostline.lecture.page import begin
 from frostline.models.torchvision import IMAGENET

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from frostline.lecture.committed import committed_runs
-from frostline.lecture.figures_segmentation import masks_figure, painted_figure
+from frostline.lecture.figures.segmentation import masks_figure, painted_figure
 from frostline.lecture.page import begin
 from frostline.lecture.training import few, trained
 from frostline.loading.batch import collate

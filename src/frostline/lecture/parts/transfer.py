@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 
 from frostline.config import build, compose
 from frostline.lecture.committed import committed
-from frostline.lecture.figures_transfer import thaw_figure, views_figure, wrong_figure
+from frostline.lecture.figures.transfer import thaw_figure, views_figure, wrong_figure
 from frostline.lecture.page import begin
 from frostline.lecture.training import Drift, NormsRunning, annotated, answer, apart, few, trained
 from frostline.loading.transforms import RandomGeometry, keep_visible

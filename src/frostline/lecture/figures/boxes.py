@@ -14,7 +14,7 @@ from frostline.draw.legends import legend, mark
 from frostline.draw.marks import veil
 from frostline.draw.style import names_as_they_are
 from frostline.lecture.boxed import Named
-from frostline.lecture.figures import panels
+from frostline.lecture.figures.panels import panels
 from frostline.pictures.masks import read_mask
 from frostline.pictures.preprocessing import Preprocessing
 from frostline.pictures.stored import stored_picture

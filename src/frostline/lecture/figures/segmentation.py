@@ -11,7 +11,7 @@ from frostline.draw.colours import INK
 from frostline.draw.legends import height_of, legend
 from frostline.draw.marks import class_colours, veil
 from frostline.draw.style import names_as_they_are
-from frostline.lecture.figures import panels, show
+from frostline.lecture.figures.panels import panels, show
 from frostline.scenes.scene import BACKGROUND, VOID
 from frostline.words import short
 

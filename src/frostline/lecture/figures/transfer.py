@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from frostline.draw.colours import BLUE, GREEN, INK, ORANGE, PALE, QUIET, RED
 from frostline.draw.marks import veil
 from frostline.draw.style import chart
-from frostline.lecture.figures import frame, panels, show
+from frostline.lecture.figures.panels import frame, panels, show
 
 WIDTH, HEIGHT = 3.1, 3.1  # inches of a chart; two stand beside each other
 COLOURS = (BLUE, RED, QUIET, GREEN)
