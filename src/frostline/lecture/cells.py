@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frostline.lecture.errors import Lacking
 from frostline.lecture.page import Page, opened
 
 MARK = re.compile(r"^# %%(?P<text> \[markdown\])?.*$", re.MULTILINE)
@@ -21,9 +20,7 @@ class Cell:
 
 
 def cells_of(file: Path) -> list[Cell]:
-    """In their order; what stands before the first mark is none. Raises Lacking where there is no such file."""
-    if not file.is_file():
-        raise Lacking(f"{file.name} is not there.")
+    """In their order; what stands before the first mark is none."""
     whole = file.read_text(encoding="utf-8")
     marks = list(MARK.finditer(whole))
     ends = [mark.start() for mark in marks[1:]] + [len(whole)]

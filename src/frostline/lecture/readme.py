@@ -85,7 +85,7 @@ def _origin(material: Material, command: str) -> dict[str, str]:
 
 
 def _row(told: Told) -> str:
-    title = _title(told)
+    title = title_of(_file(told))
     claims = {"done": str(len(told.page.claims)), "lacking": "left out"}.get(told.state, "**not so**")
     return f"| [{title}](#{anchor(title)}) | {claims} | {told.seconds:.1f} |"
 
@@ -98,18 +98,14 @@ def _part(told: Told) -> str:
     page = told.page
     if told.state != "done":
         why = f"**A claim does not hold.** {told.why}" if told.state == "not so" else f"Left out: {told.why}"
-        return f"## {_title(told)}\n\n{why}"
+        return f"## {title_of(_file(told))}\n\n{why}"
     alone = f"This part alone, in {told.seconds:.1f} s: `frostline lecture {page.name}{page.material.ending}`"
     text = "\n\n".join([*page.lines, alone, page.checked()])
     return re.sub(r"(?<=\d)%(?!\w)", "\u00a0%", text)  # as Python writes no space there; one that does not break
 
 
-def _title(told: Told) -> str:
-    name = told.page.name
-    try:
-        return title_of(order.PARTS / f"{name}.py")
-    except Lacking:
-        return f"{order.ORDER.index(name) + 1}. {name.title()}"
+def _file(told: Told) -> Path:
+    return order.PARTS / f"{told.page.name}.py"
 
 
 def _as_json(told: Told) -> dict[str, Any]:
