@@ -13,7 +13,7 @@ BITS = (torch.rand(3, 4, 8) > 0.5).float()
 DRAWN = {
     "field": lambda: figures.field_figure(PICTURE, MAP, (12, 20), (3, 5)),
     "filters": lambda: figures.filters_figure(MAP, [torch.eye(7)] * 2, [MAP] * 2),
-    "learned": lambda: figures.learned_figure(torch.randn(30, 3, 3, 3)),
+    "learned": lambda: figures.learned_figure(torch.randn(11, 3, 3, 3), [MAP] * 11),
     "shifts": lambda: figures.shifts_figure(BITS, BITS[:, ::2, ::2], 2),
     "pooled": lambda: figures.pooled_figure(PICTURE, PICTURE[:, ::8, ::8], PICTURE[:, ::8, ::8]),
 }

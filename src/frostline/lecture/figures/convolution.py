@@ -37,16 +37,17 @@ def filters_figure(picture: Tensor, filters: Sequence[Tensor], seen: Sequence[Te
     return figure
 
 
-def learned_figure(filters: Tensor) -> Figure:
-    """Filters (n, 3, h, w) of a first layer, in colour."""
-    columns = 8
-    rows = -(-len(filters) // columns)
-    figure, axes = panels(rows, columns, lines=0)
-    for each in axes.flat[len(filters) :]:
+def learned_figure(filters: Tensor, seen: Sequence[Tensor]) -> Figure:
+    """Filters (n, 3, h, w) of a first layer, in colour, and right of each what it leaves of a picture (H, W)."""
+    pairs = 3  # beside each other
+    figure, axes = panels(-(-len(filters) // pairs), 2 * pairs, lines=0)
+    for each in axes.flat[2 * len(filters) :]:
         each.set_axis_off()
-    for each, weights in zip(axes.flat, filters, strict=False):
+    for number, (weights, left) in enumerate(zip(filters, seen, strict=True)):
         low, high = weights.min(), weights.max()
-        each.imshow(((weights - low) / (high - low)).permute(1, 2, 0).numpy(), interpolation="nearest")
+        drawn = ((weights - low) / (high - low)).permute(1, 2, 0).numpy()
+        axes.flat[2 * number].imshow(drawn, interpolation="nearest")
+        show(axes.flat[2 * number + 1], left)
     return figure
 
 

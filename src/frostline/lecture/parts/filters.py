@@ -57,7 +57,8 @@ page.picture(
 # Nobody draws the filters of a trained network: it finds them. Here are those of the first layer of one that was
 # trained on **ImageNet**, a million photographs of a thousand kinds of things ({network.name}, {count} filters of
 # {size} x {size}, each stretched to all of its range). Of these, {edges} answer more to differences between neighbours
-# than to brightness, and {spots} more to colour than to grey.
+# than to brightness, and {spots} more to colour than to grey. The {most} that tell the parts of this picture apart
+# most are shown, each with what it leaves of it.
 
 # %%
 network = build_backbone(compose(["backbone=efficientnet_lite0"]))
@@ -71,11 +72,16 @@ page.claim("rows and columns of each", size, 3)
 edges, spots = int((contrast > 0.5).sum()), int((coloured > 0.5).sum())
 page.claim("filters that see differences more than brightness", edges, ">= 16")
 page.claim("filters that see colour more than grey", spots, ">= 1")
+coloured = (page.material.pictures(1, 96).float() / 255 - network.mean) / network.std
+answers = F.conv2d(coloured, learned)[0]
+most = 12
+shown = answers.var((1, 2)).sort(descending=True).indices[:most]
 page.picture(
-    learned_figure(learned),
+    learned_figure(learned[shown], list(answers[shown])),
     "learned",
-    f"The {count} filters of the first layer of a trained network, as small coloured squares of {size} x {size} cells: "
-    "in some a bright side and a dark one, in others one colour amid another. Nobody drew them.",
+    f"{most} filters of the first layer of a trained network, as small coloured squares of {size} x {size} cells, and "
+    "right of each the picture as it leaves it, in greys: some keep edges of one direction, others one colour, others "
+    "brightness. Nobody drew them.",
 )
 
 # %% [markdown]
