@@ -38,7 +38,7 @@ def history_figure(networks: Sequence[tuple[str, int, int, int, float | None, bo
     entries = [(year, error) for _, year, _, _, error, contest in networks if contest]
     lower.plot(*zip(*entries, strict=True), color=ORANGE, linewidth=1.5, alpha=0.6)
     lower.set(ylim=(0, 20), xticks=range(1998, LAST, 4))
-    lower.set_title("top-5 error, %; filled: the contest's test pictures", **TITLE)
+    lower.set_title("top-5 error, %; filled: the contest's test, hollow: one network", **TITLE)
     return figure
 
 
@@ -59,7 +59,7 @@ def gradients_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, place: _ten(value))
     axes.set_xlabel("layer, from the picture on")
-    axes.set_title("strength of the gradient; of the last layer's: 1", **TITLE)
+    axes.set_title("size of the gradient, in multiples of the last layer's", **TITLE)
     axes.legend(frameon=False, fontsize=10, loc="lower right")
     return figure
 

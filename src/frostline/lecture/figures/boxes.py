@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from frostline.draw.colours import BLUE, FAINT, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED
+from frostline.draw.colours import BLUE, GREEN, INK, ORANGE, PALE, PINK, QUIET, RED
 from frostline.draw.legends import legend, mark
 from frostline.draw.marks import veil
 from frostline.draw.style import names_as_they_are
@@ -70,7 +70,7 @@ def said(axes: Axes, box: Box, text: str, colour: str, corner: int | None = None
         box[3] if low else box[1],
         text,
         fontsize=SMALL,
-        color="white",
+        color=INK if colour in (ORANGE, PINK) else "white",
         ha="right" if right else "left",
         va="top" if low != beyond else "bottom",
         bbox={"boxstyle": "square,pad=0.1", "color": colour, "linewidth": 0},
@@ -84,9 +84,9 @@ def key(figure: Figure, **names: str) -> None:
 
 
 def iou_figure(picture: Tensor, true: Box, found: Box, shared: float, covered: float) -> Figure:
-    """A picture (3, H, W) with two boxes; what they share, and what either covers."""
+    """A picture (3, H, W) with two boxes; what they share, and what they cover together."""
     figure, axes = squares(3, 3, 3)
-    titles = ("two boxes", f"they share {shared:,.0f} px", f"either covers {covered:,.0f} px")
+    titles = ("two boxes", f"they share {shared:,.0f} px", f"together {covered:,.0f} px")
     for each, title in zip(axes, titles, strict=True):
         whole(each, picture, title, 0.0 if each is axes[0] else 0.6)
     both = [max(true[0], found[0]), max(true[1], found[1]), min(true[2], found[2]), min(true[3], found[3])]
@@ -148,7 +148,7 @@ def masks_figure(scene: Scene, classes: Classes, proposed: Collection[Named], co
     assert isinstance(scene.mask, Path) and scene.size is not None  # it is a dataset's
     picture, mask = Preprocessing(max(scene.size)).square(stored_picture(scene), scene.size), read_mask(scene.mask)
     figure, axes = squares(3, 3)
-    whole(axes[0], picture, "what its mask shows", 0.3)
+    whole(axes[0], picture, "the mask of this scene", 0.3)
     width, height = scene.size
     axes[0].imshow(veil(mask, classes.masks or ()), extent=(0, width, height, 0), interpolation="nearest")
     for each, boxes, title in ((axes[1], proposed, "boxes around that"), (axes[2], corrected, "corrected")):
@@ -162,16 +162,19 @@ def masks_figure(scene: Scene, classes: Classes, proposed: Collection[Named], co
 def windows_figure(picture: Tensor, cell: int, windows: Sequence[tuple[int, int]], side: int, count: int) -> Figure:
     """A picture (3, H, W) cut into cells, and some windows of side x side cells, by row and column of their corner."""
     figure, (each,) = squares(1, 1)
-    whole(each, picture, f"{count} windows of {side} x {side} cells: the first, the second and the last")
+    whole(each, picture, f"{count} windows of {side} x {side} cells: the first, second and last")
     height, width = picture.shape[1:]
     figure.set_figheight(WIDTH * height / width + 1.5 * LINE)
     each.hlines(range(cell, height, cell), 0, width, color="white", linewidth=0.7)
     each.vlines(range(cell, width, cell), 0, height, color="white", linewidth=0.7)
+    across = width // cell - side + 1
     lines = zip(windows, ((ORANGE, "-"), (BLUE, "--"), (RED, "-")), strict=True)
     for (row, column), (colour, line) in lines:
         corner = (column * cell, row * cell)
         box = (corner[0] + 1, corner[1] + 1, corner[0] + side * cell - 1, corner[1] + side * cell - 1)
         frame(each, box, colour, line, width=3)
+        number = 1 + row * across + column
+        each.text(box[0] + 1, box[1] + 1, f"{number}", fontsize=11, color="white", va="top", backgroundcolor=colour)
     return figure
 
 
@@ -219,14 +222,17 @@ def precision_recall_figure(
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
     at = np.arange(len(best)) / (len(best) - 1)
-    axes.plot(recall, precision, color=FAINT, linewidth=1.5, label="as it is")
+    axes.plot(recall, precision, color=QUIET, linewidth=1.5, label="as measured")
     axes.vlines(at, 0, best, color=PALE, linewidth=5, zorder=1)
-    axes.plot(at, best, "o", color=ORANGE, markersize=7, label="the highest at this recall or beyond")
+    axes.plot(
+        at, best, "o", color=ORANGE, markersize=7, clip_on=False, zorder=4, label="the highest at this recall or beyond"
+    )
     axes.axhline(average, color=BLUE, linewidth=1.2, linestyle="--", label=f"their mean: AP = {average:.2f}")
     axes.set(xlim=(-0.03, 1.03), ylim=(0, 1.05), xticks=at, xticklabels=[f"{100 * share:.0f}" for share in at])
+    axes.yaxis.set_major_formatter(lambda share, place: f"{100 * share:.0f}")
     axes.tick_params(labelsize=SMALL, length=0)
     axes.set_xlabel("recall in %: of the true boxes, how many are found", fontsize=SMALL, color=QUIET)
-    axes.set_ylabel("precision: of the found, how many are right", fontsize=SMALL, color=QUIET)
+    axes.set_ylabel("precision in %: of the found, how many are right", fontsize=SMALL, color=QUIET)
     axes.set_title(name, fontsize=10, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=SMALL, frameon=False, loc="lower left" if average > 0.5 else "upper right")

@@ -11,7 +11,7 @@ from frostline.draw.colours import INK
 from frostline.draw.legends import height_of, legend
 from frostline.draw.marks import class_colours, veil
 from frostline.draw.style import names_as_they_are
-from frostline.lecture.figures.panels import panels, show
+from frostline.lecture.figures.panels import entitle, panels, show
 from frostline.scenes.scene import BACKGROUND, VOID
 from frostline.words import short
 
@@ -49,6 +49,6 @@ def masks_figure(picture: Tensor, masks: Mapping[str, Tensor], classes: Sequence
         show(each, picture / 255, "the picture")
     for each, (title, mask) in zip(axes.flat[1:], masks.items(), strict=False):
         each.imshow(veil(np.asarray(mask, np.uint8), classes), interpolation="nearest")
-        each.set_title(title, fontsize=9, color=INK)
+        entitle(each, title)
     legend(figure, [key], 9)
     return figure

@@ -13,7 +13,7 @@ from frostline.draw.marks import veil
 from frostline.draw.style import chart
 from frostline.lecture.figures.panels import frame, panels, show
 
-WIDTH, HEIGHT = 3.1, 3.1  # inches of a chart; two stand beside each other
+WIDTH, HEIGHT = 5.0, 3.0  # inches of a chart
 COLOURS = (BLUE, RED, QUIET, GREEN)
 
 
@@ -45,14 +45,14 @@ def thaw_figure(curves: Mapping[str, Sequence[float]], thawed: int, what: str) -
 def wrong_figure(
     thaws: Mapping[str, Sequence[float]], thawed: int, drifts: Mapping[str, Sequence[float]], what: Sequence[str]
 ) -> Figure:
-    """What goes wrong: left where the rate is not lowered, right where a frozen network's norms go on. what: is on the
+    """What goes wrong: above where the rate is not lowered, below where a frozen network's norms go on. what: is on the
     vertical axes."""
-    figure = Figure(figsize=(2 * WIDTH, HEIGHT), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    lines(left, thaws, what[0])
-    moment(left, thawed)
-    lines(right, drifts, what[1])
-    right.set_ylim(bottom=min(-0.02, right.get_ylim()[0]))
+    figure = Figure(figsize=(WIDTH, 2 * HEIGHT), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    lines(upper, thaws, what[0])
+    moment(upper, thawed)
+    lines(lower, drifts, what[1])
+    lower.set_ylim(bottom=min(-0.02, lower.get_ylim()[0]))
     return figure
 
 

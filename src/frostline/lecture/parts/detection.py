@@ -149,7 +149,7 @@ page.picture(
         [
             f"{len(boxes)} boxes",
             f"what is below {threshold} goes",
-            "the surest stays, boxes like it go",
+            f"the surest stays, with IoU > {most} go",
             "and so on, to the end",
         ],
     ),

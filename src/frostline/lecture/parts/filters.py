@@ -57,8 +57,8 @@ page.picture(
 # Nobody draws the filters of a trained network: it finds them. Here are those of the first layer of one that was
 # trained on **ImageNet**, a million photographs of a thousand kinds of things ({network.name}, {count} filters of
 # {size} x {size}, each stretched to all of its range). Of these, {edges} answer more to differences between neighbours
-# than to brightness, and {spots} more to colour than to grey. The {most} that tell the parts of this picture apart
-# most are shown, each with what it leaves of it.
+# than to brightness, and {spots} more to colour than to grey. Shown are {most} that answer as
+# differently as they can, each with what it leaves of the picture.
 
 # %%
 network = build_backbone(compose(["backbone=efficientnet_lite0"]))
@@ -74,8 +74,11 @@ page.claim("filters that see differences more than brightness", edges, ">= 16")
 page.claim("filters that see colour more than grey", spots, ">= 1")
 coloured = (page.material.pictures(1, 96).float() / 255 - network.mean) / network.std
 answers = F.conv2d(coloured, learned)[0]
-most = 12
-shown = answers.var((1, 2)).sort(descending=True).indices[:most]
+most = 6
+alike = torch.corrcoef(answers.flatten(1)).abs()
+shown = [int(answers.var((1, 2)).argmax())]  # the one that answers most, and then those that answer otherwise
+while len(shown) < most:
+    shown.append(int(alike[:, shown].amax(1).argmin()))
 page.picture(
     learned_figure(learned[shown], list(answers[shown])),
     "learned",

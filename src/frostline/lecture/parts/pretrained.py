@@ -110,13 +110,13 @@ def softmax(pixels, mean=(0.5,), std=(0.5,)):
 
 right = softmax(square(side))
 ways = {
-    "stretched, as above": right,
-    "its middle cut out": softmax(create_transform(**facts)(image), (0.0,), (1.0,)),
+    "stretched, normalised as in training": right,
+    "only its middle, as timm does it": softmax(create_transform(**facts)(image), (0.0,), (1.0,)),
     "mean and deviation of other weights": softmax(square(side), *IMAGENET),
     "colours from 0 to 1": softmax(square(side), (0.0,), (1.0,)),
     "colours from 0 to 255": softmax(square(side), (0.0,), (1 / 255,)),
     "blue in place of red": softmax(square(side).flip(0)),
-    "64 px": softmax(square(64)),
+    "shrunk to 64 px": softmax(square(64)),
 }
 moved = {way: float(abs(found - right).sum() / 2) for way, found in ways.items()}
 likely = {way: float(found[network.classes.index(truth)]) for way, found in ways.items()}
@@ -145,7 +145,7 @@ page.claim(
     (facts["input_size"][1], *facts["mean"], *facts["std"]),
     (side, *[0.5] * 6),
 )
-for way in ("colours from 0 to 255", "64 px"):
+for way in ("colours from 0 to 255", "shrunk to 64 px"):
     page.claim(f"share of the probability that moves: {way}", moved[way], ">= 0.5")
     page.claim(f"does the {truth} stay the likeliest: {way}", best[way][0] == truth, False)
 page.claim(
@@ -165,7 +165,7 @@ page.claim("names of torchvision's list that stand in the same place of timm's, 
 
 # %%
 small = 64
-wrong, wrong_sure = best[f"{small} px"]
+wrong, wrong_sure = best[f"shrunk to {small} px"]
 weight, bias = list(held.values())[-2:]
 last, total = weight.numel() + bias.numel(), count(whole.parameters())
 page.claim("parameters, in millions; published are 4.7", total / 1e6, 4.7, 0.1)

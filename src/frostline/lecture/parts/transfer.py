@@ -146,14 +146,14 @@ if page.material.drawn:  # on other pictures that may honestly be otherwise
     page.claim("what it costs in the end", last - hot_last, "> 0.15")
 page.picture(
     wrong_figure(
-        {"lowered": accuracy, "not lowered": hot.curve("val_accuracy")},
+        {"rate lowered": accuracy, "rate not lowered": hot.curve("val_accuracy")},
         moment,
-        {"frozen": drifts["frozen"].shares, "norms running": drifts["running"].shares},
-        ("validation accuracy", "how far answers have moved"),
+        {"all of it frozen": drifts["frozen"].shares, "its batch norms running": drifts["running"].shares},
+        ("validation accuracy", "how far a frozen backbone's answers have moved"),
     ),
     "wrong",
-    f"Left, two runs that thaw after epoch {moment}: the one at a fifth of the rate ends at {last:.2f} of the "
-    f"validation pictures, the one at the same rate as before at {hot_last:.2f}. Right, how far the answers of a "
+    f"Above, two runs that thaw after epoch {moment}: the one at a fifth of the rate ends at {last:.2f} of the "
+    f"validation pictures, the one at the same rate as before at {hot_last:.2f}. Below, how far the answers of a "
     f"frozen network have moved, as a share of their norm: 0 throughout where it is really frozen, {off:.2f} where "
     "its batch norms go on.",
 )
