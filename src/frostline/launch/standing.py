@@ -17,6 +17,7 @@ from frostline.runs.behind import MARK
 from frostline.scenes.layout import INFO, read_info
 from frostline.studies.stale import code_changed
 from frostline.studies.study import Study
+from frostline.words import duration
 
 State = Literal["done", "running", "queued", "waiting", "failed", "cancelled", "stale", "not sent"]
 ALIVE: tuple[State, ...] = ("running", "queued", "waiting")  # what is not sent once more
@@ -125,7 +126,7 @@ def _running(plan: Path, last: Attempt | None, what: str) -> str:
     if last is None or not lines:
         return f"{where_}, no epoch yet"
     left = seconds_left(lines, last.started, epochs)
-    return f"{where_}, {told(job, lines[-1], epochs)}{'' if left is None else f', about {_time(left)} left'}"
+    return f"{where_}, {told(job, lines[-1], epochs)}{'' if left is None else f', about {duration(left)} left'}"
 
 
 def _ended(last: Attempt) -> str:
@@ -150,9 +151,3 @@ def _delivered(study: Study, name: str, plan: Path) -> bool:
 def _datasets(folder: Path) -> set[str]:
     """The hashes of a study's prepared datasets."""
     return {str(read_info(path.parent)["data_hash"]) for path in folder.glob(f"*/{INFO}")}
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
