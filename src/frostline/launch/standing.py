@@ -15,7 +15,7 @@ from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, seconds_left, told
 from frostline.runs.behind import MARK
 from frostline.scenes.layout import INFO, read_info
-from frostline.studies.stale import code_changed
+from frostline.studies.stale import code_changed, of_other_code
 from frostline.studies.study import Study
 from frostline.words import duration
 
@@ -47,8 +47,9 @@ def current_plans_of(study: Study) -> dict[str, Path]:
 
 def standings(study: Study, plans: Mapping[str, Path], sent: Mapping[str, Sent]) -> list[Standing]:
     """Of each planned run. sent: as `arrays.where` gives it, asked for before."""
-    datasets, edited = _datasets(study.runs / "data"), code_changed(study)
-    return [_standing(study, name, plan, sent.get(name), datasets, edited) for name, plan in plans.items()]
+    datasets = _datasets(study.runs / "data")
+    edited = set(plans) if code_changed(study) else of_other_code(study)
+    return [_standing(study, name, plan, sent.get(name), datasets, name in edited) for name, plan in plans.items()]
 
 
 def sent_of(study: Study) -> dict[str, Sent]:
