@@ -119,7 +119,7 @@ def test_results_without_seconds_are_reported_without_what_they_would_buy():
     text = text_of(results_of(old))
     assert "With ten minutes" not in text and "| NaN |" in text
     text = text_of(results_of([*old, made_run(schedule="frozen", train_seconds=7.0)]))
-    assert text.count("| `frozen` | no other fits") == 3 and "not known: `thaw` and `full`." in text
+    assert text.count("| `frozen` | the only one that fits") == 3 and "not known: `thaw` and `full`." in text
 
 
 def test_seconds_are_told_for_what_they_are():

@@ -107,7 +107,7 @@ def _within(judged: Sequence[Judged]) -> dict[str, Any] | None:
     unknown = [f"`{name}`" for one in judged for name, each in run_seconds(one).items() if not math.isfinite(each)]
     return {
         "names": ["task"] * several + ["with", "take", "how sure"],
-        "numbers": [primaries.pop() if len(primaries) == 1 else "figure", "a run takes", "arms that fit"],
+        "numbers": [primaries.pop() if len(primaries) == 1 else "figure", "a run takes", "fit"],
         "rows": rows,
         "validating": all(validating(one.panel) for one in judged),
         "machines": listed(machines_of(judged)) or "a machine that is not known",

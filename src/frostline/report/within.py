@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from frostline.report.judged import BUSY, Judged
 from frostline.report.reached import seconds_of, validating
-from frostline.words import duration
 
 BUDGETS = {"ten minutes": 600.0, "an hour": 3600.0, "a night (8 h)": 8 * 3600.0}  # seconds of one run
 
@@ -49,7 +48,7 @@ def _within(judged: Judged, seconds: dict[str, float], label: str, most: float) 
     arms = tuple(arm for arm in judged.panel.arms if seconds.get(arm.name, math.inf) <= most)
     if not arms:
         shortest = min(seconds, key=lambda name: seconds[name])
-        why = f"the shortest run, of `{shortest}`, takes {duration(seconds[shortest])}"
+        why = f"the shortest run, of `{shortest}`, takes {seconds[shortest]:,.0f} s"
         return Within(label, None, math.nan, False, 0, why)
     fits = replace(judged, panel=replace(judged.panel, arms=arms))
     if fits.candidate is None:
@@ -61,8 +60,10 @@ def _within(judged: Judged, seconds: dict[str, float], label: str, most: float) 
 
 def _choice(fits: Judged, first: str, seconds: dict[str, float], alone: bool) -> tuple[str, str]:
     """The arm to take of those that fit, and why. first: the candidate. alone: whether there is no other arm at all."""
+    if len(fits.arms) == 1:
+        return first, "the only arm" if alone else "the only one that fits"
     if len(fits.whole) == 1:
-        return first, "the only arm" if alone else "no other fits with a finite result in each run"
+        return first, "no other fits with a finite result in each run"
     if fits.summaries[first].seen.n < 2:
         return first, f"{fits.first.rstrip(',')}; one seed tells nothing of the spread"
     good = fits.as_good
