@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from frostline.draw.colours import QUIET
 from frostline.draw.legends import mark
@@ -68,7 +68,7 @@ def _seconds_axis(axes: Axes, seconds: Sequence[float]) -> None:
     low, high = axes.get_xlim()
     decades = math.log10(high / low)
     steps = (1,) if decades > 3.2 else (1, 3) if decades > 2 else (1, 2, 5)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps) if decades > 1 else MaxNLocator(5))
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds of one run")
