@@ -27,6 +27,13 @@ def decimal(value: float) -> str:
     return f"{value:#.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def duration(seconds: float) -> str:
+    """As people say it: 27 s, 12 min, 2.1 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def score(value: float) -> str:
     """As `decimal`, of a metric: a dash for -1, by which metrics of COCO say that there was nothing to be found."""
     return "—" if value == -1 else decimal(value)

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -6,6 +7,11 @@ from helpers.cases import case
 
 from frostline.cli import main
 from frostline.config import conf_dir
+from frostline.runs.workplace import identity, prepared
+from frostline.scenes.layout import FORMAT
+from frostline.studies.plan import compose_runs
+from frostline.studies.stale import finished_ahead
+from frostline.studies.study import read_study
 
 
 @pytest.mark.parametrize(
@@ -115,6 +121,25 @@ def test_dry_run_names_every_run_and_its_cost(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "classification-frozen" in text and "never trained" in text and "2 of 2 runs to train" in text
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_knows_what_is_trained_and_not_yet_taken_over(tmp_path, monkeypatch, capsys):
+    # Catches hours that are told for runs which `dvc repro` only takes over, and another dataset's that it trains.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "mine").mkdir(parents=True)
+    (tmp_path / "experiments" / "mine" / "study.yaml").write_text("grid: {seed: [0]}")
+    ((name, config),) = compose_runs(read_study(tmp_path / "experiments/mine")).items()
+    work, data = tmp_path / "runs/mine/work" / name, tmp_path / "runs/mine/data" / prepared(config)
+    for folder in (work / "results", data):
+        folder.mkdir(parents=True)
+    (work / "results/result.json").write_text("{}")
+    (work / "identity").write_text(identity(config, "abc"))
+    (data / "dataset.json").write_text(json.dumps({"format": FORMAT, "data_hash": "abc"}))
+    assert main(["plan", "experiments/mine", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "trained: `dvc repro` takes it over" in text and "0 of 1 runs to train" in text
+    (data / "dataset.json").write_text(json.dumps({"format": FORMAT, "data_hash": "def"}))
+    assert finished_ahead(read_study(tmp_path / "experiments/mine"), {name: config}) == set()
 
 
 @pytest.mark.parametrize(

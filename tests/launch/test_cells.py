@@ -1,5 +1,6 @@
 """What a cell writes of itself, and where a run stands by that, where no queue is asked."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from frostline.cli import main
 from frostline.config import to_yaml
@@ -15,7 +17,7 @@ from frostline.launch import slurm
 from frostline.launch.arrays import Sent
 from frostline.launch.cells import Cell, told
 from frostline.launch.standing import standings
-from frostline.studies.plan import write_plan
+from frostline.studies.plan import code_of, write_plan
 from frostline.studies.study import read_study
 
 STUDY = """
@@ -118,6 +120,29 @@ def test_results_of_todays_plan_are_done_and_of_another_are_not(study):
     code.write_text(before)
     (results / "config.yaml").write_text(to_yaml({"another": 1}))
     assert stand(study)["0"] == ("not sent", "")
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [(code_of("train"), "done"), ("src/frostline/of_then.py 0\n", "stale"), (None, "done")],
+    ids=["today", "then", "not taken over"],
+)
+def test_planned_anew_results_of_other_code_are_stale_by_dvcs_lock(study, told, state):
+    # Catches `done` of what `submit` would send: the plan is of today's code, and its results are not.
+    results = study.runs / "results" / "0"
+    results.mkdir(parents=True)
+    (results / "result.json").write_text("{}")
+    (results / "config.yaml").write_text(plans(study)["0"].read_text())
+    deps = [{"path": "runs/mine/data"}, {"path": "runs/mine/plan/code/train.txt"}]
+    stages = {"plan": {"cmd": "frostline plan"}, "train@1": {"deps": [{"path": "runs/mine/plan/code/train.txt"}]}}
+    if told is not None:
+        for dep in deps:
+            dep["md5"] = hashlib.md5(told.encode()).hexdigest()
+        stages = {"train@0": {"deps": deps}}
+    (study.folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    assert stand(study)["0"][0] == state
+    (study.folder / "dvc.lock").write_text("<<<<<<< of a merge")
+    assert stand(study)["0"][0] == "done"
 
 
 def test_where_it_is_queued_again_old_results_are_not_the_answer(study):

@@ -222,3 +222,28 @@ def test_legends_are_as_wide_as_the_picture_and_no_text_lies_over_another(boxes,
     page = figure.bbox
     assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 <= box.y1 <= page.y1 for _, box in found)
     assert [(a, b) for (a, one), (b, two) in itertools.combinations(found, 2) if one.overlaps(two)] == []
+
+
+@pytest.mark.parametrize(
+    ("schedules", "backbones", "tasks"), [(10, 4, 1), (10, 9, 1), (1, 10, 1), (5, 4, 2), (3, 2, 2)]
+)
+def test_no_number_of_the_comparison_lies_over_another_or_over_a_dot(schedules, backbones, tasks):
+    # Catches numbers side by side where a schedule has several arms that lie close, and in half the width.
+    runs = [
+        made_run(task, f"schedule_{n}", seed, 0.85 + (3 * n + 5 * m + seed) % 7 / 500, backbone=f"backbone_{m}")
+        for task, n, m, seed in itertools.product(
+            ("classification", "detection")[:tasks], range(schedules), range(backbones), range(3)
+        )
+    ]
+    runs.append(made_run(schedule="schedule_0", seed=3, value=float("nan"), backbone="backbone_0"))
+    runs.append(made_run(schedule="schedule_0", seed=3, value=float("nan"), backbone="backbone_1"))
+    figure = drawn(comparison, runs)
+    canvas = FigureCanvasAgg(figure)
+    chart(canvas.draw)()
+    for axes in figure.axes:
+        numbers = [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
+        assert len(numbers) == schedules * backbones
+        assert not [1 for one, two in itertools.combinations(numbers, 2) if one.overlaps(two)]
+        dots = np.concatenate([axes.transData.transform(marks.get_offsets()) for marks in marks_of(axes)])
+        assert not [1 for box in numbers for x, y in dots if box.contains(x, y)]
+        assert all(box.y1 <= axes.bbox.y1 for box in numbers), "above the panel stands its title"

@@ -25,6 +25,7 @@ def test_a_strangers_name_is_text_and_one_row_in_every_chart():
         "Every run",
         "Against a&b <b>bold</b>",
         "Learning curves",
+        "Quality against seconds",
         "What it costs",
     ]
     figures = {chart["title"]: json.loads(chart["figure"]) for chart in made}

@@ -113,8 +113,29 @@ def test_nothing_to_be_found_is_never_the_highest():
     assert "| — | — | — | — |" in budgets and "**" not in budgets and "-1.0" not in text
 
 
+def test_results_without_seconds_are_reported_without_what_they_would_buy():
+    # Catches a table of arms that take no time, and one of some arms that is silent about the others.
+    old = [made_run(schedule=name, train_seconds=math.nan) for name in ("thaw", "full")]
+    text = text_of(results_of(old))
+    assert "With ten minutes" not in text and "| NaN |" in text
+    text = text_of(results_of([*old, made_run(schedule="frozen", train_seconds=7.0)]))
+    assert text.count("| `frozen` | the only one that fits") == 3 and "not known: `thaw` and `full`." in text
+
+
+def test_seconds_are_told_for_what_they_are():
+    # Catches validation that is told to be counted and is not, a machine without a name, and seconds without a star.
+    epochs = tuple(e._replace(time=1e9 + 8 * n) for n, e in enumerate(made_epochs([0.5, 0.5])))
+    told = [made_run(schedule=name, seed=seed, epochs=epochs, load=3.0) for name in ("thaw", "full") for seed in (0, 1)]
+    section = text_of(results_of(told, seeds=2)).split("## With ten minutes")[1].split("##")[0]
+    assert "its training and its validation, the" in section and "on 2-core CPU;" in section
+    assert section.count("| 24 s * | 2 of 2 |") == 3, "the median of 10 and 10.3 s of training, and twice 7 beside"
+    section = text_of(results_of([made_run()])).split("## With ten minutes")[1].split("##")[0]
+    assert "its training, the" in section and "10 s | 1 of 1" in section
+
+
 def test_names_spoil_no_table():
     runs = [made_run(schedule=name, dataset="a|b") for name in ("c|d", "two\nlines")]
     rows = [line for line in text_of(results_of(runs)).splitlines() if line.startswith("|")]
     told = [row.replace("\\|", "") for row in rows if "c\\|d" in row or "two lines" in row]
-    assert [row.count("|") for row in told] == [10, 10, 7, 6, 6, 3, 3], "results, candidate, budgets, others"
+    within, results, others = [7] * 3, [10, 10], [7, 6, 6, 3, 3]
+    assert [row.count("|") for row in told] == [*within, *results, *others], "others: candidate, budgets, metrics"

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from frostline.studies.plan import compose_runs, write_plan
-    from frostline.studies.stale import stale
+    from frostline.studies.stale import finished_ahead, stale
     from frostline.studies.study import read_study
 
     study = read_study(args.study)
@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> None:
     from frostline.launch.cost import Estimator, repro_seconds  # imports torch
 
     estimate = Estimator()
-    todo = {name: config for name, config in runs.items() if name in reasons}
+    ahead = finished_ahead(study, {name: runs[name] for name in reasons})
+    reasons |= dict.fromkeys(ahead, "trained: `dvc repro` takes it over")
+    todo = {name: config for name, config in runs.items() if name in reasons and name not in ahead}
     seconds = {name: estimate(config) for name, config in todo.items()}
     table = Table("run", "state", "seconds", title=f"{study.name}: {study.question}")
     for name in runs:

@@ -15,8 +15,9 @@ from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, seconds_left, told
 from frostline.runs.behind import MARK
 from frostline.scenes.layout import INFO, read_info
-from frostline.studies.stale import code_changed
+from frostline.studies.stale import code_changed, of_other_code
 from frostline.studies.study import Study
+from frostline.words import duration
 
 State = Literal["done", "running", "queued", "waiting", "failed", "cancelled", "stale", "not sent"]
 ALIVE: tuple[State, ...] = ("running", "queued", "waiting")  # what is not sent once more
@@ -46,8 +47,9 @@ def current_plans_of(study: Study) -> dict[str, Path]:
 
 def standings(study: Study, plans: Mapping[str, Path], sent: Mapping[str, Sent]) -> list[Standing]:
     """Of each planned run. sent: as `arrays.where` gives it, asked for before."""
-    datasets, edited = _datasets(study.runs / "data"), code_changed(study)
-    return [_standing(study, name, plan, sent.get(name), datasets, edited) for name, plan in plans.items()]
+    datasets = _datasets(study.runs / "data")
+    edited = set(plans) if code_changed(study) else of_other_code(study)
+    return [_standing(study, name, plan, sent.get(name), datasets, name in edited) for name, plan in plans.items()]
 
 
 def sent_of(study: Study) -> dict[str, Sent]:
@@ -125,7 +127,7 @@ def _running(plan: Path, last: Attempt | None, what: str) -> str:
     if last is None or not lines:
         return f"{where_}, no epoch yet"
     left = seconds_left(lines, last.started, epochs)
-    return f"{where_}, {told(job, lines[-1], epochs)}{'' if left is None else f', about {_time(left)} left'}"
+    return f"{where_}, {told(job, lines[-1], epochs)}{'' if left is None else f', about {duration(left)} left'}"
 
 
 def _ended(last: Attempt) -> str:
@@ -150,9 +152,3 @@ def _delivered(study: Study, name: str, plan: Path) -> bool:
 def _datasets(folder: Path) -> set[str]:
     """The hashes of a study's prepared datasets."""
     return {str(read_info(path.parent)["data_hash"]) for path in folder.glob(f"*/{INFO}")}
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 from frostline.errors import FrostlineError
 from frostline.report.curve import Curve, curve_of
@@ -71,6 +71,12 @@ class Arm:
             }
             for metric in shared
         }
+
+    @cached_property
+    def seconds(self) -> float:
+        """Of training, of one run: the median over the seeds, as one that was halted would move a mean."""
+        each = [run.result.train_seconds for run in self.runs]
+        return median(each) if all(map(math.isfinite, each)) else math.nan
 
     def mean_of(self, fact: str) -> float:
         """Mean over the seeds of a number of `RunResult`, such as train_seconds."""

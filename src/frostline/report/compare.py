@@ -14,7 +14,7 @@ from frostline.report.looks import look_of
 from frostline.report.page import report_text
 from frostline.report.pictures import APART, MAX_SHEET_BYTES, SHEETS, draw, sheet_name
 from frostline.report.results import read_results
-from frostline.report.table import csv_text, terminal_table
+from frostline.report.table import budget_table, csv_text, terminal_table
 from frostline.report.tracked import tell
 
 
@@ -52,6 +52,7 @@ def compare(study_dir: Path, runs_dir: Path) -> None:
     look = look_of(panels, results.study.axes)
     write_whole(study_dir / "report.html", report_html(results.study.name, text, judged, look, drawn))
     print(terminal_table(results.runs), flush=True)
+    print(budget_table(judged), flush=True)
     report = [study_dir / name for name in ("report.md", "report.html", "results.csv", "plots")]
     tell(results, judged, text, runs_dir / "plan", report)
     if results.missing:

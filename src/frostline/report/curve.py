@@ -61,16 +61,20 @@ class Curve:
         return float(self.best[ended - 1]) if ended else None
 
 
+def best_so_far(values: Floats) -> Floats:
+    """values: of (seeds, epochs), NaN where not known. The highest until each epoch, NaN before the first known one."""
+    so_far = np.maximum.accumulate(np.where(np.isnan(values), -np.inf, values), axis=1)
+    return np.where(np.isinf(so_far), np.nan, so_far)
+
+
 def curve_of(seeds: Sequence[Sequence[Epoch]]) -> Curve | None:
     """seeds: the epochs of each run that has some. None where there is no run."""
     reached = min(map(len, seeds), default=0)
     if not reached:
         return None
     table = np.array([epochs[:reached] for epochs in seeds], dtype=float)  # (seeds, epochs, fields of Epoch)
-    images, seconds, depth, share, value = np.moveaxis(table, 2, 0)
-    known = ~np.isnan(value)
-    so_far = np.maximum.accumulate(np.where(known, value, -np.inf), axis=1)
-    best = np.where(np.isinf(so_far), np.nan, so_far)
+    images, seconds, depth, share, value, _ = np.moveaxis(table, 2, 0)
+    best = best_so_far(value)
     return Curve(
         images=images.mean(0),
         seconds=seconds.mean(0),

@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 from frostline.draw.colours import FAINT, INK, QUIET
 from frostline.report.arms import Arm
 from frostline.report.compared import turned
-from frostline.report.curve import Unit
+from frostline.report.curve import Floats, Unit
 from frostline.report.judged import Judged
 from frostline.report.looks import Look
 from frostline.report.parts import ARCHITECTURE, SCHEDULE
+from frostline.report.reached import reached, seconds_of, validating
 from frostline.statistics.student import Interval
 
 Chart = dict[str, Any]  # title, words, height in px, figure as JSON
@@ -33,7 +34,8 @@ _MENU = {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "y"
 
 def charts(judged: Judged, look: Look) -> list[Chart]:
     """Those that the panel has something for."""
-    made = [seeds(judged, look), differences(judged, look), heat_map(judged), curves(judged, look), costs(judged, look)]
+    made = [seeds(judged, look), differences(judged, look), heat_map(judged), curves(judged, look)]
+    made += [timed(judged, look), costs(judged, look)]
     return [chart for chart in made if chart is not None]
 
 
@@ -153,6 +155,33 @@ def curves(judged: Judged, look: Look) -> Chart | None:
     return _chart(figure, "Learning curves", words, 420, yaxis=y, updatemenus=menu, showlegend=True)
 
 
+def timed(judged: Judged, look: Look) -> Chart | None:
+    """The best validation metric so far against the seconds of one run, and the test figure at its end."""
+    beside, figure = validating(judged.panel), go.Figure()
+    for arm in judged.panel.arms:
+        line, end, colour = reached(arm, beside), seconds_of(arm, beside), look.colour(arm)
+        if line is None:
+            continue
+        x = np.repeat(line.seconds, 2)[1:]  # in steps: what was best stays so until an epoch ends that is better
+        low, best, high = (np.repeat(values, 2)[:-1] for values in (line.low, line.best, line.high))
+        figure.add_trace(_band(x, low, high, arm, look))
+        figure.add_scatter(
+            x=_plain(x), y=_plain(best), mode="lines", name=_safe(arm.name), legendgroup=arm.name,
+            line={"color": colour, "dash": DASHES[look.line(arm)], "width": 2},
+            hovertemplate="%{y:.4f} on validation after %{x:.4g} s",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=_plain([end]), y=_plain([arm.mean]), mode="markers", showlegend=False, legendgroup=arm.name, name="",
+            marker={"color": colour, "size": 11, "symbol": _symbol(arm, look), "line": _edge()},
+            hovertemplate=f"{_safe(arm.name)}: %{{y:.4f}} on the test split after %{{x:.4g}} s",
+        )  # fmt: skip
+    if not figure.data:
+        return None
+    words = "Lines: the best validation metric so far, mean and range over seeds; marks: the test figure at the end."
+    axes = {"xaxis": {"title": "seconds of one run", "type": "log"}, "yaxis": {"title": judged.panel.primary}}
+    return _chart(figure, "Quality against seconds", words, 420, showlegend=True, **axes)
+
+
 def costs(judged: Judged, look: Look) -> Chart:
     """Quality against what it costs, with the arms that no other beats in both."""
     figure, shown = go.Figure(), []
@@ -200,11 +229,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 def _curve(arm: Arm, unit: Unit, look: Look) -> list[Any]:
     assert arm.curve
     x, colour = getattr(arm.curve, unit), look.colour(arm)
-    band = go.Scatter(
-        x=_plain(np.concatenate([x, x[::-1]])), y=_plain(np.concatenate([arm.curve.high, arm.curve.low[::-1]])),
-        fill="toself", fillcolor=colour, opacity=0.12, line={"width": 0}, hoverinfo="skip", showlegend=False,
-        legendgroup=arm.name,
-    )  # fmt: skip
+    band = _band(x, arm.curve.low, arm.curve.high, arm, look)
     line = {"color": colour, "dash": DASHES[look.line(arm)], "width": 2}
     symbols = ["circle-open" if share < 1 else "circle" for share in arm.curve.share]
     told = [
@@ -216,6 +241,14 @@ def _curve(arm: Arm, unit: Unit, look: Look) -> list[Any]:
         name=_safe(arm.name), legendgroup=arm.name, text=told, hovertemplate="%{y:.4f} at %{x:.4g}, %{text}",
     )  # fmt: skip
     return [band, mean]
+
+
+def _band(x: Floats, low: Floats, high: Floats, arm: Arm, look: Look) -> Any:
+    return go.Scatter(
+        x=_plain(np.concatenate([x, x[::-1]])), y=_plain(np.concatenate([high, low[::-1]])), fill="toself",
+        fillcolor=look.colour(arm), opacity=0.12, line={"width": 0}, hoverinfo="skip", showlegend=False,
+        legendgroup=arm.name,
+    )  # fmt: skip
 
 
 def _chart(figure: Any, title: str, words: str, height: int, **layout: Any) -> Chart:

@@ -161,7 +161,7 @@ class Judged:
         good = [name for name in (*own, *good) if not self.summaries[name].failed]
         if self.busy:
             return good
-        return sorted(good, key=lambda name: self.arms[name].mean_of("train_seconds"))
+        return sorted(good, key=lambda name: self.arms[name].seconds)
 
 
 def judge(

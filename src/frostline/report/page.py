@@ -15,13 +15,15 @@ from frostline.report.expected import outcome
 from frostline.report.judged import BUSY, Judged
 from frostline.report.learning import has_phases, is_frozen
 from frostline.report.pictures import APART, SHEETS, sheet_name
+from frostline.report.reached import validating
 from frostline.report.results import Results
 from frostline.report.standing import standings, told
 from frostline.report.tested import Pictures
-from frostline.report.verdict import answer
+from frostline.report.verdict import answer, bounds
+from frostline.report.within import budgets, machines_of, run_seconds
 from frostline.scenes.scene import SPLITS
 from frostline.studies.kept import changes
-from frostline.words import cell, decimal, listed, one_line, score
+from frostline.words import cell, decimal, duration, listed, one_line, score
 
 METRICS = {
     "accuracy": "share of the scenes whose class is right",
@@ -69,6 +71,7 @@ def report_text(
         left_out=_left_out(results),
         derived=[(kind, name, how) for name, kinds in results.derived.items() for kind, how in (kinds or {}).items()],
         primaries=sorted({panel.primary for panel in panels}),
+        within=_within(judged),
         panels=[
             _panel(one, seen, seeds, rounds.get(one.panel.where, ""))
             | {"outcome": outcome(results.study.stated.expected_of(one.panel.task), one)}
@@ -87,6 +90,35 @@ def report_text(
         **_notes(results),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+
+
+def _within(judged: Sequence[Judged]) -> dict[str, Any] | None:
+    """What to take within each of some budgets; None where no seconds are known."""
+    found = [(one, row) for one in judged for row in budgets(one)]
+    if not found:
+        return None
+    primaries, several = {one.panel.primary for one in judged}, len(judged) > 1
+    rows = []
+    for one, row in found:
+        value = _figure(one, row.arm) if row.arm else "—"
+        takes = f"{duration(row.seconds)}{' *' if row.busy else ''}" if row.arm else "—"
+        names = [one.panel.where] * several + [row.budget, f"`{row.arm}`" if row.arm else "none", row.why]
+        rows.append([*map(cell, names), value, takes, f"{row.fitting} of {len(one.arms)}"])
+    unknown = [f"`{name}`" for one in judged for name, each in run_seconds(one).items() if not math.isfinite(each)]
+    return {
+        "names": ["task"] * several + ["with", "take", "how sure"],
+        "numbers": [primaries.pop() if len(primaries) == 1 else "figure", "a run takes", "fit"],
+        "rows": rows,
+        "validating": all(validating(one.panel) for one in judged),
+        "machines": listed(machines_of(judged)) or "a machine that is not known",
+        "unknown": listed(unknown),
+        "raced": any(one.raced for one in judged),
+    }
+
+
+def _figure(judged: Judged, name: str) -> str:
+    summary = judged.summaries[name]
+    return f"{score(summary.seen.mean)} {bounds(summary.interval)}" if summary.interval else score(summary.seen.mean)
 
 
 def _sources(results: Results) -> dict[str, str]:
@@ -174,7 +206,7 @@ def _result(judged: Judged, arm: Arm, seeds: int) -> list[str]:
     names, ran, (value, *sure) = _names(panel, arm), len(arm.runs), intervals(judged, arm.name)
     if arm is panel.best:
         names, value = [f"**{name}**" for name in names], f"**{value}**"
-    facts = [decimal(arm.mean_of(fact)) for fact in ("train_seconds", "images_per_second", "predict_ms")]
+    facts = [decimal(one) for one in (arm.seconds, arm.mean_of("images_per_second"), arm.mean_of("predict_ms"))]
     if any(run.result.load > BUSY for run in arm.runs):
         facts[:2] = [f"{fact} *" for fact in facts[:2]]
     return [*names, f"{ran} of {seeds}" if seeds > ran else str(ran), value, *sure, *facts, arm.parameters]

@@ -11,6 +11,7 @@ from frostline.report.arms import Arm, Panel
 from frostline.report.charts import against, comparison
 from frostline.report.learning import learning_curves
 from frostline.report.looks import look_of
+from frostline.report.timed import quality_against_seconds
 
 DPI = 150
 MONTAGE = 1000  # px, the width of the montage of predictions
@@ -29,7 +30,9 @@ def draw(panels: Sequence[Panel], axes: Mapping[str, Sequence[str]]) -> dict[str
     look = look_of(panels, axes)
     speeds_differ = any({"backbone", "head", "image_size"} & set(panel.columns) for panel in panels)
     curves = learning_curves(panels, look)
+    paid = quality_against_seconds(panels, look)
     return {
+        "seconds.png": png_of(paid, DPI) if paid else None,
         "comparison.png": png_of(comparison(panels, look), DPI),
         "curves.png": png_of(curves, DPI) if curves else None,
         "cost.png": png_of(against(panels, look, "train_seconds"), DPI),

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
@@ -20,7 +21,8 @@ class Epoch(NamedTuple):
     """The state at the end of an epoch.
 
     images, seconds: seen and trained so far. depth: groups below the frost line. share: of the parameters that train.
-    value: the primary metric on the validation split, NaN where it is not known.
+    value: the primary metric on the validation split, NaN where it is not known. time: of day, in seconds; NaN in
+    journals of before they told it.
     """
 
     images: float
@@ -28,6 +30,7 @@ class Epoch(NamedTuple):
     depth: int
     share: float
     value: float
+    time: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,15 @@ class Run:
     def validated(self) -> float:
         """The validation metric at the epoch that was chosen, which is the best one; NaN where it is not known."""
         return max((epoch.value for epoch in self.epochs if math.isfinite(epoch.value)), default=math.nan)
+
+    @property
+    def beside(self) -> float:
+        """Seconds from one epoch to the next in which it did not train but validated: the median over its epochs, which
+        a halt or a wait for others does not move. NaN below two epochs, and where its journal tells no time of day."""
+        pairs = pairwise(self.epochs)
+        passed = [later.time - one.time - (later.seconds - one.seconds) for one, later in pairs]
+        known = [max(0.0, seconds) for seconds in passed if math.isfinite(seconds)]
+        return median(known) if known else math.nan
 
     def best_within(self, unit: Literal["images", "seconds"], budget: float) -> float | None:
         """The best validation metric by this budget; None before the first epoch ended."""
@@ -179,6 +191,7 @@ def _epoch(line: str, number: int, path: Path, primary: str) -> Epoch:
             depth=int(told["frost_depth"]),
             share=float(told["trainable_share"]),
             value=math.nan if value is None else float(value),
+            time=float(told.get("time", math.nan)),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FrostlineError(

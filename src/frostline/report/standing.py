@@ -39,7 +39,7 @@ class Standing:
         if self.race.end != "equivalent":
             return None
         competing = [arm for arm in self.panel.arms if arm.name in self.race.competing]
-        return min(competing, key=lambda arm: arm.mean_of("train_seconds")).name
+        return min(competing, key=lambda arm: arm.seconds).name
 
 
 def standings(results: Results) -> list[Standing]:

@@ -12,9 +12,11 @@ from rich.table import Table
 
 from frostline.errors import FrostlineError
 from frostline.report.arms import mean_sd, panels_of
+from frostline.report.judged import Judged
 from frostline.report.results import Run
+from frostline.report.within import budgets
 from frostline.runs.result import GROUPS, RunResult
-from frostline.words import decimal
+from frostline.words import decimal, duration
 
 FACTS = {
     "epochs": int,
@@ -69,10 +71,9 @@ def read_csv(path: Path) -> list[Run]:
 
 def terminal_table(runs: Sequence[Run]) -> str:
     """The arms as plain text, one table a task; a star marks the highest mean."""
-    out = StringIO()
-    console = Console(file=out, width=1000, color_system=None, legacy_windows=False, highlight=False, markup=False)
+    tables = []
     for panel in panels_of(runs):
-        table = Table(title=panel.where, title_justify="left", title_style="", box=SIMPLE_HEAD)
+        table = _titled(panel.where)
         for header in ("", *panel.columns):
             table.add_column(header)
         for header in ("seeds", f"{panel.primary} (mean ± sd)", "seconds", "images/s", "trainable / total"):
@@ -83,10 +84,38 @@ def terminal_table(runs: Sequence[Run]) -> str:
                 *(arm.facets[column] for column in panel.columns),
                 str(len(arm.runs)),
                 mean_sd(arm),
-                decimal(arm.mean_of("train_seconds")),
+                decimal(arm.seconds),
                 decimal(arm.mean_of("images_per_second")),
                 arm.parameters,
             )
+        tables.append(table)
+    return _plain(tables)
+
+
+def budget_table(judged: Sequence[Judged]) -> str:
+    """What to take with ten minutes, an hour or a night, as plain text, one table a task; empty where no seconds are
+    known."""
+    tables = []
+    for one in judged:
+        table = _titled(one.panel.where)
+        for header in ("with", "take", one.panel.primary, "a run takes", ""):
+            table.add_column(header)
+        for row in budgets(one):
+            figures = [mean_sd(one.arms[row.arm]), duration(row.seconds)] if row.arm else ["", ""]
+            table.add_row(row.budget, row.arm or "none", *figures, row.why.replace("`", ""))
+        if table.row_count:
+            tables.append(table)
+    return _plain(tables) if tables else ""
+
+
+def _titled(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="", box=SIMPLE_HEAD)
+
+
+def _plain(tables: Sequence[Table]) -> str:
+    out = StringIO()
+    console = Console(file=out, width=1000, color_system=None, legacy_windows=False, highlight=False, markup=False)
+    for table in tables:
         console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 

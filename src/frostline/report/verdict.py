@@ -134,7 +134,7 @@ def _next(judged: Judged, rivals: Sequence[str]) -> list[str]:
         said.append("Which arm is cheapest is not told: the machine did other work while some of them were trained.")
     elif len(judged.as_good) > 1:
         cheapest = judged.as_good[0]
-        seconds = judged.arms[cheapest].mean_of("train_seconds")
+        seconds = judged.arms[cheapest].seconds
         said.append(f"Until then take `{cheapest}`, the cheapest that is not shown to be worse ({decimal(seconds)} s).")
     if rivals:
         nearest = nearest_of({other: judged.champion.pairs[other] for other in rivals})
@@ -171,8 +171,8 @@ def _asides(judged: Judged) -> list[str]:
 
 def _cheaper(judged: Judged, equivalent: Sequence[str]) -> list[str]:
     assert judged.candidate
-    own = judged.arms[judged.candidate].mean_of("train_seconds")
-    costs = {name: judged.arms[name].mean_of("train_seconds") / own for name in equivalent if own > 0}
+    own = judged.arms[judged.candidate].seconds
+    costs = {name: judged.arms[name].seconds / own for name in equivalent if own > 0}
     told = [f"`{name}` ({share:.0%} of its seconds)" for name, share in costs.items() if share < CHEAPER]
     if judged.busy:
         told = []

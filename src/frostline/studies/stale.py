@@ -1,13 +1,19 @@
 """Which runs of a study would be trained by the next `dvc repro`, and why."""
 
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
+from frostline.runs.behind import MARK
+from frostline.runs.workplace import DONE, identity, prepared
+from frostline.scenes.layout import read_info
 from frostline.studies.pipeline import check_pipeline, pipeline_of
 from frostline.studies.plan import code_of
 from frostline.studies.study import Study
@@ -46,6 +52,39 @@ def code_changed(study: Study) -> bool:
     """Whether the code that trains is another than when the study was planned, which is what DVC compares."""
     code = study.runs / "plan" / CODE
     return code.is_file() and code.read_text() != code_of("train")
+
+
+def of_other_code(study: Study) -> set[str]:
+    """Runs whose results DVC took over from another state of the code than today's.
+
+    By its lock alone, as asking DVC takes seconds; of runs that are not in it nothing is known.
+    """
+    lock = pipeline_of(study).with_name("dvc.lock")
+    try:
+        # By C where it is there, as a lock of a hundred runs takes a second else.
+        held = yaml.load(lock.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        deps = {name: stage["deps"] for name, stage in held["stages"].items() if name.startswith("train@")}
+        file = CODE.as_posix()
+        found = {name: dep["md5"] for name, own in deps.items() for dep in own if dep["path"].endswith(file)}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):  # none, or none that can be read
+        return set()
+    today = hashlib.md5(code_of("train").encode(), usedforsecurity=False).hexdigest()
+    return {name.removeprefix("train@") for name, code in found.items() if code != today}
+
+
+def finished_ahead(study: Study, runs: Mapping[str, Config]) -> set[str]:
+    """Runs that are finished in their workplace, by these configurations, today's data and code: `dvc repro` takes them
+    over without training."""
+    found = set()
+    for name, config in runs.items():
+        work = study.runs / "work" / name
+        try:
+            data_hash = str(read_info(study.runs / "data" / prepared(config))["data_hash"])
+            if (work / DONE).is_file() and (work / MARK).read_text(encoding="utf-8") == identity(config, data_hash):
+                found.add(name)
+        except (FrostlineError, OSError):  # not prepared, or not begun
+            continue
+    return found
 
 
 def _changed_stages(study: Study) -> dict[str, list[str]]:
