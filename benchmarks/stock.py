@@ -2,13 +2,15 @@
 
 Photographs of five flowers at 128 px in batches of 32, in folders train, val and test that both sides read, with copies
 and conflicting labels taken out beforehand; EfficientNet-Lite0 with ImageNet's weights from its package; two threads,
-and the stock path's two workers beside them; threads wait alike on both sides, as `environment.py` has it. Each run begins in an empty folder: Frostline checks and stores the
-pictures within its time. Both file their runs in MLflow on sqlite. The figure of both is the accuracy on the same test
-pictures, of the epoch that is best on the validation split for Frostline, and of the last epoch for the stock path.
+which wait alike on both sides (`environment.py`), and the stock path's two workers beside them. Each run begins in an
+empty folder: Frostline checks and stores the pictures within its time. Both file their runs in MLflow on sqlite. The
+figure of both is the accuracy on the same test pictures: of the epoch that is best on the validation split for
+Frostline, of the last epoch for the stock path.
 """
 
 import csv
 import json
+import math
 import os
 import shutil
 import statistics
@@ -106,21 +108,12 @@ def stock_study(pictures: int = STUDY_PICTURES, seeds: Sequence[int] = SEEDS) ->
     A localization needs boxes, which these photographs lack: each is given its middle. Only time is told.
     """
     grid = {**STUDIED, "backbone": ["efficientnet_lite0"], "seed": list(seeds)}
-    with flowers(pictures) as (root, count), _empty() as folder:
+    with flowers(pictures) as (root, count), empty() as folder:
         _box_middles(root)
         overrides = [*COMMON, "dataset=csv", f"dataset.root={root}", f"trainer.epochs={FROZEN + THAWED}"]
         overrides += ["augment.views=1", "trainer.threads=1"]  # one run per core
-        study = folder / "experiments" / "stock"
-        study.mkdir(parents=True)
-        asked = {"question": "Which schedule, for each task?", "grid": grid, "overrides": overrides}
-        (study / "study.yaml").write_text(yaml.safe_dump(asked))
-        began = time.perf_counter()
-        for command in (["plan"], ["prepare", "--study"], ["train", "--study"]):
-            _frostline([*command, "experiments/stock"], folder)
-        seconds = time.perf_counter() - began
-        runs = len(list(folder.glob("runs/stock/work/*/results/result.json")))
+        seconds, runs = study(folder, grid, overrides)
         peers = [peer(root, seed) for seed in seeds]
-    assert runs == len(seeds) * 10
     reckoned = runs * statistics.mean(one.seconds for one in peers)
     what = (
         f"a study of {runs} runs (5 schedules, {len(seeds)} seeds, classification and localization) of 6 epochs on "
@@ -165,9 +158,9 @@ def peer(root: Path, seed: int, frozen: int = FROZEN, thawed: int = THAWED) -> E
 
 def ours(root: Path, seed: int, overrides: list[str]) -> Ended:
     """One `frostline train` in an empty folder."""
-    with _empty() as folder:
+    with empty() as folder:
         began = time.perf_counter()
-        _frostline(["train", "dataset=folder", f"dataset.root={root}", *COMMON, *overrides, f"seed={seed}"], folder)
+        frostline(["train", "dataset=folder", f"dataset.root={root}", *COMMON, *overrides, f"seed={seed}"], folder)
         seconds = time.perf_counter() - began
         (path,) = folder.glob("runs/*/results/*/result.json")
         result = json.loads(path.read_text())
@@ -177,14 +170,29 @@ def ours(root: Path, seed: int, overrides: list[str]) -> Ended:
 
 
 @contextmanager
-def _empty() -> Iterator[Path]:
+def empty() -> Iterator[Path]:
     """An empty folder with this checkout's configuration."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "conf").symlink_to(ROOT / "conf")
         yield Path(name)
 
 
-def _frostline(arguments: list[str], folder: Path) -> None:
+def study(folder: Path, grid: dict[str, list[Any]], overrides: list[str]) -> tuple[float, int]:
+    """Plan, prepare and train a study in an empty folder: the seconds of all three, and how many runs it has."""
+    place = folder / "experiments" / "bench"
+    place.mkdir(parents=True)
+    asked = {"question": "How long does it take?", "grid": grid, "overrides": overrides}
+    (place / "study.yaml").write_text(yaml.safe_dump(asked))
+    began = time.perf_counter()
+    for command in (["plan"], ["prepare", "--study"], ["train", "--study"]):
+        frostline([*command, "experiments/bench"], folder)
+    seconds = time.perf_counter() - began
+    runs = len(list(folder.glob("runs/bench/work/*/results/result.json")))
+    assert runs == math.prod(map(len, grid.values())), "not every run was trained"
+    return seconds, runs
+
+
+def frostline(arguments: list[str], folder: Path) -> None:
     subprocess.run(["frostline", *arguments], cwd=folder, env=_environment(), check=True)
 
 
