@@ -45,7 +45,7 @@ SAME = [
     "rate=constant",
     "optimizer.lr=0.001",
     "augment.views=1",
-    "schedule={name: three_and_three, phases: [{line: head, until: {epochs: 3}}, "
+    f"schedule={{name: three_and_three, phases: [{{line: head, until: {{epochs: {FROZEN}}}}}, "
     "{rates: {head/.*: 1.0, others: 0.1}, norms: keep}]}",
 ]
 REACH = ["schedule=thaw_top", "trainer.epochs=4", "augment.views=1"]
@@ -83,8 +83,8 @@ def stock(pictures: int | None = None, seeds: Sequence[int] = SEEDS) -> list[Row
     return [
         Row(
             "stock_same",
-            f"{of}: `frostline train` with the phases and rates of the stock path, 3 frozen and 3 thawed epochs, one "
-            "view of each picture, process start and prepare included: times faster; median",
+            f"{of}: `frostline train` with the phases and rates of the stock path, {FROZEN} frozen and {THAWED} thawed "
+            "epochs, one view of each picture, process start and prepare included: times faster; median",
             statistics.median(ratios),
             ">= 2.6",
             _told(same),
@@ -93,7 +93,7 @@ def stock(pictures: int | None = None, seeds: Sequence[int] = SEEDS) -> list[Row
         Row(
             "stock_reach",
             f"{of}: `frostline train {' '.join(REACH)}`, to an accuracy on the test split no less than the stock "
-            "path's (0 where it is): times faster; least",
+            "path's (0 where it is less): times faster; least",
             min(reached),
             ">= 4",
             _told(reach),
@@ -116,9 +116,9 @@ def stock_study(pictures: int = STUDY_PICTURES, seeds: Sequence[int] = SEEDS) ->
         peers = [peer(root, seed) for seed in seeds]
     reckoned = runs * statistics.mean(one.seconds for one in peers)
     what = (
-        f"a study of {runs} runs (5 schedules, {len(seeds)} seeds, classification and localization) of 6 epochs on "
-        f"{count} pictures of flowers5 at 128 px, planned, prepared and trained in an empty folder: times faster than "
-        "as many stock runs of 3 frozen and 3 thawed epochs"
+        f"a study of {runs} runs (5 schedules, {len(seeds)} seeds, classification and localization) of as many epochs "
+        f"on {count} pictures of flowers5 at 128 px, planned, prepared and trained in an empty folder: times faster "
+        f"than as many stock runs of {FROZEN} frozen and {THAWED} thawed epochs"
     )
     other = f"{reckoned:.0f} s, reckoned from {len(peers)} runs of classification: {_told(peers)}"
     return [Row("stock_study", what, reckoned / seconds, ">= 8", f"{seconds:.0f} s", other)]
