@@ -25,8 +25,10 @@ from benchmarks import (
     report,
     scale,
     scaling,
+    screening,
     serve,
     start,
+    stock,
     tracking,
     training,
     verdict,
@@ -38,7 +40,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 PARTS = (
     *(cluster, data, devices, exporting, freezing, lecture, loading, metrics, pipeline, predicting, quality),
-    *(report, scale, scaling, serve, start, tracking, training, verdict, windows),
+    *(report, scale, scaling, screening, serve, start, stock, tracking, training, verdict, windows),
 )
 MEASURES = {name: measure for part in PARTS for name, measure in part.MEASURES.items()}
 
