@@ -157,7 +157,8 @@ class Frosted(nn.Module):
         if self.folds:
             for piece in self.backbone.pieces(self._depth):
                 if piece not in self._twins and folds(piece):
-                    self._twins[piece] = folded(piece).network
+                    with torch.inference_mode(False):  # else it would be of no use in training
+                        self._twins[piece] = folded(piece).network
         return self._twins
 
     def _answer(self, features: Sequence[Tensor | None], embedding: Tensor | None) -> Any:
