@@ -153,7 +153,7 @@ class Frosted(nn.Module):
         return self._answer(*self.backbone.above(activations, depth))
 
     def _folded(self) -> dict[nn.Module, nn.Module]:
-        """What computes in place of the pieces below the line; made once they are needed, and kept while they freeze."""
+        """What computes in place of the pieces below the line; made once they are needed, kept while they freeze."""
         if self.folds:
             for piece in self.backbone.pieces(self._depth):
                 if piece not in self._twins and folds(piece):
