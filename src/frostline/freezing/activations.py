@@ -86,9 +86,14 @@ class CacheBelow(pl.Callback):
     def close(self) -> None:
         """Let the store make room of what was read."""
         self._close_readers()
+        self._let_go()
+        self._depth = None
+
+    def _let_go(self) -> None:
+        """Of all that is kept for lower lines."""
         for entry in self._held.values():
             entry.close()
-        self._held, self._ahead, self._depth = {}, {}, None
+        self._held, self._ahead = {}, {}
 
     def _close_readers(self) -> None:
         for reader in self._open.values():
@@ -115,14 +120,16 @@ class CacheBelow(pl.Callback):
         every = list(dict.fromkeys(chain(*names.values())))
         if not lines or not names[self._depth] or len(every) == len(names[self._depth]):
             return {}
-        rows = len(self.data.items("train")) * (self.data.views or 0) + len(self.data.items("val"))
-        sizes = _row_bytes(trainer, self.model, every, self.data.image_size)
+        scenes, side = [len(self.data.items(split)) for split in ("train", "val")], self.data.image_size
+        rows = scenes[0] * (self.data.views or 0) + scenes[1]
+        decoded = sum(scenes) * 4 * side**2  # pictures and masks, which may be none yet
+        sizes = _row_bytes(trainer, self.model, every, side)
         room = told_by_first(self._room())
         chosen: dict[int, list[int]] = {}
         known = set(names[self._depth])
         for depth, epochs in lines.items():
             known |= set(names[depth])
-            if (wanted := rows * sum(sizes[name] for name in known)) > room:
+            if (wanted := decoded + rows * sum(sizes[name] for name in known)) > room:
                 if not self._told and trainer.is_global_zero:
                     group = list(self.model.groups)[depth]
                     print(
@@ -162,15 +169,19 @@ class CacheBelow(pl.Callback):
             return None
         if (split, view) not in self._open:
             reader = self._open[split, view] = _Reader(self.data, split, view, depth)
-            ahead = self._wanted(split, view)
-            keys = self._keys(trainer, [*names, *ahead], split, view)
+            keys = self._keys(trainer, [*names, *self._wanted(split, view)], split, view)
             steps = (
-                lambda: self._open_entries(reader, keys, ahead),
+                lambda: self._open_entries(reader, keys),
                 lambda: reader.probe(trainer, self.model),
                 lambda: reader.fill(trainer, self.model),
             )
             for step in steps:
-                if error := _failing(step):
+                error = _failing(step)
+                if error and self._ahead:  # what is read now comes first
+                    reader.ahead = {}
+                    self._let_go()
+                    error = _failing(step)
+                if error:
                     self._failed = True
                     self.close()  # none is read any more, and the store may need their room
                     self._depth = depth
@@ -180,12 +191,15 @@ class CacheBelow(pl.Callback):
             self._filled += reader.filled
         return self._open[split, view]
 
-    def _open_entries(self, reader: "_Reader", keys: Mapping[str, Mapping[str, Any]], ahead: Collection[str]) -> None:
+    def _open_entries(self, reader: "_Reader", keys: Mapping[str, Mapping[str, Any]]) -> None:
         """Hold the array of each key. Raises CacheError where the store fails."""
-        for name, key in keys.items():
+        read = [*reader.annotations, *(self.model.activations(reader.depth) or [])]
+        for name in [*read, *(name for name in keys if name in self._ahead)]:
+            if name in reader.entries:  # before something else failed
+                continue
             place = (reader.split, reader.view, name)
-            entry = self._held.pop(place, None) or self.store.open(key, len(reader.scenes))
-            if name in ahead:
+            entry = self._held.pop(place, None) or self.store.open(keys[name], len(reader.scenes))
+            if name in self._ahead:
                 self._held[place] = reader.ahead[name] = entry
             else:
                 reader.entries[name] = entry
@@ -301,14 +315,13 @@ class _Reader:
             yield
 
     def _write(self, rows: np.ndarray, found: Mapping[str, Tensor]) -> None:
-        for name, values in found.items():
-            if name in self.entries:
-                self.entries[name].write(rows, values)
-            elif name in self.ahead:
-                try:
-                    self.ahead[name].write(rows, values)
-                except CacheError:  # what it still lacks is computed when the line is there
-                    del self.ahead[name]
+        for name in self.entries.keys() & found.keys():
+            self.entries[name].write(rows, found[name])
+        for name in self.ahead.keys() & found.keys():  # where there is room left
+            try:
+                self.ahead[name].write(rows, found[name])
+            except CacheError:  # what it still lacks is computed when the line is there
+                del self.ahead[name]
 
     def _lacking(self) -> tuple[np.ndarray, list[str]]:
         """Positions of scenes that are to be computed, and which of the arrays lack some."""
@@ -369,10 +382,10 @@ def _failing(step: Callable[[], None]) -> str:
     return next(filter(None, told_by_all(said)), "")
 
 
-@torch.inference_mode()
 def _computed(trainer: pl.Trainer, model: Frosted, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Pictures (B, 3, S, S) -> these activations, on the processor."""
-    with trainer.precision_plugin.forward_context():
+    # Of several processes as Lightning evaluates: what FSDP gathers in inference mode is of no use in training.
+    with torch.inference_mode(rank_of_world()[1] == 1), trainer.precision_plugin.forward_context():
         return {name: values.cpu() for name, values in model.below(image.to(model.device), names).items()}
 
 
