@@ -141,3 +141,15 @@ def test_the_estimate_of_a_study_is_of_runs_trained_side_by_side(monkeypatch):
     assert repro_seconds([5, 3, 4], [one] * 3) == PROCESS_SECONDS + 7
     assert repro_seconds([5, 3, 4], [both] * 3) == PROCESS_SECONDS + 12
     assert repro_seconds([], []) == 0
+
+
+def test_what_lies_on_the_way_to_a_line_is_computed_once():
+    phases = "schedule.phases=[{line: head, until: {epochs: 2}}, {line: stage3}]"
+    whole = 4 * (20 + 10) + 6
+    estimate = Estimator(Clock())
+    assert scenes(estimate(run(phases, "augment.views=2"))) == whole + 2 * 20 + 10
+    assert scenes(estimate(run(phases, "augment.views=2", "seed=1"))) == whole
+    # Where another run has computed what lies below the head, what lies on the way is still to be computed.
+    estimate = Estimator(Clock())
+    estimate(run("schedule=frozen", "augment.views=2"))
+    assert scenes(estimate(run(phases, "augment.views=2"))) == whole + 2 * 20 + 10

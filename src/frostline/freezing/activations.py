@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, reduce
+from itertools import chain
 from typing import Any, cast
 
 import cv2
@@ -25,12 +26,12 @@ from tqdm import tqdm
 
 from frostline.code import ACTIVATIONS, code_hash
 from frostline.freezing.frosted import Frosted
-from frostline.freezing.schedule import depth_of
+from frostline.freezing.schedule import depth_of, lines_ahead
 from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
 from frostline.shares import rank_of_world, told_by_all, told_by_first, whole
-from frostline.store.room import CacheError
+from frostline.store.room import CacheError, taken
 from frostline.store.rows import Entry, Store
 
 PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
@@ -44,6 +45,9 @@ class CacheBelow(pl.Callback):
     what decides how training pictures are augmented and mixed, JSON-able. Must come after `FrostLine` in the list of
     callbacks. Logs `cache_filled`, the scenes that an epoch had to compute. Where the store fails, the run goes on
     without it, and says so once.
+
+    On the way to the line lie those lower ones that the schedule comes to later: what it will read there is kept in the
+    same pass, as far as there is room.
     """
 
     def __init__(self, model: Frosted, store: Store, data: SceneDataModule, recipe: Mapping[str, Any]) -> None:
@@ -51,14 +55,18 @@ class CacheBelow(pl.Callback):
         self.store, self.data, self.recipe = store, data, recipe
         self._depth: int | None = None  # of the line that the open arrays lie at
         self._open: dict[tuple[str, int], _Reader] = {}
+        self._ahead: dict[str, list[int]] = {}  # arrays that lower lines read, and the epochs in which they do
+        self._held: dict[tuple[str, int, str], Entry] = {}  # those of them that are kept until then
         self._filled = 0
         self._failed = False
+        self._told = False  # that there is no room for all of them
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         depth = depth_of(self.model.state_at(trainer.current_epoch))
         if depth != self._depth:  # while it stays, nothing below it has moved
-            self.close()
+            self._close_readers()
             self._depth = depth
+            self._look_ahead(trainer)
         self._filled = 0
         views = self.data.views
         shortcut = None if views is None else self._reader(trainer, "train", trainer.current_epoch % views)
@@ -77,9 +85,81 @@ class CacheBelow(pl.Callback):
 
     def close(self) -> None:
         """Let the store make room of what was read."""
+        self._close_readers()
+        self._let_go()
+        self._depth = None
+
+    def _let_go(self) -> None:
+        """Of all that is kept for lower lines."""
+        for entry in self._held.values():
+            entry.close()
+        self._held, self._ahead = {}, {}
+
+    def _close_readers(self) -> None:
         for reader in self._open.values():
             reader.close()
-        self._open, self._depth = {}, None
+        self._open = {}
+
+    def _look_ahead(self, trainer: pl.Trainer) -> None:
+        """Settle what is kept for lower lines while this one stands, and let go of what none will read any more."""
+        lines = {} if self._failed or not self._depth else self._affordable(trainer)
+        own = set(self.model.activations(self._depth or 0) or [])
+        self._ahead = {}
+        for depth, epochs in lines.items():
+            for name in self.model.activations(depth) or []:
+                if name not in own:
+                    self._ahead.setdefault(name, []).extend(epochs)
+        for key in [key for key in self._held if key[2] not in {*own, *self._ahead}]:
+            self._held.pop(key).close()
+
+    def _affordable(self, trainer: pl.Trainer) -> dict[int, list[int]]:
+        """Of the lower lines to come, the next ones, as many as there is room for beside what the present one reads."""
+        assert self._depth is not None
+        lines = lines_ahead(self.model.schedule, trainer.current_epoch)
+        names = {depth: self.model.activations(depth) or [] for depth in (self._depth, *lines)}
+        every = list(dict.fromkeys(chain(*names.values())))
+        if not lines or not names[self._depth] or len(every) == len(names[self._depth]):
+            return {}
+        scenes, side = [len(self.data.items(split)) for split in ("train", "val")], self.data.image_size
+        rows = scenes[0] * (self.data.views or 0) + scenes[1]
+        decoded = sum(scenes) * 4 * side**2  # pictures and masks, which may be none yet
+        sizes = _row_bytes(trainer, self.model, every, side)
+        room = told_by_first(self._room())
+        chosen: dict[int, list[int]] = {}
+        known = set(names[self._depth])
+        for depth, epochs in lines.items():
+            known |= set(names[depth])
+            if (wanted := decoded + rows * sum(sizes[name] for name in known)) > room:
+                if not self._told and trainer.is_global_zero:
+                    group = list(self.model.groups)[depth]
+                    print(
+                        f"frostline: what lies below {group} is computed when the line comes there, not on the way: "
+                        f"to keep it from now on takes {wanted / 1e9:.3g} GB, and the cache has room for "
+                        f"{room / 1e9:.3g} (cache.size_gb).",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+                self._told = True
+                break
+            chosen[depth] = epochs
+        return chosen
+
+    def _room(self) -> int:
+        """Bytes that the store can have for this run; 0 where it cannot be written, which is told where it fails."""
+        try:
+            self.store.root.mkdir(parents=True, exist_ok=True)
+            return self.store.most(self.store.root) + sum(taken(entry.folder) for entry in self._held.values())
+        except (CacheError, OSError):
+            return 0
+
+    def _wanted(self, split: str, view: int) -> list[str]:
+        """Arrays of a split and view that lower lines will read."""
+        views = self.data.views
+        return [
+            name
+            for name, epochs in self._ahead.items()
+            if split == "val" or (views is not None and any(epoch % views == view for epoch in epochs))
+        ]
 
     def _reader(self, trainer: pl.Trainer, split: str, view: int) -> "_Reader | None":
         assert self._depth is not None
@@ -89,14 +169,19 @@ class CacheBelow(pl.Callback):
             return None
         if (split, view) not in self._open:
             reader = self._open[split, view] = _Reader(self.data, split, view, depth)
-            keys = self._keys(trainer, names, split, view)
+            keys = self._keys(trainer, [*names, *self._wanted(split, view)], split, view)
             steps = (
-                lambda: reader.open(self.store, keys),
+                lambda: self._open_entries(reader, keys),
                 lambda: reader.probe(trainer, self.model),
                 lambda: reader.fill(trainer, self.model),
             )
             for step in steps:
-                if error := _failing(step):
+                error = _failing(step)
+                if error and self._ahead:  # what is read now comes first
+                    reader.ahead = {}
+                    self._let_go()
+                    error = _failing(step)
+                if error:
                     self._failed = True
                     self.close()  # none is read any more, and the store may need their room
                     self._depth = depth
@@ -105,6 +190,19 @@ class CacheBelow(pl.Callback):
                     return None
             self._filled += reader.filled
         return self._open[split, view]
+
+    def _open_entries(self, reader: "_Reader", keys: Mapping[str, Mapping[str, Any]]) -> None:
+        """Hold the array of each key. Raises CacheError where the store fails."""
+        read = [*reader.annotations, *(self.model.activations(reader.depth) or [])]
+        for name in [*read, *(name for name in keys if name in self._ahead)]:
+            if name in reader.entries:  # before something else failed
+                continue
+            place = (reader.split, reader.view, name)
+            entry = self._held.pop(place, None) or self.store.open(keys[name], len(reader.scenes))
+            if name in self._ahead:
+                self._held[place] = reader.ahead[name] = entry
+            else:
+                reader.entries[name] = entry
 
     def _keys(self, trainer: pl.Trainer, names: Sequence[str], split: str, view: int) -> dict[str, dict[str, Any]]:
         """Of each array, all that decides what is in it."""
@@ -127,6 +225,7 @@ class CacheBelow(pl.Callback):
             "precision": str(trainer.precision),
             "processor": _processor(self.model.device),
             "threads": torch.get_num_threads(),
+            "folded": self.model.folds,
         }
         annotations = {
             name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
@@ -148,13 +247,9 @@ class _Reader:
         self.most_boxes = int(self.scenes.box_counts.max(initial=0))
         if self.items.mix is not None:
             self.most_boxes *= self.items.mix.scenes
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, Entry] = {}  # what is read; let go of by `close`
+        self.ahead: dict[str, Entry] = {}  # what is only written, and lies on the way
         self.filled = 0  # scenes of which an activation was computed
-
-    def open(self, store: Store, keys: Mapping[str, Mapping[str, Any]]) -> None:
-        """Hold the array of each key until `close`. Raises CacheError where the store fails."""
-        for name, key in keys.items():
-            self.entries[name] = store.open(key, len(self.scenes))
 
     def __call__(self, keys: Keys) -> Activations:
         positions = [position for position, _ in keys]
@@ -199,7 +294,7 @@ class _Reader:
         told_by_all(None)  # all have written
         if failed is not None:
             raise failed
-        for entry in self.entries.values():
+        for entry in (*self.entries.values(), *self.ahead.values()):
             entry.look_again()
 
     def _batches(self, missing: np.ndarray, model: Frosted, rank: int = 0, count: int = 1) -> Iterator[Batch]:
@@ -215,13 +310,18 @@ class _Reader:
     def _filling(self) -> Iterator[None]:
         with ExitStack() as stack:
             # In one order everywhere, so that no two processes wait for each other.
-            for entry in sorted(self.entries.values(), key=lambda entry: entry.folder):
+            for entry in sorted([*self.entries.values(), *self.ahead.values()], key=lambda entry: entry.folder):
                 stack.enter_context(entry.filling())
             yield
 
     def _write(self, rows: np.ndarray, found: Mapping[str, Tensor]) -> None:
-        for name, values in found.items():
-            self.entries[name].write(rows, values)
+        for name in self.entries.keys() & found.keys():
+            self.entries[name].write(rows, found[name])
+        for name in self.ahead.keys() & found.keys():  # where there is room left
+            try:
+                self.ahead[name].write(rows, found[name])
+            except CacheError:  # what it still lacks is computed when the line is there
+                del self.ahead[name]
 
     def _lacking(self) -> tuple[np.ndarray, list[str]]:
         """Positions of scenes that are to be computed, and which of the arrays lack some."""
@@ -230,7 +330,7 @@ class _Reader:
         if len(missing) == 1 and len(self.rows) > 1:  # a batch of one would give other last bits
             missing = np.append(missing, (missing + 1) % len(self.rows))
         self.filled = 0 if set(lacking) <= set(self.annotations) else len(missing)
-        return missing, lacking
+        return missing, [*lacking, *self.ahead] if self.filled else lacking
 
     def close(self) -> None:
         for entry in self.entries.values():
@@ -247,9 +347,7 @@ class _Reader:
         found = {name: values for name, values in pack(batch, self.most_boxes).items() if name in names}
         if activations:
             assert "image" in batch
-            with torch.no_grad(), trainer.precision_plugin.forward_context():
-                below = model.below(batch["image"].to(model.device), activations)
-            found |= {name: values.cpu() for name, values in below.items()}
+            found |= _computed(trainer, model, batch["image"], activations)
         return found
 
     def probe(self, trainer: pl.Trainer, model: Frosted) -> None:
@@ -282,6 +380,19 @@ def _failing(step: Callable[[], None]) -> str:
     except CacheError as error:
         said = str(error)
     return next(filter(None, told_by_all(said)), "")
+
+
+def _computed(trainer: pl.Trainer, model: Frosted, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Pictures (B, 3, S, S) -> these activations, on the processor."""
+    # Of several processes as Lightning evaluates: what FSDP gathers in inference mode is of no use in training.
+    with torch.inference_mode(rank_of_world()[1] == 1), trainer.precision_plugin.forward_context():
+        return {name: values.cpu() for name, values in model.below(image.to(model.device), names).items()}
+
+
+def _row_bytes(trainer: pl.Trainer, model: Frosted, names: Sequence[str], size: int) -> dict[str, int]:
+    """How much one picture's row of each array takes."""
+    found = _computed(trainer, model, torch.zeros(2, 3, size, size, dtype=torch.uint8), names)
+    return {name: values[0].numel() * values.element_size() for name, values in found.items()}
 
 
 def _close(kept: Tensor, values: Tensor, tolerance: float) -> bool:

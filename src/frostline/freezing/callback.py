@@ -73,6 +73,9 @@ class FrostLine(pl.Callback):
         if phase_at(self.model.schedule, epoch + 1)[0] != number:
             self._best, self._waited = None, 0
 
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.model.forget_line()  # a test is of the weights alone, so that whoever loads them finds the same
+
     def _check_alike(self, epoch: int) -> None:
         """Raise FrostlineError where the processes no longer hold the same weights."""
         # Of what is spread each process has a part of its own.

@@ -10,8 +10,9 @@ from torch.optim import Optimizer
 from frostline.freezing.groups import Groups, check_partition, count, keeps_statistics, labelled
 from frostline.freezing.phases import parse_schedule
 from frostline.freezing.rates import BASE
-from frostline.freezing.schedule import Norms, Schedule, State, ended, frozen_groups, phase_at, state_at
+from frostline.freezing.schedule import Norms, Schedule, State, depth_of, ended, frozen_groups, phase_at, state_at
 from frostline.models.backbone import Backbone
+from frostline.models.folding import folded, folds
 from frostline.models.heads.base import Head
 
 
@@ -21,6 +22,7 @@ class Frosted(nn.Module):
     schedule: a schedule file's content. epochs: the whole budget.
     groups: from the stem to the head; every parameter lies in exactly one. parts: the parameters of each part of the
     schedule. ended: phase (from 0) -> epoch at which it ended on its plateau; all else follows from the epoch's number.
+    folds: whether what lies below the line is computed by a copy whose batch norms are folded, see `models.folding`.
     Raises FrostlineError as `parse_schedule`.
     """
 
@@ -34,8 +36,14 @@ class Frosted(nn.Module):
         self.planned: Schedule = parse_schedule(schedule, epochs, list(labels))
         self.parts = {part: [labels[label] for label in members] for part, members in self.planned.parts.items()}
         self.ended: dict[int, int] = {}
+        self.folds = True
         self._frozen: list[str] = []
         self._norms: Norms = "train"
+        self._depth = 0  # of the line, while there is one
+        # Pieces below the line -> the same, folded. In a dict, so that nobody finds weights here: no checkpoint, no
+        # optimizer and no other process.
+        self._twins: dict[nn.Module, nn.Module] = {}
+        self.register_load_state_dict_post_hook(_other_weights)
         self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
 
     @property
@@ -68,10 +76,18 @@ class Frosted(nn.Module):
                 if state[part] is None:
                     parameter.grad = None  # one left over from before would still move it
         self._frozen, self._norms = frozen_groups(state), phase_at(self.schedule, epoch)[1].norms
+        self._depth = depth_of(state)
+        below = self.backbone.pieces(self._depth)
+        self._twins = {piece: twin for piece, twin in self._twins.items() if piece in below}  # the others train
         # What was frozen until now is still in evaluation mode, and Lightning would keep it there: after a validation
         # it gives each module the mode it had before.
         self.train(self.training)
         return state
+
+    def forget_line(self) -> None:
+        """From now on compute the network by its own weights alone, as whoever loads them will."""
+        self._depth = 0
+        self._twins = {}
 
     def train(self, mode: bool = True) -> Self:
         """As nn.Module.train, but frozen groups stay in evaluation mode: no statistic below the frost line moves.
@@ -118,20 +134,37 @@ class Frosted(nn.Module):
 
     def forward(self, image: Tensor) -> Any:
         """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
+        names = self.activations(self._depth) if self._depth and self.folds else None
+        if names:  # as where these come from the cache, to the last bit
+            return self.above(self.below(image, names), self._depth)
         return self._answer(*self.backbone(image.contiguous(memory_format=torch.channels_last)))
 
     def activations(self, depth: int) -> list[str] | None:
         """What the head and the other groups need of the lowest `depth` groups, by name; None: no cut is possible."""
         return self.backbone.activations(depth, self.head.maps, self.head.reads_embedding)
 
+    @torch.no_grad()
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> these activations."""
-        return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names)
+        """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> these activations, without a gradient."""
+        return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names, self._folded())
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> Any:
         """What `below` gave of the lowest `depth` groups -> the head's outputs."""
         return self._answer(*self.backbone.above(activations, depth))
 
+    def _folded(self) -> dict[nn.Module, nn.Module]:
+        """What computes in place of the pieces below the line; made once they are needed, kept while they freeze."""
+        if self.folds:
+            for piece in self.backbone.pieces(self._depth):
+                if piece not in self._twins and folds(piece):
+                    with torch.inference_mode(False):  # else it would be of no use in training
+                        self._twins[piece] = folded(piece).network
+        return self._twins
+
     def _answer(self, features: Sequence[Tensor | None], embedding: Tensor | None) -> Any:
         head = cast(Any, self.head)
         return head(features, embedding) if self.head.reads_embedding else head(features)
+
+
+def _other_weights(model: Frosted, _: object) -> None:
+    model._twins = {}

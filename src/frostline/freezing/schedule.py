@@ -119,3 +119,21 @@ def depth_of(state: State) -> int:
     groups = list(dict.fromkeys(part.split("/")[0] for part in state))
     frozen = set(frozen_groups(state))
     return next((i for i, group in enumerate(groups) if group not in frozen), len(groups))
+
+
+def lines_ahead(schedule: Schedule, epoch: int) -> dict[int, list[int]]:
+    """Lower lines to come, the next first: depth -> the epochs, from 0, in which it is the line.
+
+    Only those below which nothing trains until then, so that what is computed there now is still right.
+    """
+    ahead: dict[int, list[int]] = {}
+    lowest = depth_of(state_at(schedule, epoch))
+    for later in range(epoch + 1, schedule.epochs):
+        depth = depth_of(state_at(schedule, later))
+        if depth < lowest:
+            ahead[depth] = []
+            lowest = depth
+        if depth in ahead and depth == lowest:
+            ahead[depth].append(later)
+    ahead.pop(0, None)  # nothing lies below it
+    return ahead

@@ -22,6 +22,7 @@ def shard(model: Frosted, mesh: DeviceMesh) -> None:
     """
     if isinstance(model, FSDPModule):
         return
+    model.folds = False  # a copy of what lies below would be whole in every process
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
         if parameter.dim() == 0:

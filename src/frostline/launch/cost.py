@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import move_data_to_device
 
 from frostline.config import Config, to_yaml
 from frostline.environment import keep_memory
-from frostline.freezing.schedule import depth_of
+from frostline.freezing.schedule import depth_of, lines_ahead
 from frostline.launch.local import places
 from frostline.loading.batch import Activations, Batch, Pictures, made_up
 from frostline.models.backbone import FROM_SCRATCH
@@ -32,7 +32,8 @@ SAME = ("seed", "arm", "study", "tracking")  # what changes no second of a run
 DTYPES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 Step = Callable[[], object]
-Fills = dict[Hashable, float]  # all that decides what is computed once and kept -> seconds to compute it
+# All that decides what is computed once and kept -> seconds to compute it, and on the way to what else it is, if any.
+Fills = dict[Hashable, tuple[float, Hashable | None]]
 
 
 def timed(step: Step, device: torch.device) -> float:
@@ -69,6 +70,11 @@ def scenes_of(dataset: Mapping[str, Any], needs: Collection[str]) -> dict[str, i
     return {name: round(serving.total() * split.shares[name] / sum(split.shares.values())) for name in SPLITS}
 
 
+def seconds_of(fills: Fills) -> float:
+    """To compute all of them: what lies on the way to another one costs nothing more."""
+    return sum(seconds for seconds, beyond in fills.values() if beyond not in fills)
+
+
 class Estimator:
     """Seconds of each run of a study, by timing steps once for each network, size and frost line that runs share.
 
@@ -95,7 +101,7 @@ class Estimator:
         seconds, fills = self._costs[same]
         new = {key: fill for key, fill in fills.items() if key not in self._kept}
         self._kept |= new
-        return seconds + sum(new.values())
+        return seconds + seconds_of(new)
 
     def _timed(self, key: Hashable, own_threads: int | None, device: torch.device, step: Step) -> float:
         """Seconds of a step, with the threads that the run will have."""
@@ -136,6 +142,7 @@ class _Run:
         trained: set[str] = set()  # groups that have moved so far
         own: Fills = {}
         shared: Fills = {}
+        beyond: dict[Hashable, Hashable] = {}  # of a lower line to come, what is filled on whose way it lies
         for epoch in range(model.planned.epochs):
             state = model.move_line(epoch)
             frozen = tuple(part for part, scale in state.items() if scale is None)
@@ -152,10 +159,15 @@ class _Run:
                     fills = own if self.drawn or moved else shared
                     key = (self._kept(read), split, view, side, to_yaml(by), moved)
                     below = partial(model.below, self._batch(side)["image"], read)
-                    fills[key] = self.scenes[split] * self._clocked(("below", side, *read), below, train=False)
+                    fill = self.scenes[split] * self._clocked(("below", side, *read), below, train=False)
+                    if key not in fills:
+                        fills[key] = fill, beyond.get((depth, split, view))
+                        for line in lines_ahead(model.schedule, epoch):
+                            beyond.setdefault((line, split, view), key)
             trained |= {part.partition("/")[0] for part, scale in state.items() if scale is not None}
+        model.forget_line()
         seconds += self.scenes["test"] * self._step("test", size, (), 0, None)
-        return seconds + sum(own.values()), shared
+        return seconds + seconds_of(own), shared
 
     def _kept(self, names: Sequence[str]) -> Hashable:
         """What, beside the pictures, decides activations."""

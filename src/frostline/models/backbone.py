@@ -78,9 +78,21 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError
 
-    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures (B, 3, H, W) -> these activations, each (B, …); nothing above them is computed."""
+    def below(
+        self, image: Tensor, names: Sequence[str], twins: Mapping[nn.Module, nn.Module] | None = None
+    ) -> dict[str, Tensor]:
+        """Pictures (B, 3, H, W) -> these activations, each (B, …); nothing above them is computed.
+
+        twins: what computes in place of some of `pieces`.
+        """
         raise NotImplementedError
+
+    def pieces(self, depth: int) -> list[nn.Module]:
+        """Of the lowest `depth` groups, the modules that `below` runs whole, each from what the one before it gives.
+
+        None in a model of which nobody knows what it takes from where.
+        """
+        return []
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:
         """What `below` gave -> feature maps, finest first, None where not to be had, and the embedding if it was given.

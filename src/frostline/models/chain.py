@@ -53,6 +53,10 @@ class ChainBackbone(Backbone):
     def _embed(self, last: Tensor) -> Tensor | None:
         return None if self.tail is None else cast(Tensor, self.tail(last)).flatten(1)
 
+    def pieces(self, depth: int) -> list[nn.Module]:
+        stages = list(self.stages.values())
+        return [*stages[:depth], self.tail] if self.tail is not None and depth == len(stages) else stages[:depth]
+
     def activations(self, depth: int, maps: Sequence[int], embedding: bool) -> list[str] | None:
         stages = list(self.stages)
         needed = {self.ends[i] for i in maps}
@@ -61,17 +65,21 @@ class ChainBackbone(Backbone):
         kept = [stage for stage in stages[:depth] if stage in needed]
         return [*kept, EMBEDDING] if embedding and depth == len(stages) else kept
 
-    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    def below(
+        self, image: Tensor, names: Sequence[str], twins: Mapping[nn.Module, nn.Module] | None = None
+    ) -> dict[str, Tensor]:
+        twins = twins or {}
         x = self.normalise(image)
         found: dict[str, Tensor] = {}
         for name, stage in self.stages.items():
             if found.keys() >= set(names):
                 break
-            x = stage(x)
+            x = twins.get(stage, stage)(x)
             if name in names:
                 found[name] = x
         if EMBEDDING in names:
-            found[EMBEDDING] = cast(Tensor, self._embed(x))
+            assert self.tail is not None, "built without its embedding"
+            found[EMBEDDING] = twins.get(self.tail, self.tail)(x).flatten(1)
         return found
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> tuple[list[Tensor | None], Tensor | None]:

@@ -41,6 +41,11 @@ def folded(network: Network) -> Folded[Network]:
     return Folded(network.to(memory_format=torch.channels_last), left)
 
 
+def folds(network: nn.Module) -> bool:
+    """Whether there is any batch norm to fold."""
+    return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)

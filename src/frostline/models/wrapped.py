@@ -66,7 +66,9 @@ class WrappedBackbone(Backbone):
             return None
         return [*(f"map{i}" for i in maps), *([EMBEDDING] if embedding else [])]
 
-    def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    def below(
+        self, image: Tensor, names: Sequence[str], twins: Mapping[nn.Module, nn.Module] | None = None
+    ) -> dict[str, Tensor]:
         features, embedding = self._own(image)  # enlarged ones would take many times the room
         known: dict[str, Any] = {f"map{i}": feature for i, feature in enumerate(features)} | {EMBEDDING: embedding}
         return {name: known[name] for name in names}

@@ -73,6 +73,7 @@ def fit(
     if settings.compile:
         task.model.backbone.compile()
         task.model.head.compile()
+        task.model.folds = False  # what is compiled is the whole
     trainer: pl.Trainer = build(
         {"_target_": settings.target},
         max_epochs=task.model.planned.epochs,
