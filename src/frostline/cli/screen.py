@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from frostline.screen.screening import Asked, Screen
 
 SEEDS, MARGIN = 3, 0.05
+DESCRIPTION = """\
+For each backbone, what lies below its head is computed once, for the training views, validation and test, and kept in
+the cache that later runs read; small heads are trained on that for several seeds. One table for each task: quality with
+its interval, milliseconds, parameters, memory, two estimates; which backbones may still win, which are on the Pareto
+edge, and what could not be told apart. It lies in runs/screen/DATASET/ as a picture, a CSV and JSON, and each probe is a
+run like any other, with the tracker, too. Stopped, the same command goes on; done, it answers at once; with more seeds
+or backbones it trains those alone. Status 1: some of those named could not be looked at.
+"""
 EPILOG = """\
   frostline screen dataset.root=path/to/pictures                   every backbone whose weights are here
   frostline screen task=detection,segmentation backbones=[efficientnet_lite0,resnet18,timm:regnety_002]
@@ -31,12 +39,7 @@ def add(commands: Commands) -> None:
     screen = commands.add_parser(
         "screen",
         help="look at many backbones cheaply: which may win, which nothing can save",
-        description="For each backbone, what lies below its head is computed once, for the training views, validation "
-        "and test, and kept in the cache that later runs read; small heads are trained on that for several seeds. One "
-        "table for each task: quality with its interval, milliseconds, parameters, memory, two estimates; which "
-        "backbones may still win, which are on the Pareto edge, and what could not be told apart. It lies in runs/screen/DATASET/ as a "
-        "picture, a CSV and JSON, and each probe is a run like any other, with the tracker, too. Stopped, the same "
-        "command goes on; done, it answers at once; with more seeds or backbones it trains those alone.",
+        description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
@@ -80,7 +81,8 @@ def agreement(screened: Mapping[str, Values], whole: Mapping[str, Values], times
     out.
 
     The interval is a percentile bootstrap: backbones are drawn again, the same in all tasks, as what a network is good
-    for goes through them; and of each backbone its seeds. Raises FrostlineError where there are fewer than two
+    for goes through them; and of each backbone its seeds. Of few backbones in the same order it would be a point, so it
+    is no narrower than `of_comparisons`. Raises FrostlineError where there are fewer than two
     backbones that all tasks have.
     """
     tasks = [task for task in screened if task in whole]
@@ -106,12 +108,22 @@ def agreement(screened: Mapping[str, Values], whole: Mapping[str, Values], times
         weights = np.bincount(draw.integers(0, len(names), len(names)), minlength=len(names)).astype(float)
         draws.append(tau_b(pairs(True), weights))
     known = np.array([one for one in draws if math.isfinite(one)])
-    low, high = np.quantile(known, [0.025, 0.975]) if len(known) > times / 2 else (None, None)
     loss = float(np.mean([after.max() - after[int(before.argmax())] for before, after in seen]))
     tau = tau_b(seen)
-    return Agreement(
-        tau, None if low is None else float(low), None if high is None else float(high), loss, len(names), len(tasks)
-    )
+    if not math.isfinite(tau) or len(known) <= times / 2:
+        return Agreement(tau, None, None, loss, len(names), len(tasks))
+    ends, least = np.quantile(known, [0.025, 0.975]), of_comparisons(tau, (len(names) - 1) * len(tasks))
+    return Agreement(tau, min(float(ends[0]), least[0]), max(float(ends[1]), least[1]), loss, len(names), len(tasks))
+
+
+def of_comparisons(tau: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of tau where so many comparisons were made, each for itself: Clopper and Pearson's (1934) of
+    the share of pairs in the same order, (1 + tau) / 2. An order of n is counted as n - 1 comparisons, as its other
+    pairs follow from these in good part."""
+    right = count * (1 + tau) / 2
+    low = float(betaincinv(right, count - right + 1, 0.025)) if right > 0 else 0.0
+    high = float(betaincinv(right + 1, count - right, 0.975)) if right < count else 1.0
+    return 2 * low - 1, 2 * high - 1
 
 
 def whole_of(results: Path, schedule: str) -> dict[str, dict[str, list[float]]]:

@@ -23,8 +23,18 @@ def logme(features: Floats, targets: Floats) -> float:
     evidence, found by MacKay's fixed point. As in the paper there is no bias, and nothing is centred. Of d - k
     directions that no picture has (k = min(n, d)), log alpha counts in the determinant, too.
     """
-    left, singular, _ = np.linalg.svd(features, full_matrices=False)
-    return float(np.mean([_evidence(left, singular**2, features.shape, y) for y in targets.T]))
+    left, squares = spectrum(features)
+    return float(np.mean([_evidence(left, squares, features.shape, y) for y in targets.T]))
+
+
+def spectrum(features: Floats) -> tuple[Floats, Floats]:
+    """Left singular vectors (n, k) and squares of the singular values (k,), of those that are not 0: by the smaller of
+    both products of the features with themselves, which takes a tenth of a decomposition's time."""
+    n, d = features.shape
+    squares, vectors = np.linalg.eigh(features @ features.T if n <= d else features.T @ features)
+    kept = squares > squares.max(initial=0) * 1e-12
+    squares, vectors = squares[kept], vectors[:, kept]
+    return (vectors if n <= d else features @ vectors / np.sqrt(squares)), squares
 
 
 def _evidence(left: Floats, squares: Floats, shape: tuple[int, ...], y: Floats) -> float:
@@ -57,14 +67,14 @@ def h_score(features: Floats, labels: NDArray[np.int64]) -> float:
     """
     n, d = features.shape
     centred = features - features.mean(0)
-    _, singular, right = np.linalg.svd(centred, full_matrices=False)
-    variances = singular**2 / n  # of the covariance; in the d - k other directions it has none, nor have the classes
+    left, squares = spectrum(centred)
+    variances = squares / n  # of the covariance; in all other directions it has none, nor have the classes
     share = shrinkage(centred)
     inverse = 1 / np.maximum((1 - share) * variances + share * variances.sum() / d, SMALL)
-    between = np.zeros(len(singular))
+    between = np.zeros(len(squares))
     for label in np.unique(labels):
         own = labels == label
-        between += own.mean() * (right @ centred[own].mean(0)) ** 2
+        between += own.mean() * squares * left[own].mean(0) ** 2  # along the right singular vectors
     return float((1 - share) * (inverse * between).sum())
 
 

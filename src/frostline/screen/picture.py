@@ -74,7 +74,7 @@ def _quality(axes: Axes, found: Screen, verdicts: Judged, task: str, margin: flo
     means = [row.mean for row in rows if math.isfinite(row.mean)]
     if means:  # intervals of few seeds may be as wide as all that there is
         spread = max(max(means) - min(means), 2 * margin, 0.02)
-        axes.set_xlim(min(means) - 0.6 * spread, max(means) + 0.6 * spread)
+        axes.set_xlim(max(-0.02, min(means) - 0.6 * spread), min(1.02, max(means) + 0.6 * spread))
     axes.grid(axis="y", visible=False)
 
 

@@ -126,9 +126,10 @@ def probe(built: Built, kept: Kept, trainer: pl.Trainer) -> Probed:
     best, best_epoch, held = -math.inf, 0, dict[str, Tensor]()
     journal: list[dict[str, float]] = []
     seen, seconds = 0, 0.0
+    model.move_line(0)  # where it stays
+    task.eval()
     for epoch in range(epochs):
         since = now(task.device)
-        model.move_line(epoch)
         loader.shortcut = kept.shortcuts["train", epoch % views]
         cast(Any, loader.batch_sampler).sampler.set_epoch(epoch)
         torch.manual_seed(built.seed * 1_000_003 + epoch)  # as runs.fit does: dropout draws from it
@@ -156,7 +157,7 @@ def _train(
     task: Task, loader: SceneLoader, optimizer: Any, plan: Any, clip: float, trainer: pl.Trainer, epoch: int
 ) -> tuple[int, float]:
     """One epoch; how many pictures it had, and the mean loss."""
-    task.train()
+    _in_mode(task, True)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     seen, summed = 0, 0.0
     for number, batch in enumerate(_moved(loader, task)):
@@ -167,7 +168,7 @@ def _train(
         check_losses(losses, total, batch["id"], epoch)
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        check_gradients(task.parameters(), {name: one.detach() for name, one in losses.items()}, batch["id"], epoch)
+        check_gradients(parameters, {name: one.detach() for name, one in losses.items()}, batch["id"], epoch)
         torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         if plan["interval"] == "step":
@@ -181,7 +182,7 @@ def _measure(
     task: Task, loader: SceneLoader, shortcut: Shortcut | None, split: str, trainer: pl.Trainer
 ) -> tuple[dict[str, float], tuple[list[Row], dict[str, Tensor]]]:
     """The figures of a split with its loss; of the test, what is told of each scene, and all values of its metrics."""
-    task.eval()
+    _in_mode(task, False)
     loader.shortcut = shortcut
     rows: list[Row] = []
     # Summed as Lightning sums what is logged, so that the last digit is the same.
@@ -198,9 +199,15 @@ def _measure(
     return {name: float(value) for name, value in figures.items()}, (rows, values)
 
 
+def _in_mode(task: Task, train: bool) -> None:
+    """As `task.train`, without a walk through a backbone that is in evaluation mode for good."""
+    task.training = task.model.training = train
+    task.model.head.train(train)
+
+
 def _moved(loader: SceneLoader, task: Task) -> Iterator[Batch]:
     for batch in loader:
-        yield move_data_to_device(batch, task.device)
+        yield batch if task.device.type == "cpu" else move_data_to_device(batch, task.device)
 
 
 def _copy(model: Frosted) -> dict[str, Tensor]:

@@ -43,6 +43,8 @@ from frostline.words import one_line
 
 TIMED = 6  # pictures whose prediction is timed
 TIMES = 400  # resamples of the pictures
+# What the first of two reads, the second one finds kept: the embedding, and the maps.
+ORDER = ("localization", "classification", "detection", "segmentation")
 ASIDE = ".probe-"  # how the folder begins that a probe is written to, before it is renamed
 
 
@@ -52,7 +54,7 @@ def look(job: Parcel) -> str:
     Returns, in a line, what nobody expected; empty where there was nothing of it.
     """
     with said_to(job.log):
-        tasks = dict.fromkeys(cell.task for cell in job.cells)
+        tasks = sorted({cell.task for cell in job.cells}, key=lambda task: (*ORDER, task).index(task))
         done = _Backbone(job)
         told = [_look([cell for cell in job.cells if cell.task == task], done, job) for task in tasks]
         return "; ".join(filter(None, told))
