@@ -21,6 +21,7 @@ from frostline.config import conf_dir
         ["schedule", "show"],
         ["models"],
         ["lecture"],
+        ["screen"],
         ["cache"],
     ],
 )

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 SEEDS, MARGIN = 3, 0.05
 DESCRIPTION = """\
 For each backbone, what lies below its head is computed once, for the training views, validation and test, and kept in
-the cache that later runs read; small heads are trained on that for several seeds. One table for each task: quality with
-its interval, milliseconds, parameters, memory, two estimates; which backbones may still win, which are on the Pareto
-edge, and what could not be told apart. It lies in runs/screen/DATASET/ as a picture, a CSV and JSON, and each probe is a
-run like any other, with the tracker, too. Stopped, the same command goes on; done, it answers at once; with more seeds
-or backbones it trains those alone. Status 1: some of those named could not be looked at.
+the cache that later runs read; small heads are trained on that for several seeds. One table for each task: quality
+with its interval, milliseconds, parameters, memory, two estimates; which backbones may still win, which are on the
+Pareto edge, and what could not be told apart. It lies in runs/screen/DATASET/ as a picture, a CSV and JSON, and each
+probe is a run like any other, with the tracker, too. Stopped, the same command goes on; done, it answers at once;
+with more seeds or backbones it trains those alone. Status 1: some of those named could not be looked at.
 """
 EPILOG = """\
   frostline screen dataset.root=path/to/pictures                   every backbone whose weights are here
