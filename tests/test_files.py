@@ -48,8 +48,8 @@ def test_what_is_no_full_disk_stays_what_it_is(tmp_path):
 SAID = """
 import sys
 from pathlib import Path
-from frostline.launch.planned import _said_to
-with _said_to(Path(sys.argv[1])):
+from frostline.launch.planned import said_to
+with said_to(Path(sys.argv[1])):
     print("lost")
 print("seen")
 """

@@ -77,6 +77,8 @@ def test_what_the_readme_says_works(command, here, mine, capsys):
         words += ["convolution", "pooling"]  # tests/lecture has all of it
     if words[0] == "train":
         words = [*(w for w in words if not w.startswith("image_size")), *SMALL]
+    if words[0] == "screen":
+        words += [*SMALL, "backbones=[efficientnet_lite0]", "--seeds", "1"]  # tests/screen has more of them
     assert main(words) == 0
     assert capsys.readouterr().out
 

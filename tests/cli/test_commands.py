@@ -27,6 +27,7 @@ from frostline.studies.study import read_study
         ["schedule", "show"],
         ["models"],
         ["lecture"],
+        ["screen"],
         ["cache"],
     ],
 )

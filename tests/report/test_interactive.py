@@ -2,7 +2,8 @@ import json
 
 from helpers.study import axes_of, made_epochs, made_run, panel_of
 
-from frostline.report.interactive import charts, pareto
+from frostline.report.interactive import charts
+from frostline.statistics.pareto import pareto
 from frostline.report.judged import judge
 from frostline.report.looks import look_of
 

@@ -26,6 +26,7 @@ from frostline.cli import (
     prepare,
     preview,
     schedule,
+    screen,
     serve,
     status,
     study,
@@ -38,7 +39,7 @@ from frostline.errors import FrostlineError
 from frostline.files import room_wanted
 
 COMMANDS = (
-    *(study, plan, prepare, doctor, annotate, preview, train, submit, status, cancel, compare),
+    *(study, plan, prepare, doctor, annotate, preview, screen, train, submit, status, cancel, compare),
     *(sync, champion, predict, evaluate, export, serve, schedule, models, cache, lecture),
 )
 

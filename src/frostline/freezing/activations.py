@@ -27,7 +27,7 @@ from tqdm import tqdm
 from frostline.code import ACTIVATIONS, code_hash
 from frostline.freezing.frosted import Frosted
 from frostline.freezing.schedule import depth_of, lines_ahead
-from frostline.loading.batch import Activations, Batch, Keys, pack, packed_names, unpack
+from frostline.loading.batch import Activations, Batch, Keys, Shortcut, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
 from frostline.shares import rank_of_world, told_by_all, told_by_first, whole
@@ -79,6 +79,20 @@ class CacheBelow(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("cache_filled", float(self._filled))
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # What the best epoch has below the line that is never crossed, other seeds and runs have, too.
+        lowest = min(depth_of(self.model.state_at(epoch)) for epoch in range(self.model.planned.epochs))
+        cast(SceneLoader, trainer.test_dataloaders).shortcut = self.shortcut(trainer, "test", 0, lowest)
+
+    def shortcut(self, trainer: pl.Trainer, split: str, view: int, depth: int) -> Shortcut | None:
+        """What gives the batches of a split without the lowest `depth` groups, filled wholly; None where nothing is
+        kept. It is good until `close`, or until another depth is asked for. trainer: which tells precision and device,
+        and need train nothing."""
+        if depth != self._depth:
+            self.close()
+            self._depth = depth
+        return self._reader(trainer, split, view)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.close()
@@ -225,7 +239,7 @@ class CacheBelow(pl.Callback):
             "precision": str(trainer.precision),
             "processor": _processor(self.model.device),
             "threads": torch.get_num_threads(),
-            "folded": self.model.folds,
+            "folded": self.model.folding,
         }
         annotations = {
             name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)

@@ -58,6 +58,11 @@ class Frosted(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def folding(self) -> bool:
+        """Whether what lies below the line is computed with its batch norms folded: while there is a line."""
+        return self.folds and self._depth > 0
+
     # Freezing.
 
     def state_at(self, epoch: float) -> State:
@@ -134,7 +139,7 @@ class Frosted(nn.Module):
 
     def forward(self, image: Tensor) -> Any:
         """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> the head's outputs."""
-        names = self.activations(self._depth) if self._depth and self.folds else None
+        names = self.activations(self._depth) if self.folding else None
         if names:  # as where these come from the cache, to the last bit
             return self.above(self.below(image, names), self._depth)
         return self._answer(*self.backbone(image.contiguous(memory_format=torch.channels_last)))

@@ -35,9 +35,10 @@ class Local:
     """
 
     def __init__(
-        self, configs: Collection[Config], work: Callable[[Job], str] = train_and_tell, most: int | None = None
+        self, configs: Collection[Config], work: Callable[[Any], str] = train_and_tell, most: int | None = None
     ) -> None:
-        """configs: of the jobs to come. work: what a process does with a job. most: at once, if there is room."""
+        """configs: of the jobs to come. work: what a process does with a job, by default one planned run. most: at
+        once, if there is room."""
         self._work = work
         self.at_once, threads, gpus = places(configs)
         self.at_once = min(self.at_once, most or self.at_once)
@@ -48,11 +49,11 @@ class Local:
             self._free.put(worker)
         self._threads = ThreadPoolExecutor(self.at_once)
 
-    def submit(self, job: Job) -> Future[str]:
+    def submit(self, job: Any) -> Future[str]:
         """Have it trained once there is a place; in the end, one line on how it went, or what it failed by."""
         return self._threads.submit(self._train, job)
 
-    def _train(self, job: Job) -> str:
+    def _train(self, job: Any) -> str:
         worker = self._free.get()
         try:
             return worker.do(self._work, job)

@@ -78,7 +78,7 @@ def train_ahead_of_dvc(job: Job) -> str:
     """
     this = member_of(job.config)
     log = job.log if this is None or this.rank == 0 else job.log.with_suffix(f".{this.rank}.txt")
-    with _said_to(log):
+    with said_to(log):
         try:
             finished = _finish(job)
             return "" if finished is None else _told(job, finished)
@@ -102,7 +102,7 @@ def _told(job: Job, finished: Finished) -> str:
 
 
 @contextmanager
-def _said_to(log: Path) -> Iterator[None]:
+def said_to(log: Path) -> Iterator[None]:
     """What this process and its libraries write to the terminal, within, goes to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     streams = (sys.stdout, sys.stderr)

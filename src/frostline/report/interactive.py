@@ -16,6 +16,7 @@ from frostline.report.judged import Judged
 from frostline.report.looks import Look
 from frostline.report.parts import ARCHITECTURE, SCHEDULE
 from frostline.report.reached import reached, seconds_of, validating
+from frostline.statistics.pareto import pareto
 from frostline.statistics.student import Interval
 
 Chart = dict[str, Any]  # title, words, height in px, figure as JSON
@@ -215,15 +216,6 @@ def costs(judged: Judged, look: Look) -> Chart:
     axes = {"xaxis": {"title": COSTS[known[0]] if known else "", "rangemode": "tozero"}}
     axes["yaxis"] = {"title": judged.panel.primary}
     return _chart(figure, "What it costs", words, 420, updatemenus=menu, showlegend=True, **axes)
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which of (cost, quality) no other has at most the cost and at least the quality of; the cheapest first."""
-    edge: list[int] = []
-    for n in sorted(range(len(points)), key=lambda n: (points[n][0], -points[n][1])):
-        if not edge or points[n][1] > points[edge[-1]][1]:
-            edge.append(n)
-    return edge
 
 
 def _curve(arm: Arm, unit: Unit, look: Look) -> list[Any]:

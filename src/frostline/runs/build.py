@@ -83,9 +83,10 @@ class Built:
     params: Mapping[str, str]
 
 
-def build_run(config: Config, dataset: Dataset, name: str) -> Built:
+def build_run(config: Config, dataset: Dataset, name: str, backbone: Backbone | None = None) -> Built:
     """A run on a prepared dataset. Raises FrostlineError where it cannot work.
 
+    backbone: the network below the head, where it is built already.
     Sets the random numbers and threads of this process to the run's, as the head's first weights are drawn here.
     """
     trainer, cache = TrainerSettings.of(config["trainer"]), config["cache"]
@@ -94,7 +95,7 @@ def build_run(config: Config, dataset: Dataset, name: str) -> Built:
     data = build_data(config, dataset)
     scenes = len(dataset.scenes("train")) - data.left_out["train"]
     names = {group: str(config[group]["name"]) for group in GROUPS}
-    task = build_task(config, data.classes, trainer.budget(scenes))
+    task = build_task(config, data.classes, trainer.budget(scenes), backbone)
     if task.balances:
         task.weigh(data.occurrences.by_class(len(data.classes)))
     tracker: Tracker = build(config["tracking"])

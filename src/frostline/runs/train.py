@@ -82,7 +82,7 @@ def _conclude(
     task.to(trainer.strategy.root_device)
     with others.alone(), trainer.precision_plugin.forward_context():
         milliseconds = predict_ms(task, built.data)
-    result = _result(built, fitted, origin, milliseconds)
+    result = result_of(built, fitted, origin, milliseconds)
     with others.busy():
         folder = workplace.results
         shutil.rmtree(folder, ignore_errors=True)
@@ -104,7 +104,9 @@ def _conclude(
     return result
 
 
-def _result(built: Built, fitted: Fitted, origin: Mapping[str, Any], milliseconds: float) -> RunResult:
+def result_of(built: Built, fitted: Fitted, origin: Mapping[str, Any], milliseconds: float) -> RunResult:
+    """All that is known of a run once it is tested. origin: `commit`, `dirty`, `command` and `id`, as in RunResult.
+    milliseconds: to predict a picture."""
     task, data, epochs = built.task, built.data, built.task.model.planned.epochs
     return RunResult(
         study=built.study,

@@ -269,21 +269,23 @@ class Task(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         if batch["id"]:
-            self._evaluate("val", self.val_metrics, batch)
+            self._evaluate("val", batch)
         else:
             self._take_part("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         if not batch["id"]:
             return self._take_part("test", batch)
-        outputs, predictions = self._evaluate("test", self.test_metrics, batch)
+        outputs, predictions = self._evaluate("test", batch)
+        self._rows += self.told(outputs, predictions, batch)
+
+    def told(self, outputs: Any, predictions: Sequence[Any], batch: Batch) -> Iterator[Row]:
+        """What `Tested.rows` has of each scene of a test batch."""
         truth = on_cpu({key: value for key, value in batch.items() if key not in ("image", "activations")})
         places, mistakes = zip(batch["index"].tolist(), batch["id"], strict=True), self.mistakes(predictions, truth)
         told = zip(places, self.scene_losses(outputs, batch), mistakes, self.rows(predictions, truth), strict=True)
-        self._rows += [
-            {"index": place, "id": name, "loss": loss, "mistake": mistake.amount, **row}
-            for (place, name), loss, mistake, row in told
-        ]
+        for (place, name), loss, mistake, row in told:
+            yield {"index": place, "id": name, "loss": loss, "mistake": mistake.amount, **row}
 
     def scene_losses(self, outputs: Any, batch: Batch) -> Iterator[float]:
         """The loss of each scene, as of a batch of that alone."""
@@ -293,23 +295,28 @@ class Task(pl.LightningModule):
             yield float(sum(map(float, self.criterion(self.only(outputs, scene), cast(Batch, part)).values())))
 
     def on_validation_epoch_end(self) -> None:
-        self._finish("val", self.val_metrics)
+        self._finish("val")
 
     def on_test_epoch_end(self) -> None:
-        values = self._finish("test", self.test_metrics)
+        values = self._finish("test")
         rows = sorted(chain(*told_by_all(self._rows)), key=lambda row: row["index"])
         self.tested = Tested.of(values, rows, self.classes)
         self._rows = []
 
-    def _evaluate(self, split: str, metrics: MetricCollection, batch: Batch) -> tuple[Any, list[Prediction]]:
+    def _evaluate(self, split: str, batch: Batch) -> tuple[Any, list[Prediction]]:
+        total, outputs, predictions = self.counted(split, batch)
+        self._log_mean(f"{split}_loss", total, len(batch["id"]))
+        return outputs, predictions
+
+    def counted(self, split: str, batch: Batch) -> tuple[Tensor, Any, list[Prediction]]:
+        """A batch of "val" or "test" counted into its metrics: its loss, the head's outputs, and the predictions."""
         outputs = self.answers(batch)
         total = torch.stack(list(self.losses(outputs, batch).values())).sum()
-        self._log_mean(f"{split}_loss", total, len(batch["id"]))
         predictions = self.predict(outputs, batch)
-        self.update(metrics, predictions, batch)
+        self.update(self._metrics(split), predictions, batch)
         for extra in self._extra(split).values():
             extra.update(predictions, batch)
-        return outputs, predictions
+        return total, outputs, predictions
 
     def _take_part(self, split: str, batch: Batch) -> None:
         """A process without scenes must compute and log what the others do, as they wait for it there."""
@@ -323,17 +330,25 @@ class Task(pl.LightningModule):
         weight = cast(int, float(scenes))
         self.log(name, value, on_step=False, on_epoch=True, batch_size=weight, sync_dist=True)
 
-    def _finish(self, split: str, metrics: MetricCollection) -> dict[str, Tensor]:
+    def _finish(self, split: str) -> dict[str, Tensor]:
+        values, scalars = self.computed(split)
+        self.log_dict({f"{split}_{name}": value for name, value in scalars.items()})
+        self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
+        return values
+
+    def computed(self, split: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """All that the metrics of a whole split say, and, of that, what is one number; then they count anew."""
         # Computed once over the whole split: the mean of a metric over batches is another number.
+        metrics = self._metrics(split)
         values = metrics.compute()
         metrics.reset()
         for name, extra in self._extra(split).items():
             values[name] = extra.compute()
             extra.reset()
-        scalars = {name: value for name, value in values.items() if name in self._scalars(metrics)}
-        self.log_dict({f"{split}_{name}": value.float() for name, value in scalars.items()})
-        self.log("step", float(self.current_epoch))  # Lightning's word for the x axis of the logger: epochs
-        return values
+        return values, {name: value.float() for name, value in values.items() if name in self._scalars(metrics)}
+
+    def _metrics(self, split: str) -> MetricCollection:
+        return self.val_metrics if split == "val" else self.test_metrics
 
     def configure_model(self) -> None:
         """Where parameters are to be spread over processes (trainer=fsdp), do it before there is an optimizer."""
