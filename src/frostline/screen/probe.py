@@ -149,6 +149,7 @@ def probe(built: Built, kept: Kept, trainer: pl.Trainer) -> Probed:
         times = {"time": round(time.time(), 3), "images_seen": float(seen), "train_seconds": seconds}
         journal.append({"epoch": float(epoch), "lr_base": rate, **times, **told})
     model.load_state_dict(held, strict=False)
+    model.forget_line()
     tested, rows = _measure(task, data.test_dataloader(), kept.shortcuts["test", 0], "test", trainer)
     task.tested = Tested.of(rows[1], sorted(rows[0], key=lambda row: row["index"]), task.classes)
     load = os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else 0.0
