@@ -57,6 +57,7 @@ DECIDES = {
     "models/heads": "r",
     "freezing": "r",
     "freezing/frosted.py": "ar",
+    "freezing/below.py": "ar",
     "freezing/activations.py": "ar",
     "freezing/tables.py": "",
     "metrics": "r",

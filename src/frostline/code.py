@@ -38,7 +38,10 @@ _ITEMS = (
     *("pictures", "-pictures/writing.py", "loading"),
 )
 # An activation below the frost line: the square, augmented and mixed, and the network up to there.
-ACTIVATIONS = (*_ITEMS, "models", "-models/heads", "freezing/frosted.py", "freezing/activations.py")
+ACTIVATIONS = (
+    *(*_ITEMS, "models", "-models/heads"),
+    *("freezing/frosted.py", "freezing/below.py", "freezing/activations.py"),
+)
 # A result: what is trained on what, how, and how it is measured.
 RESULTS = (
     *(*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "-metrics/resampled.py", "tasks"),

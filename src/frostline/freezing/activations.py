@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, reduce
-from itertools import chain
 from typing import Any, cast
 
 import cv2
@@ -25,13 +24,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from frostline.code import ACTIVATIONS, code_hash
+from frostline.freezing.ahead import Ahead
+from frostline.freezing.below import computed
 from frostline.freezing.frosted import Frosted
-from frostline.freezing.schedule import depth_of, lines_ahead
+from frostline.freezing.schedule import depth_of
 from frostline.loading.batch import Activations, Batch, Keys, Shortcut, pack, packed_names, unpack
 from frostline.loading.module import SceneDataModule, SceneLoader
 from frostline.models.backbone import Backbone
 from frostline.shares import rank_of_world, told_by_all, told_by_first, whole
-from frostline.store.room import CacheError, taken
+from frostline.store.room import CacheError
 from frostline.store.rows import Entry, Store
 
 PROBED = 2  # rows that are computed again when a filled entry is opened, to see that they are still right
@@ -55,18 +56,19 @@ class CacheBelow(pl.Callback):
         self.store, self.data, self.recipe = store, data, recipe
         self._depth: int | None = None  # of the line that the open arrays lie at
         self._open: dict[tuple[str, int], _Reader] = {}
-        self._ahead: dict[str, list[int]] = {}  # arrays that lower lines read, and the epochs in which they do
-        self._held: dict[tuple[str, int, str], Entry] = {}  # those of them that are kept until then
+        self._ahead = Ahead(model, store, data)
         self._filled = 0
         self._failed = False
-        self._told = False  # that there is no room for all of them
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         depth = depth_of(self.model.state_at(trainer.current_epoch))
         if depth != self._depth:  # while it stays, nothing below it has moved
             self._close_readers()
             self._depth = depth
-            self._look_ahead(trainer)
+            if depth and not self._failed:
+                self._ahead.look(trainer, depth)
+            else:
+                self._ahead.let_go()
         self._filled = 0
         views = self.data.views
         shortcut = None if views is None else self._reader(trainer, "train", trainer.current_epoch % views)
@@ -100,80 +102,13 @@ class CacheBelow(pl.Callback):
     def close(self) -> None:
         """Let the store make room of what was read."""
         self._close_readers()
-        self._let_go()
+        self._ahead.let_go()
         self._depth = None
-
-    def _let_go(self) -> None:
-        """Of all that is kept for lower lines."""
-        for entry in self._held.values():
-            entry.close()
-        self._held, self._ahead = {}, {}
 
     def _close_readers(self) -> None:
         for reader in self._open.values():
             reader.close()
         self._open = {}
-
-    def _look_ahead(self, trainer: pl.Trainer) -> None:
-        """Settle what is kept for lower lines while this one stands, and let go of what none will read any more."""
-        lines = {} if self._failed or not self._depth else self._affordable(trainer)
-        own = set(self.model.activations(self._depth or 0) or [])
-        self._ahead = {}
-        for depth, epochs in lines.items():
-            for name in self.model.activations(depth) or []:
-                if name not in own:
-                    self._ahead.setdefault(name, []).extend(epochs)
-        for key in [key for key in self._held if key[2] not in {*own, *self._ahead}]:
-            self._held.pop(key).close()
-
-    def _affordable(self, trainer: pl.Trainer) -> dict[int, list[int]]:
-        """Of the lower lines to come, the next ones, as many as there is room for beside what the present one reads."""
-        assert self._depth is not None
-        lines = lines_ahead(self.model.schedule, trainer.current_epoch)
-        names = {depth: self.model.activations(depth) or [] for depth in (self._depth, *lines)}
-        every = list(dict.fromkeys(chain(*names.values())))
-        if not lines or not names[self._depth] or len(every) == len(names[self._depth]):
-            return {}
-        scenes, side = [len(self.data.items(split)) for split in ("train", "val")], self.data.image_size
-        rows = scenes[0] * (self.data.views or 0) + scenes[1]
-        decoded = sum(scenes) * 4 * side**2  # pictures and masks, which may be none yet
-        sizes = _row_bytes(trainer, self.model, every, side)
-        room = told_by_first(self._room())
-        chosen: dict[int, list[int]] = {}
-        known = set(names[self._depth])
-        for depth, epochs in lines.items():
-            known |= set(names[depth])
-            if (wanted := decoded + rows * sum(sizes[name] for name in known)) > room:
-                if not self._told and trainer.is_global_zero:
-                    group = list(self.model.groups)[depth]
-                    print(
-                        f"frostline: what lies below {group} is computed when the line comes there, not on the way: "
-                        f"to keep it from now on takes {wanted / 1e9:.3g} GB, and the cache has room for "
-                        f"{room / 1e9:.3g} (cache.size_gb).",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                self._told = True
-                break
-            chosen[depth] = epochs
-        return chosen
-
-    def _room(self) -> int:
-        """Bytes that the store can have for this run; 0 where it cannot be written, which is told where it fails."""
-        try:
-            self.store.root.mkdir(parents=True, exist_ok=True)
-            return self.store.most(self.store.root) + sum(taken(entry.folder) for entry in self._held.values())
-        except (CacheError, OSError):
-            return 0
-
-    def _wanted(self, split: str, view: int) -> list[str]:
-        """Arrays of a split and view that lower lines will read."""
-        views = self.data.views
-        return [
-            name
-            for name, epochs in self._ahead.items()
-            if split == "val" or (views is not None and any(epoch % views == view for epoch in epochs))
-        ]
 
     def _reader(self, trainer: pl.Trainer, split: str, view: int) -> "_Reader | None":
         assert self._depth is not None
@@ -183,7 +118,7 @@ class CacheBelow(pl.Callback):
             return None
         if (split, view) not in self._open:
             reader = self._open[split, view] = _Reader(self.data, split, view, depth)
-            keys = self._keys(trainer, [*names, *self._wanted(split, view)], split, view)
+            keys = self._keys(trainer, [*names, *self._ahead.wanted(split, view)], split, view)
             steps = (
                 lambda: self._open_entries(reader, keys),
                 lambda: reader.probe(trainer, self.model),
@@ -191,9 +126,9 @@ class CacheBelow(pl.Callback):
             )
             for step in steps:
                 error = _failing(step)
-                if error and self._ahead:  # what is read now comes first
+                if error and self._ahead.arrays:  # what is read now comes first
                     reader.ahead = {}
-                    self._let_go()
+                    self._ahead.let_go()
                     error = _failing(step)
                 if error:
                     self._failed = True
@@ -208,13 +143,13 @@ class CacheBelow(pl.Callback):
     def _open_entries(self, reader: "_Reader", keys: Mapping[str, Mapping[str, Any]]) -> None:
         """Hold the array of each key. Raises CacheError where the store fails."""
         read = [*reader.annotations, *(self.model.activations(reader.depth) or [])]
-        for name in [*read, *(name for name in keys if name in self._ahead)]:
+        for name in [*read, *(name for name in keys if name in self._ahead.arrays)]:
             if name in reader.entries:  # before something else failed
                 continue
             place = (reader.split, reader.view, name)
-            entry = self._held.pop(place, None) or self.store.open(keys[name], len(reader.scenes))
-            if name in self._ahead:
-                self._held[place] = reader.ahead[name] = entry
+            entry = self._ahead.held.pop(place, None) or self.store.open(keys[name], len(reader.scenes))
+            if name in self._ahead.arrays:
+                self._ahead.held[place] = reader.ahead[name] = entry
             else:
                 reader.entries[name] = entry
 
@@ -361,7 +296,7 @@ class _Reader:
         found = {name: values for name, values in pack(batch, self.most_boxes).items() if name in names}
         if activations:
             assert "image" in batch
-            found |= _computed(trainer, model, batch["image"], activations)
+            found |= computed(trainer, model, batch["image"], activations)
         return found
 
     def probe(self, trainer: pl.Trainer, model: Frosted) -> None:
@@ -394,19 +329,6 @@ def _failing(step: Callable[[], None]) -> str:
     except CacheError as error:
         said = str(error)
     return next(filter(None, told_by_all(said)), "")
-
-
-def _computed(trainer: pl.Trainer, model: Frosted, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Pictures (B, 3, S, S) -> these activations, on the processor."""
-    # Of several processes as Lightning evaluates: what FSDP gathers in inference mode is of no use in training.
-    with torch.inference_mode(rank_of_world()[1] == 1), trainer.precision_plugin.forward_context():
-        return {name: values.cpu() for name, values in model.below(image.to(model.device), names).items()}
-
-
-def _row_bytes(trainer: pl.Trainer, model: Frosted, names: Sequence[str], size: int) -> dict[str, int]:
-    """How much one picture's row of each array takes."""
-    found = _computed(trainer, model, torch.zeros(2, 3, size, size, dtype=torch.uint8), names)
-    return {name: values[0].numel() * values.element_size() for name, values in found.items()}
 
 
 def _close(kept: Tensor, values: Tensor, tolerance: float) -> bool:
