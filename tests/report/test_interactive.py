@@ -3,9 +3,9 @@ import json
 from helpers.study import axes_of, made_epochs, made_run, panel_of
 
 from frostline.report.interactive import charts
-from frostline.statistics.pareto import pareto
 from frostline.report.judged import judge
 from frostline.report.looks import look_of
+from frostline.statistics.pareto import pareto
 
 
 def test_no_arm_dominates_one_on_the_pareto_edge():

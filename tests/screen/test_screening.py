@@ -218,3 +218,26 @@ def test_killed_by_force_it_goes_on(here):
     subprocess.run(command, check=True, capture_output=True)
     assert len(list(results.glob("*/result.json"))) == 12 and not list(results.parent.glob(".probe-*"))
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+
+
+def test_a_study_of_whole_training_says_how_far_the_order_agrees(worked, here, capsys):
+    study = here / "experiments/s"
+    study.mkdir(parents=True)
+    grid = "{task: [localization], backbone: [efficientnet_lite0, efficientnet_lite1], schedule: [thaw], seed: [0, 1]}"
+    # How long the study trains, and which of its heads, is no matter of the screen's.
+    overrides = json.dumps([*SMALL, "trainer.epochs=50", "head=pooled_box"])
+    (study / "study.yaml").write_text(f"grid: {grid}\noverrides: {overrides}\n")
+    assert main(["screen", "--against", str(study), "--seeds", "1"]) == 2
+    assert "run the study" in capsys.readouterr().err
+    trained = [("efficientnet_lite0", 0, 0.7), ("efficientnet_lite0", 1, 0.8), ("efficientnet_lite1", 0, 0.6)]
+    lines = [f"localization,{name},thaw,{seed},iou,{value}" for name, seed, value in trained]
+    (study / "results.csv").write_text("\n".join(["task,backbone,schedule,seed,primary,test_iou", *lines]) + "\n")
+    assert main(["screen", "--against", str(study), "--seeds", "1"]) == 0
+    assert "Kendall's tau" in capsys.readouterr().out and len(worked) == 2
+    (cell,) = worked[0].cells
+    assert cell.config["head"]["name"] == "box" and cell.config["trainer"]["epochs"] == 20
+    found = json.loads((study / "agreement.json").read_text())
+    assert found["schedule"] == "thaw" and abs(found["by"]["probe"]["tau"]) == 1 and "logme" in found["by"]
+    values = json.loads((here / "runs/screen/meadow/screen.json").read_text())["seeds"]["localization"]
+    first = values["efficientnet_lite0"]["0"] > values["efficientnet_lite1"]["0"]
+    assert found["by"]["probe"]["tau"] == (1 if first else -1)
