@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="frostline",
         description="Which pretrained architecture, how deep frozen, for how long? Answered on your own pictures.",
         epilog="`dvc repro` runs a study: plan, prepare, train each run, compare. `frostline train` is one run alone. "
-        "Slow are `train`, `plan --dry-run`, which times steps of each model, and `schedule show`, which builds one; "
-        "the others answer in a second or two, or as fast as pictures are read.",
+        "Slow are `train`, `screen`, `plan --dry-run`, which times steps of each model, and `schedule show`, which "
+        "builds one; the others answer in a second or two, or as fast as pictures are read.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:

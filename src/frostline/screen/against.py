@@ -17,7 +17,7 @@ SHARED = ("dataset", "image_size", "fit", "augment", "trainer.batch_size", "trai
 def asked_of(folder: Path, seeds: int, command: str) -> tuple[Asked, str]:
     """The screen of a study's pictures, tasks and backbones, and the schedule by which it trained these whole.
 
-    Raises FrostlineError where the study has no such axes, or several schedules to choose from.
+    Raises FrostlineError where the study has no such axes, several schedules to choose from, or no results.
     """
     study = read_study(folder)
     axis = "backbone" if "backbone" in study.grid else "backbone.name"
@@ -29,6 +29,7 @@ def asked_of(folder: Path, seeds: int, command: str) -> tuple[Asked, str]:
             f"{folder}/study.yaml has {listed(schedules) or 'no schedule'} as its schedules; one is needed, such as "
             "schedule: [thaw]."
         )
+    whole_of(folder / "results.csv", schedules[0])  # before anything is screened
     shared = [one for one in study.overrides if one.startswith(SHARED) and one != "backbone=timm"]
     names = [text(value) for value in study.grid[axis]]
     return Asked([text(value) for value in study.grid["task"]], names, shared, seeds, command), schedules[0]
