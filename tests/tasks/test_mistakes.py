@@ -93,8 +93,8 @@ def test_the_worst_of_a_split_are_the_same_for_any_batch_size(make, name, monkey
 
     task = make(name)
     amounts = [0.0, 2.0, 0.5, 7.0, 0.0, 2.0, 1.0]
-    monkeypatch.setattr(task, "_evaluate", lambda split, metrics, batch: (None, []))
-    monkeypatch.setattr(task, "_finish", lambda split, metrics: {})
+    monkeypatch.setattr(task, "_evaluate", lambda split, batch: (None, []))
+    monkeypatch.setattr(task, "_finish", lambda split: {})
     monkeypatch.setattr(task, "scene_losses", lambda outputs, batch: batch["amount"].tolist())
     monkeypatch.setattr(task, "rows", lambda predictions, batch: [{} for _ in batch["id"]])
     monkeypatch.setattr(task, "mistakes", lambda predictions, batch: [Mistake(a, "") for a in batch["amount"].tolist()])

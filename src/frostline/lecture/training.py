@@ -126,6 +126,9 @@ def trained(
 class NormsRunning(pl.Callback):
     """Lets the batch norms of a frozen backbone go on gathering statistics, which Frostline does not."""
 
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        pl_module.model.folds = False  # a copy whose norms are folded has none that could go on
+
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         for module in pl_module.model.backbone.modules():
             if keeps_statistics(module):

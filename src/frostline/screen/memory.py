@@ -65,7 +65,8 @@ def measured(task: Task, size: int, batch: int) -> tuple[int, int]:
     leaves = [module for module in task.model.modules() if not list(module.children())]
     hooks = [module.register_forward_hook(look) for module in leaves]
     task.eval()
-    task.model.requires_grad_(True)  # a backbone that other heads stood on is frozen
+    task.model.forget_line()  # other heads stood on this backbone while it was frozen
+    task.model.requires_grad_(True)
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.enable_grad():
             task(picture)
