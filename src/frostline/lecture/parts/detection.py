@@ -149,7 +149,7 @@ page.picture(
         [
             f"{len(boxes)} boxes",
             f"what is below {threshold} goes",
-            f"the surest stays, with IoU > {most} go",
+            f"the surest stays, IoU > {most} goes",
             "and so on, to the end",
         ],
     ),

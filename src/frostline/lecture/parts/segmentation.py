@@ -65,7 +65,7 @@ for k in (3, 4):
 page.claim("how often a filter of 3 paints a cell, with a stride of 2", often[3].unique().tolist(), (1.0, 2.0, 4.0))
 page.claim("a filter of 4", often[4].unique().tolist(), (4.0,))
 page.picture(
-    painted_figure({f"painted so often, by {k} x {k}": often[k][:8, :8] for k in often}),
+    painted_figure({f"how often, by {k} x {k}": often[k][:8, :8] for k in often}),
     "painted",
     "How often each cell of a larger map is painted, in greys. By a filter of 3 with a stride of 2 once, twice or "
     "four times, which looks like a checkerboard; by a filter of 4 always four times, which is one even grey.",
