@@ -11,6 +11,7 @@ from frostline.errors import FrostlineError, check_number
 
 if TYPE_CHECKING:
     from frostline.screen.screening import Asked, Screen
+    from frostline.screen.table import Judged
 
 SEEDS, MARGIN = 3, 0.05
 DESCRIPTION = """\
@@ -29,7 +30,7 @@ EPILOG = """\
 
 KEY=VALUE beside these is what `frostline train` takes, and holds for all: dataset, image_size, augment, trainer, head.
 backbone.pretrained=false begins all of them at random. What a probe has where you say nothing: schedule=frozen,
-augment.views=2, 20 epochs for classes and for one box, 10 for boxes and masks, with
+augment.views=2, 20 epochs for classes and for one box, 6 for boxes and masks, with
 small heads (src/frostline/screen/recipe.py).
 What each column says, and how far it can be trusted: docs/screen.md
 """
@@ -81,9 +82,9 @@ def run(args: argparse.Namespace) -> int:
         from frostline.screen.study import check_budget  # torch, as steps are timed
 
         check_budget(asked, budget)
-    found = _screened(asked, args.margin)
+    found, verdicts = _screened(asked, args.margin)
     if args.study:
-        return _study(args, asked, found, budget)
+        return _study(args, asked, found, verdicts, budget)
     return int(any(found.refused.values()))
 
 
@@ -108,7 +109,7 @@ def _asked(overrides: Sequence[str], seeds: int, command: str) -> "Asked":
     return Asked(tasks_of(tasks), names, others, seeds, command)
 
 
-def _screened(asked: "Asked", margin: float) -> "Screen":
+def _screened(asked: "Asked", margin: float) -> "tuple[Screen, Judged]":
     """Looked at, told, drawn, and with the tracker."""
     from frostline.screen.agreement import committed
     from frostline.screen.picture import PICTURE, write_picture
@@ -128,14 +129,13 @@ def _screened(asked: "Asked", margin: float) -> "Screen":
         tell_tracker(found.folder)
     if not any(found.looked.values()):
         raise FrostlineError("None of these backbones could be looked at, for the reasons in the table.")
-    return found
+    return found, verdicts
 
 
-def _study(args: argparse.Namespace, asked: "Asked", found: "Screen", budget: float | None) -> int:
+def _study(args: argparse.Namespace, asked: "Asked", found: "Screen", verdicts: "Judged", budget: float | None) -> int:
     from frostline.screen.study import fit, write_study
-    from frostline.screen.table import judged, ranked
+    from frostline.screen.table import ranked
 
-    verdicts = judged(found, args.margin)
     means: dict[str, list[int]] = {}  # the place of each that may win, in the tasks where it may
     for task, rows in found.looked.items():
         for place, row in enumerate(ranked(rows)):
@@ -165,7 +165,7 @@ def _against(args: argparse.Namespace) -> int:
     if args.study or args.overrides:
         raise FrostlineError("--against takes pictures, tasks and backbones from the study: leave out all else.")
     asked, schedule = asked_of(args.against, args.seeds, _command(args) + f" --against {args.against}")
-    found = _screened(asked, args.margin)
+    found, _ = _screened(asked, args.margin)
     path, study = compared(args.against, found, schedule)
     for name, one in study.by.items():
         print(f"{name.replace('_', ' ')} against `{schedule}`: {one}")

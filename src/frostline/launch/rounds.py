@@ -20,7 +20,7 @@ from frostline.studies.plan import write_plan
 from frostline.studies.seeds import plan_looks, write_seeds
 from frostline.studies.stale import stale
 from frostline.studies.study import Study, arm_of, read_study
-from frostline.words import listed
+from frostline.words import duration, listed
 
 Say = Callable[[str], None]
 
@@ -118,14 +118,14 @@ def until_verdict(folder: Path, budget: float, train: Callable[[Study], None] | 
         runs = sum(round_of.values())
         if expected > left:
             say(
-                f"Not begun: the next round has {runs} runs and takes about {_minutes(expected)}, and of "
-                f"{_minutes(budget)} {_minutes(max(left, 0))} are left. --budget gives more."
+                f"Not begun: the next round has {runs} runs and takes about {duration(expected)}, and of "
+                f"{duration(budget)} {duration(max(left, 0))} are left. --budget gives more."
             )
             return False
         if found is not None:
             study = add(found)
             say(_added(found))
-        say(f"Training {runs} runs, about {_minutes(expected)} of {_minutes(left)} that are left.")
+        say(f"Training {runs} runs, about {duration(expected)} of {duration(left)} that are left.")
         started = time.monotonic()
         (train or train_round)(study)
         pace = max(1.0, (time.monotonic() - started) * pace / expected)
@@ -221,9 +221,3 @@ def _dvc(*arguments: str) -> None:
     if done.returncode:
         told = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
         raise FrostlineError(f"`dvc {' '.join(arguments)}` failed: {' '.join(told[-3:])[-500:]}")
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -38,9 +38,14 @@ def chosen(names: Sequence[str] | None, pretrained: bool = True) -> tuple[list[C
     return [one for one in candidates if not one.lacking], [one.name for one in candidates if one.lacking]
 
 
+def named_in(text: str) -> list[str]:
+    """What `[a,b]` or `a,b` names; nothing for neither."""
+    return [name.strip() for name in text.strip().removeprefix("[").removesuffix("]").split(",") if name.strip()]
+
+
 def names_of(text: str) -> list[str]:
-    """`[a,b]` or `a,b`. Raises FrostlineError where there is none."""
-    names = [name.strip() for name in text.strip().removeprefix("[").removesuffix("]").split(",") if name.strip()]
+    """The backbones of `[a,b]` or `a,b`. Raises FrostlineError where there is none."""
+    names = named_in(text)
     if not names:
         raise FrostlineError("backbones= names none; give some, such as backbones=[resnet18,timm:regnety_002].")
     return names

@@ -22,6 +22,7 @@ from frostline.runs.workplace import run_name
 from frostline.screen.candidates import Candidate
 from frostline.statistics.pictures import Floats
 
+ASIDE = ".probe-"  # how the folder begins that a probe is written to, before it is renamed
 RESAMPLES = "resamples.npy"  # in a probe's folder: its primary metric over resamples of the pictures, (times,)
 CODE = (
     *RESULTS,

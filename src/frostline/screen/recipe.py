@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from frostline.config import Config, compose, conf_files
 from frostline.errors import FrostlineError
 from frostline.runs.workplace import RUNS
+from frostline.screen.candidates import named_in
 from frostline.words import listed
 
 ALL = "all"  # the word for every task
@@ -25,7 +26,7 @@ OWN = ("schedule", "study", "seed", "backbone")  # what the screen decides; a ke
 def tasks_of(text: str) -> list[str]:
     """`detection`, `[detection,segmentation]`, `detection,segmentation` or `all`. Raises FrostlineError for others."""
     there = list(conf_files("task"))
-    names = [name.strip() for name in text.strip().removeprefix("[").removesuffix("]").split(",") if name.strip()]
+    names = named_in(text)
     if names == [ALL]:
         return there
     if not names or (unknown := [name for name in names if name not in there]):

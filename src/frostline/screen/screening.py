@@ -16,14 +16,13 @@ from frostline.launch.local import Local, places
 from frostline.runs.alone import prepared
 from frostline.runs.beforehand import check_beforehand
 from frostline.screen.candidates import Candidate, chosen, weights_there
-from frostline.screen.cells import Candidacy, Cell, Facts, Parcel
+from frostline.screen.cells import ASIDE, Candidacy, Cell, Facts, Parcel
 from frostline.screen.entry import work
 from frostline.screen.recipe import base, folder_of, with_backbone
 from frostline.screen.verdict import Looked, mean_draws
 from frostline.words import one_line
 
 LOOK = 0.5  # seconds between two looks at what is there
-ASIDE = ".probe-*"  # what a killed one leaves
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def screen(asked: Asked) -> Screen:
     runs.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(runs / ".screen.lock").acquire(timeout=0):
-            for left in runs.glob(ASIDE):
+            for left in runs.glob(f"{ASIDE}*"):
                 shutil.rmtree(left, ignore_errors=True)
             trained, failed = _train(cells, candidates, dataset.path, runs, asked.command)
     except Timeout:

@@ -17,7 +17,7 @@ from frostline.screen.screening import Asked
 from frostline.studies.axes import override
 from frostline.studies.pipeline import STUDIES, write_pipeline
 from frostline.studies.study import Study, read_study
-from frostline.words import listed
+from frostline.words import duration, listed
 
 SCHEDULES = ("frozen", "thaw")  # how deep the survivors are tried: the cheapest, and what is mostly good
 SEEDS = 3  # of the grid, where the budget has room: the first look of a race; its rounds add more
@@ -40,7 +40,7 @@ class Fit:
         lacks = f"; the budget had no room for {listed(list(self.left_out))}" if self.left_out else ""
         return (
             f"{study.folder}/study.yaml: {len(study.cells())} runs of {listed(list(self.names))}, about "
-            f"{_time(self.seconds)} on this machine{lacks}."
+            f"{duration(self.seconds)} on this machine{lacks}."
         )
 
 
@@ -74,8 +74,8 @@ def check_budget(asked: Asked, budget: float, seconds: Seconds | None = None) ->
     needed = repro_seconds([(seconds or Estimator())(config)], [config])
     if needed > budget:
         raise FrostlineError(
-            f"--budget is {_time(budget)}, and a single run of {smallest.name}, the smallest of them, frozen, takes "
-            f"about {_time(needed)} here: give more."
+            f"--budget is {duration(budget)}, and a single run of {smallest.name}, the smallest of them, frozen, takes "
+            f"about {duration(needed)} here: give more."
         )
 
 
@@ -110,8 +110,8 @@ def fit(
             if (needed := total(names[:count], seeds)) <= budget:
                 return Fit(names[:count], names[count:], seeds, needed)
     raise FrostlineError(
-        f"--budget is {_time(budget)}, and {names[0]} alone, with one seed, {listed(list(SCHEDULES))}, takes about "
-        f"{_time(total(names[:1], 1))} here: nothing is written; give more."
+        f"--budget is {duration(budget)}, and {names[0]} alone, with one seed, {listed(list(SCHEDULES))}, takes about "
+        f"{duration(total(names[:1], 1))} here: nothing is written; give more."
     )
 
 
@@ -143,7 +143,7 @@ def write_study(
         "overrides": [*more, *[one for one in asked if one.startswith("backbone.")], *overrides_of(asked, "")[:-1]],
         **({"overrides_for": special} if special else {}),
     }
-    notes = [head, f"# about {_time(fitted.seconds)} of training on this machine\n"]
+    notes = [head, f"# about {duration(fitted.seconds)} of training on this machine\n"]
     if fitted.left_out:
         notes.append(f"# the budget had no room for {listed(list(fitted.left_out))}\n")
     folder.mkdir(parents=True)
@@ -172,9 +172,3 @@ def _axis(candidates: Sequence[Candidate]) -> tuple[str, list[str], list[str], d
 
 def _of_timm(candidate: Candidate) -> bool:
     return candidate.name.startswith(OF_TIMM) or candidate.name not in conf_files("backbone")
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

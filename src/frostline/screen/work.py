@@ -35,17 +35,17 @@ from frostline.runs.train import CONFUSED, result_of
 from frostline.scenes.dataset import Dataset
 from frostline.screen import memory
 from frostline.screen.candidates import weights_there
-from frostline.screen.cells import RESAMPLES, Candidacy, Cell, Facts, Parcel
+from frostline.screen.cells import ASIDE, RESAMPLES, Candidacy, Cell, Facts, Parcel
 from frostline.screen.estimates import h_score, logme
 from frostline.screen.probe import Floats, Kept, probe, trainer_for
 from frostline.statistics.pictures import FEWEST, resamples
-from frostline.words import one_line
+from frostline.tracking.journal import line_of
+from frostline.words import one_line, reason_of
 
 TIMED = 6  # pictures whose prediction is timed
 TIMES = 400  # resamples of the pictures
 # What the first of two reads, the second one finds kept: the embedding, and the maps.
 ORDER = ("localization", "classification", "detection", "segmentation")
-ASIDE = ".probe-"  # how the folder begins that a probe is written to, before it is renamed
 
 
 def look(job: Parcel) -> str:
@@ -95,7 +95,7 @@ def _look(cells: Sequence[Cell], backbone: _Backbone, job: Parcel) -> str:
         candidacy.write(Facts(refused=one_line(str(error)), weights=weights_there()))
     except Exception as error:  # of whatever kind: it is a stranger's network, and the other tasks go on
         traceback.print_exc()
-        return f"{first.task} {job.candidate.name}: {one_line(str(error))[:200] or type(error).__name__} ({job.log})"
+        return f"{first.task} {job.candidate.name}: {reason_of(error)[:200]} ({job.log})"
     return ""
 
 
@@ -177,10 +177,7 @@ def _write(cell: Cell, result: RunResult, built: Built, epochs: Sequence[Mapping
             table = as_table(task.tested.rows, task.primary, task.classes)
             values = set_metric(table)(cast(Any, resamples(len(table), TIMES)))
             np.save(aside / RESAMPLES, values, allow_pickle=False)
-        lines = [
-            {"epoch": int(one["epoch"]), **{k: _number(v) for k, v in one.items() if k != "epoch"}} for one in epochs
-        ]
-        (aside / "epochs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        (aside / "epochs.jsonl").write_text("".join(map(line_of, epochs)), encoding="utf-8")
         write_whole(aside / "config.yaml", built.text)
         write_whole(aside / "result.json", json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n")
         write_whole(aside / MARK, cell.identity)
@@ -192,12 +189,8 @@ def _write(cell: Cell, result: RunResult, built: Built, epochs: Sequence[Mapping
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
 def _estimates(built: Built, kept: Kept) -> dict[str, float]:
-    """LogME of what each picture shows, and the H-score where a picture has one class. None where nothing is kept."""
+    """LogME of what each picture shows, and the H-score where a picture has one class. Empty where nothing is kept."""
     features, batches = kept.pooled(len(built.data.items("train")))
     if not batches or not np.isfinite(features).all():
         return {}

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,11 +45,15 @@ class Journal(pl.Callback):
         if not trainer.is_global_zero:
             return
         logged = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "step"}
-        metrics = logged | self._rates
-        told = {key: value if math.isfinite(value) else None for key, value in metrics.items()}
-        line = {"epoch": trainer.current_epoch, "time": round(time.time(), 3), **told}
+        epoch = {"epoch": trainer.current_epoch, "time": round(time.time(), 3), **logged, **self._rates}
         with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(line_of(epoch))
+
+
+def line_of(epoch: Mapping[str, float]) -> str:
+    """As a journal has an epoch: its number, which is whole, and what was logged; null for what is no number."""
+    told = {key: value if math.isfinite(value) else None for key, value in epoch.items()}
+    return json.dumps(told | {"epoch": int(epoch["epoch"])}) + "\n"
 
 
 class Follow(pl.Callback):
