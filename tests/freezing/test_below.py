@@ -13,10 +13,11 @@ from frostline.freezing.schedule import Phase, Schedule, depth_of, lines_ahead, 
 LINES = [{"line": "stage4", "until": {"epochs": 1}}, {"line": "stage2", "until": {"epochs": 2}}, {"line": "stem"}]
 
 
-@pytest.fixture
-def task(tiny):
+@pytest.fixture(params=["torch", "onnxruntime"])
+def task(tiny, request):
     """With statistics and weights as training leaves them."""
     task = tiny.make(LINES, 3)
+    task.model.below_by = request.param
     for module in task.modules():
         if isinstance(module, _BatchNorm):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)

@@ -19,6 +19,13 @@ WRONG = [
     (["backbone=small_cnn", "task=detection", "head=fcos"], "it takes head=fully_convolutional, sliding_window"),
     (["backbone=small_cnn", "task=segmentation"], "small_cnn serves classification, detection and localization alone"),
     (["task=detection", "head=faster_rcnn", "task.class_weights=balanced"], "weigh nothing in the loss of head=faster"),
+    (["trainer.below=onnxruntime", "trainer.precision=bf16-mixed"], "in single precision, .* take 32-true"),
+    (
+        ["trainer.below=onnxruntime", "trainer=gpu", "trainer.precision=auto"],
+        "on processors: set trainer.accelerator=cpu",
+    ),
+    (["trainer.below=onnxruntime", "trainer.compile=true"], "need the network whole"),
+    (["trainer.below=onnxruntime", "trainer=fsdp"], "need the network whole"),
     (["backbone=timm", "backbone.name=resnet19"], "timm has no model named 'resnet19' .*: resnet18"),
     (["backbone=resnet50", "backbone.name=resnet5O"], "timm has no model named 'resnet5O'"),
 ]

@@ -34,6 +34,21 @@ def test_cached_and_uncached_runs_give_the_same_figures_and_weights(train_small,
     assert again.metrics == cached.metrics
 
 
+def test_by_onnxruntime_a_cached_run_is_the_uncached_one_too_and_keeps_its_own(train_small):
+    # The traps: rows that depend on the batch they come in, and activations of one engine read by another.
+    overrides = ["trainer.below=onnxruntime", PHASES, *COMMON]
+    cached, one = train_small(*overrides, name="cached")
+    uncached, two = train_small(*overrides, "cache.enabled=false", name="uncached")
+    assert filled(one) == [30, 20, 0, 0] and cached.metrics == uncached.metrics
+    weights, expected = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    by_torch, three = train_small(PHASES, *COMMON, name="torch")
+    assert filled(three) == [30, 20, 0, 0]
+    assert cached.metrics == pytest.approx(by_torch.metrics, abs=0.02)
+    other = load_file(three / "model.safetensors")
+    assert not all(torch.equal(weights[key], other[key]) for key in other)
+
+
 @pytest.mark.parametrize(
     ("task", "mix"), [("classification", "mixup"), ("detection", "mosaic"), ("segmentation", "copy_paste")]
 )

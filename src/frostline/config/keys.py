@@ -48,6 +48,7 @@ KEYS = {
     "trainer.sync_batchnorm": Key(Kind("bool")),
     "trainer.accumulate_grad_batches": Key(Kind("int"), 1, 65_536),
     "trainer.compile": Key(Kind("bool")),
+    "trainer.below": Key(TEXT, choices=("torch", "onnxruntime")),
     "trainer.precision": Key(TEXT, choices=("32-true", "64-true", "16-mixed", "bf16-mixed", "auto")),
     "trainer.workers": Key(Kind("int"), 0, 1024),
     "trainer.threads": Key(Kind("int", none=True), 1, 4096),

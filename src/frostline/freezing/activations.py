@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, reduce
+from importlib.metadata import version
 from typing import Any, cast
 
 import cv2
@@ -175,6 +176,7 @@ class CacheBelow(pl.Callback):
             "processor": _processor(self.model.device),
             "threads": torch.get_num_threads(),
             "folded": self.model.folding,
+            "by": _computing(self.model),
         }
         annotations = {
             name: {**scenes, "annotation": name, "needs": sorted(data.needs)} for name in packed_names(data.needs)
@@ -359,6 +361,11 @@ def _digest(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(whole(tensor.detach()).cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _computing(model: Frosted) -> str:
+    """What computes below the line, with its version; torch's stands among the libraries."""
+    return model.below_by if model.below_by == "torch" else f"{model.below_by} {version(model.below_by)}"
 
 
 def _processor(device: torch.device) -> str:

@@ -1,7 +1,7 @@
 """A backbone and its head, of which a schedule freezes some groups and trains the others: what moves the frost line."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from frostline.freezing.phases import parse_schedule
 from frostline.freezing.rates import BASE
 from frostline.freezing.schedule import Norms, Schedule, State, depth_of, ended, frozen_groups, phase_at, state_at
 from frostline.models.backbone import Backbone
+from frostline.models.by_onnxruntime import ByOnnxruntime
 from frostline.models.folding import folded, folds
 from frostline.models.heads.base import Head
 
@@ -23,6 +24,7 @@ class Frosted(nn.Module):
     groups: from the stem to the head; every parameter lies in exactly one. parts: the parameters of each part of the
     schedule. ended: phase (from 0) -> epoch at which it ended on its plateau; all else follows from the epoch's number.
     folds: whether what lies below the line is computed by a copy whose batch norms are folded, see `models.folding`.
+    below_by: what computes that copy, where the backbone is a chain of pieces.
     Raises FrostlineError as `parse_schedule`.
     """
 
@@ -37,11 +39,12 @@ class Frosted(nn.Module):
         self.parts = {part: [labels[label] for label in members] for part, members in self.planned.parts.items()}
         self.ended: dict[int, int] = {}
         self.folds = True
+        self.below_by: Literal["torch", "onnxruntime"] = "torch"
         self._frozen: list[str] = []
         self._norms: Norms = "train"
         self._depth = 0  # of the line, while there is one
-        # Pieces below the line -> the same, folded. In a dict, so that nobody finds weights here: no checkpoint, no
-        # optimizer and no other process.
+        # Pieces below the line -> the same, folded, by `below_by`. In a dict, so that nobody finds weights here: no
+        # checkpoint, no optimizer and no other process.
         self._twins: dict[nn.Module, nn.Module] = {}
         self.register_load_state_dict_post_hook(_other_weights)
         self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
@@ -151,24 +154,30 @@ class Frosted(nn.Module):
     @torch.no_grad()
     def below(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W), uint8 or floats in 0..1 -> these activations, without a gradient."""
-        return self.backbone.below(image.contiguous(memory_format=torch.channels_last), names, self._folded())
+        found = self.backbone.below(image.contiguous(memory_format=torch.channels_last), names, self._twins_below())
+        return {name: _channels_last(values) for name, values in found.items()}
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> Any:
         """What `below` gave of the lowest `depth` groups -> the head's outputs."""
         return self._answer(*self.backbone.above(activations, depth))
 
-    def _folded(self) -> dict[nn.Module, nn.Module]:
+    def _twins_below(self) -> dict[nn.Module, nn.Module]:
         """What computes in place of the pieces below the line; made once they are needed, kept while they freeze."""
         if self.folds:
             for piece in self.backbone.pieces(self._depth):
-                if piece not in self._twins and folds(piece):
+                if piece not in self._twins and (self.below_by == "onnxruntime" or folds(piece)):
                     with torch.inference_mode(False):  # else it would be of no use in training
-                        self._twins[piece] = folded(piece).network
+                        twin = folded(piece).network
+                        self._twins[piece] = ByOnnxruntime(twin) if self.below_by == "onnxruntime" else twin
         return self._twins
 
     def _answer(self, features: Sequence[Tensor | None], embedding: Tensor | None) -> Any:
         head = cast(Any, self.head)
         return head(features, embedding) if self.head.reads_embedding else head(features)
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last) if values.dim() == 4 else values
 
 
 def _other_weights(model: Frosted, _: object) -> None:

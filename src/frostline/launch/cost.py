@@ -122,6 +122,7 @@ class _Run:
         source: Source = configured(config["dataset"])[0]
         classes = class_names(source.classes, task_class(config).needs)
         self.task: Task = build_task(config, classes, self.trainer.budget(scenes["train"]))
+        self.task.model.below_by = self.trainer.below
         if self.trainer.accelerator != "cpu" and torch.accelerator.is_available():
             self.task.to(torch.accelerator.current_accelerator())
         augment, cached = config["augment"], config["cache"]
@@ -173,7 +174,14 @@ class _Run:
         """What, beside the pictures, decides activations."""
         config = self.config
         pictures = (str(config["dataset"]), config["image_size"], config["fit"])
-        return (to_yaml(config["backbone"]), tuple(names), *pictures, self.trainer.precision, self.trainer.threads)
+        return (
+            to_yaml(config["backbone"]),
+            tuple(names),
+            *pictures,
+            self.trainer.precision,
+            self.trainer.threads,
+            self.trainer.below,
+        )
 
     def _step(self, split: str, side: int, frozen: tuple[str, ...], depth: int, read: Sequence[str] | None) -> float:
         """Seconds that a scene takes in an epoch. read: activations that stand in place of its picture."""

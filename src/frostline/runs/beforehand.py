@@ -4,6 +4,7 @@ import difflib
 import os
 import platform
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from frostline.config import Config, conf_dir, conf_files
@@ -58,6 +59,8 @@ def check_parts(config: Config) -> None:
             "trainer.sampler=balanced, which shows rare classes more often, or head=dense, yolo, fcos, retinanet or "
             "ssdlite."
         )
+    if config["trainer"].get("below") == "onnxruntime":
+        check_onnxruntime(config["trainer"])
     strategy = config["trainer"].get("strategy")
     if isinstance(strategy, dict) and strategy.get("_target_") == SHARDED:
         check_spread(config)
@@ -85,6 +88,30 @@ def check_spread(config: Config) -> None:
         )
     if trainer.get("compile"):
         raise FrostlineError("trainer.compile is of networks that a process has whole: leave it out, or trainer=fsdp.")
+
+
+def check_onnxruntime(trainer: Config) -> None:
+    """Raise FrostlineError where what lies below the line cannot be left to onnxruntime."""
+    below = "trainer.below is 'onnxruntime', which"
+    if trainer["precision"] not in ("32-true", "auto"):
+        raise FrostlineError(
+            f"{below} computes in single precision, and trainer.precision is '{trainer['precision']}': take 32-true, "
+            "or trainer.below=torch."
+        )
+    if trainer["accelerator"] not in ("cpu", "auto"):
+        raise FrostlineError(f"{below} computes on processors: set trainer.accelerator=cpu, or trainer.below=torch.")
+    strategy = trainer.get("strategy")
+    if trainer.get("compile") or isinstance(strategy, dict) and strategy.get("_target_") == SHARDED:
+        raise FrostlineError(
+            f"{below} takes the place of torch below the line, and trainer.compile and trainer=fsdp need the network "
+            "whole: leave them out, or set trainer.below=torch."
+        )
+    for package in ("onnx", "onnxruntime"):
+        if find_spec(package) is None:
+            raise FrostlineError(
+                f"{below} needs {package}, and that is not installed: pip install 'frostline[export]', or set "
+                "trainer.below=torch."
+            )
 
 
 def check_budget(schedule: Config, epochs: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from frostline.config import Config, build, flat, to_yaml
 from frostline.errors import FrostlineError
@@ -14,7 +14,7 @@ from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.models.weights import fill
 from frostline.runs.beforehand import check_head
-from frostline.runs.process import check_accelerator, settle
+from frostline.runs.process import check_accelerator, check_below, settle
 from frostline.runs.result import GROUPS
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import check_serves
@@ -43,6 +43,7 @@ class TrainerSettings:
     sync_batchnorm: bool = True
     accumulate_grad_batches: int = 1
     compile: bool = False
+    below: Literal["torch", "onnxruntime"] = "torch"
     target: str = "pytorch_lightning.Trainer"
 
     @classmethod
@@ -96,6 +97,8 @@ def build_run(config: Config, dataset: Dataset, name: str, backbone: Backbone | 
     scenes = len(dataset.scenes("train")) - data.left_out["train"]
     names = {group: str(config[group]["name"]) for group in GROUPS}
     task = build_task(config, data.classes, trainer.budget(scenes), backbone)
+    check_below(trainer.below, trainer.accelerator, task.model.backbone)
+    task.model.below_by = trainer.below
     if task.balances:
         task.weigh(data.occurrences.by_class(len(data.classes)))
     tracker: Tracker = build(config["tracking"])

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 import threading
 import warnings
 from typing import Any, cast
@@ -12,6 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from frostline.environment import keep_memory
 from frostline.errors import FrostlineError
+from frostline.models.backbone import Backbone
 from frostline.parallel import threads
 from frostline.runs.beforehand import no_accelerator
 from frostline.shares import rank_of_world
@@ -59,6 +61,25 @@ def check_accelerator(name: str, devices: int = 1) -> None:
     mps = torch.backends.mps.is_available()
     if (name == "mps" and not mps) or (name == "gpu" and not mps and not torch.cuda.is_available()):
         raise no_accelerator(name)
+
+
+def check_below(engine: str, accelerator: str, backbone: Backbone) -> None:
+    """Raise FrostlineError where another engine than torch would compute below the line, and the run's device is no
+    processor; say so where there is nothing that it could compute."""
+    if engine == "torch":
+        return
+    if accelerator != "cpu" and device_named(None) != "cpu":
+        raise FrostlineError(
+            f"trainer.below is '{engine}', which computes on processors, and this machine has a GPU: set "
+            "trainer.accelerator=cpu, or trainer.below=torch."
+        )
+    if not backbone.pieces(1) and rank_of_world()[0] == 0:
+        print(
+            f"frostline: {backbone.name} is no chain of pieces, so torch computes it below the line, too: "
+            f"trainer.below={engine} changes nothing.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 class OwnSigterm(pl.Callback):
