@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ def _session(network: nn.Module, batch: Tensor) -> Any:
             torch.onnx.export(
                 network,
                 (rows,),
-                graph,
+                cast(Any, graph),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=["x"],
