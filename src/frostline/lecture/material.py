@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from frostline.lecture.errors import Lacking
 from frostline.pictures.preprocessing import Preprocessing
 from frostline.pictures.stored import stored_picture
 from frostline.scenes.dataset import Dataset
+from frostline.scenes.needs import IN_WORDS, has_box
 from frostline.scenes.scene import Scene
 from frostline.sources.base import Source
 from frostline.sources.configured import configured
@@ -84,9 +83,9 @@ class Material:
         found = [scene for scene in self.dataset.scenes(split) if not needs or _has(scene, needs)]
         if len(found) < least:
             of = {"train": "training", "val": "validation"}.get(split, split)
-            what = {"label": "with labels", "boxes": "with boxes", "mask": "with masks"}.get(needs, "")
+            what = f" with {IN_WORDS[needs]}" if needs else ""
             raise Lacking(
-                f"This part needs {least} {of} pictures {what}".rstrip() + f", and {self.name} has {len(found)}: "
+                f"This part needs {least} {of} pictures{what}, and {self.name} has {len(found)}: "
                 "annotate some, or run it with dataset=meadow."
             )
         return found
@@ -125,6 +124,5 @@ def material(overrides: Sequence[str]) -> Material:
     return found
 
 
-def _has(scene: Any, needs: str) -> bool:
-    value = getattr(scene, needs)
-    return value is not None and (isinstance(value, Path | int) or len(value) > 0)
+def _has(scene: Scene, needs: str) -> bool:
+    return has_box(scene) if needs == "boxes" else getattr(scene, needs) is not None

@@ -10,7 +10,7 @@ from frostline.scenes.listing import Scenes
 from frostline.scenes.scene import SPLITS, Classes, Scene
 
 NEEDS = ("label", "boxes", "mask")
-_IN_WORDS = {"label": "labels", "boxes": "boxes", "mask": "masks"}
+IN_WORDS = {"label": "labels", "boxes": "boxes", "mask": "masks"}
 
 
 def one_box(needs: Collection[str]) -> bool:
@@ -22,7 +22,7 @@ def class_names(classes: Classes, needs: Collection[str]) -> tuple[str, ...]:
     """Names of the classes a task with these needs tells apart, by number; FrostlineError where there are none."""
     names = classes.masks if "mask" in needs else classes.boxes if "boxes" in needs else classes.labels
     if names is None:
-        raise FrostlineError(f"the dataset has no classes for {', '.join(_IN_WORDS[need] for need in needs)}.")
+        raise FrostlineError(f"the dataset has no classes for {', '.join(IN_WORDS[need] for need in needs)}.")
     return names
 
 
@@ -68,7 +68,7 @@ def check_serves(dataset: Dataset, task: str, needs: Collection[str]) -> None:
     if not lacking:
         return
     first, need = next(iter(lacking.items()))
-    need = _IN_WORDS[need]
+    need = IN_WORDS[need]
     where = "" if len(lacking) == len(SPLITS) else f" in its split '{first}'"
     raise FrostlineError(
         f"dataset '{dataset.name}' has no {need}{where}, so it cannot serve {task}; "
