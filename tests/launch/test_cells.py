@@ -17,6 +17,7 @@ from frostline.launch import slurm
 from frostline.launch.arrays import Sent
 from frostline.launch.cells import Cell, told
 from frostline.launch.standing import standings
+from frostline.runs.workplace import Busy
 from frostline.studies.plan import code_of, write_plan
 from frostline.studies.study import read_study
 
@@ -58,6 +59,16 @@ def test_each_end_is_written_with_its_reason(study):
     ends = [(each.outcome, each.exit, each.reason) for each in Cell(plan).attempts]
     assert ends == [("done", 0, ""), ("failed", 1, "no room for it"), ("cancelled", 1, "told to stop")]
     assert stand(study)["0"][0] == "cancelled" and stand(study)["1"] == ("not sent", "")
+
+
+def test_a_process_that_finds_another_at_work_leaves_its_record_alone(study):
+    # Catches a run that goes on and is told as failed, because someone else tried to train it, too.
+    plan = plans(study)["0"]
+    Cell(plan).begin()
+    under_way = Cell(plan).attempts
+    with pytest.raises(Busy), told(plan):
+        raise Busy("Another process trains this run.")
+    assert Cell(plan).attempts == under_way and stand(study)["0"][0] == "running"
 
 
 def test_a_process_that_ended_without_a_word_is_told_as_such(study):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from frostline.files import write_whole
+from frostline.runs.workplace import Busy
 from frostline.words import one_line
 
 Outcome = Literal["done", "waiting", "failed", "cancelled"]
@@ -69,20 +70,21 @@ class Cell:
 
     def begin(self, job: str | None = None) -> None:
         """This process begins an attempt."""
-        self._write([*self.attempts, Attempt(platform.node(), os.getpid(), job, plan_hash(self.plan), time.time())])
+        self.write([*self.attempts, Attempt(platform.node(), os.getpid(), job, plan_hash(self.plan), time.time())])
 
     def note(self, reason: str) -> None:
         """What is known of the end of the attempt under way, should there be no more to come."""
         *before, last = self.attempts
-        self._write([*before, replace(last, reason=reason)])
+        self.write([*before, replace(last, reason=reason)])
 
     def end(self, outcome: Outcome, status: int, reason: str) -> None:
         """The attempt under way has ended."""
         *before, last = self.attempts
         told = one_line(reason)[:ENTRY]
-        self._write([*before, replace(last, ended=time.time(), exit=status, outcome=outcome, reason=told)])
+        self.write([*before, replace(last, ended=time.time(), exit=status, outcome=outcome, reason=told)])
 
-    def _write(self, attempts: list[Attempt]) -> None:
+    def write(self, attempts: list[Attempt]) -> None:
+        """These are all of them."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps({"attempts": [asdict(each) for each in attempts]}, indent=1) + "\n")
 
@@ -91,9 +93,13 @@ class Cell:
 def told(plan: Path) -> Iterator[None]:
     """Within, this process trains the cell by itself; how that ends is written, whatever ends it but a kill."""
     cell = Cell(plan)
+    before = cell.attempts
     cell.begin()
     try:
         yield
+    except Busy:
+        cell.write(before)  # what is under way is the other process's attempt
+        raise
     except Exception as error:
         cell.end("failed", 1, str(error) or repr(error))
         raise

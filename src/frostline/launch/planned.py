@@ -81,7 +81,10 @@ def train_ahead_of_dvc(job: Job) -> str:
     with said_to(log):
         try:
             finished = _finish(job)
-            return "" if finished is None else _told(job, finished)
+            if finished is None:
+                return ""
+            finished.workplace.leave()  # this process may go on to other runs
+            return _told(job, finished)
         except FrostlineError:
             raise
         except Exception as error:

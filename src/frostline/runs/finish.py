@@ -48,16 +48,20 @@ def _finished(config: Config, dataset: Dataset, name: str, folder: Path, argumen
     workplace, devices = Workplace(folder, config, dataset.data_hash), config["trainer"]["devices"]
     if workplace.finished:
         return Finished(workplace, now=False)
-    check_beforehand(config)
-    if devices == 1:
-        _train(config, dataset, name, workplace, command)
-    else:
-        with importing():  # torch
-            from frostline.runs.together import start
-        with workplace.lent():
-            start(devices, arguments)
-        if not workplace.finished:
-            raise FrostlineError(f"The processes of {name} have ended without its results: give the command again.")
+    try:
+        check_beforehand(config)
+        if devices == 1:
+            _train(config, dataset, name, workplace, command)
+        else:
+            with importing():  # torch
+                from frostline.runs.together import start
+            with workplace.lent():
+                start(devices, arguments)
+            if not workplace.finished:
+                raise FrostlineError(f"The processes of {name} have ended without its results: give the command again.")
+    except BaseException:
+        workplace.leave()  # this process may go on to other runs
+        raise
     return Finished(workplace, now=True)
 
 

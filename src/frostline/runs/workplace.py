@@ -43,11 +43,15 @@ def identity(config: Config, data_hash: str) -> str:
     return f"{to_yaml(config)}\n{data_hash}\n{code_hash(*RESULTS)}\n"
 
 
+class Busy(FrostlineError):
+    """Another process trains this run."""
+
+
 class Workplace:
     """The folder of one run, good for exactly one configuration, dataset and state of the code.
 
     What another configuration, dataset or code left in the folder is removed when the workplace is opened. One process
-    at a time has it; raises FrostlineError where another one is at work there, still after so many seconds `within`.
+    at a time has it; raises Busy where another one is at work there, still after so many seconds `within`.
     """
 
     def __init__(self, folder: Path, config: Config, data_hash: str, within: float = 0) -> None:
@@ -58,7 +62,7 @@ class Workplace:
         try:
             self._lock.acquire(timeout=within)
         except Timeout:
-            raise FrostlineError(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
+            raise Busy(f"Another process trains this run ({folder}): wait for it, or stop it.") from None
         mark, this = folder / MARK, identity(config, data_hash)
         if not (mark.is_file() and mark.read_text() == this):
             if told := removed(folder, this):
@@ -83,6 +87,10 @@ class Workplace:
             yield
         finally:
             self._lock.acquire(timeout=LEFT_WITHIN)
+
+    def leave(self) -> None:
+        """From now on another process may have it."""
+        self._lock.release()
 
     @property
     def finished(self) -> bool:
