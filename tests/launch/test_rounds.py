@@ -37,6 +37,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nothing = subprocess.CompletedProcess([], 0, "{}", "")
     monkeypatch.setattr("frostline.studies.stale.subprocess.run", lambda *_, **__: nothing)
+    monkeypatch.setattr("frostline.launch.local.cores", lambda: 2)  # wherever this runs: times are reckoned by it
     folder = tmp_path / "experiments/s"
     folder.mkdir(parents=True)
     (folder / "study.yaml").write_text(STUDY)
