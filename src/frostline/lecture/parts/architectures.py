@@ -275,5 +275,5 @@ if study := committed("fashion"):
     page.claim("of the small ResNet", best["resnet"], ">= 0.935")
     fashion = (
         " LeNet-5 and a small ResNet on Fashion-MNIST's pictures of clothes are a study (experiments/fashion): they "
-        f"name {best['lenet5']:.1%} and {best['resnet']:.1%} of the test pictures rightly."
+        f"get {best['lenet5']:.1%} and {best['resnet']:.1%} of the test pictures right."
     )
