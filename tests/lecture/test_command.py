@@ -43,6 +43,13 @@ def test_parts_are_asked_for_by_name_or_number_and_come_in_their_order(here, mad
     assert {path.name for path in (here / "out" / "pictures").iterdir()} == {"convolution-one.png", "pooling-one.png"}
 
 
+def test_the_command_that_makes_it_again_names_no_folder_of_this_machine(here, made_up):
+    made_up(pooling="")
+    assert main(["lecture", "pooling", *FEW, "--out", str(here / "out")]) == 0
+    told = json.loads((here / "out" / "claims.json").read_text())
+    assert told["run it again"] == f"`frostline lecture pooling {' '.join(FEW)} --out out`"
+
+
 def test_a_page_is_of_what_was_asked_for_last_and_lies_in_runs(here, made_up):
     made_up(convolution="", pooling="")
     assert main(["lecture", "convolution", *FEW]) == 0 and main(["lecture", "pooling", *FEW]) == 0

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         from frostline.lecture.material import material
         from frostline.lecture.tour import tour
 
-    command = shlex.join(["frostline", "lecture", *args.what, *([] if args.out == OUT else ["--out", str(args.out)])])
+    out = [] if args.out == OUT else ["--out", as_seen_from_here(args.out)]
+    command = shlex.join(["frostline", "lecture", *args.what, *out])
     pictures, since = material(overrides), time.monotonic()
     with tqdm(total=len(names), desc=f"lecture, {names[0]}", unit=" parts", leave=False, disable=None) as bar:
 
@@ -73,6 +74,11 @@ def run(args: argparse.Namespace) -> int:
     if any(told.state == "not so" for told in found):
         return 1
     return 0 if done else 2
+
+
+def as_seen_from_here(folder: Path) -> str:
+    """A path that others can type, too: what lies below the working folder does not name that."""
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def line(told: "Told") -> str:
