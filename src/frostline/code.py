@@ -45,9 +45,8 @@ ACTIVATIONS = (
 # A result: what is trained on what, how, and how it is measured.
 RESULTS = (
     *(*_ITEMS, "models", "freezing", "-freezing/tables.py", "metrics", "-metrics/resampled.py", "tasks"),
-    *("predict/kinds.py", "predict/answers.py", "predict/boxes.py", "runs/build.py", "runs/fit.py"),
-    "runs/sharded.py",
-    "shares.py",
+    *("predict/kinds.py", "predict/answers.py", "predict/boxes.py", "shares.py"),
+    *("runs/build.py", "runs/fit.py", "runs/process.py", "runs/sharded.py"),
 )
 # A report: what it says, and what it draws.
 REPORT = (

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from frostline.cli.stopping import Stopped, stoppable
 from frostline.launch.ahead import train_ahead
-from frostline.launch.local import Local
+from frostline.launch.local import WarmProcesses
 from frostline.studies.study import read_study
 
 def work(job):
@@ -38,7 +38,7 @@ def work(job):
 if __name__ == "__main__":
     try:
         with stoppable():
-            train_ahead(read_study(Path("mine")), partial(Local, work=work))
+            train_ahead(read_study(Path("mine")), partial(WarmProcesses, work=work))
     except Stopped as stopped:
         sys.exit(stopped.status)
 """

@@ -71,6 +71,17 @@ def test_a_process_that_finds_another_at_work_leaves_its_record_alone(study):
     assert Cell(plan).attempts == under_way and stand(study)["0"][0] == "running"
 
 
+def test_the_other_one_may_end_meanwhile_and_what_it_says_stays(study):
+    # Catches an end that is written to the attempt that began last, whosever it is, and goes with it.
+    plan = plans(study)["0"]
+    other = Cell(plan)
+    other.begin()
+    with pytest.raises(Busy), told(plan):
+        other.end("failed", 1, "no room for it")
+        raise Busy("Another process trains this run.")
+    assert [(each.outcome, each.reason) for each in Cell(plan).attempts] == [("failed", "no room for it")]
+
+
 def test_a_process_that_ended_without_a_word_is_told_as_such(study):
     plan = plans(study)["0"]
     subprocess.run([sys.executable, "-c", BEGIN, str(plan)], check=True)

@@ -62,6 +62,16 @@ def test_a_backbone_from_scratch_is_each_runs_own():
     assert first == second == 4 * (20 + 10) + 6 + 20 + 10
 
 
+def test_a_step_of_another_engine_is_timed_by_itself():
+    clock = Clock()
+    estimate = Estimator(clock)
+    counts = []
+    for engine in ("torch", "onnxruntime", "torch"):
+        estimate(run("schedule=frozen", f"trainer.below={engine}"))
+        counts.append(len(clock.threads))
+    assert counts[1] == 2 * counts[0] and counts[2] == counts[1]
+
+
 def test_a_run_is_timed_with_the_threads_that_it_will_have():
     clock, before = Clock(), torch.get_num_threads()
     estimate = Estimator(clock)

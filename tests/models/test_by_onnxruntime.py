@@ -56,7 +56,30 @@ class Decomposes(nn.Module):
         return torch.linalg.svdvals(x)
 
 
-@pytest.mark.parametrize(("piece", "said"), [(Draws(), "other values"), (Decomposes(), "svd")])
+class CountsOnce(nn.Module):
+    """Takes the number of rows that it was exported with for that of all batches."""
+
+    def forward(self, x):
+        return x.reshape(int(x.shape[0]), -1)
+
+
+class NoNumber(nn.Module):
+    """By onnxruntime; by torch it gives what it takes."""
+
+    def forward(self, x):
+        return x * torch.nan if torch.onnx.is_in_onnx_export() else x
+
+
+PIECES = [(Draws(), "other values"), (NoNumber(), "other values"), (CountsOnce(), ""), (Decomposes(), "svd")]
+
+
+@pytest.mark.parametrize(("piece", "said"), PIECES, ids=lambda value: type(value).__name__)
 def test_what_it_cannot_compute_is_said(piece, said):
     with pytest.raises(FrostlineError, match=f"{said}.*trainer.below=torch"):
-        ByOnnxruntime(piece)(pictures(2))
+        ByOnnxruntime(piece)(pictures(5))
+
+
+def test_the_check_takes_nothing_from_the_runs_random_stream():
+    piece, state = ByOnnxruntime(nn.Conv2d(3, 2, 3)), torch.get_rng_state()
+    piece(pictures(2))
+    assert torch.equal(torch.get_rng_state(), state)

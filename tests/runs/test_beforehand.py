@@ -45,6 +45,30 @@ def test_an_accelerator_that_is_not_there_is_told(monkeypatch):
     check_beforehand(compose(["trainer.accelerator=auto"]))
 
 
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_another_engine_that_is_not_installed_is_told(package, monkeypatch):
+    monkeypatch.setattr("frostline.runs.beforehand.find_spec", lambda name: None if name == package else object())
+    with pytest.raises(FrostlineError, match=f"needs {package}, .* pip install 'frostline.export.'"):
+        check_beforehand(compose(["trainer.below=onnxruntime"]))
+
+
+def test_another_engine_beside_a_gpu_is_refused_and_where_it_computes_nothing_that_is_told(monkeypatch, capsys):
+    from frostline.models.backbones import timm_backbone
+    from frostline.runs.process import check_below
+
+    chain = timm_backbone("resnet10t", pretrained=False, image_size=32)
+    other = timm_backbone("vit_tiny_patch16_224", pretrained=False, image_size=32)
+    check_below("onnxruntime", "auto", chain)
+    check_below("torch", "auto", other)
+    assert capsys.readouterr().err == ""
+    check_below("onnxruntime", "auto", other)
+    assert "no chain of pieces" in capsys.readouterr().err
+    monkeypatch.setattr("frostline.runs.process.device_named", lambda name: "cuda")
+    check_below("onnxruntime", "cpu", chain)
+    with pytest.raises(FrostlineError, match="this machine has a GPU: set trainer.accelerator=cpu"):
+        check_below("onnxruntime", "auto", chain)
+
+
 def test_where_torch_finds_an_accelerator_none_is_refused():
     import torch
 

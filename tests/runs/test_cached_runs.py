@@ -1,12 +1,17 @@
 """A run that reads activations from the cache is the run that computes them, to the last bit."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from helpers.drawn import Listed
 from safetensors.torch import load_file
 
+from frostline.checking.prepare import prepare
 from frostline.config import compose
+from frostline.launch.planned import Job
+from frostline.launch.progress import epochs_of
 from frostline.runs.build import build_run
 
 TASKS = ["classification", "localization", "detection", "segmentation"]
@@ -142,6 +147,27 @@ def test_pictures_that_an_epoch_leaves_out_are_none_of_the_budget(small, small_m
     for images, epochs in ((19, 1), (20, 2), (38, 2)):
         batches = ["trainer.batch_size=19", f"trainer.images={images}", "schedule=frozen", "tracking=none"]
         assert build_run(compose([*small, *batches]), small_meadow, "x").task.model.planned.epochs == epochs
+
+
+def test_what_torch_computes_all_the_same_is_kept_as_torchs(train_small):
+    # Catches the other engine's name on the values of a network that it cannot compute: all would be computed again.
+    chosen = ["backbone=timm", "backbone.name=vit_tiny_patch16_224", "backbone.pretrained=false"]
+    overrides = [*chosen, "schedule=frozen", *COMMON]
+    expected, one = train_small(*overrides, name="one")
+    result, two = train_small(*overrides, "trainer.below=onnxruntime", name="two")
+    assert filled(one)[0] and filled(two) == [0, 0, 0, 0] and result.metrics == expected.metrics
+
+
+@pytest.mark.parametrize(("batch", "images"), [(19, 38), (4, 50)])
+def test_who_watches_a_run_counts_the_epochs_that_it_has(batch, images, drawn, small, here):
+    # Catches "epoch 7 of 4": scenes without a mask that are counted, or one that is left over by an epoch.
+    scenes = [replace(scene, mask=None) if number % 2 else scene for number, scene in enumerate(drawn(80))]
+    split = {"train": 0.5, "val": 0.25, "test": 0.25}
+    dataset = prepare(Listed(scenes), here / "runs/mine/data/meadow", name="meadow", split=split)
+    budget = ["task=segmentation", f"trainer.batch_size={batch}", f"trainer.images={images}", "tracking=none"]
+    config = compose([*small, *budget])
+    job = Job(here / "runs/mine/plan/0.yaml", config)
+    assert epochs_of(job) == build_run(config, dataset, "x").task.model.planned.epochs > 1
 
 
 def test_rare_classes_drawn_more_often_are_read_from_the_cache(train_small):

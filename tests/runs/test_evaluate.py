@@ -37,14 +37,14 @@ TASKS = {
 @pytest.mark.parametrize(
     ("task", "overrides"),
     [
-        ("classification", ["fit=letterbox", "trainer.batch_size=3"]),
+        ("classification", ["fit=letterbox", "trainer.batch_size=3", "trainer.precision=auto"]),
         ("localization", []),
         ("detection", []),
         ("segmentation", ["fit=letterbox", "task.window=32", "task.class_weights=balanced"]),
     ],
 )
 def test_on_its_own_test_split_it_gives_its_runs_figures_to_the_last_digit(train_small, small_meadow, task, overrides):
-    """Catches another batch size, fit, window, weighing of the loss, or rule of boxes than in the run."""
+    """Catches another batch size, fit, window, weighing of the loss, rule of boxes, or precision than in the run."""
     quick = ["schedule=frozen", "trainer.epochs=1", "tracking=none"]
     result, folder = train_small(*quick, f"task={task}", *TASKS[task], *overrides)
     write_model(folder, folder.with_name("model"))

@@ -43,7 +43,7 @@ def worked(here, monkeypatch):
 
         stop = close
 
-    monkeypatch.setattr(screening, "Local", Here)
+    monkeypatch.setattr(screening, "WarmProcesses", Here)
     return seen
 
 
@@ -100,11 +100,13 @@ def test_sizes_and_maps_that_do_not_fit_are_named(worked):
     assert "nothing below its head can be kept" in found.refused["classification"]["small_cnn"]
 
 
-def test_a_network_too_large_for_the_memory_is_named(worked, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 20_000_000)
-    found = screen(asked("trainer.epochs=1", seeds=1))
+def test_a_network_too_large_for_the_memory_is_named_and_tried_again(worked, monkeypatch):
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(memory, "available", lambda: 20_000_000)
+        found = screen(asked("trainer.epochs=1", seeds=1))
     told = found.refused["classification"]["efficientnet_lite0"]
     assert told.startswith("too large for the memory: its weights take 0.0 GB") and not found.looked["classification"]
+    assert screen(asked("trainer.epochs=1", seeds=1)).trained == 1  # once there is enough
 
 
 def test_what_nobody_expected_is_told_and_tried_again(worked, monkeypatch):
@@ -160,6 +162,8 @@ def test_without_names_those_whose_weights_are_here_are_looked_at(here, monkeypa
         (["backbone.weights=x"], "heads alone trained"),
         (["augment.views=null"], "nothing could be kept"),
         (["trainer.devices=2"], "trainer.devices is 2"),
+        (["trainer.precision=64-true"], "trainer.precision is 64-true, and a probe has no doubles"),
+        (["trainer.compile=true"], "a probe compiles nothing"),
         (["backbones=[resnet19]"], "names like it"),
         (["backbones=[]"], "names none"),
         (["--budget", "1h"], "give --study NAME, too"),

@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> None:
         from functools import partial
 
         from frostline.launch.ahead import train_ahead
-        from frostline.launch.local import Local as Processes
+        from frostline.launch.local import WarmProcesses
 
-        train_ahead(study, partial(Processes, most=launcher.at_once))
+        train_ahead(study, partial(WarmProcesses, most=launcher.at_once))
         return
     from frostline.launch.submission import submit
 

@@ -25,11 +25,26 @@ def annotation(target: str, parameter: str) -> str | None:
 
 def attribute(target: str, name: str) -> str | None:
     """The text that a class attribute is set to, in the class or a base; None where that cannot be told."""
+    match _value(target, name):
+        case ast.Constant(str(text)):
+            return text
+    return None
+
+
+def words(target: str, name: str) -> frozenset[str] | None:
+    """The same of an attribute that is a `frozenset({"a", "b"})` of texts."""
+    match _value(target, name):
+        case ast.Call(ast.Name("frozenset"), [ast.Set(each)]) if all(isinstance(one, ast.Constant) for one in each):
+            return frozenset(str(ast.literal_eval(one)) for one in each)
+    return None
+
+
+def _value(target: str, name: str) -> ast.expr | None:
     for _, node in _with_bases(target):
         for line in node.body if isinstance(node, ast.ClassDef) else ():
             match line:
                 case ast.Assign([ast.Name(found)], value) | ast.AnnAssign(ast.Name(found), _, value) if found == name:
-                    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+                    return value
     return None
 
 

@@ -365,7 +365,8 @@ def _digest(module: nn.Module) -> str:
 
 def _computing(model: Frosted) -> str:
     """What computes below the line, with its version; torch's stands among the libraries."""
-    return model.below_by if model.below_by == "torch" else f"{model.below_by} {version(model.below_by)}"
+    by_torch = model.below_by == "torch" or not model.folding or not model.backbone.pieces(1)
+    return "torch" if by_torch else f"{model.below_by} {version(model.below_by)}"
 
 
 def _processor(device: torch.device) -> str:

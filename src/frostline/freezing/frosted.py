@@ -15,6 +15,7 @@ from frostline.models.backbone import Backbone
 from frostline.models.by_onnxruntime import ByOnnxruntime
 from frostline.models.folding import folded, folds
 from frostline.models.heads.base import Head
+from frostline.models.layout import channels_last
 
 
 class Frosted(nn.Module):
@@ -47,7 +48,7 @@ class Frosted(nn.Module):
         # checkpoint, no optimizer and no other process.
         self._twins: dict[nn.Module, nn.Module] = {}
         self.register_load_state_dict_post_hook(_other_weights)
-        self.to(memory_format=torch.channels_last)  # much faster on CPUs, and on GPUs with mixed precision
+        channels_last(self)
 
     @property
     def schedule(self) -> Schedule:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from frostline.config import Config, read
 from frostline.errors import FrostlineError
-from frostline.launch.local import Local
+from frostline.launch.local import WarmProcesses
 from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, told
 from frostline.studies.stale import stale
@@ -23,7 +23,7 @@ LOOK = 1.0  # seconds between two looks at how far the runs are
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}{postfix}]"
 
 
-def train_ahead(study: Study, launch: Callable[[list[Config]], Local] = Local) -> None:
+def train_ahead(study: Study, launch: Callable[[list[Config]], WarmProcesses] = WarmProcesses) -> None:
     """Train every planned run that is stale, several at once.
 
     launch: makes what trains jobs of these configurations. A run that fails does not stop the others, nor one whose
@@ -43,7 +43,7 @@ def train_ahead(study: Study, launch: Callable[[list[Config]], Local] = Local) -
         raise FrostlineError("\n".join([head, *lines]))
 
 
-def _train(study: str, jobs: Collection[Job], launcher: Local) -> dict[str, str]:
+def _train(study: str, jobs: Collection[Job], launcher: WarmProcesses) -> dict[str, str]:
     """What each job failed by that did."""
     failed: dict[str, str] = {}
     with Progress(f"{study}, {launcher.at_once} at a time", jobs) as progress:

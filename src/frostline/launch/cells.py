@@ -42,17 +42,25 @@ class Attempt:
     reason: str = ""
 
     @property
+    def key(self) -> tuple[str, int, float]:
+        return self.host, self.pid, self.started
+
+    @property
     def gone(self) -> bool:
         """Whether its process is known to have ended without a word. Of another machine nothing is known."""
         return self.outcome is None and self.host == platform.node() and not _lives(self.pid, self.started)
 
 
 class Cell:
-    """The file of one cell. plan: its run's resolved file, `runs/<study>/plan/<run>.yaml`."""
+    """The file of one cell, to which a process writes of its own attempt alone: another's may be under way beside it.
+
+    plan: its run's resolved file, `runs/<study>/plan/<run>.yaml`.
+    """
 
     def __init__(self, plan: Path) -> None:
         self.plan = plan
         self.path = plan.parent.parent / "cells" / f"{plan.stem}.json"
+        self._own: tuple[str, int, float] | None = None  # what tells an attempt from all others
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -70,21 +78,26 @@ class Cell:
 
     def begin(self, job: str | None = None) -> None:
         """This process begins an attempt."""
-        self.write([*self.attempts, Attempt(platform.node(), os.getpid(), job, plan_hash(self.plan), time.time())])
+        own = Attempt(platform.node(), os.getpid(), job, plan_hash(self.plan), time.time())
+        self._own = own.key
+        self._write([*self.attempts, own])
 
     def note(self, reason: str) -> None:
-        """What is known of the end of the attempt under way, should there be no more to come."""
-        *before, last = self.attempts
-        self.write([*before, replace(last, reason=reason)])
+        """What is known of the end of the own attempt, should there be no more to come."""
+        self._tell(reason=reason)
 
     def end(self, outcome: Outcome, status: int, reason: str) -> None:
-        """The attempt under way has ended."""
-        *before, last = self.attempts
-        told = one_line(reason)[:ENTRY]
-        self.write([*before, replace(last, ended=time.time(), exit=status, outcome=outcome, reason=told)])
+        """The own attempt has ended."""
+        self._tell(ended=time.time(), exit=status, outcome=outcome, reason=one_line(reason)[:ENTRY])
 
-    def write(self, attempts: list[Attempt]) -> None:
-        """These are all of them."""
+    def withdraw(self) -> None:
+        """The own attempt was none."""
+        self._write([each for each in self.attempts if each.key != self._own])
+
+    def _tell(self, **told: Any) -> None:
+        self._write([replace(each, **told) if each.key == self._own else each for each in self.attempts])
+
+    def _write(self, attempts: list[Attempt]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps({"attempts": [asdict(each) for each in attempts]}, indent=1) + "\n")
 
@@ -93,12 +106,11 @@ class Cell:
 def told(plan: Path) -> Iterator[None]:
     """Within, this process trains the cell by itself; how that ends is written, whatever ends it but a kill."""
     cell = Cell(plan)
-    before = cell.attempts
     cell.begin()
     try:
         yield
     except Busy:
-        cell.write(before)  # what is under way is the other process's attempt
+        cell.withdraw()  # what is under way is the other process's attempt
         raise
     except Exception as error:
         cell.end("failed", 1, str(error) or repr(error))

@@ -17,6 +17,7 @@ from frostline.loading.batch import Activations, Batch, Pictures, made_up
 from frostline.models.backbone import FROM_SCRATCH
 from frostline.parallel import threads
 from frostline.runs.build import TrainerSettings, build_task, task_class
+from frostline.runs.process import precision_of
 from frostline.runs.timing import now
 from frostline.scenes.needs import class_names, lacks
 from frostline.scenes.scene import SPLITS
@@ -205,14 +206,16 @@ class _Run:
         return self._clocked(key, step, train)
 
     def _clocked(self, key: tuple[Any, ...], step: Step, train: bool) -> float:
-        device, dtype = self.task.device, DTYPES.get(self.trainer.precision)
+        device = self.task.device
+        dtype = DTYPES.get(precision_of(self.trainer.precision, device.type))
         self.task.train(train)
 
         def within() -> None:
             with torch.set_grad_enabled(train), torch.autocast(device.type, dtype, enabled=dtype is not None):
                 step()
 
-        named = (*self.network, self.trainer.batch_size, self.trainer.precision, device.type, *key)
+        computing = (self.trainer.precision, self.trainer.compile, self.trainer.below, device.type)
+        named = (*self.network, self.trainer.batch_size, *computing, *key)
         return self.clock(named, self.trainer.threads, device, within) / self.trainer.batch_size
 
     def _batch(self, side: int) -> Pictures:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from frostline.config import Config
 from frostline.errors import FrostlineError
@@ -21,6 +21,8 @@ from frostline.launch.planned import Job, train_ahead_of_dvc
 from frostline.parallel import cores
 from frostline.runs.beforehand import may_have
 
+Told = TypeVar("Told")
+
 
 def train_and_tell(job: Job) -> str:
     """Train it ahead of DVC, and write down how that began and ended, for `frostline status`."""
@@ -28,14 +30,14 @@ def train_and_tell(job: Job) -> str:
         return train_ahead_of_dvc(job)
 
 
-class Local:
-    """Trains jobs, as many at once as trainer.threads leaves room for, each finished in its workplace.
+class WarmProcesses:
+    """Train jobs, as many at once as trainer.threads leaves room for, each finished in its workplace.
 
     Where there are GPUs, each run has its own.
     """
 
     def __init__(
-        self, configs: Collection[Config], work: Callable[[Any], str] = train_and_tell, most: int | None = None
+        self, configs: Collection[Config], work: Callable[[Any], Any] = train_and_tell, most: int | None = None
     ) -> None:
         """configs: of the jobs to come. work: what a process does with a job, by default one planned run. most: at
         once, if there is room."""
@@ -49,11 +51,11 @@ class Local:
             self._free.put(worker)
         self._threads = ThreadPoolExecutor(self.at_once)
 
-    def submit(self, job: Any) -> Future[str]:
-        """Have it trained once there is a place; in the end, one line on how it went, or what it failed by."""
+    def submit(self, job: Any) -> Future[Any]:
+        """Have it trained once there is a place; in the end, what `work` tells of it, or what it failed by."""
         return self._threads.submit(self._train, job)
 
-    def _train(self, job: Any) -> str:
+    def _train(self, job: Any) -> Any:
         worker = self._free.get()
         try:
             return worker.do(self._work, job)
@@ -94,7 +96,7 @@ class Worker:
         self.close()
         self._start()
 
-    def do(self, work: Callable[..., str], *args: Any) -> str:
+    def do(self, work: Callable[..., Told], *args: Any) -> Told:
         """What `work` returns there, or raises. Raises FrostlineError where the process is killed while it works."""
         try:
             future = self._submit(work, *args)
@@ -110,7 +112,7 @@ class Worker:
                 "memory alone (frostline train --plan)"
             ) from None
 
-    def _submit(self, work: Callable[..., str], *args: Any) -> Future[str]:
+    def _submit(self, work: Callable[..., Told], *args: Any) -> Future[Told]:
         if self._stopped:
             raise FrostlineError("it was stopped before it began")
         if self._pid is None:

@@ -4,20 +4,24 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from frostline.config.source import attribute
+from frostline.config.source import attribute, words
 from frostline.launch.planned import Job
+from frostline.loading.epochs import epochs_in
 from frostline.runs.workplace import prepared
 from frostline.scenes.dataset import Dataset
+from frostline.scenes.needs import serving
 from frostline.words import decimal
 
 
 def epochs_of(job: Job) -> int:
-    """How many the run has, by its budget; where that is stated in pictures, of the scenes that the dataset has."""
+    """How many the run has, by its budget; where that is stated in pictures, of the scenes that serve its task."""
     trainer = job.config["trainer"]
     if trainer["images"] is None:
         return int(trainer["epochs"])
-    scenes = len(Dataset.open(job.runs / "data" / prepared(job.config)).scenes("train"))
-    return max(1, -(-int(trainer["images"]) // scenes))
+    scenes = Dataset.open(job.runs / "data" / prepared(job.config)).scenes("train")
+    needs = words(str(job.config["task"]["_target_"]), "needs")
+    count = len(scenes) if needs is None else int(serving(scenes, needs).sum())
+    return epochs_in(int(trainer["images"]), count, trainer["batch_size"])
 
 
 def journal_of(job: Job) -> list[str]:

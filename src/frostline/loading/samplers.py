@@ -10,6 +10,7 @@ from torch.utils.data import Sampler
 
 from frostline.errors import FrostlineError
 from frostline.loading.batch import Keys
+from frostline.loading.epochs import shown
 from frostline.loading.items import mixed_seed
 
 AGAIN = 1 << 32  # between the views of a scene that comes several times in an epoch: no run has as many epochs
@@ -25,11 +26,6 @@ def whole_batches(keys: Keys, batch_size: int) -> list[Keys]:
     if len(starts) > 1 and len(keys) - starts[-1] == 1 < batch_size:
         starts.pop()
     return [keys[start:end] for start, end in pairwise([*starts, len(keys)])]
-
-
-def shown(count: int, batch_size: int) -> int:
-    """How many of `count` scenes an epoch of training shows: a last batch of one is left out, see `ViewSampler`."""
-    return count - 1 if count > 1 and batch_size > 1 and count % batch_size == 1 else count
 
 
 class ViewSampler(Sampler[tuple[int, int]]):

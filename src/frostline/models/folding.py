@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from frostline.models.layout import channels_last
 
 Network = TypeVar("Network", bound=nn.Module)
 LEAVES = (_BatchNorm, _ConvNd)  # timm's own, too, which torch.fx would look into
@@ -38,7 +39,8 @@ def folded(network: Network) -> Folded[Network]:
             # timm's norms drop and activate as well, torch's own have nothing inside.
             network.set_submodule(after, nn.Sequential(*norm.children()))
     left = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
-    return Folded(network.to(memory_format=torch.channels_last), left)
+    channels_last(network)
+    return Folded(network, left)
 
 
 def folds(network: nn.Module) -> bool:

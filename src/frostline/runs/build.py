@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from frostline.config import Config, build, flat, to_yaml
 from frostline.errors import FrostlineError
+from frostline.loading.epochs import epochs_in
 from frostline.loading.module import SceneDataModule
-from frostline.loading.samplers import shown
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.models.weights import fill
@@ -53,7 +53,7 @@ class TrainerSettings:
 
     def budget(self, scenes: int) -> int:
         """In epochs, where there are this many scenes to train on: stated as epochs, or as images, rounded up."""
-        return self.epochs if self.images is None else -(-self.images // max(1, shown(scenes, self.batch_size)))
+        return self.epochs if self.images is None else epochs_in(self.images, scenes, self.batch_size)
 
 
 TARGET = "_target_"

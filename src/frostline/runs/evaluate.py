@@ -27,7 +27,7 @@ from frostline.runs import provenance
 from frostline.runs.drawn import draw_tested
 from frostline.runs.judged import ALL, Batches, JudgedItems, in_words, judge, without_loss
 from frostline.runs.network import TorchEngine, is_ours
-from frostline.runs.process import settle
+from frostline.runs.process import precision_of, settle
 from frostline.runs.tested import PICTURES, as_table, write_rows
 from frostline.runs.workplace import RUNS
 from frostline.scenes.dataset import Dataset
@@ -143,7 +143,8 @@ def evaluate(model: Model, dataset: Dataset, split: str = "test", batch_size: in
     untold = _complete(task, model, dataset, tested.get("metric"))
     items = JudgedItems(dataset, split, task, model.info.preprocessing)
     device = model.engine.device if isinstance(model.engine, TorchEngine) else "cpu"  # of what torch itself computes
-    precision = tested.get("precision") if isinstance(model.engine, TorchEngine) else None
+    by_torch = isinstance(model.engine, TorchEngine)
+    precision = precision_of(tested.get("precision") or "32-true", device) if by_torch else None
     with dataset.held():
         metrics = _test(task, Batches(items, size), device, precision or "32-true")
     task.to(device)  # a trainer leaves it on the CPU

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,9 +37,9 @@ def machine() -> str:
     return f"{cores()}-core {platform.machine()} CPU, {gpu}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide results."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+def versions(others: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of Python and of the libraries that decide results. others: that decide this one, too."""
+    return {"python": platform.python_version(), **{name: version(name) for name in (*LIBRARIES, *others)}}
 
 
 def _git(root: Path, *args: str) -> str:

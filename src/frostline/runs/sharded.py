@@ -4,13 +4,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from frostline.models.layout import channels_last
 from frostline.shares import rank_of_world, whole
 from frostline.tasks.base import Task
 
@@ -96,5 +96,5 @@ def gather(taken: Task, task: Task) -> None:
         all_of_it = whole(values.detach())
         if first:
             own[name].data = all_of_it.cpu()
-    task.model.to(memory_format=torch.channels_last)
+    channels_last(task.model)
     task.model.ended, task.tested = taken.model.ended, taken.tested

@@ -135,7 +135,7 @@ def result_of(built: Built, fitted: Fitted, origin: Mapping[str, Any], milliseco
         **origin,
         data_hash=data.dataset.data_hash,
         machine=provenance.machine(),
-        versions=provenance.versions(),
+        versions=provenance.versions([built.trainer.below]),
         meanings=task.meanings,
         weights=dict(built.weights),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

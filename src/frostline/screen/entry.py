@@ -4,7 +4,7 @@ from frostline.environment import importing
 from frostline.screen.cells import Parcel
 
 
-def work(parcel: Parcel) -> str:
+def work(parcel: Parcel) -> dict[str, str]:
     with importing():  # torch
         from frostline.screen.work import look
     return look(parcel)

@@ -16,13 +16,17 @@ STATES = 4  # numbers for each parameter that trains: itself, its gradient, and 
 PICTURES = 2  # that are measured
 
 
+class TooLarge(FrostlineError):
+    """For the memory that is free now: another time it may fit."""
+
+
 def available() -> int:
     """Bytes that this machine has left."""
     return int(psutil.virtual_memory().available)
 
 
 def check_weights(parameters: int, share: int) -> None:
-    """Raise FrostlineError where a backbone of so many parameters does not fit beside the file that it is read from.
+    """Raise TooLarge where a backbone of so many parameters does not fit beside the file that it is read from.
     share: how many processes share the memory."""
     _check("its weights", 2 * BYTES * parameters, share)
 
@@ -79,7 +83,7 @@ def measured(task: Task, size: int, batch: int) -> tuple[int, int]:
 
 
 def check_below(needed: int, share: int) -> None:
-    """Raise FrostlineError where what lies below the head takes more memory than there is."""
+    """Raise TooLarge where what lies below the head takes more memory than there is."""
     _check("a batch of pictures on its way through it", needed, share)
 
 
@@ -87,6 +91,6 @@ def _check(what: str, needed: int, share: int) -> None:
     free = available() // share
     if needed > free:
         each = f" for each of {share} processes" if share > 1 else ""
-        raise FrostlineError(
+        raise TooLarge(
             f"too large for the memory: {what} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free{each}"
         )

@@ -58,8 +58,11 @@ def base(task: str, overrides: Sequence[str]) -> Config:
     for key, most in (("devices", 1), ("num_nodes", 1), ("accumulate_grad_batches", 1)):
         if config["trainer"].get(key, 1) != most:
             raise FrostlineError(f"trainer.{key} is {config['trainer'][key]}, and a probe is trained on one device.")
-    if config["trainer"]["precision"] == "16-mixed":
-        raise FrostlineError("trainer.precision is 16-mixed, and a probe scales no loss: take 32-true or bf16-mixed.")
+    if (precision := config["trainer"]["precision"]) in ("16-mixed", "64-true"):
+        why = "scales no loss" if precision == "16-mixed" else "has no doubles"
+        raise FrostlineError(f"trainer.precision is {precision}, and a probe {why}: take 32-true or bf16-mixed.")
+    if config["trainer"].get("compile"):
+        raise FrostlineError("trainer.compile is true, and a probe compiles nothing: leave it out.")
     config["study"] = study_of(str(config["dataset"]["name"]))
     return config
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from frostline.config import Config, build
 from frostline.errors import FrostlineError
-from frostline.launch.local import Local, places
+from frostline.launch.local import WarmProcesses, places
 from frostline.runs.alone import prepared
 from frostline.runs.beforehand import check_beforehand
 from frostline.screen.candidates import Candidate, chosen, weights_there
@@ -119,8 +119,8 @@ def _train(
     dataset: Path,
     runs: Path,
     command: str,
-) -> tuple[int, dict[str, str]]:
-    """How many probes were trained, and what backbones failed by that nobody expected."""
+) -> tuple[int, dict[str, dict[str, str]]]:
+    """How many probes were trained, and by backbone and task what ended a look at it this time."""
     todo = _todo(cells, weights_there())
     if not todo:
         return 0, {}
@@ -130,9 +130,9 @@ def _train(
     # The largest first, so that none is left over for one process at the end.
     order = sorted(todo, key=lambda name: -known[name].parameters)
     jobs = [Parcel(known[name], tuple(todo[name]), dataset, runs, at_once, command) for name in order]
-    launcher = Local(configs, work=work, most=at_once)
+    launcher = WarmProcesses(configs, work=work, most=at_once)
     waiting = [cell for own in todo.values() for cell in own]
-    failed: dict[str, str] = {}
+    failed: dict[str, dict[str, str]] = {}
     with _Progress(len(waiting)) as progress:
         try:
             pending = {launcher.submit(job): job for job in jobs}
@@ -141,9 +141,10 @@ def _train(
                 waiting = progress.look(waiting)
                 for future in [future for future in pending if future.done()]:
                     job, error = pending.pop(future), future.exception()
-                    told = _sentence(error) if error is not None else future.result()
-                    if told:
-                        failed[job.candidate.name] = told
+                    if error is not None:
+                        failed[job.candidate.name] = {cell.task: _sentence(error) for cell in job.cells}
+                    else:
+                        failed[job.candidate.name] = future.result()
                     waiting = progress.look(waiting)
                     waiting = progress.end([cell for cell in waiting if cell.backbone == job.candidate.name], waiting)
         except BaseException:  # such as Ctrl+C
@@ -193,7 +194,7 @@ class _Progress:
 def _found(
     cells: Mapping[str, Mapping[str, Sequence[Cell]]],
     refused: dict[str, dict[str, str]],
-    failed: Mapping[str, str],
+    failed: Mapping[str, Mapping[str, str]],
     configs: Mapping[str, Config],
     absent: Sequence[str],
     runs: Path,
@@ -208,7 +209,8 @@ def _found(
         for name, own in by_backbone.items():
             known = Candidacy(own[0]).read(weights)
             if known is None or known.refused or not all(cell.done for cell in own):
-                why = known.refused if known is not None and known.refused else failed.get(name, "it was not finished")
+                ended = failed.get(name, {}).get(task, "it was not finished")
+                why = known.refused if known is not None and known.refused else ended
                 refused[task][name] = why
                 continue
             facts[task][name] = known

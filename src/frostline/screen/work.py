@@ -37,7 +37,7 @@ from frostline.screen import memory
 from frostline.screen.candidates import weights_there
 from frostline.screen.cells import ASIDE, RESAMPLES, Candidacy, Cell, Facts, Parcel
 from frostline.screen.estimates import h_score, logme
-from frostline.screen.probe import Floats, Kept, probe, trainer_for
+from frostline.screen.probe import Floats, Kept, depth_below_head, probe, trainer_for
 from frostline.statistics.pictures import FEWEST, resamples
 from frostline.tracking.journal import line_of
 from frostline.words import one_line, reason_of
@@ -48,16 +48,17 @@ TIMES = 400  # resamples of the pictures
 ORDER = ("localization", "classification", "detection", "segmentation")
 
 
-def look(job: Parcel) -> str:
+def look(job: Parcel) -> dict[str, str]:
     """Train what is lacking. A task in which the backbone cannot be looked at is kept as that; the others go on.
 
-    Returns, in a line, what nobody expected; empty where there was nothing of it.
+    Returns, by task and in a line each, what ended the look this time and may not the next: what the machine lacked,
+    and what nobody expected.
     """
     with said_to(job.log):
         tasks = sorted({cell.task for cell in job.cells}, key=lambda task: (*ORDER, task).index(task))
         done = _Backbone(job)
-        told = [_look([cell for cell in job.cells if cell.task == task], done, job) for task in tasks]
-        return "; ".join(filter(None, told))
+        told = {task: _look([cell for cell in job.cells if cell.task == task], done, job) for task in tasks}
+        return {task: line for task, line in told.items() if line}
 
 
 class _Backbone:
@@ -66,20 +67,14 @@ class _Backbone:
     def __init__(self, job: Parcel) -> None:
         self.job = job
         self._built: dict[bool, Backbone] = {}
-        self._refused: FrostlineError | None = None
 
     def of(self, cell: Cell) -> Backbone:
-        if self._refused is not None:
-            raise self._refused
+        """Raises FrostlineError where it cannot be built, of it TooLarge where it does not fit now."""
         embedding = bool(class_of(cell.config["head"]["_target_"]).reads_embedding)
         if embedding not in self._built:
             node = self.job.candidate.node
             parameters = self.job.candidate.parameters or memory.parameters_of(node)
-            try:
-                memory.check_weights(parameters, self.job.share)
-            except FrostlineError as error:
-                self._refused = error
-                raise
+            memory.check_weights(parameters, self.job.share)
             settle(0, cell.config["trainer"]["threads"])  # where its weights are of chance, they are the same for all
             self._built[embedding] = build_backbone(cell.config)
         return self._built[embedding]
@@ -89,13 +84,20 @@ def _look(cells: Sequence[Cell], backbone: _Backbone, job: Parcel) -> str:
     candidacy, first = Candidacy(cells[0]), cells[0]
     try:
         dataset = Dataset.open(job.dataset)
-        built = build_run(first.config, dataset, first.name, backbone.of(first))
+        try:
+            built = build_run(first.config, dataset, first.name, backbone.of(first))
+            depth_below_head(built.task.model)
+        except memory.TooLarge:
+            raise
+        except FrostlineError as error:  # it is the network's, and no other time will change it
+            candidacy.write(Facts(refused=one_line(str(error)), weights=weights_there()))
+            return ""
         _probe_all(cells, built, dataset, candidacy, backbone.of(first), job)
-    except FrostlineError as error:
-        candidacy.write(Facts(refused=one_line(str(error)), weights=weights_there()))
+    except FrostlineError as error:  # it is this machine's, its memory's or its disk's
+        return one_line(str(error)).rstrip(".")
     except Exception as error:  # of whatever kind: it is a stranger's network, and the other tasks go on
         traceback.print_exc()
-        return f"{first.task} {job.candidate.name}: {reason_of(error)[:200]} ({job.log})"
+        return f"{reason_of(error)[:200]} ({job.log})"
     return ""
 
 

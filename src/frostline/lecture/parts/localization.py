@@ -22,7 +22,7 @@ from frostline.lecture.boxed import Unboxed, batches_of, boxed, boxes_of, first_
 from frostline.lecture.figures.boxes import alike_figure, iou_figure, located_figure, masks_figure
 from frostline.lecture.material import material
 from frostline.lecture.page import begin
-from frostline.loading.samplers import shown as epoch_of
+from frostline.loading.epochs import shown as epoch_of
 from frostline.metrics.localization import overlaps
 from frostline.runs.build import build_data, build_task
 from frostline.scenes.scene import SPLITS
