@@ -14,7 +14,7 @@ import torch
 from torchvision import tv_tensors
 
 from frostline.config import build, compose
-from frostline.lecture.committed import committed
+from frostline.lecture.committed import committed, committed_runs
 from frostline.lecture.figures.transfer import thaw_figure, views_figure, wrong_figure
 from frostline.lecture.page import begin
 from frostline.lecture.training import Drift, NormsRunning, annotated, answer, apart, few, trained
@@ -179,4 +179,8 @@ if flowers is not None:
 if more is not None:
     best = max(more, key=lambda arm: more[arm].mean)
     page.claim("on more and larger ones, thawed: about 95 % were expected", more[best].mean, "> 0.93")
-    photographs += f"With these it is {more[best]} ({best}: experiments/flowers_thawed)."
+    runs = committed_runs("flowers_thawed") or []
+    photographs += (
+        f"With these, {runs[0]['backbone']} has {more[best]} ({len(runs)} seeds: experiments/flowers_thawed, which "
+        "tells what is still wrong)."
+    )
