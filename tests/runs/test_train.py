@@ -135,7 +135,8 @@ def test_a_run_that_is_stopped_while_it_files_its_results_is_not_finished(train_
             time.sleep(2)
 
     monkeypatch.setattr(Tracker, "files", stopped)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    # A process that a shell started in the background ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
         train_small("schedule=frozen", "trainer.epochs=1", "tracking=none")
     signal.signal(signal.SIGINT, before)
