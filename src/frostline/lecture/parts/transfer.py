@@ -166,7 +166,8 @@ work.cleanup()
 # and which network are best for them is a study: `frostline study new mine`.
 
 # %%
-photographs, flowers, more = "", committed("flowers"), committed("flowers_thawed")
+photographs, flowers = "", committed("flowers")
+more, runs = committed("flowers_thawed"), committed_runs("flowers_thawed")
 if flowers is not None:
     found, then = flowers["efficientnet_lite0 / frozen"], flowers["efficientnet_lite0 / thaw"]
     page.claim("on 770 photographs of flowers, frozen: 75 to 80 % were expected", found.mean, 0.8, within=0.05)
@@ -176,10 +177,9 @@ if flowers is not None:
         "(three seeds, 95 % intervals: experiments/flowers). The rule of thumb, 75 to 80 % frozen and about 95 % "
         "thawed, holds for the first; the second takes more pictures, and larger ones. "
     )
-if more is not None:
+if more is not None and runs:
     best = max(more, key=lambda arm: more[arm].mean)
     page.claim("on more and larger ones, thawed: about 95 % were expected", more[best].mean, "> 0.93")
-    runs = committed_runs("flowers_thawed") or []
     photographs += (
         f"With these, {runs[0]['backbone']} has {more[best]} ({len(runs)} seeds: experiments/flowers_thawed, which "
         "tells what is still wrong)."
