@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,8 @@ def strike(run, kind, pids, draw):
             found = strike(run, "term", pids, draw)
         return found
     for pid in pids if kind != "kill" else [draw.choice(pids)]:
-        os.kill(pid, TOLD[kind])
+        with suppress(ProcessLookupError):  # of several, one may end at the word that another one was given
+            os.kill(pid, TOLD[kind])
     found = run.ended(pids, WITHIN)
     assert found is not None, f"{kind}: it goes on"
     return found
