@@ -33,7 +33,7 @@ def screen_whole(
     both = [*dataset, "image_size=128", "backbone.pretrained=false"]
     with empty() as folder:
         asked = ["screen", f"task=[{','.join(TASKS)}]", f"backbones=[{','.join(backbones)}]", *both]
-        asked += ["trainer.below=onnxruntime", "--seeds"]
+        asked += ["--seeds"]
         first, more = [_seconds(lambda n=n: frostline([*asked, str(n)], folder)) for n in (SEEDS, SEEDS + 1)]
     with empty() as folder:
         grid = {"task": TASKS, "backbone": list(sample), "schedule": ["thaw"], "seed": [0]}

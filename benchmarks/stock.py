@@ -37,7 +37,7 @@ PEER = Path(__file__).with_name("peer_stock.py")
 SEEDS = (0, 1, 2)
 FROZEN, THAWED = 3, 3  # epochs of the stock path
 SPLIT = "dataset.split={train: 0.75, val: 0.15, test: 0.1}"
-COMMON = ["image_size=128", "trainer.batch_size=32", "trainer.below=onnxruntime"]
+COMMON = ["image_size=128", "trainer.batch_size=32"]
 # The stock path's phases and rates. It draws a new view of each picture in each epoch, and lets batch norms train all
 # along; here each picture has one view, so that frozen epochs are read from the cache, and norms keep their statistics.
 SAME = [
