@@ -32,8 +32,7 @@ def screen_whole(
     dataset = ["dataset=meadow", "dataset.source.size=128", *(f"dataset.source.{s}={n}" for s, n in pictures.items())]
     both = [*dataset, "image_size=128", "backbone.pretrained=false"]
     with empty() as folder:
-        asked = ["screen", f"task=[{','.join(TASKS)}]", f"backbones=[{','.join(backbones)}]", *both]
-        asked += ["--seeds"]
+        asked = ["screen", f"task=[{','.join(TASKS)}]", f"backbones=[{','.join(backbones)}]", *both, "--seeds"]
         first, more = [_seconds(lambda n=n: frostline([*asked, str(n)], folder)) for n in (SEEDS, SEEDS + 1)]
     with empty() as folder:
         grid = {"task": TASKS, "backbone": list(sample), "schedule": ["thaw"], "seed": [0]}
