@@ -137,9 +137,11 @@ def test_a_run_that_is_stopped_while_it_files_its_results_is_not_finished(train_
     monkeypatch.setattr(Tracker, "files", stopped)
     # A process that a shell started in the background ignores it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt):
-        train_small("schedule=frozen", "trainer.epochs=1", "tracking=none")
-    signal.signal(signal.SIGINT, before)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_small("schedule=frozen", "trainer.epochs=1", "tracking=none")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (here / "work" / "run" / "results" / "model.safetensors").is_file()
     assert not (here / "work" / "run" / "results" / "result.json").exists()
 

@@ -142,9 +142,10 @@ def evaluate(model: Model, dataset: Dataset, split: str = "test", batch_size: in
     task = judge(model, dataset)
     untold = _complete(task, model, dataset, tested.get("metric"))
     items = JudgedItems(dataset, split, task, model.info.preprocessing)
-    device = model.engine.device if isinstance(model.engine, TorchEngine) else "cpu"  # of what torch itself computes
-    by_torch = isinstance(model.engine, TorchEngine)
-    precision = precision_of(tested.get("precision") or "32-true", device) if by_torch else None
+    device, precision = "cpu", None  # of what torch itself computes
+    if isinstance(model.engine, TorchEngine):
+        device = model.engine.device
+        precision = precision_of(tested.get("precision") or "32-true", device)
     with dataset.held():
         metrics = _test(task, Batches(items, size), device, precision or "32-true")
     task.to(device)  # a trainer leaves it on the CPU

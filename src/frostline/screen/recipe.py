@@ -58,9 +58,9 @@ def base(task: str, overrides: Sequence[str]) -> Config:
     for key, most in (("devices", 1), ("num_nodes", 1), ("accumulate_grad_batches", 1)):
         if config["trainer"].get(key, 1) != most:
             raise FrostlineError(f"trainer.{key} is {config['trainer'][key]}, and a probe is trained on one device.")
-    if (precision := config["trainer"]["precision"]) in ("16-mixed", "64-true"):
-        why = "scales no loss" if precision == "16-mixed" else "has no doubles"
-        raise FrostlineError(f"trainer.precision is {precision}, and a probe {why}: take 32-true or bf16-mixed.")
+    precision = config["trainer"]["precision"]
+    if lacks := {"16-mixed": "scales no loss", "64-true": "has no doubles"}.get(precision):
+        raise FrostlineError(f"trainer.precision is {precision}, and a probe {lacks}: take 32-true or bf16-mixed.")
     if config["trainer"].get("compile"):
         raise FrostlineError("trainer.compile is true, and a probe compiles nothing: leave it out.")
     config["study"] = study_of(str(config["dataset"]["name"]))
