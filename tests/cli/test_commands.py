@@ -45,6 +45,7 @@ def test_help_teaches(command, capsys):
     ("command", "words"),
     [
         (["train", "trainer.epoch=3"], "did you mean 'trainer.epochs'"),
+        (["train", "dataset=/pictures"], "pictures of your own are dataset.root=/pictures"),
         (["train", "dataset=folder", "dataset.root=/nowhere/at/all"], "/nowhere/at/all"),
         (["train", "--plan", "runs/none/plan/a.yaml"], "run `frostline plan`"),
         (["train", "--plan", "a.yaml", "seed=1"], "Give one of"),
@@ -122,6 +123,22 @@ def test_dry_run_names_every_run_and_its_cost(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "classification-frozen" in text and "never trained" in text and "2 of 2 runs to train" in text
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_names_the_weights_that_are_to_be_fetched(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "experiments" / "mine").mkdir(parents=True)
+    study = "grid: {backbone: [efficientnet_lite0, resnet18, small_cnn], seed: [0, 1]}"
+    (tmp_path / "experiments" / "mine" / "study.yaml").write_text(study)
+    assert main(["plan", "experiments/mine"]) == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.endswith("takes a network: resnet18 (from timm/resnet18.a1_in1k).")
+    weights = tmp_path / "hub/models--timm--resnet18.a1_in1k/snapshots/abc"
+    weights.mkdir(parents=True)
+    (weights / "model.safetensors").touch()
+    assert main(["plan", "experiments/mine"]) == 0
+    assert "6 runs planned" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_dry_run_knows_what_is_trained_and_not_yet_taken_over(tmp_path, monkeypatch, capsys):

@@ -91,6 +91,11 @@ def test_same_configuration_same_text():
         (["+a=1"], "none can be added"),
         (["~augment"], "none can be added or taken away"),
         (["epochs"], "'epochs' is no override: write KEY=VALUE"),
+        (["../pictures"], "'../pictures' is no override: write KEY=VALUE, such as dataset.root=../pictures"),
+        (["dataset.roto=pictures"], r"no configuration key 'dataset.roto' \(did you mean 'dataset.root'\?\)"),
+        (["dataset=../pictures"], "is a path, and .* by its name: pictures of your own are dataset.root=../pictures"),
+        (["schedule=conf/schedule/thaw.yaml"], "is a path, and .* by its name: write schedule=thaw"),
+        (["schedule=mine.yaml"], "is a path, and .* by its name: put it there and write schedule=mine"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(overrides, words):

@@ -1,13 +1,17 @@
 import importlib
+import socket
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from frostline.errors import FrostlineError
 from frostline.freezing.groups import check_partition, count
@@ -192,12 +196,41 @@ def test_weights_that_cannot_be_had_are_named_with_what_to_do(monkeypatch, tmp_p
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    import huggingface_hub.constants
-
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(FrostlineError, match="weights of 'resnet18'.*backbone.pretrained=false"):
         timm_backbone("resnet18", pretrained=True)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch, tmp_path):
+    # The trap: its client asks again and again for a minute, and fills the screen with it.
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+        start = time.monotonic()
+        with pytest.raises(FrostlineError, match="weights of 'resnet18' are not in the local cache"):
+            timm_backbone("resnet18", pretrained=True)
+        assert time.monotonic() - start < 10
+
+
+def test_weights_that_are_here_take_no_network(monkeypatch, tmp_path):
+    # As the hub's client lays them down. The trap: it would ask for newer ones, and wait for an answer.
+    model = timm.create_model("test_resnet", pretrained=False)
+    folder = tmp_path / "models--timm--test_resnet.r160_in1k"
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    save_file(model.state_dict(), folder / "snapshots" / "abc" / "model.safetensors")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: pytest.fail("the network was asked"))
+    backbone = timm_backbone("test_resnet", pretrained=True)
+    assert backbone.weights == "timm/test_resnet.r160_in1k"
+    own = backbone.state_dict()
+    for name, value in model.state_dict().items():
+        if name in backbone.published:
+            assert torch.equal(own[backbone.published[name]], value), name
+    assert len(backbone.published) > 50
 
 
 def test_maps_that_do_not_lie_upon_the_picture_stay_inside():

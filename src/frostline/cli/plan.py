@@ -1,9 +1,14 @@
 """`frostline plan`: a study's runs, or what they will cost."""
 
 import argparse
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from frostline.cli.common import QUICKSTART, Commands, show
+from frostline.config import Config
+from frostline.errors import FrostlineError
+from frostline.words import duration
 
 
 def add(commands: Commands) -> None:
@@ -20,8 +25,10 @@ def run(args: argparse.Namespace) -> None:
 
     study = read_study(args.study)
     if not args.dry_run:
-        names = write_plan(study)
-        print(f"{len(names)} runs planned in {study.runs / 'plan'}")
+        planned = write_plan(study)
+        print(f"{len(planned)} runs planned in {study.runs / 'plan'}")
+        if lines := _to_be_fetched(planned.values()):
+            print(f"Not here, so training fetches these weights, which takes a network: {', '.join(lines)}.")
         return
     runs = compose_runs(study)
     reasons = stale(study, runs)
@@ -38,5 +45,17 @@ def run(args: argparse.Namespace) -> None:
     for name in runs:
         table.add_row(name, reasons.get(name, "up to date"), f"{seconds[name]:.0f}" if name in seconds else "")
     show(table)
-    total = repro_seconds(seconds.values(), todo.values())
-    print(f"{len(todo)} of {len(runs)} runs to train, about {total / 60:.0f} min on this machine")
+    total = duration(repro_seconds(seconds.values(), todo.values()))
+    print(f"{len(todo)} of {len(runs)} runs to train, about {total} on this machine once the pictures are prepared")
+
+
+def _to_be_fetched(runs: Iterable[Config]) -> list[str]:
+    """The backbones whose weights are not here, each with where they come from."""
+    from frostline.runs.catalogue import to_be_fetched
+
+    nodes = {str(run["backbone"]["name"]): run["backbone"] for run in runs}
+    sources = {}
+    for name, node in nodes.items():
+        with suppress(FrostlineError):  # one's own, which no table has
+            sources[name] = to_be_fetched(name, node)
+    return [f"{name} (from {source})" for name, source in sources.items() if source]

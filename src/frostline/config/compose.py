@@ -124,9 +124,29 @@ def _apart(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             )
         key, sign, value = override.partition("=")
         if not sign:
-            raise FrostlineError(f"'{override}' is no override: write KEY=VALUE, such as trainer.epochs=3.")
-        (chosen if (folder / key.split("@")[0]).is_dir() and not value.startswith("{") else changed).append(override)
+            such_as = f"dataset.root={override}" if _is_path(override) else "trainer.epochs=3"
+            raise FrostlineError(f"'{override}' is no override: write KEY=VALUE, such as {such_as}.")
+        if not (folder / key.split("@")[0]).is_dir() or value.startswith("{"):
+            changed.append(override)
+            continue
+        if _is_path(value) and not (folder / key / f"{value}.yaml").is_file():
+            raise FrostlineError(_no_choice(override, key, value, folder))
+        chosen.append(override)
     return chosen, changed
+
+
+def _is_path(text: str) -> bool:
+    return any(sign in text for sign in "/\\") or text.endswith((".yaml", ".yml")) or os.path.isdir(text)
+
+
+def _no_choice(override: str, group: str, value: str, folder: Path) -> str:
+    """What to say of a path where the name of a file of conf/ is meant."""
+    said = f"'{override}' is a path, and {group}=… chooses a file of conf/{group}/ by its name"
+    if (folder / group / f"{Path(value).stem}.yaml").is_file():
+        return f"{said}: write {group}={Path(value).stem}."
+    if group == "dataset":
+        return f"{said}: pictures of your own are dataset.root={value}."
+    return f"{said}: put it there and write {group}={Path(value).stem}."
 
 
 def _change(config: Any, overrides: Sequence[str]) -> dict[str, str]:
@@ -142,8 +162,7 @@ def _change(config: Any, overrides: Sequence[str]) -> dict[str, str]:
             _set(config, key.split("."), value, free=key in free)
         except LookupError:
             raise FrostlineError(
-                f"There is no configuration key '{key}'{_near(key, config)}; `frostline train --help` shows the ones "
-                "there are."
+                f"There is no configuration key '{key}'{_near(key, config)}; `frostline train --show` prints all."
             ) from None
         if not isinstance(value, str | dict | list):
             written[key] = override.partition("=")[2]
@@ -261,7 +280,7 @@ def _explain(error: Exception, folder: Path) -> str:
 
 
 def _near(key: str, config: Any) -> str:
-    keys = [path for path, _ in _leaves(config, whole=True)]
+    keys = [*(path for path, _ in _leaves(config, whole=True)), "dataset.root"]  # which the drawn ones have not
     near = difflib.get_close_matches(key, keys, n=1) or [k for k in keys if k.endswith("." + key.split(".")[-1])][:1]
     return f" (did you mean '{near[0]}'?)" if near else ""
 

@@ -20,6 +20,7 @@ from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone, check_name, fetched, first_line
 from frostline.models.chain import ChainBackbone, Ends, cut
 from frostline.models.grouping import end_of_stem, units_of
+from frostline.models.hub import PACKAGED, check_reachable, file_of
 from frostline.models.timm_facts import facts_of, is_fixed_size
 from frostline.models.wrapped import WrappedBackbone
 
@@ -82,7 +83,7 @@ def efficientnet_lite(
     cast(Any, model).reset_classifier(0)
     backbone = chain_of(name, model, with_embedding)
     assert backbone is not None
-    backbone.weights = "installed package"
+    backbone.weights = PACKAGED
     return backbone
 
 
@@ -134,12 +135,25 @@ def _create(name: str, pretrained: bool, image_size: int | None) -> nn.Module:
     if image_size and is_fixed_size(name):
         options["img_size"] = image_size
     try:
+        if pretrained:
+            options |= _fetched(name)
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
         if pretrained:
             _create(name, False, image_size)  # raises where it is not only the weights that are missing
             raise fetched(name, error) from error
         raise FrostlineError(f"timm cannot build '{name}': {first_line(error)}") from error
+
+
+def _fetched(name: str) -> dict[str, Any]:
+    """What tells timm to read weights that are here as they lie: it would ask the hub for newer ones."""
+    config = timm.get_pretrained_cfg(name)
+    if not config or not config.hf_hub_id or config.hf_hub_filename or config.custom_load:
+        return {}
+    if file := file_of(config.hf_hub_id):
+        return {"pretrained_cfg_overlay": {"file": str(file)}}
+    check_reachable()
+    return {}
 
 
 def _ends(model: nn.Module) -> Ends:

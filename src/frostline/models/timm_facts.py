@@ -9,6 +9,7 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from frostline.models.backbone import FROM_SCRATCH
+from frostline.models.hub import WEB
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def facts_of(model: nn.Module) -> Facts:
         data["std"],
         int(data["input_size"][-1]),
         int(getattr(model, "head_hidden_size", None) or cast(Any, model).num_features),
-        str(config.get("hf_hub_id") or ("web" if config.get("url") else FROM_SCRATCH)),
+        str(config.get("hf_hub_id") or (WEB if config.get("url") else FROM_SCRATCH)),
     )
 
 

@@ -18,6 +18,7 @@ from frostline.code import code_hash
 from frostline.config import Config, conf_files
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
+from frostline.models.hub import WEB, are_here
 from frostline.runs.timm_names import timm_names
 from frostline.words import quantity
 
@@ -56,7 +57,7 @@ def node_of(name: str) -> Config:
     """The configuration of a backbone, without weights: a file of conf/backbone/, or a name of timm's."""
     known = conf_files("backbone")
     if name == ANY or (name not in known and name.split(".")[0] not in timm_names()):
-        near = difflib.get_close_matches(name, [*known, *sorted(timm_names())], n=4)
+        near = difflib.get_close_matches(name, sorted({*known, *timm_names()}), n=4)
         hint = f"; names like it: {', '.join(near)}" if near else ""
         raise FrostlineError(f"'{name}' is neither a file in conf/backbone/ nor a model of timm{hint}.")
     node = known.get(name) or known[ANY] | {"name": name}
@@ -68,6 +69,19 @@ def known(names: Sequence[str]) -> dict[str, Entry | None]:
     shipped_rows, own_rows, code = _read(SHIPPED), _read(OWN), code_hash("models")
     rows = {name: shipped_rows.get(key) or own_rows.get(f"{key} {code}") for name, key in _keys(names).items()}
     return {name: row and Entry(**row) for name, row in rows.items()}
+
+
+def to_be_fetched(name: str, node: Config) -> str:
+    """Where a backbone's pretrained weights come from, if it wants some and they are not here; else empty.
+
+    name: as in `known`. node: its part of a configuration.
+    """
+    if not node.get("pretrained") or node.get("weights"):
+        return ""
+    row = known([name])[name]
+    if row is None or are_here(row.weights, str(node["name"])):
+        return ""
+    return "the web" if row.weights == WEB else row.weights
 
 
 def keep(entry: Entry) -> None:

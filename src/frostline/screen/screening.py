@@ -13,9 +13,10 @@ from tqdm import tqdm
 from frostline.config import Config, build
 from frostline.errors import FrostlineError
 from frostline.launch.local import WarmProcesses, places
+from frostline.models.hub import weights_there
 from frostline.runs.alone import prepared
 from frostline.runs.beforehand import check_beforehand
-from frostline.screen.candidates import Candidate, chosen, weights_there
+from frostline.screen.candidates import Candidate, chosen
 from frostline.screen.cells import ASIDE, Candidacy, Cell, Facts, Parcel
 from frostline.screen.entry import work
 from frostline.screen.recipe import base, folder_of, with_backbone

@@ -24,6 +24,7 @@ from frostline.launch.planned import said_to
 from frostline.loading.batch import NONE, Activations
 from frostline.metrics.resampled import set_metric
 from frostline.models.backbone import Backbone
+from frostline.models.hub import weights_there
 from frostline.runs import provenance
 from frostline.runs.behind import MARK
 from frostline.runs.build import Built, build_backbone, build_run, class_of
@@ -34,7 +35,6 @@ from frostline.runs.timing import HoldStill, Stopwatch, predict_ms
 from frostline.runs.train import CONFUSED, result_of
 from frostline.scenes.dataset import Dataset
 from frostline.screen import memory
-from frostline.screen.candidates import weights_there
 from frostline.screen.cells import ASIDE, RESAMPLES, Candidacy, Cell, Facts, Parcel
 from frostline.screen.estimates import h_score, logme
 from frostline.screen.probe import Floats, Kept, depth_below_head, probe, trainer_for

@@ -82,8 +82,8 @@ def code_of(stage: str) -> str:
     return code_hash(*CODE[stage]) + "\n"
 
 
-def write_plan(study: Study) -> list[str]:
-    """Write the plan of a study; returns the runs' names.
+def write_plan(study: Study) -> dict[str, Config]:
+    """Write the plan of a study; returns its runs by name.
 
     `runs/<study>/plan/<run>.yaml`, `plan/data/<dataset>.yaml` for `prepare`, and `plan/code/<stage>.txt`, which tells
     DVC whether the code that decides what a stage makes has changed.
@@ -103,4 +103,4 @@ def write_plan(study: Study) -> list[str]:
         shutil.rmtree(plan, ignore_errors=True)
         aside.rename(plan)
         keep(study)
-    return list(runs)
+    return runs
