@@ -13,7 +13,7 @@ from frostline.launch.arrays import Sent, folders, where
 from frostline.launch.cells import Attempt, Cell
 from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, seconds_left, told
-from frostline.runs.behind import MARK
+from frostline.runs.identity import MARK
 from frostline.scenes.layout import INFO, read_info
 from frostline.studies.stale import code_changed, of_other_code
 from frostline.studies.study import Study

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from frostline.config import Config, build, compose, to_yaml
 from frostline.environment import importing
-from frostline.runs.beforehand import check_beforehand
-from frostline.runs.behind import MARK, beside
 from frostline.runs.finish import finish, member_of
+from frostline.runs.identity import MARK, beside
+from frostline.runs.preflight import check_beforehand
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, identity, run_name
 from frostline.scenes.dataset import Dataset

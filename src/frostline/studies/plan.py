@@ -9,7 +9,7 @@ from frostline.code import DATASET, REPORT, RESULTS, code_hash
 from frostline.config import Config, compose, to_yaml
 from frostline.config.source import attribute
 from frostline.errors import FrostlineError
-from frostline.runs.beforehand import check_parts
+from frostline.runs.preflight import check_parts
 from frostline.runs.workplace import prepared
 from frostline.studies.axes import SEED, arm
 from frostline.studies.kept import keep
