@@ -15,8 +15,9 @@ INDIFFERENT = {"", "code", "config", "draw", "environment", "errors", "files", "
 INDIFFERENT |= {"words"}
 MODULES = {
     *("predict.drawn", "scenes.faults"),  # the one draws; of a scene that is prepared there are no faults
-    *("runs", "runs.beforehand", "runs.behind", "runs.catalogue", "runs.checkpoints", "runs.provenance", "runs.result"),
-    *("runs.tested", "runs.timing", "runs.timm_names", "runs.together", "runs.told", "runs.train", "runs.workplace"),
+    *("runs", "runs.preflight", "runs.identity", "runs.catalogue", "runs.checkpoints", "runs.provenance"),
+    *("runs.result", "runs.tested", "runs.timing", "runs.timm_names", "runs.together", "runs.told", "runs.train"),
+    "runs.workplace",
 }
 
 # What a change of each file makes anew: d datasets, s squares, a activations, r results; and which stages of a pipeline

@@ -137,7 +137,7 @@ def test_a_plan_names_the_weights_that_are_to_be_fetched(tmp_path, monkeypatch, 
     weights = tmp_path / "hub/models--timm--resnet18.a1_in1k/snapshots/abc"
     weights.mkdir(parents=True)
     (weights / "model.safetensors").touch()
-    assert main(["plan", "experiments/mine"]) == 0
+    assert main(["plan", "mine"]) == 0  # by its name, too
     assert "6 runs planned" in capsys.readouterr().out.splitlines()[-1]
 
 

@@ -79,7 +79,19 @@ def test_what_is_there_is_counted(source):
     assert told["splits"]["train"]["classes"]["boxes"] == {"x": 0, "[y]": 2} and len(told["notes"]) == 4
     page = to_html(examined(source), "some", there)
     assert page.index("corners are counted from 1") < page.index("<td>[y]") < page.index("<h2")
-    assert "not in the split that they came in" in Inventory.of(examined(source, False), source).notes[-1]
+    moved = Inventory.of(examined(source, False), source).notes[-1]
+    assert moved.endswith("not in the split that they came in: dataset.split.given=true keeps them")
+
+
+def test_nobody_is_advised_to_keep_what_is_kept():
+    # A split that is drawn out of the given train moves scenes, whatever dataset.split.given says.
+    source = Some([Scene(f"s{n}", picture(n), n % 2, split="train") for n in range(20)])
+    notes = Inventory.of(examined(source), source).notes
+    assert "its own train is kept (dataset.split.given=false splits anew)" in notes
+    assert "val and test are drawn from its train, as it gives none" in notes
+    assert not any("came in" in note for note in notes)
+    none = Some([Scene(f"s{n}", picture(n), n % 2, split="test") for n in range(20)])
+    assert Inventory.of(examined(none), none).notes[-1].endswith("not in the split that they came in")
 
 
 def test_of_many_classes_some_are_shown(source):

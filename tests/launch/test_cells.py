@@ -58,7 +58,7 @@ def test_each_end_is_written_with_its_reason(study):
         raise KeyboardInterrupt
     ends = [(each.outcome, each.exit, each.reason) for each in Cell(plan).attempts]
     assert ends == [("done", 0, ""), ("failed", 1, "no room for it"), ("cancelled", 1, "told to stop")]
-    assert stand(study)["0"][0] == "cancelled" and stand(study)["1"] == ("not sent", "")
+    assert stand(study)["0"][0] == "cancelled" and stand(study)["1"] == ("not begun", "")
 
 
 def test_a_process_that_finds_another_at_work_leaves_its_record_alone(study):
@@ -104,7 +104,7 @@ def test_another_plan_knows_nothing_of_what_failed_before(study):
         raise ValueError("x")
     assert stand(study)["0"][0] == "failed"
     plan.write_text(plan.read_text() + "# another\n")
-    assert stand(study)["0"] == ("not sent", "")
+    assert stand(study)["0"] == ("not begun", "")
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"attempts": [{"host": 1}]}'])
@@ -112,7 +112,7 @@ def test_a_damaged_file_is_none(study, damage):
     cell = Cell(plans(study)["0"])
     cell.path.parent.mkdir()
     cell.path.write_text(damage)
-    assert stand(study)["0"] == ("not sent", "")
+    assert stand(study)["0"] == ("not begun", "")
     cell.begin()
     assert len(cell.attempts) == 1
 
@@ -141,7 +141,7 @@ def test_results_of_todays_plan_are_done_and_of_another_are_not(study):
     assert stand(study)["0"] == ("stale", "its results are of other code than today's")
     code.write_text(before)
     (results / "config.yaml").write_text(to_yaml({"another": 1}))
-    assert stand(study)["0"] == ("not sent", "")
+    assert stand(study)["0"] == ("not begun", "")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_study_that_is_not_planned_as_it_is_today_says_so(study, capsys):
 def test_status_and_cancel_ask_no_queue_where_nothing_was_sent(study, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert main(["status", "mine"]) == 0
-    assert capsys.readouterr().out.splitlines() == ["0  not sent", "1  not sent", "mine: 2 not sent"]
+    assert capsys.readouterr().out.splitlines() == ["0  not begun", "1  not begun", "mine: 2 not begun"]
     assert main(["cancel", "mine"]) == 0 and capsys.readouterr().out == "mine: 0 runs cancelled.\n"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.drawn import Listed, drawn_scenes
+from helpers.models import png, untrained
 
 from frostline.checking.prepare import prepare
 from frostline.cli import main
@@ -169,6 +170,32 @@ def test_the_command_shows_and_writes_what_was_found(small_meadow, tmp_path, cap
     assert "the model brings that with it" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path), str(small_meadow.path)]) == 2
     assert "holds no finished run and no model" in capsys.readouterr().err
+
+
+def test_only_the_split_that_is_asked_for_has_to_be_of_use(tmp_path, capsys, monkeypatch):
+    # The trap: annotated pictures that are refused for want of splits and examples which only training needs.
+    monkeypatch.chdir(tmp_path)
+    model = untrained("classification", tmp_path / "model", ("apples", "pears"))
+    for seed, name in enumerate(("apples", "pears", "plums")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "1.png").write_bytes(png(seed))
+    command = ["evaluate", str(model), "pictures", "--device", "cpu"]
+    assert main([*command, "--split", "all"]) == 0
+    told = capsys.readouterr()
+    assert "3 scenes of dataset" in told.out and "split" not in told.err
+    assert main(["evaluate", str(model), "pictures", "dataset.split.given=auto", "--split", "val"]) == 2
+    assert "has no scene with label in its val split" in capsys.readouterr().err
+    assert main(["prepare", "pictures"]) == 2  # what was good enough for that is not taken for good enough to train on
+    assert "split val: has no usable scene" in capsys.readouterr().err
+
+
+def test_a_dataset_that_is_not_there_is_told_before_a_model_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr("frostline.runs.load.load", lambda *_: pytest.fail("torch was loaded for nothing"))
+    assert main(["evaluate", "model", "/nowhere/at/all"]) == 2
+    assert "/nowhere/at/all" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "model"])
+    assert "required: DATASET\n" in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_measured_it_says_so(small_meadow, tmp_path):

@@ -13,9 +13,9 @@ from frostline.config import compose
 from frostline.errors import FrostlineError
 from frostline.models.lenet import LeNet5
 from frostline.models.small_cnn import SmallCnn
-from frostline.runs.beforehand import check_beforehand
 from frostline.runs.build import build_backbone
 from frostline.runs.network import read_run
+from frostline.runs.preflight import check_beforehand
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import identity
 from frostline.studies.pipeline import difference, new_study, write_pipeline

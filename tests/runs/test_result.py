@@ -36,6 +36,13 @@ def test_the_summary_names_few_metrics_and_the_primary_one_first(file):
     assert RunResult.read(file).summary == "r: map 0.5000  ap0 0.0000  ap1 0.1000  ap2 0.2000  (10 s of training)"
 
 
+def test_classes_without_a_tested_example_are_known(file):
+    by_class = {"f1": {"daisy": -1, "rose": 0.1, "tulip": -1}, "ap": {"daisy": -1, "rose": -1, "tulip": -1}}
+    file.write_text(json.dumps(OLD | {"metrics": {"map": 0.5}, "by_class": by_class, "scenes": {"test": 1200}}))
+    result = RunResult.read(file)
+    assert result.unseen == ["daisy", "tulip"] and result.summary.endswith("(10 s of training, 1,200 scenes tested)")
+
+
 def test_what_is_written_is_read_back(file):
     file.write_text(json.dumps(OLD | {"metrics": {"map": 0.5}, "by_class": {"ap": {"daisy": -1, "rose": 0.1}}}))
     result = RunResult.read(file)

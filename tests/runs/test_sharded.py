@@ -11,7 +11,7 @@ import pytest
 
 from frostline.config import compose
 from frostline.errors import FrostlineError
-from frostline.runs.beforehand import check_parts
+from frostline.runs.preflight import check_parts
 
 LIMIT = 240  # s
 

@@ -95,6 +95,16 @@ def test_code_that_decides_makes_runs_stale_and_says_so(study):
     assert stale(study, runs) == dict.fromkeys(runs, "code changed")
 
 
+def test_a_misspelt_axis_is_told_with_its_line(study):
+    # The trap: its pipeline does not fit it any more either, and who writes that anew has the mistake in two files.
+    text = STUDY.replace("  schedule: [", "  sceduel: [")
+    (study.folder / "study.yaml").write_text(text)
+    (study.folder / "dvc.yaml").write_text("stages: {}\n")
+    words = r"study.yaml, line 8, run .*no configuration key 'sceduel' \(did you mean 'schedule'\?\)"
+    with pytest.raises(FrostlineError, match=words):
+        compose_runs(read_study(study.folder))
+
+
 def test_two_datasets_of_one_name_are_refused(tmp_path, conf_here):
     (tmp_path / "study.yaml").write_text("grid: {dataset.source.seed: [0, 1]}")
     with pytest.raises(FrostlineError, match="two different datasets are called 'meadow'"):

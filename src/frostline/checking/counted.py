@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from frostline.scenes.dataset import Dataset
+from frostline.scenes.faults import KINDS
 from frostline.scenes.layout import FAULTS
 from frostline.scenes.scene import SPLITS
 
@@ -19,9 +20,15 @@ def counted(dataset: Dataset) -> str:
         why = ", ".join(f"{count} {reason}" for reason, count in found.get("gone", {}).items())
         kinds = _listed(done["left out"])
         said.append(f"{gone} left out{f': {why}' if why else ''}{f' ({kinds})' if kinds else ''}")
-    if mended := _listed(done["mended"]):
-        said.append(f"mended: {mended}")
+    if mended := done["mended"]:
+        said.append(f"mended: {', '.join(_how(kind, count) for kind, count in sorted(mended.items()))}")
     return "; ".join(said)
+
+
+def _how(kind: str, count: int) -> str:
+    """How a kind of fault was mended. A dataset may be of a version that knew other kinds."""
+    how = KINDS[kind].fixable if kind in KINDS else None
+    return f"{count} {kind}" + (f" ({how})" if how else "")
 
 
 def _listed(kinds: Mapping[str, int]) -> str:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,13 @@ from frostline.code import DATASET, code_hash
 from frostline.errors import FrostlineError, check_choice
 from frostline.pictures.reading import MAX_PIXELS
 from frostline.scenes.dataset import Dataset, unread
-from frostline.scenes.faults import Fault, policies
+from frostline.scenes.faults import KINDS, Fault, policies
 from frostline.scenes.layout import FORMAT, INFO
 from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 from frostline.sources.configured import configured
 
+OF_SPLITS = ("split_empty", "class_untrained", "class_absent")  # faults that no test of other scenes minds
 SHOWN = 3  # faults in the sentence that refuses a dataset
 
 
@@ -42,7 +43,7 @@ SHOWN = 3  # faults in the sentence that refuses a dataset
 class Settings:
     """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty. white:
     of pictures of 16 bits, where somebody says so. duplicates: what becomes of nearly identical ones, of `twins.MODES`.
-    store: how it holds its pictures.
+    store: how it holds its pictures. for_training: whether every split is to be of use.
     """
 
     name: str
@@ -52,6 +53,12 @@ class Settings:
     white: int | None = None
     duplicates: str = "split"
     store: PictureStore = PictureStore()
+    for_training: bool = True
+
+    @property
+    def policy(self) -> Mapping[str, str]:
+        """What becomes of each kind of fault."""
+        return self.policies if self.for_training else {**self.policies, **dict.fromkeys(OF_SPLITS, "skip")}
 
 
 def prepare(
@@ -69,6 +76,7 @@ def prepare(
     side: int | None = None,
     workers: int | None = None,
     remember: bool = True,
+    for_training: bool = True,
 ) -> Dataset:
     """Write the source's scenes to the folder `out` as a dataset and open it.
 
@@ -81,21 +89,23 @@ def prepare(
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
     same, it is opened as it is. Without, it is always made anew and no note is left, for whoever compares by itself
     (DVC, which hashes all that lies beside). The dataset holds nothing of the note: equal scenes give equal files.
+    for_training: where not, faults of whole splits (`OF_SPLITS`) are let be, without a word.
     Raises FrostlineError for a fault whose policy is `fail`, and for a dataset without scenes.
     """
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
     policy, held = policies(on_fault, faults or {}), PictureStore(store, side)
-    settings = Settings(name, split, policy, max_pixels, white.given, duplicates, held)
+    settings = Settings(name, split, policy, max_pixels, white.given, duplicates, held, for_training)
     check_choice("dataset.duplicates", duplicates, MODES)  # before pictures are read
     if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
     out.parent.mkdir(parents=True, exist_ok=True)
     note, partial, old = (Note(out.with_name(f".{out.name}.made-of")), *_beside(out, "partial", "old"))
     how = decisive(source, settings)
+    enough = {how, decisive(source, replace(settings, for_training=True))}
     with FileLock(out.with_name(f".{out.name}.lock")):
         known = _opened(out) if remember and note.path.is_file() else None
-        if known is not None and note.tells_same(how, source, workers, held.where(out)):
+        if known is not None and any(note.tells_same(each, source, workers, held.where(out)) for each in enough):
             return known
         with unread(out):  # told before the work, too
             pass
@@ -112,17 +122,28 @@ def prepare(
     return Dataset.open(out)
 
 
-def prepare_from_config(config: Any, out: str | Path, workers: int | None = None, remember: bool = True) -> Dataset:
+def prepare_from_config(
+    config: Any, out: str | Path, workers: int | None = None, remember: bool = True, for_training: bool = True
+) -> Dataset:
     """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, group, on_fault, faults.
 
-    workers, remember: as `prepare` takes them.
+    workers, remember, for_training: as `prepare` takes them.
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
     source, plain = configured(config)
     keys = ("split", "on_fault", "faults", "max_pixels", "duplicates", "store", "side")
     options = {key: plain[key] for key in keys if key in plain}
     white = White(plain.get("white"), plain.get("root"))
-    return prepare(source, out, name=plain["name"], white=white, workers=workers, remember=remember, **options)
+    return prepare(
+        source,
+        out,
+        name=plain["name"],
+        white=white,
+        workers=workers,
+        remember=remember,
+        for_training=for_training,
+        **options,
+    )
 
 
 def decisive(source: Source, settings: Settings) -> str:
@@ -169,7 +190,7 @@ def _make(source: Source, folder: Path, settings: Settings, white: White, worker
         try:
             _check_ids(settings.name, journal)
             examined = examine(
-                journal, source.classes, settings.split, settings.policies, source.derived, settings.duplicates
+                journal, source.classes, settings.split, settings.policy, source.derived, settings.duplicates
             )
             _refuse(settings.name, examined)
         except FrostlineError:
@@ -196,9 +217,10 @@ def _refuse(name: str, examined: Examined) -> None:
     more = f"; and {len(failing) - SHOWN} more" if len(failing) > SHOWN else ""
     # Nothing can be trained with an empty split, whatever anybody says.
     kinds = [*dict.fromkeys(finding.fault.kind for finding in failing if finding.fault.kind != "split_empty")]
-    advice = "mend them (`frostline doctor` shows all)"
+    advice = "mend them (`frostline doctor` shows the first of each kind, and all with --html report.html)"
     if kinds:
-        advice += ", or let them be skipped or fixed, as in dataset.on_fault=skip or "
+        fixed = " or fixed" if any(KINDS[kind].fixable for kind in kinds) else ""
+        advice += f", or let them be skipped{fixed}, as in dataset.on_fault=skip or "
         advice += f"dataset.faults.{kinds[0]}=skip ({', '.join(kinds)})"
     raise FrostlineError(
         f"dataset '{name}' has {len(failing)} fault(s) in {examined.scenes} scene(s){where}: {shown}{more}: {advice}."
@@ -221,6 +243,7 @@ def _warn(settings: Settings, source: Source, examined: Examined) -> None:
             f"is split anew, and its own {' and '.join(sorted(examined.given))} are not kept: "
             "dataset.split.given=true keeps them"
         )
-    said += [str(finding.fault) for finding in examined.findings if finding.done == "let be"]
+    let_be = [finding.fault for finding in examined.findings if finding.done == "let be"]
+    said += [str(fault) for fault in let_be if settings.for_training or fault.kind not in OF_SPLITS]
     for sentence in said:
         print(f"frostline: dataset '{settings.name}': {sentence.rstrip('.')}.", file=sys.stderr)

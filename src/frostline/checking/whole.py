@@ -100,8 +100,8 @@ class Examined:
     """scenes: how many there were. findings: by scene. placed: by split; scenes left out are in none.
 
     tallies: of these. files: the pictures of the scenes that findings name, by id. notes: what was taken for granted
-    about the splits, a sentence each. given: the splits that the source names. gone: how many scenes are in no split,
-    by why.
+    about the splits, a sentence each. given: the splits that the source names. kept: whether scenes stay in these.
+    gone: how many scenes are in no split, by why.
     """
 
     scenes: int
@@ -111,6 +111,7 @@ class Examined:
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     given: frozenset[str] = frozenset()
+    kept: bool = False
     gone: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -174,7 +175,7 @@ def examine(
         "in none of the given splits": int((where < 0).sum()),
     }
     gone = {why: count for why, count in gone.items() if count}
-    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named), gone)
+    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named), given, gone)
 
 
 def _usable(

@@ -36,7 +36,7 @@ every key and its default: `frostline train --show`
 
 def add_overrides(parser: argparse.ArgumentParser, such_as: str | None = None) -> None:
     """Have a command take overrides, and explain them below its help."""
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=such_as)
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=such_as)
     parser.epilog, parser.formatter_class = OVERRIDES, argparse.RawDescriptionHelpFormatter
 
 

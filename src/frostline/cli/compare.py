@@ -8,15 +8,18 @@ from frostline.cli.common import QUICKSTART, Commands
 
 def add(commands: Commands) -> None:
     compare = commands.add_parser("compare", help="write a study's results.csv, report.md and plots")
-    compare.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="folder with study.yaml")
+    compare.add_argument(
+        "study", type=Path, nargs="?", default=QUICKSTART, help="its folder, or its name in experiments/"
+    )
     compare.add_argument("--table", action="store_true", help="only print the table of results.csv, as it stands")
     compare.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> None:
+    from frostline.studies.pipeline import folder_of
     from frostline.studies.study import read_study
 
-    study = read_study(args.study)
+    study = read_study(folder_of(args.study))
     from frostline.report.compare import compare
     from frostline.report.table import read_csv, terminal_table
 

@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     show(*there.tables(), *(f"- {escape(note)}" for note in there.notes))
     if examined.findings:
         show(table(examined, name))
+        if len(examined.findings) > 1 and not (args.html or args.json):
+            print("Each of them: --html report.html, with the pictures, or --json report.json.")
     else:
         print(f"{name}: {summary(examined)}")
     for file, write in ((args.json, to_json), (args.html, to_html)):

@@ -12,6 +12,7 @@ from frostline.words import listed, score
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from frostline.config import Config
     from frostline.runs.evaluate import Evaluation
     from frostline.scenes.dataset import Dataset
 
@@ -32,8 +33,16 @@ def add(commands: Commands) -> None:
     evaluate.add_argument(
         "dataset", metavar="DATASET", help="a prepared dataset's folder; or pictures: a PATH, or dataset=NAME"
     )
-    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the dataset, as `frostline prepare`")
-    evaluate.add_argument("--split", choices=SPLITS, default="test", help="by default test; all: every scene there is")
+    evaluate.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="of the dataset, as `frostline prepare`"
+    )
+    evaluate.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="test",
+        help="by default test: of pictures without splits of their own, a share that is drawn; "
+        "all: every scene there is",
+    )
     evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="by default one in runs/evaluated/")
     evaluate.add_argument("--batch-size", type=int, metavar="N", help="by default that of the run")
     evaluate.add_argument("--device", metavar="NAME", help="cpu, cuda, …; by default the fastest that there is")
@@ -41,17 +50,20 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from frostline.runs.alone import prepared
     from frostline.runs.load import load
+    from frostline.scenes.dataset import Dataset
 
     if args.batch_size is not None:
         check_number("--batch-size", args.batch_size, 1, whole=True)
     check_of_dataset(words := [args.dataset, *args.overrides], "the model brings that with it")
+    chosen = _chosen(words)  # what is wrong with it is told before torch is loaded
     model = load(args.model, args.device)
     from frostline.runs.evaluate import check_free, default_folder, evaluate, write_evaluation
 
     if args.out is not None:
         check_free(args.out)
-    dataset = _dataset(words)
+    dataset = chosen if isinstance(chosen, Dataset) else prepared(chosen, for_training=False)
     folder = args.out or default_folder(args.model, dataset, args.split, model.name)
     check_free(folder)
     evaluation = evaluate(model, dataset, args.split, args.batch_size)
@@ -63,16 +75,16 @@ def run(args: argparse.Namespace) -> None:
     print(folder)
 
 
-def _dataset(words: Sequence[str]) -> "Dataset":
+def _chosen(words: Sequence[str]) -> "Dataset | Config":
+    """A dataset that is prepared, or the configuration of one that is to be."""
     from frostline.config import compose
-    from frostline.runs.alone import prepared
     from frostline.scenes.dataset import Dataset
     from frostline.scenes.layout import INFO
 
     first, *more = words
     if not more and "=" not in first and (Path(first) / INFO).is_file():
         return Dataset.open(first)
-    return prepared(compose(with_paths(words)))
+    return compose(with_paths(words))
 
 
 def _head(evaluation: "Evaluation") -> str:

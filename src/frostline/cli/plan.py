@@ -13,17 +13,18 @@ from frostline.words import duration
 
 def add(commands: Commands) -> None:
     plan = commands.add_parser("plan", help="write one resolved configuration per run of a study")
-    plan.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="folder with study.yaml")
+    plan.add_argument("study", type=Path, nargs="?", default=QUICKSTART, help="its folder, or its name in experiments/")
     plan.add_argument("--dry-run", action="store_true", help="print the grid, what is stale and what it will cost")
     plan.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> None:
+    from frostline.studies.pipeline import folder_of
     from frostline.studies.plan import compose_runs, write_plan
     from frostline.studies.stale import finished_ahead, stale
     from frostline.studies.study import read_study
 
-    study = read_study(args.study)
+    study = read_study(folder_of(args.study))
     if not args.dry_run:
         planned = write_plan(study)
         print(f"{len(planned)} runs planned in {study.runs / 'plan'}")

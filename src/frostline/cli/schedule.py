@@ -41,7 +41,7 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_show(args: argparse.Namespace) -> None:
     from frostline.config import compose
-    from frostline.runs.beforehand import check_parts
+    from frostline.runs.preflight import check_parts
 
     if args.out is not None:
         check_out("--out", args.out, (".png", ".svg"), "a picture of a schedule")

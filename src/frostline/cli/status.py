@@ -15,7 +15,7 @@ STATES = """\
   cancelled   by `frostline cancel`, or by hand
   done        trained; those that say so are still to be taken over by `dvc repro`
   stale       it has results, of other code than today's; `frostline submit` sends it again
-  not sent    none of these
+  not begun   none of these
 """
 
 

@@ -1,10 +1,12 @@
 """`frostline train`: one run, or all stale runs of a study."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from frostline.cli.common import Commands, add_overrides
 from frostline.errors import FrostlineError
+from frostline.words import listed
 
 
 def add(commands: Commands) -> None:
@@ -38,9 +40,10 @@ def run(args: argparse.Namespace) -> None:
         raise FrostlineError("--ahead is of a planned run: give --plan FILE, too.")
     if args.study:
         from frostline.launch.ahead import train_ahead
+        from frostline.studies.pipeline import folder_of
         from frostline.studies.study import read_study
 
-        train_ahead(read_study(args.study))
+        train_ahead(read_study(folder_of(args.study)))
     elif args.plan and args.ahead:
         from frostline.cli.stopping import heeded_by_this_process_alone
         from frostline.config import read
@@ -65,6 +68,9 @@ def run(args: argparse.Namespace) -> None:
 
         result, trained = train_alone(config, ["train", *args.overrides])
         print(f"{result.summary}  -> {(result.folder or Path()) / 'result.json'}")
+        if result.unseen:
+            lacking = listed([f"'{name}'" for name in result.unseen])
+            print(f"frostline: the test split has no example of {lacking}: nothing is known of it.", file=sys.stderr)
         if not trained:
             again = f"To train it anew, remove its results: rm -r {result.folder}"
             print(f"This run was done before: nothing is trained. {again}")

@@ -78,8 +78,10 @@ class Inventory:
     def of(cls, examined: Examined, source: Source) -> "Inventory":
         sides = {name: Side.of(name, records) for name, records in examined.placed.items()}
         notes = [*source.notes, *examined.notes, *source.derived.values()]
-        if moved := sum(side.moved for side in sides.values()):
-            notes.append(f"{moved} scenes are not in the split that they came in: dataset.split.given=true keeps them")
+        moved = sum(side.moved for side in sides.values())
+        if moved and not examined.kept:  # else a note tells of the split that was drawn
+            keep = ": dataset.split.given=true keeps them" if "train" in examined.given else ""
+            notes.append(f"{moved} scenes are not in the split that they came in{keep}")
         if gone := examined.scenes - sum(side.scenes for side in sides.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in examined.gone.items())
             notes.append(f"{gone} of {examined.scenes} scenes are in no split: {why}")

@@ -19,7 +19,7 @@ from frostline.errors import FrostlineError
 from frostline.launch.cells import told
 from frostline.launch.planned import Job, train_ahead_of_dvc
 from frostline.parallel import cores
-from frostline.runs.beforehand import may_have
+from frostline.runs.preflight import may_have
 
 Told = TypeVar("Told")
 

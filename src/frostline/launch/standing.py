@@ -13,13 +13,13 @@ from frostline.launch.arrays import Sent, folders, where
 from frostline.launch.cells import Attempt, Cell
 from frostline.launch.planned import Job, plans_of
 from frostline.launch.progress import epochs_of, journal_of, seconds_left, told
-from frostline.runs.behind import MARK
+from frostline.runs.identity import MARK
 from frostline.scenes.layout import INFO, read_info
 from frostline.studies.stale import code_changed, of_other_code
 from frostline.studies.study import Study
 from frostline.words import duration
 
-State = Literal["done", "running", "queued", "waiting", "failed", "cancelled", "stale", "not sent"]
+State = Literal["done", "running", "queued", "waiting", "failed", "cancelled", "stale", "not begun"]
 ALIVE: tuple[State, ...] = ("running", "queued", "waiting")  # what is not sent once more
 GONE = "its process is gone without a word (kill -9, or its node went down): submit again, and it goes on"
 
@@ -97,7 +97,7 @@ def _standing(
         return Standing(name, "failed", f"job {sent.job} never began, and has left the queue{state}")
     if delivered:
         return Standing(name, "stale", "its results are of other code than today's")
-    return Standing(name, "not sent")
+    return Standing(name, "not begun")
 
 
 def _finished_ahead(study: Study, name: str, plan: Path, datasets: Collection[str]) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from frostline.config import Config, build, compose, to_yaml
 from frostline.environment import importing
-from frostline.runs.beforehand import check_beforehand
-from frostline.runs.behind import MARK, beside
 from frostline.runs.finish import finish, member_of
+from frostline.runs.identity import MARK, beside
+from frostline.runs.preflight import check_beforehand
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import RUNS, identity, run_name
 from frostline.scenes.dataset import Dataset
@@ -29,11 +29,14 @@ def train(*overrides: str) -> RunResult:
     return train_alone(compose(overrides), ["train", *overrides])[0]
 
 
-def prepared(config: Config) -> Dataset:
-    """The dataset of a configuration, prepared once and kept in runs/data/. Raises FrostlineError as `prepare`."""
+def prepared(config: Config, for_training: bool = True) -> Dataset:
+    """The dataset of a configuration, prepared once and kept in runs/data/.
+
+    for_training: where not, splits may be empty, and classes without an example. Raises FrostlineError as `prepare`.
+    """
     from frostline.checking.prepare import prepare_from_config
 
-    return prepare_from_config(config["dataset"], data_of(config))
+    return prepare_from_config(config["dataset"], data_of(config), for_training=for_training)
 
 
 def data_of(config: Config) -> Path:

@@ -13,7 +13,7 @@ from frostline.loading.module import SceneDataModule
 from frostline.models.backbone import Backbone
 from frostline.models.heads.base import Head
 from frostline.models.weights import fill
-from frostline.runs.beforehand import check_head
+from frostline.runs.preflight import check_head
 from frostline.runs.process import check_accelerator, check_below, settle
 from frostline.runs.result import GROUPS
 from frostline.scenes.dataset import Dataset

@@ -10,7 +10,7 @@ from frostline.environment import importing
 from frostline.errors import FrostlineError
 from frostline.files import room_wanted
 from frostline.ranks import Member, member
-from frostline.runs.beforehand import check_beforehand
+from frostline.runs.preflight import check_beforehand
 from frostline.runs.workplace import LEFT_WITHIN, Workplace
 from frostline.scenes.dataset import Dataset
 from frostline.store.nearby import near

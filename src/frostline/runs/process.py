@@ -15,7 +15,7 @@ from frostline.environment import keep_memory
 from frostline.errors import FrostlineError
 from frostline.models.backbone import Backbone
 from frostline.parallel import threads
-from frostline.runs.beforehand import no_accelerator
+from frostline.runs.preflight import no_accelerator
 from frostline.shares import rank_of_world
 
 

@@ -88,7 +88,14 @@ class RunResult:
         """One line on how it went: the primary metric, and some others."""
         names = [self.primary, *(name for name in self.metrics if name != self.primary)][:SUMMED]
         figures = "  ".join(f"{name} {score(self.metrics[name])}" for name in names)
-        return f"{self.run}: {figures}  ({self.train_seconds:.0f} s of training)"
+        tested = f", {self.scenes['test']:,} scenes tested" if "test" in self.scenes else ""
+        return f"{self.run}: {figures}  ({self.train_seconds:.0f} s of training{tested})"
+
+    @property
+    def unseen(self) -> list[str]:
+        """The classes of which no tested scene has an example, so that the figures say nothing of them."""
+        values = next(iter(self.by_class.values()), {})
+        return [name for name in values if all(each.get(name) == -1 for each in self.by_class.values())]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `result.json` holds them."""

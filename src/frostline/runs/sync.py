@@ -15,7 +15,7 @@ from frostline.config import Config, build, flat, read
 from frostline.errors import FrostlineError
 from frostline.parallel import in_threads
 from frostline.runs.alone import data_of
-from frostline.runs.behind import MARK, config_of
+from frostline.runs.identity import MARK, config_of
 from frostline.runs.result import RunResult
 from frostline.runs.told import finished, params_and_tags, tested
 from frostline.runs.workplace import DONE, ID, prepared, unused

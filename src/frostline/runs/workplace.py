@@ -19,7 +19,7 @@ from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
-from frostline.runs.behind import MARK, removed
+from frostline.runs.identity import MARK, removed
 from frostline.runs.result import GROUPS
 
 RUNS = Path("runs")  # in the working directory

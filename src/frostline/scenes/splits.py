@@ -78,9 +78,9 @@ class Split:
             return []
         if not self.keeps(named):
             return [f"it gives {_listed(named)} and no train, so all is split anew, by the shares"]
-        said = [f"its own {_listed(named)} are kept (dataset.split.given=false splits anew)"]
+        said = [f"its own {_listed(named)} {_is(named)} kept (dataset.split.given=false splits anew)"]
         if missing := [name for name in self.shares if name not in named]:
-            said.append(f"{_listed(missing)} is drawn from its train, as it gives none")
+            said.append(f"{_listed(missing)} {_is(missing)} drawn from its train, as it gives none")
         if unplaced:
             said.append(f"{unplaced} scenes are in none of its splits, and are left out")
         return said
@@ -231,6 +231,10 @@ def _dealt(sizes: Iterable[int], shares: Mapping[str, float], already: Sequence[
         chosen.append(lagging)
         counts[lagging] += size
     return chosen
+
+
+def _is(names: Collection[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _listed(names: Collection[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from frostline.code import RESULTS, code_hash
 from frostline.config import Config, to_yaml
 from frostline.files import write_whole
-from frostline.runs.behind import MARK
+from frostline.runs.identity import MARK
 from frostline.runs.result import RunResult
 from frostline.runs.workplace import run_name
 from frostline.screen.candidates import Candidate

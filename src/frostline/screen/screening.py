@@ -15,7 +15,7 @@ from frostline.errors import FrostlineError
 from frostline.launch.local import WarmProcesses, places
 from frostline.models.hub import weights_there
 from frostline.runs.alone import prepared
-from frostline.runs.beforehand import check_beforehand
+from frostline.runs.preflight import check_beforehand
 from frostline.screen.candidates import Candidate, chosen
 from frostline.screen.cells import ASIDE, Candidacy, Cell, Facts, Parcel
 from frostline.screen.entry import work

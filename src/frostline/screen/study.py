@@ -10,8 +10,8 @@ from frostline.config import Config, compose, conf_files
 from frostline.errors import FrostlineError
 from frostline.files import write_whole
 from frostline.launch.cost import Estimator, repro_seconds
-from frostline.runs.beforehand import check_parts
 from frostline.runs.catalogue import ANY
+from frostline.runs.preflight import check_parts
 from frostline.screen.candidates import OF_TIMM, Candidate, chosen
 from frostline.screen.screening import Asked
 from frostline.studies.axes import override

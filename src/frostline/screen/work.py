@@ -26,8 +26,8 @@ from frostline.metrics.resampled import set_metric
 from frostline.models.backbone import Backbone
 from frostline.models.hub import weights_there
 from frostline.runs import provenance
-from frostline.runs.behind import MARK
 from frostline.runs.build import Built, build_backbone, build_run, class_of
+from frostline.runs.identity import MARK
 from frostline.runs.process import settle
 from frostline.runs.result import RunResult
 from frostline.runs.tested import PICTURES, as_table, write_rows

@@ -87,9 +87,10 @@ def write_pipeline(study: Study) -> Path:
     return path
 
 
-def folder_of(study: str) -> Path:
+def folder_of(study: str | Path) -> Path:
     """Of a study that is called by its folder, or by its name in `experiments/`."""
-    return Path(study) if (Path(study) / "study.yaml").is_file() else STUDIES / study
+    folder = Path(study)
+    return folder if len(folder.parts) != 1 or (folder / "study.yaml").is_file() else STUDIES / folder
 
 
 def new_study(name: str) -> Study:

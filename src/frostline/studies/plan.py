@@ -9,7 +9,7 @@ from frostline.code import DATASET, REPORT, RESULTS, code_hash
 from frostline.config import Config, compose, to_yaml
 from frostline.config.source import attribute
 from frostline.errors import FrostlineError
-from frostline.runs.beforehand import check_parts
+from frostline.runs.preflight import check_parts
 from frostline.runs.workplace import prepared
 from frostline.studies.axes import SEED, arm
 from frostline.studies.kept import keep
@@ -28,8 +28,9 @@ def compose_runs(study: Study) -> dict[str, Config]:
     Beside what `compose` knows it has `arm`, what tells its arm from the others: absent where only seeds differ.
     Raises FrostlineError where the study cannot be planned: all that `plan` refuses, `plan --dry-run` does, too.
     """
+    runs = composed(study)  # first, as an axis that no run knows is no mistake of its pipeline
     check_pipeline(study)
-    return composed(study)
+    return runs
 
 
 def composed(study: Study) -> dict[str, Config]:
@@ -41,7 +42,7 @@ def composed(study: Study) -> dict[str, Config]:
             check_parts(runs[name])
             runs[name] = study.vary.apply(runs[name], values.get(SEED, 0))
         except FrostlineError as error:
-            raise FrostlineError(f"{study.folder}/study.yaml, run {name}: {error}") from error
+            raise FrostlineError(f"{study.at_axis(values, str(error))}, run {name}: {error}") from error
         _check_metric(study, runs[name]["task"])
         if told := arm(values):
             runs[name]["arm"] = told

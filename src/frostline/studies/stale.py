@@ -11,7 +11,7 @@ import yaml
 
 from frostline.config import Config, to_yaml
 from frostline.errors import FrostlineError
-from frostline.runs.behind import MARK
+from frostline.runs.identity import MARK
 from frostline.runs.workplace import DONE, identity, prepared
 from frostline.scenes.layout import read_info
 from frostline.studies.pipeline import check_pipeline, pipeline_of

@@ -58,6 +58,11 @@ class Study:
         """Where a key of its study.yaml stands, as messages name it."""
         return place(self.folder / "study.yaml", key)
 
+    def at_axis(self, values: Mapping[str, Any], told: str) -> str:
+        """Where the axis of a run's values stands that a message is about, or else the file."""
+        axis = next((key for key in values if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", told)), None)
+        return place(self.folder / "study.yaml", axis, r"\s+") if axis else f"{self.folder}/study.yaml"
+
     @property
     def runs(self) -> Path:
         """Where everything that its runs make is kept."""
@@ -126,10 +131,12 @@ def read_study(folder: Path) -> Study:
     return replace(study, seeds_for=more)
 
 
-def place(path: Path, key: str) -> str:
-    """Where a key of study.yaml stands, as messages name it."""
+def place(path: Path, key: str, indented: str = "") -> str:
+    """Where a key of study.yaml stands, as messages name it. indented: what stands before it, as a pattern."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    found = next((n for n, line in enumerate(lines, 1) if re.match(rf"['\"]?{key}['\"]?\s*:", line)), None)
+    found = next(
+        (n for n, line in enumerate(lines, 1) if re.match(rf"{indented}['\"]?{re.escape(key)}['\"]?\s*:", line)), None
+    )
     return f"{path}, line {found}" if found else str(path)
 
 

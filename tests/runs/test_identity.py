@@ -1,5 +1,5 @@
 from frostline.config import compose
-from frostline.runs.behind import beside
+from frostline.runs.identity import beside
 from frostline.runs.workplace import Workplace, identity
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from frostline.config import compose, conf_dir
 from frostline.errors import FrostlineError
-from frostline.runs.beforehand import ONE_PHASE, UNWEIGHED, check_beforehand, check_parts, may_have
+from frostline.runs.preflight import ONE_PHASE, UNWEIGHED, check_beforehand, check_parts, may_have
 from frostline.runs.timm_names import timm_names
 
 WRONG = [
@@ -47,7 +47,7 @@ def test_an_accelerator_that_is_not_there_is_told(monkeypatch):
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
 def test_another_engine_that_is_not_installed_is_told(package, monkeypatch):
-    monkeypatch.setattr("frostline.runs.beforehand.find_spec", lambda name: None if name == package else object())
+    monkeypatch.setattr("frostline.runs.preflight.find_spec", lambda name: None if name == package else object())
     with pytest.raises(FrostlineError, match=f"needs {package}, .* pip install 'frostline.export.'"):
         check_beforehand(compose(["trainer.below=onnxruntime"]))
 
