@@ -186,7 +186,7 @@ def test_only_the_split_that_is_asked_for_has_to_be_of_use(tmp_path, capsys, mon
     assert main(["evaluate", str(model), "pictures", "dataset.split.given=auto", "--split", "val"]) == 2
     assert "has no scene with label in its val split" in capsys.readouterr().err
     assert main(["prepare", "pictures"]) == 2  # what was good enough for that is not taken for good enough to train on
-    assert "split val: has no usable scene" in capsys.readouterr().err
+    assert "split val has no usable scene" in capsys.readouterr().err
 
 
 def test_a_dataset_that_is_not_there_is_told_before_a_model_is_loaded(monkeypatch, capsys):
