@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.drawn import Listed, drawn_scenes
+from helpers.drawn import Listed, drawn_scenes, noise
+from helpers.models import untrained
+from PIL import Image
 
 from frostline.checking.prepare import prepare
 from frostline.cli import main
@@ -17,6 +19,7 @@ from frostline.pictures.masks import read_mask
 from frostline.pictures.preprocessing import Preprocessing
 from frostline.predict.info import ModelInfo
 from frostline.predict.model import Model
+from frostline.runs.alone import prepared
 from frostline.runs.evaluate import evaluate, write_evaluation
 from frostline.runs.load import load
 from frostline.runs.network import BUILT, TorchEngine, bare, write_model
@@ -183,3 +186,34 @@ def test_where_nothing_can_be_measured_it_says_so(small_meadow, tmp_path):
         evaluate(model, labelled)
     with pytest.raises(FrostlineError, match="no split 'dev'"):
         evaluate(model, small_meadow, "dev")
+
+
+def test_pictures_too_few_to_train_on_are_measured_and_refused_to_training_as_ever(here, capsys):
+    """Catches what only training needs: an example of each class to train on, and scenes in every split."""
+    for number, name in enumerate(("ab/x", "ab/y", "b/z")):
+        (path := here / "own" / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(number)).save(path)
+    command = ["evaluate", str(untrained("classification", here / "mine", ("ab", "b"))), "own", "--split"]
+    assert main([*command, "all"]) == 0
+    said = capsys.readouterr()
+    assert "3 scenes of dataset 'folder'" in said.out and "has no usable scene" not in said.err
+    empty = [name for name in SPLITS if main([*command, name]) == 2]
+    assert empty and f"in its {empty[-1]} split" in capsys.readouterr().err
+    with pytest.raises(FrostlineError, match="has no usable scene"):
+        prepared(compose(["dataset.root=own"]))
+    assert main([*command, "all"]) == 0  # what was refused has taken nothing away
+
+
+def test_what_is_there_to_be_trained_on_is_measured_on_too(here, folders, monkeypatch):
+    """Catches pictures that are stored once more for each of the two."""
+    config = compose([f"dataset.root={folders}"])
+    trained = prepared(config)
+    monkeypatch.setattr("frostline.checking.prepare._make", None)
+    assert prepared(config, trains=False).data_hash == trained.data_hash
+
+
+def test_pictures_of_which_none_is_usable_are_refused_where_they_are_read(here, folders):
+    for picture in folders.glob("*/*.png"):
+        picture.write_text("no picture")
+    with pytest.raises(FrostlineError, match="the dataset has no usable scene"):
+        prepared(compose([f"dataset.root={folders}", "dataset.on_fault=skip"]), trains=False)

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ SHOWN = 3  # faults in the sentence that refuses a dataset
 class Settings:
     """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty. white:
     of pictures of 16 bits, where somebody says so. duplicates: what becomes of nearly identical ones, of `twins.MODES`.
-    store: how it holds its pictures.
+    store: how it holds its pictures. trains: as `examine` takes it.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Settings:
     white: int | None = None
     duplicates: str = "split"
     store: PictureStore = PictureStore()
+    trains: bool = True
 
 
 def prepare(
@@ -69,6 +70,7 @@ def prepare(
     side: int | None = None,
     workers: int | None = None,
     remember: bool = True,
+    trains: bool = True,
 ) -> Dataset:
     """Write the source's scenes to the folder `out` as a dataset and open it.
 
@@ -81,21 +83,23 @@ def prepare(
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
     same, it is opened as it is. Without, it is always made anew and no note is left, for whoever compares by itself
     (DVC, which hashes all that lies beside). The dataset holds nothing of the note: equal scenes give equal files.
+    trains: as `examine` takes it. What is there to be trained on is measured on as well, and not made once more.
     Raises FrostlineError for a fault whose policy is `fail`, and for a dataset without scenes.
     """
     out = Path(out).absolute()
     split = split if isinstance(split, Split) else Split(**(split or {}))
     policy, held = policies(on_fault, faults or {}), PictureStore(store, side)
-    settings = Settings(name, split, policy, max_pixels, white.given, duplicates, held)
+    settings = Settings(name, split, policy, max_pixels, white.given, duplicates, held, trains)
     check_choice("dataset.duplicates", duplicates, MODES)  # before pictures are read
     if out.exists() and not (out / INFO).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise FrostlineError(f"{out} exists and is no prepared dataset: choose another place or clear it away.")
     out.parent.mkdir(parents=True, exist_ok=True)
     note, partial, old = (Note(out.with_name(f".{out.name}.made-of")), *_beside(out, "partial", "old"))
     how = decisive(source, settings)
+    as_good = how if trains else decisive(source, replace(settings, trains=True))
     with FileLock(out.with_name(f".{out.name}.lock")):
         known = _opened(out) if remember and note.path.is_file() else None
-        if known is not None and note.tells_same(how, source, workers, held.where(out)):
+        if known is not None and note.tells_same((how, as_good), source, workers, held.where(out)):
             return known
         with unread(out):  # told before the work, too
             pass
@@ -112,17 +116,21 @@ def prepare(
     return Dataset.open(out)
 
 
-def prepare_from_config(config: Any, out: str | Path, workers: int | None = None, remember: bool = True) -> Dataset:
+def prepare_from_config(
+    config: Any, out: str | Path, workers: int | None = None, remember: bool = True, trains: bool = True
+) -> Dataset:
     """Prepare what a file of conf/dataset says: keys name, source (with `_target_`), split, group, on_fault, faults.
 
-    workers, remember: as `prepare` takes them.
+    workers, remember, trains: as `prepare` takes them.
     Raises FrostlineError as `prepare` and the sources do, and where a mandatory key (root) is not set.
     """
     source, plain = configured(config)
     keys = ("split", "on_fault", "faults", "max_pixels", "duplicates", "store", "side")
     options = {key: plain[key] for key in keys if key in plain}
     white = White(plain.get("white"), plain.get("root"))
-    return prepare(source, out, name=plain["name"], white=white, workers=workers, remember=remember, **options)
+    return prepare(
+        source, out, name=plain["name"], white=white, workers=workers, remember=remember, trains=trains, **options
+    )
 
 
 def decisive(source: Source, settings: Settings) -> str:
@@ -169,7 +177,13 @@ def _make(source: Source, folder: Path, settings: Settings, white: White, worker
         try:
             _check_ids(settings.name, journal)
             examined = examine(
-                journal, source.classes, settings.split, settings.policies, source.derived, settings.duplicates
+                journal,
+                source.classes,
+                settings.split,
+                settings.policies,
+                source.derived,
+                settings.duplicates,
+                settings.trains,
             )
             _refuse(settings.name, examined)
         except FrostlineError:

@@ -128,6 +128,7 @@ def examine(
     policy: Mapping[str, str],
     derived: Collection[str] = (),
     duplicates: str = "split",
+    trains: bool = True,
 ) -> Examined:
     """Leave out what cannot be used, find what is the same, and split the rest.
 
@@ -135,6 +136,7 @@ def examine(
     no fault. policy: for each kind of fault. Where it is `fail`, the scene counts as left out, and the caller decides.
     duplicates: what becomes of nearly identical pictures: "split" brings them into one split, "drop" keeps one of them,
     "ignore" lets them be and does not look for them. Identical ones are kept once, whatever it says.
+    trains: whether something is to be trained on them. Where a model is only measured, no split has to have anything.
     """
     journal.written()
     known, rows = journal.gathered, np.array(journal.rows, np.int64)
@@ -163,7 +165,10 @@ def examine(
     tallies = {name: Tally.of(scenes) for name, scenes in placed.items()}
     crowd = largest(same) if duplicates == "split" and not given else 0
     fixed = _fixed_camera(crowd, len(kept))
-    whole = [*fixed, *_absent(tallies, classes, derived, bool(fixed)), *_torn_groups(known, kept_left, where)]
+    if trains:
+        whole = [*fixed, *_absent(tallies, classes, derived, bool(fixed)), *_torn_groups(known, kept_left, where)]
+    else:
+        whole = fixed if (where >= 0).any() else [Fault("split_empty", "the dataset", "has no usable scene")]
     findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
     notes = split.told(named, int((known.given < 0).sum()))

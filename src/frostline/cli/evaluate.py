@@ -72,7 +72,7 @@ def _dataset(words: Sequence[str]) -> "Dataset":
     first, *more = words
     if not more and "=" not in first and (Path(first) / INFO).is_file():
         return Dataset.open(first)
-    return prepared(compose(with_paths(words)))
+    return prepared(compose(with_paths(words)), trains=False)
 
 
 def _head(evaluation: "Evaluation") -> str:

@@ -29,11 +29,14 @@ def train(*overrides: str) -> RunResult:
     return train_alone(compose(overrides), ["train", *overrides])[0]
 
 
-def prepared(config: Config) -> Dataset:
-    """The dataset of a configuration, prepared once and kept in runs/data/. Raises FrostlineError as `prepare`."""
+def prepared(config: Config, trains: bool = True) -> Dataset:
+    """The dataset of a configuration, prepared once and kept in runs/data/. trains: whether for more than to measure.
+
+    Raises FrostlineError as `prepare`.
+    """
     from frostline.checking.prepare import prepare_from_config
 
-    return prepare_from_config(config["dataset"], data_of(config))
+    return prepare_from_config(config["dataset"], data_of(config), trains=trains)
 
 
 def data_of(config: Config) -> Path:
