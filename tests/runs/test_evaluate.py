@@ -1,6 +1,7 @@
 """A model measured on a dataset: the figures of its run on what that was tested on, and something honest elsewhere."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,7 +158,8 @@ def test_the_command_shows_and_writes_what_was_found(small_meadow, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     command = ["evaluate", str(OLD / "detection"), str(small_meadow.path), "--split", "val"]
     assert main([*command, "--batch-size", "4", "--device", "cpu"]) == 0
-    *_, folder = capsys.readouterr().out.splitlines()
+    head, *_, folder = capsys.readouterr().out.splitlines()
+    assert "10 scenes of the val split of dataset 'meadow'" in head
     told = json.loads((tmp_path / folder / "evaluation.json").read_text())
     assert told["scenes"] == 10 and told["split"] == "val" and told["data_hash"] == small_meadow.data_hash
     assert told["settings"]["batch_size"] == 4 and told["origin"]["run"] == told["model"]
@@ -196,7 +198,7 @@ def test_pictures_too_few_to_train_on_are_measured_and_refused_to_training_as_ev
     command = ["evaluate", str(untrained("classification", here / "mine", ("ab", "b"))), "own", "--split"]
     assert main([*command, "all"]) == 0
     said = capsys.readouterr()
-    assert "3 scenes of dataset 'folder'" in said.out and "has no usable scene" not in said.err
+    assert "3 scenes of all splits of dataset 'folder'" in said.out and "has no usable scene" not in said.err
     empty = [name for name in SPLITS if main([*command, name]) == 2]
     assert empty and f"in its {empty[-1]} split" in capsys.readouterr().err
     with pytest.raises(FrostlineError, match="has no usable scene"):
@@ -217,3 +219,26 @@ def test_pictures_of_which_none_is_usable_are_refused_where_they_are_read(here, 
         picture.write_text("no picture")
     with pytest.raises(FrostlineError, match="the dataset has no usable scene"):
         prepared(compose([f"dataset.root={folders}", "dataset.on_fault=skip"]), trains=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "On which pictures? Give the path"),
+        (["dataset.on_fault=skip"], "On which pictures? Give the path"),
+        (["nowhere"], "nowhere is not there"),
+        (["dataset=voc", "dataset.root=nowhere"], "nowhere is not there"),
+        ([".", "--out", "."], "is there and is no evaluation"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_told_before_a_model_is_loaded(words, told, here, capsys, monkeypatch):
+    """Catches mistakes that take as long to be told as torch takes to be imported."""
+    (here / "thesis.txt").write_text("years")
+    for heavy in ("torch", "pytorch_lightning", "frostline.runs.load"):
+        monkeypatch.setitem(sys.modules, heavy, None)
+    assert main(["evaluate", str(OLD / "detection"), *words]) == 2 and told in capsys.readouterr().err
+
+
+def test_pictures_may_stand_behind_options(here, capsys):
+    assert main(["evaluate", str(OLD / "detection"), "--split", "all", "nowhere", "dataset.on_fault=skip"]) == 2
+    assert "nowhere is not there" in capsys.readouterr().err
