@@ -1,14 +1,16 @@
 """A model measured on a dataset: the figures of its run on what that was tested on, and something honest elsewhere."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.drawn import Listed, drawn_scenes
-from helpers.models import png, untrained
+from helpers.drawn import Listed, drawn_scenes, noise
+from helpers.models import untrained
+from PIL import Image
 
 from frostline.checking.prepare import prepare
 from frostline.cli import main
@@ -18,6 +20,7 @@ from frostline.pictures.masks import read_mask
 from frostline.pictures.preprocessing import Preprocessing
 from frostline.predict.info import ModelInfo
 from frostline.predict.model import Model
+from frostline.runs.alone import prepared
 from frostline.runs.evaluate import evaluate, write_evaluation
 from frostline.runs.load import load
 from frostline.runs.network import BUILT, TorchEngine, bare, write_model
@@ -155,7 +158,8 @@ def test_the_command_shows_and_writes_what_was_found(small_meadow, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     command = ["evaluate", str(OLD / "detection"), str(small_meadow.path), "--split", "val"]
     assert main([*command, "--batch-size", "4", "--device", "cpu"]) == 0
-    *_, folder = capsys.readouterr().out.splitlines()
+    head, *_, folder = capsys.readouterr().out.splitlines()
+    assert "10 scenes of the val split of dataset 'meadow'" in head
     told = json.loads((tmp_path / folder / "evaluation.json").read_text())
     assert told["scenes"] == 10 and told["split"] == "val" and told["data_hash"] == small_meadow.data_hash
     assert told["settings"]["batch_size"] == 4 and told["origin"]["run"] == told["model"]
@@ -172,32 +176,6 @@ def test_the_command_shows_and_writes_what_was_found(small_meadow, tmp_path, cap
     assert "holds no finished run and no model" in capsys.readouterr().err
 
 
-def test_only_the_split_that_is_asked_for_has_to_be_of_use(tmp_path, capsys, monkeypatch):
-    # The trap: annotated pictures that are refused for want of splits and examples which only training needs.
-    monkeypatch.chdir(tmp_path)
-    model = untrained("classification", tmp_path / "model", ("apples", "pears"))
-    for seed, name in enumerate(("apples", "pears", "plums")):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
-        (tmp_path / "pictures" / name / "1.png").write_bytes(png(seed))
-    command = ["evaluate", str(model), "pictures", "--device", "cpu"]
-    assert main([*command, "--split", "all"]) == 0
-    told = capsys.readouterr()
-    assert "3 scenes of dataset" in told.out and "split" not in told.err
-    assert main(["evaluate", str(model), "pictures", "dataset.split.given=auto", "--split", "val"]) == 2
-    assert "has no scene with label in its val split" in capsys.readouterr().err
-    assert main(["prepare", "pictures"]) == 2  # what was good enough for that is not taken for good enough to train on
-    assert "split val has no usable scene" in capsys.readouterr().err
-
-
-def test_a_dataset_that_is_not_there_is_told_before_a_model_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr("frostline.runs.load.load", lambda *_: pytest.fail("torch was loaded for nothing"))
-    assert main(["evaluate", "model", "/nowhere/at/all"]) == 2
-    assert "/nowhere/at/all" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["evaluate", "model"])
-    assert "required: DATASET\n" in capsys.readouterr().err
-
-
 def test_where_nothing_can_be_measured_it_says_so(small_meadow, tmp_path):
     model = model_of("detection", small_meadow)
     others = [replace(scene, label=None, mask=None) for scene in drawn_scenes(20)]
@@ -210,3 +188,57 @@ def test_where_nothing_can_be_measured_it_says_so(small_meadow, tmp_path):
         evaluate(model, labelled)
     with pytest.raises(FrostlineError, match="no split 'dev'"):
         evaluate(model, small_meadow, "dev")
+
+
+def test_pictures_too_few_to_train_on_are_measured_and_refused_to_training_as_ever(here, capsys):
+    """Catches what only training needs: an example of each class to train on, and scenes in every split."""
+    for number, name in enumerate(("ab/x", "ab/y", "b/z")):
+        (path := here / "own" / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(number)).save(path)
+    command = ["evaluate", str(untrained("classification", here / "mine", ("ab", "b"))), "own", "--split"]
+    assert main([*command, "all"]) == 0
+    said = capsys.readouterr()
+    assert "3 scenes of all splits of dataset 'folder'" in said.out and "has no usable scene" not in said.err
+    empty = [name for name in SPLITS if main([*command, name]) == 2]
+    assert empty and f"in its {empty[-1]} split" in capsys.readouterr().err
+    with pytest.raises(FrostlineError, match="has no usable scene"):
+        prepared(compose(["dataset.root=own"]))
+    assert main([*command, "all"]) == 0  # what was refused has taken nothing away
+
+
+def test_what_is_there_to_be_trained_on_is_measured_on_too(here, folders, monkeypatch):
+    """Catches pictures that are stored once more for each of the two."""
+    config = compose([f"dataset.root={folders}"])
+    trained = prepared(config)
+    monkeypatch.setattr("frostline.checking.prepare._make", None)
+    assert prepared(config, for_training=False).data_hash == trained.data_hash
+
+
+def test_pictures_of_which_none_is_usable_are_refused_where_they_are_read(here, folders):
+    for picture in folders.glob("*/*.png"):
+        picture.write_text("no picture")
+    with pytest.raises(FrostlineError, match="the dataset has no usable scene"):
+        prepared(compose([f"dataset.root={folders}", "dataset.on_fault=skip"]), for_training=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "On which pictures? Give the path"),
+        (["dataset.on_fault=skip"], "On which pictures? Give the path"),
+        (["nowhere"], "nowhere is not there"),
+        (["dataset=voc", "dataset.root=nowhere"], "nowhere is not there"),
+        ([".", "--out", "."], "is there and is no evaluation"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_told_before_a_model_is_loaded(words, told, here, capsys, monkeypatch):
+    """Catches mistakes that take as long to be told as torch takes to be imported."""
+    (here / "thesis.txt").write_text("years")
+    for heavy in ("torch", "pytorch_lightning", "frostline.runs.load"):
+        monkeypatch.setitem(sys.modules, heavy, None)
+    assert main(["evaluate", str(OLD / "detection"), *words]) == 2 and told in capsys.readouterr().err
+
+
+def test_pictures_may_stand_behind_options(here, capsys):
+    assert main(["evaluate", str(OLD / "detection"), "--split", "all", "nowhere", "dataset.on_fault=skip"]) == 2
+    assert "nowhere is not there" in capsys.readouterr().err

@@ -6,6 +6,7 @@ no file is read. It is not trusted for a file that was as fresh as the clock is 
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +58,16 @@ class Note:
         content = {"how": how, "contents": made_of.contents(), "state": made_of.state()}
         write_whole(self.path, json.dumps(content) + "\n")
 
-    def tells_same(self, how: str, source: Source, workers: int | None, where: fingerprint.Where | None = None) -> bool:
-        """Whether the source says now what the dataset was made of, in the same way. where: as `of_scene` takes it."""
+    def tells_same(
+        self, hows: Collection[str], source: Source, workers: int | None, where: fingerprint.Where | None = None
+    ) -> bool:
+        """Whether the source says now what the dataset was made of, in one of these ways. where: see `of_scene`."""
         try:
             noted = json.loads(self.path.read_text())
             was, contents, state = noted["how"], noted["contents"], noted["state"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        if was != how:
+        if was not in hows:
             return False
         now = MadeOf(source.fingerprint)
         if now.own is not None:
@@ -78,5 +81,5 @@ class Note:
             now.content = (now.content + int(content, 16)) % _MODULUS
         if contents != now.contents():
             return False
-        self.write(how, now)  # it was moved or touched: next time, its new state tells
+        self.write(was, now)  # it was moved or touched: next time, its new state tells
         return True

@@ -35,7 +35,6 @@ from frostline.scenes.splits import Split
 from frostline.sources.base import Source
 from frostline.sources.configured import configured
 
-OF_SPLITS = ("split_empty", "class_untrained", "class_absent")  # faults that no test of other scenes minds
 SHOWN = 3  # faults in the sentence that refuses a dataset
 
 
@@ -43,7 +42,7 @@ SHOWN = 3  # faults in the sentence that refuses a dataset
 class Settings:
     """How a source becomes a dataset. policies: of each kind of fault. max_pixels: beyond, a picture is faulty. white:
     of pictures of 16 bits, where somebody says so. duplicates: what becomes of nearly identical ones, of `twins.MODES`.
-    store: how it holds its pictures. for_training: whether every split is to be of use.
+    store: how it holds its pictures. for_training: as `examine` takes it.
     """
 
     name: str
@@ -54,11 +53,6 @@ class Settings:
     duplicates: str = "split"
     store: PictureStore = PictureStore()
     for_training: bool = True
-
-    @property
-    def policy(self) -> Mapping[str, str]:
-        """What becomes of each kind of fault."""
-        return self.policies if self.for_training else {**self.policies, **dict.fromkeys(OF_SPLITS, "skip")}
 
 
 def prepare(
@@ -89,7 +83,7 @@ def prepare(
     remember: a note beside `out` tells what it was made of: where contents, settings and the code that decides are the
     same, it is opened as it is. Without, it is always made anew and no note is left, for whoever compares by itself
     (DVC, which hashes all that lies beside). The dataset holds nothing of the note: equal scenes give equal files.
-    for_training: where not, faults of whole splits (`OF_SPLITS`) are let be, without a word.
+    for_training: as `examine` takes it. What is there to be trained on is measured on as well, and not made once more.
     Raises FrostlineError for a fault whose policy is `fail`, and for a dataset without scenes.
     """
     out = Path(out).absolute()
@@ -102,10 +96,10 @@ def prepare(
     out.parent.mkdir(parents=True, exist_ok=True)
     note, partial, old = (Note(out.with_name(f".{out.name}.made-of")), *_beside(out, "partial", "old"))
     how = decisive(source, settings)
-    enough = {how, decisive(source, replace(settings, for_training=True))}
+    as_good = how if for_training else decisive(source, replace(settings, for_training=True))
     with FileLock(out.with_name(f".{out.name}.lock")):
         known = _opened(out) if remember and note.path.is_file() else None
-        if known is not None and any(note.tells_same(each, source, workers, held.where(out)) for each in enough):
+        if known is not None and note.tells_same((how, as_good), source, workers, held.where(out)):
             return known
         with unread(out):  # told before the work, too
             pass
@@ -190,7 +184,13 @@ def _make(source: Source, folder: Path, settings: Settings, white: White, worker
         try:
             _check_ids(settings.name, journal)
             examined = examine(
-                journal, source.classes, settings.split, settings.policy, source.derived, settings.duplicates
+                journal,
+                source.classes,
+                settings.split,
+                settings.policies,
+                source.derived,
+                settings.duplicates,
+                settings.for_training,
             )
             _refuse(settings.name, examined)
         except FrostlineError:
@@ -243,7 +243,6 @@ def _warn(settings: Settings, source: Source, examined: Examined) -> None:
             f"is split anew, and its own {' and '.join(sorted(examined.given))} are not kept: "
             "dataset.split.given=true keeps them"
         )
-    let_be = [finding.fault for finding in examined.findings if finding.done == "let be"]
-    said += [str(fault) for fault in let_be if settings.for_training or fault.kind not in OF_SPLITS]
+    said += [str(finding.fault) for finding in examined.findings if finding.done == "let be"]
     for sentence in said:
         print(f"frostline: dataset '{settings.name}': {sentence.rstrip('.')}.", file=sys.stderr)

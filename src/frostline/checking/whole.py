@@ -129,6 +129,7 @@ def examine(
     policy: Mapping[str, str],
     derived: Collection[str] = (),
     duplicates: str = "split",
+    for_training: bool = True,
 ) -> Examined:
     """Leave out what cannot be used, find what is the same, and split the rest.
 
@@ -136,6 +137,7 @@ def examine(
     no fault. policy: for each kind of fault. Where it is `fail`, the scene counts as left out, and the caller decides.
     duplicates: what becomes of nearly identical pictures: "split" brings them into one split, "drop" keeps one of them,
     "ignore" lets them be and does not look for them. Identical ones are kept once, whatever it says.
+    for_training: whether something is to be trained on them. Where a model is only measured, any split may be empty.
     """
     journal.written()
     known, rows = journal.gathered, np.array(journal.rows, np.int64)
@@ -164,7 +166,10 @@ def examine(
     tallies = {name: Tally.of(scenes) for name, scenes in placed.items()}
     crowd = largest(same) if duplicates == "split" and not given else 0
     fixed = _fixed_camera(crowd, len(kept))
-    whole = [*fixed, *_absent(tallies, classes, derived, bool(fixed)), *_torn_groups(known, kept_left, where)]
+    if for_training:
+        whole = [*fixed, *_absent(tallies, classes, derived, bool(fixed)), *_torn_groups(known, kept_left, where)]
+    else:
+        whole = fixed if (where >= 0).any() else [Fault("split_empty", "the dataset", "has no usable scene")]
     findings += [Finding("", fault, policy[fault.kind]) for fault in whole]
     findings.sort(key=lambda finding: (finding.scene, finding.fault.kind, str(finding.fault)))
     notes = split.told(named, int((known.given < 0).sum()))

@@ -70,7 +70,8 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     args, left = parser.parse_known_args(argv)
     taken = next((key for key in ("overrides", "what") if hasattr(args, key)), None)
-    if strange := [each for each in left if taken is None or "=" not in each or each.startswith("-")]:
+    paths = taken == "what"  # which takes these as well
+    if strange := [each for each in left if taken is None or each.startswith("-") or not (paths or "=" in each)]:
         hint = "" if taken != "overrides" else " (values are KEY=VALUE, such as trainer.epochs=2)"
         parser.error(f"unrecognized arguments: {' '.join(strange)}{hint}")
     if left and taken:

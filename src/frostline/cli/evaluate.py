@@ -1,12 +1,13 @@
 """`frostline evaluate`: a model measured on a dataset."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frostline.cli.common import Commands, check_of_dataset, show, with_paths
-from frostline.errors import check_number
+from frostline.errors import FrostlineError, check_number
 from frostline.words import listed, score
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from frostline.scenes.dataset import Dataset
 
 SPLITS = ("test", "val", "train", "all")
+DEFAULT = (
+    "by default test, the part that a training on the same dataset leaves aside, so that figures compare with the "
+    "study's; pictures without splits are split as for a training. all: every scene, as of pictures that are all new"
+)
 MOST = 40  # classes that are listed
 
 
@@ -31,18 +36,12 @@ def add(commands: Commands) -> None:
     )
     evaluate.add_argument("model", metavar="MODEL", help="a run's folder, a model's, or an exported file")
     evaluate.add_argument(
-        "dataset", metavar="DATASET", help="a prepared dataset's folder; or pictures: a PATH, or dataset=NAME"
+        "what",
+        nargs="*",  # and not +, as argparse would only say that something is required
+        metavar="PATH | KEY=VALUE",
+        help="annotated pictures, or a prepared dataset's folder; or dataset=NAME; and settings as for prepare",
     )
-    evaluate.add_argument(
-        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="of the dataset, as `frostline prepare`"
-    )
-    evaluate.add_argument(
-        "--split",
-        choices=SPLITS,
-        default="test",
-        help="by default test: of pictures without splits of their own, a share that is drawn; "
-        "all: every scene there is",
-    )
+    evaluate.add_argument("--split", choices=SPLITS, default="test", help=DEFAULT)
     evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="by default one in runs/evaluated/")
     evaluate.add_argument("--batch-size", type=int, metavar="N", help="by default that of the run")
     evaluate.add_argument("--device", metavar="NAME", help="cpu, cuda, …; by default the fastest that there is")
@@ -50,20 +49,22 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from frostline.runs.alone import prepared
-    from frostline.runs.load import load
-    from frostline.scenes.dataset import Dataset
+    from frostline.runs.evaluated import check_free, default_folder
 
+    # What can be told without torch comes first.
     if args.batch_size is not None:
         check_number("--batch-size", args.batch_size, 1, whole=True)
-    check_of_dataset(words := [args.dataset, *args.overrides], "the model brings that with it")
-    chosen = _chosen(words)  # what is wrong with it is told before torch is loaded
-    model = load(args.model, args.device)
-    from frostline.runs.evaluate import check_free, default_folder, evaluate, write_evaluation
-
+    check_of_dataset(args.what, "the model brings that with it")
+    _check_given(args.model, args.what)
     if args.out is not None:
         check_free(args.out)
-    dataset = chosen if isinstance(chosen, Dataset) else prepared(chosen, for_training=False)
+    there = _there(args.what)
+    from frostline.runs.load import load
+
+    model = load(args.model, args.device)
+    from frostline.runs.evaluate import evaluate, write_evaluation
+
+    dataset = _prepared(there)
     folder = args.out or default_folder(args.model, dataset, args.split, model.name)
     check_free(folder)
     evaluation = evaluate(model, dataset, args.split, args.batch_size)
@@ -75,8 +76,17 @@ def run(args: argparse.Namespace) -> None:
     print(folder)
 
 
-def _chosen(words: Sequence[str]) -> "Dataset | Config":
-    """A dataset that is prepared, or the configuration of one that is to be."""
+def _check_given(model: str, words: Sequence[str]) -> None:
+    """Raise FrostlineError where nothing says what to measure on: the default dataset is seldom meant."""
+    if not any("=" not in word or word.partition("=")[0].lstrip("+") in ("dataset", "dataset.root") for word in words):
+        raise FrostlineError(
+            "On which pictures? Give the path of annotated ones, or dataset=NAME, behind the model, as in "
+            f"`{shlex.join(['frostline', 'evaluate', model])} path/to/pictures`."
+        )
+
+
+def _there(words: Sequence[str]) -> "Dataset | Config":
+    """The prepared dataset that is named, or how pictures become one. Raises FrostlineError where nothing is there."""
     from frostline.config import compose
     from frostline.scenes.dataset import Dataset
     from frostline.scenes.layout import INFO
@@ -84,20 +94,28 @@ def _chosen(words: Sequence[str]) -> "Dataset | Config":
     first, *more = words
     if not more and "=" not in first and (Path(first) / INFO).is_file():
         return Dataset.open(first)
-    return compose(with_paths(words))
+    config = compose(with_paths(words))
+    root = config["dataset"].get("root")
+    if root is not None and not Path(root).expanduser().exists():
+        raise FrostlineError(f"{root} is not there: give the path of annotated pictures.")
+    return config
+
+
+def _prepared(there: "Dataset | Config") -> "Dataset":
+    from frostline.runs.alone import prepared
+    from frostline.scenes.dataset import Dataset
+
+    return there if isinstance(there, Dataset) else prepared(there, for_training=False)
 
 
 def _head(evaluation: "Evaluation") -> str:
-    from frostline.runs.judged import in_words
+    from frostline.runs.judged import ALL
 
     info, dataset = evaluation.model.info, evaluation.dataset
     own = dataset.data_hash == info.origin.get("data_hash")
     where = f"dataset '{dataset.name}'" + (", that of its study" if own else "")
-    return f"{info.name} ({info.task}): {len(evaluation.items):,} {_short(in_words(evaluation.split))} of {where}"
-
-
-def _short(words: str) -> str:
-    return words if words == "scenes" else f"scenes of the {words}"
+    split = "all splits" if evaluation.split == ALL else f"the {evaluation.split} split"
+    return f"{info.name} ({info.task}): {len(evaluation.items):,} scenes of {split} of {where}"
 
 
 def tables(evaluation: "Evaluation") -> "list[Table]":

@@ -32,7 +32,7 @@ def train(*overrides: str) -> RunResult:
 def prepared(config: Config, for_training: bool = True) -> Dataset:
     """The dataset of a configuration, prepared once and kept in runs/data/.
 
-    for_training: where not, splits may be empty, and classes without an example. Raises FrostlineError as `prepare`.
+    for_training: as `examine` takes it. Raises FrostlineError as `prepare`.
     """
     from frostline.checking.prepare import prepare_from_config
 

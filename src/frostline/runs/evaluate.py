@@ -3,11 +3,9 @@
 import copy
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +16,18 @@ from torch import nn
 
 from frostline.config.build import build, targets
 from frostline.errors import FrostlineError, check_number
-from frostline.files import check_replaceable, replacing_folder
+from frostline.files import replacing_folder
 from frostline.loading.items import SceneItems
 from frostline.loading.occurrences import Occurrences
 from frostline.metrics.resampled import set_metric
 from frostline.predict.model import BATCH, Model
 from frostline.runs import provenance
 from frostline.runs.drawn import draw_tested
+from frostline.runs.evaluated import EVALUATION, OWN
 from frostline.runs.judged import ALL, Batches, JudgedItems, in_words, judge, without_loss
 from frostline.runs.network import TorchEngine, is_ours
 from frostline.runs.process import precision_of, settle
 from frostline.runs.tested import PICTURES, as_table, write_rows
-from frostline.runs.workplace import RUNS
 from frostline.scenes.dataset import Dataset
 from frostline.scenes.needs import class_names
 from frostline.scenes.scene import SPLITS
@@ -37,9 +35,6 @@ from frostline.statistics.pictures import FEWEST, Resampled, resamples
 from frostline.statistics.student import Interval
 from frostline.tasks.base import Task, Tested
 
-EVALUATION = "evaluation.json"
-DRAWN = ("predictions.png", "errors.png", "confusion.png", "precision_recall.png")
-OWN = (EVALUATION, PICTURES, *DRAWN)
 CONFUSED = 1000  # pairs of classes that are told where a matrix would be too large
 
 
@@ -220,18 +215,6 @@ def resampled(task: Task) -> Resampled:
     counts = np.vstack([np.ones(len(table), np.uint16), resamples(len(table))])
     values = set_metric(table)(cast(Any, counts))
     return Resampled(len(table), float(values[0]), values[1:])
-
-
-def default_folder(model: str | Path, evaluated_on: Dataset, split: str, name: str) -> Path:
-    """Where an evaluation is written by default; models of one name that lie in two places do not share it."""
-    digest = sha256(f"{Path(model).absolute()}\n{evaluated_on.data_hash}".encode()).hexdigest()[:6]
-    parts = [re.sub(r"[^\w.]+", "_", part) for part in (name, evaluated_on.name, split, digest)]
-    return RUNS / "evaluated" / "-".join(parts)
-
-
-def check_free(folder: Path) -> None:
-    """Raise FrostlineError where something lies that is no evaluation."""
-    check_replaceable(folder, OWN, EVALUATION, "evaluation")
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:

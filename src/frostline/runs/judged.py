@@ -43,9 +43,10 @@ class JudgedItems(SceneItems):
         own, classes = class_names(dataset.classes, task.needs), task.classes
         if not len(self):
             needs = " and ".join(sorted(task.needs))
+            other = "another dataset" if split == ALL else "another split, or all of them, or another dataset"
             raise FrostlineError(
                 f"dataset '{dataset.name}' has no scene with {needs} in its {in_words(split)}, which {task.kind} is "
-                "measured by: choose another split or dataset."
+                f"measured by: choose {other}."
             )
         if len(classes) > VOID and "mask" in task.needs:
             raise FrostlineError(f"Together, model and dataset have {len(classes)} classes; masks hold {VOID}.")
