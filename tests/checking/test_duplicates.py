@@ -206,7 +206,8 @@ def test_what_became_of_the_scenes_is_one_line(tmp_path, listed, drawn):
     assert counted(made) == (
         f"29 scenes: {sides['train']} train, {sides['val']} val, {sides['test']} test; 5 left out: 1 faulty, "
         "2 as copies that disagree, 1 as copies, 1 in none of the given splits (1 box_empty, 2 label_conflict); "
-        "mended: 1 box_reversed (swapped back), 1 duplicate (identical ones kept once, near ones in one split)"
+        "mended: 1 box_reversed (swapped back), "
+        "1 duplicate (identical ones kept once, near ones as dataset.duplicates says)"
     )
     assert counted(prepare(listed(drawn(20)), tmp_path / "y", name="y")) == "20 scenes: 14 train, 4 val, 2 test"
 

@@ -388,7 +388,7 @@ def test_a_fault_is_refused_by_name_or_skipped_and_counted(tmp_path, listed, dra
         prepare(listed(scenes), tmp_path / "out", **options)
     assert told in str(error.value) and "\n" not in str(error.value)
     kind = re.findall(r"dataset\.faults\.(\w+)=skip", str(error.value))[0]
-    assert ("skipped or fixed" in str(error.value)) == bool(KINDS[kind].fixable)  # nobody can mend all of them
+    assert (f"dataset.faults.{kind}=fix" in str(error.value)) == bool(KINDS[kind].fixable)  # nobody can mend all
     assert not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
     dataset = prepare(listed(scenes), tmp_path / "out", on_fault="skip", **options)
     assert "s007" not in every(dataset) and len(every(dataset)) == 19

@@ -80,7 +80,7 @@ def test_what_is_there_is_counted(source):
     page = to_html(examined(source), "some", there)
     assert page.index("corners are counted from 1") < page.index("<td>[y]") < page.index("<h2")
     moved = Inventory.of(examined(source, False), source).notes[-1]
-    assert moved.endswith("not in the split that they came in: dataset.split.given=true keeps them")
+    assert moved.endswith("not in the split of origin: dataset.split.given=true keeps them")
 
 
 def test_nobody_is_advised_to_keep_what_is_kept():
@@ -89,9 +89,11 @@ def test_nobody_is_advised_to_keep_what_is_kept():
     notes = Inventory.of(examined(source), source).notes
     assert "its own train is kept (dataset.split.given=false splits anew)" in notes
     assert "val and test are drawn from its train, as it gives none" in notes
-    assert not any("came in" in note for note in notes)
+    assert not any("origin" in note for note in notes)
+    dealt = diagnose(source, Split(folds=5), policies("skip", {}), "some")  # which refuses to keep any
+    assert Inventory.of(dealt, source).notes[-1].endswith("not in the split of origin")
     none = Some([Scene(f"s{n}", picture(n), n % 2, split="test") for n in range(20)])
-    assert Inventory.of(examined(none), none).notes[-1].endswith("not in the split that they came in")
+    assert Inventory.of(examined(none), none).notes[-1].endswith("not in the split of origin")
 
 
 def test_of_many_classes_some_are_shown(source):

@@ -116,7 +116,7 @@ def test_one_folder_of_pictures_is_no_class(tmp_path):
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
-    assert "All of its 1 pictures lie in one folder, 'images', so there are no two classes" in refused(tmp_path)
+    assert "Only one of its folders, 'images', holds pictures, so there are no two classes" in refused(tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "labels" / "b.png")
     assert recognise(str(tmp_path)) == ["dataset=folder"]
 

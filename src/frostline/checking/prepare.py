@@ -217,11 +217,12 @@ def _refuse(name: str, examined: Examined) -> None:
     more = f"; and {len(failing) - SHOWN} more" if len(failing) > SHOWN else ""
     # Nothing can be trained with an empty split, whatever anybody says.
     kinds = [*dict.fromkeys(finding.fault.kind for finding in failing if finding.fault.kind != "split_empty")]
-    advice = "mend them (`frostline doctor` shows the first of each kind, and all with --html report.html)"
+    advice = "mend them (`frostline doctor` shows the first of each kind, and with --json report.json all)"
     if kinds:
-        fixed = " or fixed" if any(KINDS[kind].fixable for kind in kinds) else ""
-        advice += f", or let them be skipped{fixed}, as in dataset.on_fault=skip or "
+        advice += ", or let them be skipped, as in dataset.on_fault=skip or "
         advice += f"dataset.faults.{kinds[0]}=skip ({', '.join(kinds)})"
+    if fixable := [kind for kind in kinds if KINDS[kind].fixable]:
+        advice += f", or fixed, as in dataset.faults.{fixable[0]}=fix"
     raise FrostlineError(
         f"dataset '{name}' has {len(failing)} fault(s) in {examined.scenes} scene(s){where}: {shown}{more}: {advice}."
     )
@@ -239,10 +240,8 @@ def _warn(settings: Settings, source: Source, examined: Examined) -> None:
     """Say what was taken for granted, and what the dataset lacks or lost, though nobody has to do anything about it."""
     said = [*source.notes, *examined.notes]
     if not settings.split.given and examined.given:
-        said.append(
-            f"is split anew, and its own {' and '.join(sorted(examined.given))} are not kept: "
-            "dataset.split.given=true keeps them"
-        )
+        keep = ": dataset.split.given=true keeps them" if examined.could_keep else ""
+        said.append(f"is split anew, whatever splits it has of its own ({', '.join(sorted(examined.given))}){keep}")
     said += [str(finding.fault) for finding in examined.findings if finding.done == "let be"]
     for sentence in said:
         print(f"frostline: dataset '{settings.name}': {sentence.rstrip('.')}.", file=sys.stderr)

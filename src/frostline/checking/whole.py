@@ -100,8 +100,8 @@ class Examined:
     """scenes: how many there were. findings: by scene. placed: by split; scenes left out are in none.
 
     tallies: of these. files: the pictures of the scenes that findings name, by id. notes: what was taken for granted
-    about the splits, a sentence each. given: the splits that the source names. kept: whether scenes stay in these.
-    gone: how many scenes are in no split, by why.
+    about the splits, a sentence each. given: the splits that the source names. kept, could_keep: whether scenes stay in
+    these, or could. gone: how many scenes are in no split, by why.
     """
 
     scenes: int
@@ -112,6 +112,7 @@ class Examined:
     notes: list[str] = field(default_factory=list)
     given: frozenset[str] = frozenset()
     kept: bool = False
+    could_keep: bool = False
     gone: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -180,7 +181,9 @@ def examine(
         "in none of the given splits": int((where < 0).sum()),
     }
     gone = {why: count for why, count in gone.items() if count}
-    return Examined(len(order), findings, placed, tallies, files, notes, frozenset(named), given, gone)
+    return Examined(
+        len(order), findings, placed, tallies, files, notes, frozenset(named), given, split.could_keep(named), gone
+    )
 
 
 def _usable(

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if examined.findings:
         show(table(examined, name))
         if len(examined.findings) > 1 and not (args.html or args.json):
-            print("Each of them: --html report.html, with the pictures, or --json report.json.")
+            print("All of them: --json report.json; with their pictures, some of each kind: --html report.html.")
     else:
         print(f"{name}: {summary(examined)}")
     for file, write in ((args.json, to_json), (args.html, to_html)):

@@ -80,8 +80,8 @@ class Inventory:
         notes = [*source.notes, *examined.notes, *source.derived.values()]
         moved = sum(side.moved for side in sides.values())
         if moved and not examined.kept:  # else a note tells of the split that was drawn
-            keep = ": dataset.split.given=true keeps them" if "train" in examined.given else ""
-            notes.append(f"{moved} scenes are not in the split that they came in{keep}")
+            keep = ": dataset.split.given=true keeps them" if examined.could_keep else ""
+            notes.append(f"{moved} {'scene is' if moved == 1 else 'scenes are'} not in the split of origin{keep}")
         if gone := examined.scenes - sum(side.scenes for side in sides.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in examined.gone.items())
             notes.append(f"{gone} of {examined.scenes} scenes are in no split: {why}")

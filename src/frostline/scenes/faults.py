@@ -58,7 +58,9 @@ KINDS: dict[str, Kind] = {
     ),
     # the whole
     "duplicate": Kind(
-        "identical or near-identical pictures", "identical ones kept once, near ones in one split", policy="fix"
+        "identical or near-identical pictures",
+        "identical ones kept once, near ones as dataset.duplicates says",
+        policy="fix",
     ),
     "duplicate_across_splits": Kind(
         "identical or near-identical pictures in two given splits", "kept once", policy="fix"

@@ -72,6 +72,10 @@ class Split:
             )
         return bool(self.given) and "train" in named
 
+    def could_keep(self, named: Collection[str]) -> bool:
+        """Whether `given: true` would keep the source's splits. named: those that it has."""
+        return self.folds is None and "train" in named
+
     def told(self, named: Collection[str], unplaced: int = 0) -> list[str]:
         """What "auto" took for granted, a sentence each. unplaced: scenes that the source puts nowhere."""
         if self.given != AUTO or not named:

@@ -107,10 +107,10 @@ def _nothing(root: Path, pictures: int) -> str:
         return f"{words}: give a folder of pictures, or the file that annotates them."
     if not pictures:
         return f"{words}, and no picture lies in it: give a folder of pictures, or the file that annotates them."
-    if len(alone := _folders_of_pictures(root)) == 1 and alone != ["."]:
+    if len(alone := _folders_of_pictures(root)) == 1:
         return (
-            f"{words}. All of its {pictures} pictures lie in one folder, '{alone[0]}', so there are no two classes to "
-            "tell apart: put those of another class into a folder beside it; or name the layout, as in dataset=csv."
+            f"{words}. Only one of its folders, '{alone[0]}', holds pictures, so there are no two classes to tell "
+            "apart: put those of another class into a folder beside it; or name the layout, as in dataset=csv."
         )
     return (
         f"{words}. It holds {pictures} pictures, and no folders of classes: put those of each class into a folder of "
@@ -120,7 +120,7 @@ def _nothing(root: Path, pictures: int) -> str:
 
 def _folders_of_pictures(root: Path) -> list[str]:
     files = (file.relative_to(root) for file in files_below(root) if file.suffix.lower() in PICTURE_SUFFIXES)
-    return sorted({str(file.parent) for file in files})
+    return sorted({file.parts[0] for file in files if len(file.parts) > 1})
 
 
 def command(name: str, root: Path) -> str:

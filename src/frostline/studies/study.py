@@ -60,7 +60,8 @@ class Study:
 
     def at_axis(self, values: Mapping[str, Any], told: str) -> str:
         """Where the axis of a run's values stands that a message is about, or else the file."""
-        axis = next((key for key in values if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", told)), None)
+        longest = sorted(values, key=len, reverse=True)
+        axis = next((key for key in longest if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", told)), None)
         return place(self.folder / "study.yaml", axis, r"\s+") if axis else f"{self.folder}/study.yaml"
 
     @property
