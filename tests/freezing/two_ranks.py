@@ -109,7 +109,7 @@ def rank_of_two(rank, dataset, folder, port):
 if __name__ == "__main__":
     dataset, folder, port = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    # No threads are set here (OMP_NUM_THREADS says how many): torch 2.15 may abort in a child of a process that did.
+    # How many threads there are is for each process to say, by OMP_NUM_THREADS, and not for the one they all come from.
     for name in shipped("schedule"):
         option("schedule", name)  # read once, before the processes part
     torch.multiprocessing.start_processes(rank_of_two, (dataset, folder, port), nprocs=2, start_method="fork")

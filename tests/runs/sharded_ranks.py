@@ -76,7 +76,7 @@ def furthest(one, other):
 
 if __name__ == "__main__":
     folder, port = Path(sys.argv[1]), sys.argv[2]
-    # No threads are set here (OMP_NUM_THREADS says how many): torch 2.15 may abort in a child of a process that did.
+    # How many threads there are is for each process to say, by OMP_NUM_THREADS, and not for the one they all come from.
     torch.multiprocessing.start_processes(alone, (folder,), nprocs=1, start_method="fork")
     torch.multiprocessing.start_processes(rank_of_two, (folder, port), nprocs=2, start_method="fork")
     whole, found = torch.load(folder / "one.pt"), {}

@@ -124,5 +124,5 @@ def test_a_study_is_planned_anew_where_they_have_changed(mine, monkeypatch):
     changed = [name for name in names if before[name] != after[name]]
     assert len(changed) == 9 and all("my_weights" in name for name in changed)
     Path("my weights/mine.safetensors").unlink()
-    with pytest.raises(FrostlineError, match="study.yaml, run classification-small_cnn-my.*cannot be read"):
+    with pytest.raises(FrostlineError, match=r"study.yaml, line \d+, run classification-small_cnn-my.*cannot be read"):
         compose_runs(study)
