@@ -139,6 +139,12 @@ def test_a_plan_names_the_weights_that_are_to_be_fetched(tmp_path, monkeypatch, 
     (weights / "model.safetensors").touch()
     assert main(["plan", "mine"]) == 0  # by its name, too
     assert "6 runs planned" in capsys.readouterr().out.splitlines()[-1]
+    # The trap: of two runs of one backbone, the last one, which wants none, stands for both.
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    study = "grid: {backbone: [resnet18], backbone.pretrained: [true, false]}"
+    (tmp_path / "experiments" / "mine" / "study.yaml").write_text(study)
+    assert main(["plan", "mine"]) == 0
+    assert "a network: resnet18 (from" in capsys.readouterr().out
 
 
 def test_a_dry_run_knows_what_is_trained_and_not_yet_taken_over(tmp_path, monkeypatch, capsys):

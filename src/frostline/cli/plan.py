@@ -19,12 +19,11 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from frostline.studies.pipeline import folder_of
+    from frostline.studies.pipeline import study_called
     from frostline.studies.plan import compose_runs, write_plan
     from frostline.studies.stale import finished_ahead, stale
-    from frostline.studies.study import read_study
 
-    study = read_study(folder_of(args.study))
+    study = study_called(args.study)
     if not args.dry_run:
         planned = write_plan(study)
         print(f"{len(planned)} runs planned in {study.runs / 'plan'}")
@@ -52,11 +51,15 @@ def run(args: argparse.Namespace) -> None:
 
 def _to_be_fetched(runs: Iterable[Config]) -> list[str]:
     """The backbones whose weights are not here, each with where they come from."""
-    from frostline.runs.catalogue import to_be_fetched
+    from frostline.runs.catalogue import Entry, known, to_be_fetched
 
-    nodes = {str(run["backbone"]["name"]): run["backbone"] for run in runs}
+    rows: dict[str, Entry | None] = {}
     sources = {}
-    for name, node in nodes.items():
-        with suppress(FrostlineError):  # one's own, which no table has
-            sources[name] = to_be_fetched(name, node)
-    return [f"{name} (from {source})" for name, source in sources.items() if source]
+    for node in (run["backbone"] for run in runs):
+        if (name := str(node["name"])) not in rows:
+            rows[name] = None
+            with suppress(FrostlineError):  # one's own, which no table has
+                rows |= known([name])
+        if source := to_be_fetched(rows[name], node):
+            sources[name] = source
+    return [f"{name} (from {source})" for name, source in sources.items()]

@@ -71,15 +71,13 @@ def known(names: Sequence[str]) -> dict[str, Entry | None]:
     return {name: row and Entry(**row) for name, row in rows.items()}
 
 
-def to_be_fetched(name: str, node: Config) -> str:
+def to_be_fetched(row: Entry | None, node: Config) -> str:
     """Where a backbone's pretrained weights come from, if it wants some and they are not here; else empty.
 
-    name: as in `known`. node: its part of a configuration.
+    row: what is known of it. node: its part of a configuration.
     """
-    if not node.get("pretrained") or node.get("weights"):
-        return ""
-    row = known([name])[name]
-    if row is None or are_here(row.weights, str(node["name"])):
+    wanted = node.get("pretrained") and not node.get("weights")
+    if row is None or not wanted or are_here(row.weights, str(node["name"])):
         return ""
     return "the web" if row.weights == WEB else row.weights
 

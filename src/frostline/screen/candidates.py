@@ -58,6 +58,6 @@ def _candidate(name: str, pretrained: bool) -> Candidate:
         node = files.get(bare) or files[ANY] | {"name": bare}
     if "pretrained" in node:
         node = node | {"pretrained": bool(node["pretrained"]) and pretrained}
-    row, source = known([bare])[bare], to_be_fetched(bare, node)
-    lacking = f"no weights here (they come from {source})" if source else ""
+    row = known([bare])[bare]
+    lacking = f"no weights here (they come from {source})" if (source := to_be_fetched(row, node)) else ""
     return Candidate(name, node, 0 if row is None else row.parameters, lacking)

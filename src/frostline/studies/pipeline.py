@@ -93,6 +93,11 @@ def folder_of(study: str | Path) -> Path:
     return folder if len(folder.parts) != 1 or (folder / "study.yaml").is_file() else STUDIES / folder
 
 
+def study_called(name: str | Path) -> Study:
+    """The study of this folder, or of this name in `experiments/`. Raises FrostlineError as `read_study`."""
+    return read_study(folder_of(name))
+
+
 def new_study(name: str) -> Study:
     """A folder in `experiments/` with a study that works as it is. Raises FrostlineError where it cannot be made."""
     folder = STUDIES / name
