@@ -20,10 +20,9 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from frostline.launch import arrays, slurm
-    from frostline.studies.pipeline import folder_of
-    from frostline.studies.study import read_study
+    from frostline.studies.pipeline import study_called
 
-    study = read_study(folder_of(args.study))
+    study = study_called(args.study)
     with arrays.locked(study.runs):
         count = arrays.cancel(study.runs, slurm.queue()) if arrays.folders(study.runs) else 0
     print(f"{study.name}: {count} {'run' if count == 1 else 'runs'} cancelled.")

@@ -29,10 +29,9 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from frostline.studies.pipeline import folder_of
-    from frostline.studies.study import read_study
+    from frostline.studies.pipeline import study_called
 
-    study = read_study(folder_of(args.study))
+    study = study_called(args.study)
     from frostline.deliver.champion import choose, panels_named
     from frostline.deliver.folder import MODELS, name_of, write_champion
     from frostline.deliver.registered import register

@@ -16,10 +16,9 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from frostline.studies.pipeline import folder_of
-    from frostline.studies.study import read_study
+    from frostline.studies.pipeline import study_called
 
-    study = read_study(folder_of(args.study))
+    study = study_called(args.study)
     from frostline.report.compare import compare
     from frostline.report.table import read_csv, terminal_table
 

@@ -32,10 +32,9 @@ def run(args: argparse.Namespace) -> None:
         print(f"frostline: dataset '{dataset.name}': {counted(dataset)}.", file=sys.stderr)
         print(dataset.path)
         return
-    from frostline.studies.pipeline import folder_of
-    from frostline.studies.study import read_study
+    from frostline.studies.pipeline import study_called
 
-    study = read_study(folder_of(args.study))
+    study = study_called(args.study)
     planned = sorted((study.runs / "plan" / "data").glob("*.yaml"))
     if args.only is not None and args.only not in (names := [path.stem for path in planned]):
         raise FrostlineError(f"{study.runs / 'plan'} plans no dataset '{args.only}': it has {listed(names) or 'none'}.")

@@ -35,10 +35,9 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from frostline.launch.arrays import where
     from frostline.launch.standing import current_plans_of, sent_of, standings
-    from frostline.studies.pipeline import folder_of
-    from frostline.studies.study import read_study
+    from frostline.studies.pipeline import study_called
 
-    study = read_study(folder_of(args.study))
+    study = study_called(args.study)
     plans = current_plans_of(study)
     try:
         sent = sent_of(study)

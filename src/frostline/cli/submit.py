@@ -33,10 +33,9 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from frostline.launch.launchers import Local, chosen
-    from frostline.studies.pipeline import folder_of
-    from frostline.studies.study import read_study
+    from frostline.studies.pipeline import study_called
 
-    launcher, study = chosen(args.overrides, "slurm"), read_study(folder_of(args.study))
+    launcher, study = chosen(args.overrides, "slurm"), study_called(args.study)
     if isinstance(launcher, Local):
         from functools import partial
 

@@ -40,10 +40,9 @@ def run(args: argparse.Namespace) -> None:
         raise FrostlineError("--ahead is of a planned run: give --plan FILE, too.")
     if args.study:
         from frostline.launch.ahead import train_ahead
-        from frostline.studies.pipeline import folder_of
-        from frostline.studies.study import read_study
+        from frostline.studies.pipeline import study_called
 
-        train_ahead(read_study(folder_of(args.study)))
+        train_ahead(study_called(args.study))
     elif args.plan and args.ahead:
         from frostline.cli.stopping import heeded_by_this_process_alone
         from frostline.config import read

@@ -51,14 +51,14 @@ def _recognised(root: Path, _changed: int) -> tuple[str, str]:
     """The layout's name, and a line on it."""
     found = _fitting(root)
     files = files_below(root) if root.is_dir() else []
-    pictures = sum(file.suffix.lower() in PICTURE_SUFFIXES for file in files)
+    pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
         raise FrostlineError(_nothing(root, pictures))
     if len(found) > 1:
         ways = "; ".join(f"{what}: `{command(name, root)}`" for name, what in found.items())
         raise FrostlineError(f"{len(found)} layouts fit what lies at {root}: say which is meant. {ways}.")
     ((name, what),) = found.items()
-    counted = [f"{pictures} {_COUNTED.get(name, 'pictures')}"] if root.is_dir() else []
+    counted = [f"{len(pictures)} {_COUNTED.get(name, 'pictures')}"] if root.is_dir() else []
     return name, "; ".join([what, *counted, *filter(None, [passed_over(files)])])
 
 
@@ -100,27 +100,23 @@ def asked() -> dict[str, Fits]:
     return dict(found.values())
 
 
-def _nothing(root: Path, pictures: int) -> str:
+def _nothing(root: Path, pictures: list[Path]) -> str:
     looked_for = ", ".join(sorted([*asked(), *PUBLISHED, "prepared"]))
     words = f"{root} is in none of the layouts that were looked for ({looked_for})"
     if root.is_file():
         return f"{words}: give a folder of pictures, or the file that annotates them."
     if not pictures:
         return f"{words}, and no picture lies in it: give a folder of pictures, or the file that annotates them."
-    if len(alone := _folders_of_pictures(root)) == 1:
+    inside = (picture.relative_to(root).parts for picture in pictures)
+    if len(alone := {parts[0] for parts in inside if len(parts) > 1}) == 1:
         return (
-            f"{words}. Only one of its folders, '{alone[0]}', holds pictures, so there are no two classes to tell "
+            f"{words}. Only one of its folders, '{alone.pop()}', holds pictures, so there are no two classes to tell "
             "apart: put those of another class into a folder beside it; or name the layout, as in dataset=csv."
         )
     return (
-        f"{words}. It holds {pictures} pictures, and no folders of classes: put those of each class into a folder of "
-        f"its own, then `{command(LAST, root)}`; or name the layout, as in dataset=csv."
+        f"{words}. It holds {len(pictures)} pictures, and no folders of classes: put those of each class into a folder "
+        f"of its own, then `{command(LAST, root)}`; or name the layout, as in dataset=csv."
     )
-
-
-def _folders_of_pictures(root: Path) -> list[str]:
-    files = (file.relative_to(root) for file in files_below(root) if file.suffix.lower() in PICTURE_SUFFIXES)
-    return sorted({file.parts[0] for file in files if len(file.parts) > 1})
 
 
 def command(name: str, root: Path) -> str:
