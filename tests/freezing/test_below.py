@@ -1,4 +1,7 @@
-"""What lies below the line is computed by folded copies, which nobody else sees, and gives the same from every way."""
+"""What lies below the line is computed by folded copies, which nobody else sees, and gives the same from every way.
+
+What lies above it has its batch norms folded in each pass, where they keep their statistics.
+"""
 
 import copy
 from itertools import product
@@ -13,17 +16,21 @@ from frostline.freezing.schedule import Phase, Schedule, depth_of, lines_ahead, 
 LINES = [{"line": "stage4", "until": {"epochs": 1}}, {"line": "stage2", "until": {"epochs": 2}}, {"line": "stem"}]
 
 
-@pytest.fixture(params=["torch", "onnxruntime"])
-def task(tiny, request):
+def live(task):
     """With statistics and weights as training leaves them."""
-    task = tiny.make(LINES, 3)
-    task.model.below_by = request.param
     for module in task.modules():
         if isinstance(module, _BatchNorm):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    return task.train()
+    return task
+
+
+@pytest.fixture(params=["torch", "onnxruntime"])
+def task(tiny, request):
+    task = tiny.make(LINES, 3)
+    task.model.below_by = request.param
+    return live(task).train()
 
 
 @pytest.fixture
@@ -60,6 +67,58 @@ def test_what_is_computed_at_a_lower_line_is_the_same_from_a_higher_one(task, pi
     higher = model.below(pictures, [*names[4], *names[2]])
     model.move_line(1)
     assert torch.equal(higher[names[2][0]], model.below(pictures, names[2])[names[2][0]])
+
+
+KEPT = [
+    ({"line": "stem", "norms": "keep"}, ["stem", "stage1", "stage2", "stage3", "stage4", "stage5"]),
+    ({"line": "stage4", "norms": "keep"}, ["stage4", "stage5"]),
+    ({"only": ["stage3", "head"]}, ["stage4", "stage5"]),  # frozen, above one that gathers statistics
+    ({"line": "stem"}, []),
+]
+
+
+@pytest.mark.parametrize(("phase", "folded"), KEPT)
+def test_norms_above_the_line_are_folded_where_they_keep_their_statistics(tiny, phase, folded):
+    # Catches one that is folded though it gathers statistics, and steps that go elsewhere.
+    task, plain = (tiny.make([phase], 1).double() for _ in range(2))
+    live(task)
+    plain.load_state_dict(task.state_dict())
+    plain.model.folds = False
+    pictures = torch.rand(4, 3, 8, 8, dtype=torch.double)
+    seen = []
+    for one in (task, plain):
+        depth = depth_of(one.train().model.move_line(0))
+        convolved = {}  # above the line
+        for group in list(one.model.groups)[depth:-1]:
+            first = next(m for m in one.model.groups[group][0].modules() if isinstance(m, torch.nn.Conv2d))
+            first.register_forward_hook(lambda *given, group=group, kept=convolved: kept.update({group: given[2]}))
+        seen.append(convolved)
+    descents = [torch.optim.SGD(one.model.parameters(), 0.1, momentum=0.9) for one in (task, plain)]
+    for _ in range(3):
+        for one, descent in zip((task, plain), descents, strict=True):
+            descent.zero_grad()
+            one.model(pictures).square().sum().backward()
+            descent.step()
+        unlike = [name for name in seen[1] if not torch.allclose(seen[0][name], seen[1][name])]
+        assert unlike == folded
+    for name, value in plain.model.state_dict().items():
+        torch.testing.assert_close(task.model.state_dict()[name], value, rtol=1e-9, atol=1e-11)
+    task.model.load_state_dict(plain.model.state_dict())
+    task.model.forget_line()
+    assert torch.equal(task.eval().model(pictures), plain.eval().model(pictures))
+    task.train()
+
+
+def test_what_is_measured_without_a_line_is_not_folded(tiny, pictures):
+    # Catches figures that whoever loads the weights would not find to the last digit.
+    task = live(tiny.make([{"line": "stem", "norms": "keep"}], 1))
+    plain = copy.deepcopy(task.model).eval()
+    task.train().model.move_line(0)
+    for mode in (True, False):
+        assert torch.allclose(task.train(mode).model(pictures), plain(pictures), rtol=1e-5, atol=1e-6)
+        assert not torch.equal(task.model(pictures), plain(pictures))
+    task.model.forget_line()
+    assert torch.equal(task.model(pictures), plain(pictures))
 
 
 def test_nobody_sees_the_copies(task, pictures):

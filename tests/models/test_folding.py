@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers import BatchNormAct2d, Conv2dSame, StdConv2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from frostline.models.folding import folded
+from frostline.models.folding import folded, folded_in_passing, pairs
 
 WIDTH = 4
 
@@ -17,8 +17,9 @@ def lived_in(network):
         if isinstance(module, _BatchNorm) and module.running_mean is not None:
             nn.init.uniform_(module.running_mean, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.5, 0.5)
     return network.double().eval()
 
 
@@ -87,6 +88,9 @@ CASES = {
     "levels": (Levels, 2),
     "by size": (BySize, 0),
     "tied": (Tied, 1),
+    "padded alike": (lambda: nn.Sequential(Conv2dSame(WIDTH, WIDTH, 3, stride=2), nn.BatchNorm2d(WIDTH)), 0),
+    "standardised": (lambda: nn.Sequential(StdConv2d(WIDTH, WIDTH, 3), nn.BatchNorm2d(WIDTH)), 1),
+    "without weights": (lambda: nn.Sequential(conv(bias=False), nn.BatchNorm2d(WIDTH, affine=False)), 0),
 }
 
 
@@ -108,6 +112,39 @@ def test_the_network_itself_stays_as_it_is():
     folded(network)
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "transposed" not in case])
+def test_folded_in_passing_where_it_changes_nothing(case):
+    # Catches a gradient that misses a norm's weights, a bias that is not scaled, and what stays behind on the modules.
+    make, left = CASES[case]
+    torch.manual_seed(0)
+    network = lived_in(make())
+    picture = torch.randn(2, WIDTH, 8, 8, dtype=torch.double, requires_grad=True)
+    wanted = [picture, *network.parameters()]
+    held = [set(vars(module)) for module in network.modules()]
+    expected = network(picture)
+    expected_gradients = torch.autograd.grad(expected.square().sum(), wanted)
+    found = pairs(network).values()
+    with folded_in_passing(found):
+        ours = network(picture)
+        given = torch.zeros(1, WIDTH, 2, 2, dtype=torch.double)
+        assert all(torch.equal(norm(given.clone()), given) for _, norm in found)  # all that norms do is done
+    gradients = torch.autograd.grad(ours.square().sum(), wanted)  # as a trainer does, outside
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=1e-10)
+    assert len(found) == sum(isinstance(module, _BatchNorm) for module in network.modules()) - left
+    assert [set(vars(module)) for module in network.modules()] == held
+    assert torch.equal(network(picture), expected)
+
+
+def test_nothing_stays_folded_after_an_error():
+    network = lived_in(CASES["plain"][0]())
+    picture = torch.randn(2, WIDTH, 8, 8, dtype=torch.double)
+    expected = network(picture)
+    with pytest.raises(RuntimeError, match="channels"), folded_in_passing(pairs(network).values()):
+        network(picture[:, :1])
+    assert torch.equal(network(picture), expected)
 
 
 @pytest.mark.parametrize(

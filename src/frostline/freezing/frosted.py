@@ -1,6 +1,7 @@
 """A backbone and its head, of which a schedule freezes some groups and trains the others: what moves the frost line."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, Self, cast
 
 import torch
@@ -13,7 +14,7 @@ from frostline.freezing.rates import BASE
 from frostline.freezing.schedule import Norms, Schedule, State, depth_of, ended, frozen_groups, phase_at, state_at
 from frostline.models.backbone import Backbone
 from frostline.models.by_onnxruntime import ByOnnxruntime
-from frostline.models.folding import folded, folds
+from frostline.models.folding import TRANSPOSED, Pair, folded, folded_in_passing, folds, pairs
 from frostline.models.heads.base import Head
 from frostline.models.layout import channels_last
 
@@ -24,7 +25,8 @@ class Frosted(nn.Module):
     schedule: a schedule file's content. epochs: the whole budget.
     groups: from the stem to the head; every parameter lies in exactly one. parts: the parameters of each part of the
     schedule. ended: phase (from 0) -> epoch at which it ended on its plateau; all else follows from the epoch's number.
-    folds: whether what lies below the line is computed by a copy whose batch norms are folded, see `models.folding`.
+    folds: whether batch norms that keep their statistics are folded into convolutions, see `models.folding`: below the
+        line in a copy, above it anew in each pass, as what is there trains.
     below_by: what computes that copy, where the backbone is a chain of pieces.
     Raises FrostlineError as `parse_schedule`.
     """
@@ -47,6 +49,7 @@ class Frosted(nn.Module):
         # Pieces below the line -> the same, folded, by `below_by`. In a dict, so that nobody finds weights here: no
         # checkpoint, no optimizer and no other process.
         self._twins: dict[nn.Module, nn.Module] = {}
+        self._pairs_above: list[Pair] = []
         self.register_load_state_dict_post_hook(_other_weights)
         channels_last(self)
 
@@ -91,12 +94,13 @@ class Frosted(nn.Module):
         # What was frozen until now is still in evaluation mode, and Lightning would keep it there: after a validation
         # it gives each module the mode it had before.
         self.train(self.training)
+        self._pairs_above = self._find_pairs_above()
         return state
 
     def forget_line(self) -> None:
         """From now on compute the network by its own weights alone, as whoever loads them will."""
         self._depth = 0
-        self._twins = {}
+        self._twins, self._pairs_above = {}, []
 
     def train(self, mode: bool = True) -> Self:
         """As nn.Module.train, but frozen groups stay in evaluation mode: no statistic below the frost line moves.
@@ -146,7 +150,9 @@ class Frosted(nn.Module):
         names = self.activations(self._depth) if self.folding else None
         if names:  # as where these come from the cache, to the last bit
             return self.above(self.below(image, names), self._depth)
-        return self._answer(*self.backbone(image.contiguous(memory_format=torch.channels_last)))
+        with self._folding_above():
+            features, embedding = self.backbone(image.contiguous(memory_format=torch.channels_last))
+        return self._answer(features, embedding)
 
     def activations(self, depth: int) -> list[str] | None:
         """What the head and the other groups need of the lowest `depth` groups, by name; None: no cut is possible."""
@@ -160,7 +166,9 @@ class Frosted(nn.Module):
 
     def above(self, activations: Mapping[str, Tensor], depth: int) -> Any:
         """What `below` gave of the lowest `depth` groups -> the head's outputs."""
-        return self._answer(*self.backbone.above(activations, depth))
+        with self._folding_above():
+            features, embedding = self.backbone.above(activations, depth)
+        return self._answer(features, embedding)
 
     def _twins_below(self) -> dict[nn.Module, nn.Module]:
         """What computes in place of the pieces below the line; made once they are needed, kept while they freeze."""
@@ -171,6 +179,23 @@ class Frosted(nn.Module):
                         twin = folded(piece).network
                         self._twins[piece] = ByOnnxruntime(twin) if self.below_by == "onnxruntime" else twin
         return self._twins
+
+    def _find_pairs_above(self) -> list[Pair]:
+        """Of the groups above the line, the convolutions whose norms keep their statistics, and these."""
+        above = {
+            module
+            for group in list(self.groups)[self._depth :]
+            for top in self.groups[group]
+            for module in top.modules()
+            if keeps_statistics(module) and not module.training
+        }
+        if not self.folds or not above:
+            return []
+        found = pairs(self.backbone).values()
+        return [pair for pair in found if pair[1] in above and not isinstance(pair[0], TRANSPOSED)]
+
+    def _folding_above(self) -> AbstractContextManager[None]:
+        return folded_in_passing(pair for pair in self._pairs_above if not pair[1].training)
 
     def _answer(self, features: Sequence[Tensor | None], embedding: Tensor | None) -> Any:
         head = cast(Any, self.head)

@@ -136,7 +136,7 @@ def _create(name: str, pretrained: bool, image_size: int | None) -> nn.Module:
         options["img_size"] = image_size
     try:
         if pretrained:
-            options |= _fetched(name)
+            options |= _read_here(name)
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
         if pretrained:
@@ -145,7 +145,7 @@ def _create(name: str, pretrained: bool, image_size: int | None) -> nn.Module:
         raise FrostlineError(f"timm cannot build '{name}': {first_line(error)}") from error
 
 
-def _fetched(name: str) -> dict[str, Any]:
+def _read_here(name: str) -> dict[str, Any]:
     """What tells timm to read weights that are here as they lie: it would ask the hub for newer ones."""
     config = timm.get_pretrained_cfg(name)
     if not config or not config.hf_hub_id or config.hf_hub_filename or config.custom_load:
