@@ -48,7 +48,7 @@ SAME = [
     f"schedule={{name: three_and_three, phases: [{{line: head, until: {{epochs: {FROZEN}}}}}, "
     "{rates: {head/.*: 1.0, others: 0.1}, norms: keep}]}",
 ]
-REACH = ["schedule=thaw_top", "trainer.epochs=4", "augment.views=1"]
+REACH = ["schedule=thaw_top", "trainer.epochs=5", "augment.views=1"]
 
 STUDY_PICTURES = 1000
 STUDIED = {"task": ["classification", "localization"], "schedule": ["frozen", "thaw", "thaw_top", "gradual", "full"]}
